@@ -1,0 +1,174 @@
+"""The child's side, in order: unshare, map, links, listeners, redirect, mounts, hand over, exec."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NoReturn
+
+from netns import handoff, idmap, links, mounts, privileges, redirect, syscalls
+from netns.errors import SandboxError, host_facts, namespace_hint
+
+EXIT_CANNOT_EXECUTE: Final = 126
+EXIT_NOT_FOUND: Final = 127
+EXIT_OWN_FAILURE: Final = 125
+
+REPORT: Final = (
+    "this is a defect of keepline: please report it with the output of keepline doctor"
+)
+
+_BACKLOG = 4096
+_DNS_PORT = 53
+_UNPRIVILEGED_PORT_START = "ipv4/ip_unprivileged_port_start"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the namespace is to look like."""
+
+    command: Sequence[str]
+    """Empty: make everything, hand it over, and exit (doctor)."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Texts that the namespace sees in place of the host's files, by path."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to the caller's."""
+    intercept: Sequence[redirect.Intercept] = ("tproxy", "redirect", "ports")
+    """Ways to catch TCP connections, the preferred one first."""
+    ports: Sequence[int] = redirect.COMMON_PORTS
+
+
+def main(plan: Plan, end: socket.socket, parent: int) -> NoReturn:
+    """Build the namespace and become the command; never returns."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        listeners = _build(plan, end)
+        handoff.send_listeners(end, listeners)
+        listeners.close()
+        end.close()
+        if not plan.command:
+            os._exit(0)
+        _become(plan, parent)
+    except SandboxError as error:
+        with contextlib.suppress(OSError):  # the parent is gone: nobody to tell
+            handoff.send_step(end, handoff.Step("", error.message, error.hint))
+    except BaseException as error:  # noqa: BLE001 - a fork must not return into the parent's code
+        with contextlib.suppress(OSError):
+            handoff.send_step(end, handoff.Step("", f"{type(error).__name__}: {error}", REPORT))
+    os._exit(EXIT_OWN_FAILURE)
+
+
+def _build(plan: Plan, end: socket.socket) -> handoff.Listeners:
+    """Make the namespace, reporting each step that is done."""
+    uid, gid, range_mapped = os.getuid(), os.getgid(), idmap.can_map_range()
+    port_start = Path("/proc/sys/net", _UNPRIVILEGED_PORT_START).read_text()
+    with _step("user namespace", end):
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+    with _step("id map", end):
+        if range_mapped:
+            end.recv(1)  # the parent has written it
+        else:
+            idmap.write_single(uid, gid)
+    with _step("network and mount namespace", end):
+        syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
+    with _step("loopback and routes", end):
+        links.bring_up()
+        # The host's may be bbr, whose pacing halves throughput over lo.
+        links.sysctl("ipv4/tcp_congestion_control", "reno")
+        # Root loses NET_BIND_SERVICE, a capability over the network, but not port 80.
+        links.sysctl(_UNPRIVILEGED_PORT_START, "0" if uid == 0 else port_start)
+    with _step("name server on port 53", end):
+        dns_udp, dns_tcp = _dns_sockets()
+    with _step("interception of TCP", end):
+        intercept, tcp, notes = _intercept(plan)
+    with _step("resolv.conf and nsswitch.conf", end):
+        mounts.cover(plan.files)
+    with _step("capabilities dropped", end):
+        privileges.drop(keep_root=uid == 0)
+    return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, notes)
+
+
+@contextlib.contextmanager
+def _step(name: str, end: socket.socket) -> Iterator[None]:
+    """Turn what fails inside into a SandboxError with the next step; report what worked."""
+    try:
+        yield
+    except OSError as error:
+        hint = namespace_hint(error.errno, host_facts())
+        raise SandboxError(f"{name}: {error.strerror or error}", hint) from error
+    handoff.send_step(end, handoff.Step(name))
+
+
+def _dns_sockets() -> tuple[socket.socket, socket.socket]:
+    """Answer on every address: the program may ask whichever name server it likes."""
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", 8), 1)
+    udp.bind(("0.0.0.0", _DNS_PORT))  # noqa: S104 - of a namespace that has lo only
+    return udp, _listen("0.0.0.0", _DNS_PORT)  # noqa: S104
+
+
+def _listen(address: str, port: int, *, transparent: bool = False) -> socket.socket:
+    """Listen; accepted sockets inherit TCP_NODELAY."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if transparent:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TRANSPARENT, 1)
+    sock.bind((address, port))
+    sock.listen(_BACKLOG)
+    return sock
+
+
+def _intercept(plan: Plan) -> tuple[redirect.Intercept, list[socket.socket], list[str]]:
+    """Take the first way that this kernel knows."""
+    failures: list[str] = []
+    for way in plan.intercept:
+        try:
+            return way, _listeners_for(way, plan), failures
+        except OSError as error:
+            failures.append(f"{way} is not available: {error}")
+    raise OSError("; ".join(failures))
+
+
+def _listeners_for(way: redirect.Intercept, plan: Plan) -> list[socket.socket]:
+    if way == "ports":
+        return [_listen("0.0.0.0", port) for port in plan.ports]  # noqa: S104
+    transparent = way == "tproxy"
+    sock = _listen("127.0.0.1" if transparent else "0.0.0.0", 0, transparent=transparent)  # noqa: S104
+    try:
+        redirect.install(way, links.OWN_ADDRESS, sock.getsockname()[1])
+    except BaseException:
+        sock.close()
+        raise
+    return [sock]
+
+
+def _become(plan: Plan, parent: int) -> NoReturn:
+    """Exec the command as its caller would have: signals, descriptors, environment."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores both
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - iterdir would hold one more open
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
+                os.set_inheritable(int(name), False)
+    # Set last, for a change of credentials clears it. Without the relay the command is cut off.
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGHUP)
+    if os.getppid() != parent:
+        os._exit(EXIT_OWN_FAILURE)
+    try:
+        os.execvpe(plan.command[0], plan.command, {**os.environ, **plan.environment})
+    except FileNotFoundError as error:
+        _refuse(plan.command[0], error, EXIT_NOT_FOUND)
+    except OSError as error:
+        _refuse(plan.command[0], error, EXIT_CANNOT_EXECUTE)
+
+
+def _refuse(program: str, error: OSError, status: int) -> NoReturn:
+    """Say why the command does not start, as a shell would, with a shell's exit status."""
+    sys.stderr.write(f"keepline: {program}: {error.strerror}\n")
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,106 @@
+"""Sends every TCP connection to one listener: tproxy, or else nat redirect, or else a port list.
+
+The rules live in one table of the namespace's own nf_tables, so nothing is shared with the host.
+"""
+
+import socket
+import struct
+from typing import Any, Literal, TypeAlias
+
+Intercept: TypeAlias = Literal["tproxy", "redirect", "ports"]
+
+Expression: TypeAlias = tuple[str, list[tuple[str, Any]]]
+
+COMMON_PORTS = (21, 22, 25, 80, 110, 143, 389, 443, 465, 587, 636, 853, 993, 995, 8443, 9418, 11371)
+"""What can be reached where the kernel has no nf_tables: one listener for each.
+
+Ports that development servers like are not here: the program could not bind them.
+"""
+
+_TABLE = "keepline"
+_DNS_PORT = 53
+_NETWORK_HEADER = 1
+_TRANSPORT_HEADER = 2
+_META_L4PROTO = 16
+_PRIORITY_MANGLE = -150
+_PRIORITY_DSTNAT = -100
+
+
+def install(way: Literal["tproxy", "redirect"], own_address: str, port: int) -> None:
+    """Send every TCP connection but DNS, loopback's and our own address's to `port`.
+
+    With tproxy there is no NAT and no conntrack, and getsockname() of an accepted socket is the
+    original destination; prerouting sees everything, for everything comes back in through lo.
+    With redirect, SO_ORIGINAL_DST tells the destination. Raises OSError.
+    """
+    from pyroute2.nftables.main import NFTables  # noqa: PLC0415 - 0.1 s, the child's alone
+
+    number = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
+    with NFTables() as nft:
+        if way == "tproxy":
+            to_listener = [
+                number,
+                ("immediate", [("DREG", 1), ("DATA", _data(socket.inet_aton("127.0.0.1")))]),
+                ("tproxy", [("FAMILY", socket.AF_INET), ("REG_ADDR", 1), ("REG_PORT", 2)]),
+                _ACCEPT,
+            ]
+            _add_chain(nft, own_address, ("prerouting", "filter", _PRIORITY_MANGLE), to_listener)
+        else:
+            to_listener = [number, ("redir", [("REG_PROTO_MIN", 2)])]
+            _add_chain(nft, own_address, ("output", "nat", _PRIORITY_DSTNAT), to_listener)
+
+
+def _add_chain(
+    nft: Any, own_address: str, base: tuple[str, str, int], to_listener: list[Expression]
+) -> None:
+    """Add table, chain and rules, and read back that all of them are there.
+
+    pyroute2 sends batches to nf_tables without waiting for their errors.
+    """
+    hook, chain_type, priority = base
+    rules: list[list[Expression]] = [
+        [*_payload_is(_NETWORK_HEADER, 16, b"\x7f"), _ACCEPT],
+        [*_payload_is(_NETWORK_HEADER, 16, socket.inet_aton(own_address)), _ACCEPT],
+        [*_IS_TCP, *_payload_is(_TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), _ACCEPT],
+        [*_IS_TCP, *to_listener],
+    ]
+    nft.table("add", name=_TABLE)
+    nft.chain("add", table=_TABLE, name=hook, hook=hook, type=chain_type, priority=priority)
+    for rule in rules:
+        nft.rule("add", table=_TABLE, chain=hook, expressions=[map(_written, rule)])
+    found = len(nft.get_rules())
+    if found != len(rules):
+        nft.table("del", name=_TABLE)
+        raise OSError(f"the kernel took {found} of {len(rules)} nf_tables rules")
+
+
+def _written(expression: Expression) -> dict[str, Any]:
+    """Write an expression the way pyroute2 takes it."""
+    name, fields = expression
+    data = [(f"NFTA_{name.upper()}_{key}", value) for key, value in fields]
+    return {"attrs": [("NFTA_EXPR_NAME", name), ("NFTA_EXPR_DATA", {"attrs": data})]}
+
+
+def _data(value: bytes) -> dict[str, Any]:
+    return {"attrs": [("NFTA_DATA_VALUE", value)]}
+
+
+def _is(value: bytes) -> Expression:
+    """Go on with the rule only if register 1 holds `value`."""
+    return "cmp", [("SREG", 1), ("OP", 0), ("DATA", _data(value))]
+
+
+def _payload_is(base: int, offset: int, value: bytes) -> list[Expression]:
+    """Go on with the rule only if the packet holds `value` at `offset` of a header."""
+    load = [("DREG", 1), ("BASE", base), ("OFFSET", offset), ("LEN", len(value))]
+    return [("payload", load), _is(value)]
+
+
+_ACCEPT: Expression = (
+    "immediate",
+    [("DREG", 0), ("DATA", {"attrs": [("NFTA_DATA_VERDICT", {"attrs": [("NFTA_VERDICT_CODE", 1)]})]})],
+)
+_IS_TCP: list[Expression] = [
+    ("meta", [("KEY", _META_L4PROTO), ("DREG", 1)]),
+    _is(bytes([socket.IPPROTO_TCP])),
+]

@@ -1,0 +1,118 @@
+"""The parent's side: fork the child, map its ids, collect its listeners, wait, pass signals on."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from netns import child, handoff, idmap, syscalls
+from netns.child import EXIT_OWN_FAILURE, Plan
+from netns.errors import SandboxError, host_facts, namespace_hint
+from netns.handoff import Listeners, Step
+
+__all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
+
+_SIGNAL_STATUS: Final = 128
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The command has ended; `status` is what a shell would show: 128+N for a signal."""
+
+    status: int
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The command was stopped by a signal, such as Ctrl-Z's."""
+
+
+class Sandbox:
+    """One command in its namespace, from fork to exit."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Fork and map; the child then builds the namespace while the caller goes on.
+
+        The caller has one thread and lives as long as the command: its end is the child's
+        SIGHUP. Raises SandboxError if there can be no user namespace.
+        """
+        self.steps: list[Step] = []
+        """What the namespace needed so far, in order, for people."""
+        range_mapped = idmap.can_map_range()
+        parent = os.getpid()
+        self._end, childs_end = handoff.channel()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._end.close()
+            child.main(plan, childs_end, parent)
+        childs_end.close()
+        if range_mapped:
+            self._write_map()
+
+    def _write_map(self) -> None:
+        """Map the range for the child, which waits: only its parent's namespace may."""
+        self._receive()
+        try:
+            idmap.write_range(self.pid)
+        except OSError as error:
+            hint = namespace_hint(error.errno, host_facts())
+            raise SandboxError(f"id map: {error.strerror}", hint) from error
+        self._end.send(b"m")
+
+    def _receive(self) -> Listeners | None:
+        """Take the child's next message; None for a step that is done, which is noted."""
+        try:
+            message = handoff.receive(self._end)
+        except EOFError:
+            ended = self._reap(os.waitpid(self.pid, 0)[1])
+            raise SandboxError(f"the child ended early, with status {ended}", child.REPORT) from None
+        if isinstance(message, Listeners):
+            return message
+        self.steps.append(message)
+        if message.error is not None:
+            os.waitpid(self.pid, 0)
+            raise SandboxError(message.error, message.hint or child.REPORT)
+        return None
+
+    def listeners(self) -> Listeners:
+        """Wait for the namespace to stand and take its listeners; raises SandboxError."""
+        try:
+            while (listeners := self._receive()) is None:
+                pass
+        finally:
+            self._end.close()
+        return listeners
+
+    def poll(self) -> Ended | Stopped | None:
+        """Tell what became of the command since the last call, without waiting, waitpid(2)."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+        if pid == 0:
+            return None
+        if os.WIFSTOPPED(status):
+            return Stopped()
+        return Ended(self._reap(status))
+
+    @staticmethod
+    def _reap(status: int) -> int:
+        code = os.waitstatus_to_exitcode(status)
+        return code if code >= 0 else _SIGNAL_STATUS - code
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on to the command."""
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(self.pid, number)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what the command leaves behind, so that its end can be awaited."""
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+
+
+def orphans_left() -> bool:
+    """Reap what has ended; tell whether any process of the namespace is left."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            pass
+    except ChildProcessError:
+        return False
+    return True

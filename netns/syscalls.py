@@ -1,0 +1,76 @@
+"""The system calls that Python's os module lacks; each raises OSError with the call's name."""
+
+import ctypes
+import os
+from typing import Final
+
+# Clone flags, clone(2).
+CLONE_NEWNS: Final = 0x0002_0000
+CLONE_NEWUSER: Final = 0x1000_0000
+CLONE_NEWNET: Final = 0x4000_0000
+
+# Mount flags, mount(2) and umount2(2).
+MS_NOSUID: Final = 0x2
+MS_NODEV: Final = 0x4
+MS_NOEXEC: Final = 0x8
+MS_BIND: Final = 0x1000
+MS_REC: Final = 0x4000
+MS_SLAVE: Final = 0x8_0000
+MNT_DETACH: Final = 0x2
+
+# Options, prctl(2).
+PR_SET_PDEATHSIG: Final = 1
+PR_CAPBSET_READ: Final = 23
+PR_CAPBSET_DROP: Final = 24
+PR_SET_CHILD_SUBREAPER: Final = 36
+PR_CAP_AMBIENT: Final = 47
+PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = [
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_ulong,
+    ctypes.c_char_p,
+]
+_libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
+_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_libc.unshare.argtypes = [ctypes.c_int]
+_libc.setns.argtypes = [ctypes.c_int, ctypes.c_int]
+
+
+def _check(result: int, call: str) -> int:
+    """Turn -1 into the OSError that the os module would have raised."""
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Move the caller into new namespaces, unshare(2)."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, nstype: int = 0) -> None:
+    """Move the calling thread into the namespace that `fd` stands for, setns(2)."""
+    _check(_libc.setns(fd, nstype), "setns")
+
+
+def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
+    """Attach a filesystem or bind a path, mount(2)."""
+    result = _libc.mount(
+        source.encode(), target.encode(), fstype.encode() or None, flags, data.encode() or None
+    )
+    _check(result, f"mount {target}")
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """Detach a mount, umount2(2)."""
+    _check(_libc.umount2(target.encode(), flags), f"umount {target}")
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
+    """Set or read an attribute of the calling process, prctl(2)."""
+    return _check(_libc.prctl(option, arg2, arg3, 0, 0), "prctl")

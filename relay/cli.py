@@ -1,0 +1,181 @@
+"""The command line: arguments in, exit status out; the only place that prints."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from netns.errors import SandboxError
+from relay import __version__, config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXIT_OWN_FAILURE: Final = 125
+_EXIT_INTERRUPTED: Final = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Bad usage is our own failure, not the command's: 125, as env(1) has it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the mistake."""
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_OWN_FAILURE, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the tool; gives the exit status."""
+    parsed = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = parsed.run
+    try:
+        return command(parsed)
+    except config.ConfigError as error:
+        return _fail(str(error), "mend the setting, or leave it out for its default")
+    except SandboxError as error:
+        return _fail(error.message, error.hint)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `keepline log | head`
+        return 0
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+
+
+def _fail(cause: str, hint: str) -> int:
+    _warn(cause)
+    sys.stderr.write(f"  try: {hint}\n")
+    return EXIT_OWN_FAILURE
+
+
+def _warn(message: str) -> None:
+    sys.stderr.write(f"keepline: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="keepline", description="Keep a program's connections alive.")
+    parser.add_argument("--version", action="version", version=f"keepline {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run a program behind the relay", usage=_RUN_USAGE)
+    run.set_defaults(run=_run)
+    _add_settings(run)
+    run.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+    doctor = commands.add_parser("doctor", help="what this machine allows, each with its fix")
+    doctor.set_defaults(run=_doctor)
+    status = commands.add_parser("status", help="live sessions and their connections")
+    status.set_defaults(run=_status)
+    log = commands.add_parser("log", help="what happened in a session, event by event")
+    log.set_defaults(run=_log)
+    log.add_argument("session", nargs="?", help="its name; the latest if left out")
+    for command in (doctor, status, log):
+        command.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+_RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Give each setting its flag; what it may be is said once, in config.Settings."""
+    for setting in config.described():
+        flag = f"--{setting.name.replace('_', '-')}"
+        text = f"{setting.description} ({setting.shown_default})"
+        if setting.kind is bool:
+            parser.add_argument(flag, dest=setting.name, action="store_const", const="true", help=text)
+        elif setting.kind is tuple:
+            parser.add_argument(flag, dest=setting.name, action="append", metavar="X,...", help=text)
+        else:
+            metavar = "N" if setting.kind is int else None
+            choices = setting.choices or None
+            parser.add_argument(flag, dest=setting.name, metavar=metavar, choices=choices, help=text)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        return _fail("there is no command to run", _RUN_USAGE)
+    settings = _settings(arguments)
+    from relay import session  # noqa: PLC0415 - the other commands do without
+
+    return session.run(settings, command, _warn)
+
+
+def _settings(arguments: argparse.Namespace) -> config.Settings:
+    """Merge config file, environment and flags."""
+    words = {
+        setting.name: ",".join(given) if isinstance(given, list) else given
+        for setting in config.described()
+        if (given := getattr(arguments, setting.name, None)) is not None
+    }
+    flags = config.from_words(words, lambda key: f"--{key.replace('_', '-')}: ")
+    return config.merge(_file_settings(), config.from_environment(os.environ), flags)
+
+
+def _file_settings() -> dict[str, Any]:
+    """Read config.toml, XDG Base Directory Specification; an absent one says nothing."""
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    base = Path(home) if Path(home).is_absolute() else Path.home() / ".config"
+    path = base / "keepline/config.toml"
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise config.ConfigError(f"{path}: {error}") from error
+    return config.from_toml(text, str(path))
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from relay import doctor  # noqa: PLC0415
+
+    try:
+        settings: config.Settings | config.ConfigError = _settings(arguments)
+    except config.ConfigError as error:
+        settings = error
+    checks = []
+    for check in doctor.examine(settings):
+        checks.append(check)
+        if not arguments.json:
+            print(doctor.rendered(check), flush=True)
+    if arguments.json:
+        print(doctor.as_json(checks))
+    return 0 if all(check.works or not check.needed for check in checks) else 1
+
+
+def _log(arguments: argparse.Namespace) -> int:
+    from relay.record import flightlog, view  # noqa: PLC0415
+
+    folder = flightlog.sessions_folder(os.environ)
+    known = flightlog.sessions(folder)
+    if arguments.session is not None:
+        known = [path for path in known if path.stem == arguments.session]
+    if not known:
+        wanted = f"session {arguments.session}" if arguments.session else "session"
+        return _fail(f"there is no {wanted} in {folder}", f"ls {folder}")
+    if arguments.json:
+        sys.stdout.write(known[-1].read_text())
+        return 0
+    for line in view.log_lines(flightlog.read(known[-1])):
+        print(line)
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from relay.record import flightlog, status  # noqa: PLC0415
+
+    live = [path for path in flightlog.sessions(flightlog.sessions_folder(os.environ))
+            if flightlog.is_live(path)]  # fmt: skip
+    states = [status.state_of(path.stem, flightlog.read(path)) for path in live]
+    if arguments.json:
+        print(status.as_json(states))
+    else:
+        for line in status.lines(states):
+            print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

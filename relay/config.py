@@ -1,0 +1,184 @@
+"""Frozen, validated settings from config.toml, KEEPLINE_* and flags, in that order; pure.
+
+Each source is validated on its own, so that an error can name the place to mend.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from relay.policy import Policy, RuleError
+
+ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
+SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
+_NOT_SETTINGS = frozenset({SESSION_VARIABLE})
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the message names its place and the mistake."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a session; the descriptions are the command line's help."""
+
+    keepidle: Annotated[
+        int, Meta(ge=1, le=32767, description="seconds of silence before a keepalive probe")
+    ] = 20
+    keepintvl: Annotated[
+        int, Meta(ge=1, le=32767, description="seconds between keepalive probes")
+    ] = 5
+    keepcnt: Annotated[
+        int,
+        Meta(ge=1, le=127, description="unanswered probes before giving up, if user_timeout is 0"),
+    ] = 3
+    user_timeout: Annotated[
+        int,
+        Meta(ge=0, le=2_000_000, description="seconds that data or probes may stay unanswered"),
+    ] = 300
+    rto_max: Annotated[
+        int,
+        Meta(ge=0, le=120_000, description="longest pause between retransmissions in ms; 0: kernel's"),
+    ] = 2000
+    patience: Annotated[
+        int, Meta(ge=1, le=86400, description="seconds that a dial may take, retries included")
+    ] = 300
+    dns: Annotated[
+        Literal["synthetic", "real"],
+        Meta(description="addresses the program sees: one per name, or the real ones"),
+    ] = "synthetic"
+    nameservers: Annotated[
+        tuple[str, ...],
+        Meta(description="IPv4 resolvers to ask, ADDRESS[:PORT], instead of resolv.conf's"),
+    ] = ()
+    allow: Annotated[
+        tuple[str, ...], Meta(description="destinations that may be reached, HOST[:PORT]")
+    ] = ()
+    deny: Annotated[
+        tuple[str, ...], Meta(description="destinations that may not be reached, HOST[:PORT]")
+    ] = ()
+    intercept: Annotated[
+        Literal["auto", "tproxy", "redirect", "ports"],
+        Meta(description="how connections are caught; auto takes the first that works"),
+    ] = "auto"
+    ports: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
+        Meta(description="the ports that intercept = ports can catch"),
+    ] = ()
+    linger: Annotated[
+        bool, Meta(description="stay until all processes the command left behind have ended")
+    ] = False
+    log_limit: Annotated[
+        int, Meta(ge=1, le=1024, description="size of a session's flight log in MiB, at most")
+    ] = 8
+
+    def __post_init__(self) -> None:
+        """Check what types cannot say; raises ValueError."""
+        try:
+            Policy(self.allow, self.deny)
+        except RuleError as error:
+            raise ValueError(str(error)) from None
+        for server in self.nameservers:
+            nameserver(server)
+
+
+class Described(NamedTuple):
+    """A setting, for people."""
+
+    name: str
+    kind: type
+    """int, str, bool or tuple."""
+    choices: tuple[str, ...]
+    default: Any
+    description: str
+
+    @property
+    def shown_default(self) -> str:
+        """Say what holds if it is not set."""
+        return "default: none" if self.default in ((), False) else f"default: {self.default}"
+
+
+def described() -> Iterator[Described]:
+    """Describe all settings in order; the types and texts are those of Settings."""
+    for name, annotated in Settings.__annotations__.items():
+        kind, meta = annotated.__origin__, annotated.__metadata__[0]
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        default = _DEFAULTS[name]
+        yield Described(name, type(default), choices, default, meta.description or "")
+
+
+_DEFAULTS: Final = msgspec.structs.asdict(Settings())
+
+
+def nameserver(text: str) -> tuple[str, int]:
+    """Read ADDRESS[:PORT], IPv4 only; raises ValueError."""
+    from ipaddress import AddressValueError, IPv4Address  # noqa: PLC0415 - for those who set it
+
+    address, _colon, port = text.partition(":")
+    try:
+        return str(IPv4Address(address)), int(port or 53)
+    except (AddressValueError, ValueError):
+        raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]") from None
+
+
+def from_toml(text: str, path: str) -> dict[str, Any]:
+    """Read a config file; raises ConfigError with path, line and key."""
+    import tomllib  # noqa: PLC0415 - most people have no config file
+
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    _validate(values, lambda key: f"{path}:{_line_of(key, text)}: ", strict=True)
+    return values
+
+
+def _line_of(key: str, text: str) -> int:
+    """Find the line that sets `key`; 1 if none does."""
+    pattern = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}\b")
+    return next((n for n, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Read KEEPLINE_*; a list is separated by commas. Raises ConfigError."""
+    values = {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): text
+        for name, text in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS
+    }
+    return from_words(values, lambda key: f"{ENVIRONMENT_PREFIX}{key.upper()}: ")
+
+
+def from_words(values: Mapping[str, str], place: Callable[[str], str]) -> dict[str, Any]:
+    """Give words their types: lists are separated by commas. Raises ConfigError."""
+    lists = {name for name, default in _DEFAULTS.items() if isinstance(default, tuple)}
+    split = {
+        key: [part for part in text.split(",") if part] if key in lists else text
+        for key, text in values.items()
+    }
+    return _validate(split, place, strict=False)
+
+
+def _validate(values: Mapping[str, Any], place: Callable[[str], str], *, strict: bool) -> dict[str, Any]:
+    """Convert one key at a time, so that the mistake's key is known."""
+    converted = {}
+    for key, value in values.items():
+        if key not in _DEFAULTS:
+            raise ConfigError(f"{place(key)}{key}: there is no such setting")
+        try:
+            settings = msgspec.convert({key: value}, Settings, strict=strict)
+        except msgspec.ValidationError as error:
+            message = str(error).partition(" - at ")[0]
+            raise ConfigError(f"{place(key)}{key}: {message}") from None
+        converted[key] = getattr(settings, key)
+    return converted
+
+
+def merge(*sources: Mapping[str, Any]) -> Settings:
+    """Make the settings of validated sources, a later one winning."""
+    merged: dict[str, Any] = {}
+    for source in sources:
+        merged.update(source)
+    return msgspec.convert(merged, Settings)

@@ -1,0 +1,121 @@
+"""Tries each thing that `run` needs on this machine, in order, and names the fix for what fails."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from netns.sandbox import Sandbox, SandboxError
+from relay import host, session
+from relay.config import ConfigError, Settings
+from relay.record.flightlog import sessions_folder
+from relay.tcp.options import TCP_RTO_MAX_MS
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing, tried."""
+
+    name: str
+    works: bool
+    needed: bool = True
+    """Whether `run` fails without it."""
+    detail: str = ""
+    fix: str = ""
+
+
+_NO_COMMAND: Final = ()
+
+
+def examine(settings: Settings | ConfigError) -> Iterator[Check]:
+    """Try everything; what depends on a failed thing is not tried."""
+    if isinstance(settings, ConfigError):
+        yield Check("settings", works=False, detail=str(settings), fix="mend or remove the setting")
+        settings = Settings()
+    else:
+        yield Check("settings", works=True)
+    yield _tried("IPv4 on this host", host.require_ipv4)
+    try:
+        resolv_conf = host.read_resolv_conf(settings.nameservers)
+    except SandboxError as error:
+        yield Check("resolvers", works=False, detail=error.message, fix=error.hint)
+        resolv_conf = ""
+    else:
+        yield Check("resolvers", works=True)
+    yield from _namespace(settings, resolv_conf)
+    yield _rto_max()
+    yield _flight_log()
+
+
+def _tried(name: str, attempt: Callable[[], object]) -> Check:
+    try:
+        attempt()
+    except SandboxError as error:
+        return Check(name, works=False, detail=error.message, fix=error.hint)
+    return Check(name, works=True)
+
+
+def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
+    """Make a namespace as `run` does, without a command."""
+    try:
+        sandbox = Sandbox(session.plan(settings, _NO_COMMAND, resolv_conf, {}))
+    except SandboxError as error:
+        yield Check("namespace", works=False, detail=error.message, fix=error.hint)
+        return
+    failure = None
+    try:
+        listeners = sandbox.listeners()
+    except SandboxError as error:
+        failure = Check("namespace", works=False, detail=error.message, fix=error.hint)
+    yield from (Check(step.name, works=True) for step in sandbox.steps if step.error is None)
+    if failure is not None:
+        yield failure
+        return
+    listeners.close()
+    yield Check(
+        "best interception (tproxy)",
+        works=listeners.intercept == "tproxy",
+        needed=False,
+        detail="; ".join(listeners.notes) or listeners.intercept,
+        fix=f"a kernel with nft_tproxy; {listeners.intercept} is used meanwhile",
+    )
+
+
+def _rto_max() -> Check:
+    """Try the socket option that keeps retransmissions close together."""
+    name = "short retransmission back-off (TCP_RTO_MAX_MS)"
+    with socket.socket() as sock:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, 1000)
+        except OSError as error:
+            detail = f"{error.strerror}: connections take longer to speak after an outage"
+            return Check(name, works=False, needed=False, detail=detail, fix="Linux 6.15 or later")
+    return Check(name, works=True)
+
+
+def _flight_log() -> Check:
+    """See whether the folder of the flight logs, or the one it will be made in, is writable."""
+    folder = sessions_folder(os.environ)
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    works = os.access(existing, os.W_OK | os.X_OK)
+    return Check(
+        "flight log",
+        works=works,
+        needed=False,
+        detail=str(folder),
+        fix=f"make {existing} writable, or set XDG_STATE_HOME to a folder that is",
+    )
+
+
+def rendered(check: Check) -> str:
+    """Write a check for people."""
+    mark = "works " if check.works else "FAILS " if check.needed else "lacks "
+    detail = f": {check.detail}" if check.detail else ""
+    fix = "" if check.works else f"\n        try: {check.fix}"
+    return f"{mark}  {check.name}{detail}{fix}"
+
+
+def as_json(checks: list[Check]) -> str:
+    """Write the checks for programs."""
+    return msgspec.json.format(msgspec.json.encode(checks)).decode()

@@ -1,0 +1,115 @@
+"""Which destinations may be reached: decide(flow) -> Allow | Deny(rule); pure, no sockets.
+
+A rule is HOST[:PORT]: a name, `*.name` for all names below it, an address, or a network; without
+a port it holds for all. A matching deny wins; if there are allow rules, one of them must match.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from typing import Final
+
+NOT_ALLOWED: Final = "no allow rule matches"
+_MAX_PORT = 65535
+
+
+class RuleError(ValueError):
+    """A rule that cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Allow:
+    """The destination may be reached."""
+
+
+@dataclass(frozen=True)
+class Deny:
+    """The destination may not be reached; `rule` says because of what."""
+
+    rule: str
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A connection that the program wants: by name where it used one, else by address."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One parsed rule."""
+
+    text: str
+    host: str
+    """A name in lower case, with a leading dot for all below it; empty for a network."""
+    network: IPv4Network | None
+    port: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> "Rule":
+        """Read HOST[:PORT]; raises RuleError."""
+        host, colon, port_text = text.strip().lower().rstrip(".").partition(":")
+        port = None
+        if colon:
+            if not port_text.isascii() or not port_text.isdigit() or int(port_text) > _MAX_PORT:
+                raise RuleError(f"{text!r}: the port is a number up to {_MAX_PORT}")
+            port = int(port_text)
+        if not host or any(c.isspace() for c in host):
+            raise RuleError(f"{text!r}: the form is HOST[:PORT]")
+        if host.replace(".", "").replace("/", "").isdigit():
+            try:
+                return cls(text, "", IPv4Network(host), port)
+            except ValueError as error:
+                raise RuleError(f"{text!r}: {error}") from None
+        name = host.removeprefix("*")
+        if "*" in name or "/" in name or (name != host and not name.startswith(".")):
+            raise RuleError(f"{text!r}: a star stands for whole labels at the start, as in *.name")
+        return cls(text, name, None, port)
+
+    def matches_host(self, host: str) -> bool:
+        """Tell whether the rule speaks of this name or address."""
+        if self.network is not None:
+            address = _address(host)
+            return address is not None and address in self.network
+        return host.endswith(self.host) if self.host.startswith(".") else host == self.host
+
+
+@lru_cache(maxsize=1024)
+def _address(host: str) -> IPv4Address | None:
+    try:
+        return IPv4Address(host)
+    except AddressValueError:
+        return None
+
+
+class Policy:
+    """All rules of a session."""
+
+    def __init__(self, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
+        """Parse the rules; raises RuleError."""
+        self._allow = [Rule.parse(text) for text in allow]
+        self._deny = [Rule.parse(text) for text in deny]
+
+    def decide(self, flow: Flow) -> Allow | Deny:
+        """Judge a connection before it is dialled."""
+        for rule in self._deny:
+            if rule.port in (None, flow.port) and rule.matches_host(flow.host):
+                return Deny(rule.text)
+        if not self._allow:
+            return Allow()
+        for rule in self._allow:
+            if rule.port in (None, flow.port) and rule.matches_host(flow.host):
+                return Allow()
+        return Deny(NOT_ALLOWED)
+
+    def denied_name(self, name: str) -> str | None:
+        """Judge a name before a query for it leaves: the rule that denies it at every port."""
+        for rule in self._deny:
+            if rule.port is None and rule.matches_host(name):
+                return rule.text
+        if not self._allow or any(rule.matches_host(name) for rule in self._allow):
+            return None
+        return NOT_ALLOWED

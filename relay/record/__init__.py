@@ -1,0 +1,1 @@
+"""What happened in a session: typed events, their file, and how people read them."""

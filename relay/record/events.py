@@ -1,0 +1,170 @@
+"""One type for each thing that can happen in a session; nothing here reads a clock or a file.
+
+Payload never appears in an event: names, addresses, counts and causes only.
+"""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Closer: TypeAlias = Literal["program", "upstream", "keepline"]
+How: TypeAlias = Literal["fin", "reset", "timeout", "unreachable", "session-end"]
+
+
+def _snake(name: str) -> str:
+    """Name the event in JSON as its class is named here: ConnectionOpened, connection_opened."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="event", tag=_snake):
+    """What all events share."""
+
+    at: float = 0.0
+    """Seconds since the epoch; set when the event is recorded."""
+
+
+class SessionStarted(Event):
+    """The namespace stands and the command is about to run."""
+
+    session: str
+    version: str
+    program: str
+    """The command's first word alone: arguments may hold secrets."""
+    pid: int
+    uid: int
+    intercept: Literal["tproxy", "redirect", "ports"]
+    dns: Literal["synthetic", "real"]
+
+
+class SessionEnded(Event):
+    """The command has ended."""
+
+    status: int
+    connections: int
+    seconds: float
+
+
+class LogFull(Event):
+    """The file's bound is reached: later events of this session are dropped, its end excepted."""
+
+    limit: int
+
+
+class ConnectionOpened(Event):
+    """The program opened a TCP connection, which the kernel has accepted on our behalf."""
+
+    connection: int
+    address: str
+    port: int
+    name: str | None = None
+
+
+class ConnectionDenied(Event):
+    """Policy forbids the destination; the program saw a reset."""
+
+    connection: int
+    rule: str
+
+
+class Dialled(Event):
+    """The upstream connection stands."""
+
+    connection: int
+    address: str
+    seconds: float
+    attempts: int = 1
+
+
+class DialFailed(Event):
+    """No upstream connection could be had; the program saw a reset."""
+
+    connection: int
+    cause: str
+    seconds: float
+    attempts: int = 1
+
+
+class ConnectionClosed(Event):
+    """Both directions of a connection have ended."""
+
+    connection: int
+    by: Closer
+    how: How
+    sent: int
+    """Bytes from the program to upstream."""
+    received: int
+    """Bytes from upstream to the program."""
+    seconds: float
+    idle: float
+    """Seconds since the last byte in either direction."""
+    cause: str | None = None
+
+
+class NameAssigned(Event):
+    """A name got its synthetic address for the rest of the session."""
+
+    name: str
+    address: str
+
+
+class AnswerWithheld(Event):
+    """A DNS answer, or a part of it, was kept from the program; recorded once a name and type."""
+
+    name: str
+    type: str
+    why: str
+
+
+class NameRefused(Event):
+    """Policy forbids the name; no query left."""
+
+    name: str
+    type: str
+    rule: str
+
+
+class LookupFailed(Event):
+    """No resolver gave a usable answer."""
+
+    name: str
+    type: str
+    cause: str
+
+
+class ServedStale(Event):
+    """No resolver answered, so the last known answer was used once more, RFC 8767."""
+
+    name: str
+    cause: str
+
+
+class ResolverSilent(Event):
+    """A resolver gave no usable answer in time; the next one was asked."""
+
+    server: str
+    cause: str
+
+
+class ResolversChanged(Event):
+    """The host's resolv.conf names other resolvers now."""
+
+    resolvers: list[str]
+
+
+AnyEvent: TypeAlias = (
+    SessionStarted
+    | SessionEnded
+    | LogFull
+    | ConnectionOpened
+    | ConnectionDenied
+    | Dialled
+    | DialFailed
+    | ConnectionClosed
+    | NameAssigned
+    | AnswerWithheld
+    | NameRefused
+    | LookupFailed
+    | ServedStale
+    | ResolverSilent
+    | ResolversChanged
+)

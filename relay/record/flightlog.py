@@ -1,0 +1,112 @@
+"""A session's events in one JSONL file, bounded in size; the file is locked while it is live."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from relay.record.events import AnyEvent, Event, LogFull, SessionEnded
+
+SESSIONS_KEPT: Final = 50
+"""Files of older sessions are removed when a new one starts."""
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+class FlightLog:
+    """Writes events; batches them until flush()."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        clock: Callable[[], float],
+        limit: int,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Create the file for its owner alone; raises OSError. Without a path nothing is kept.
+
+        `clock` gives seconds since the epoch, `limit` is in bytes, and `wake` is called when
+        there is something to flush.
+        """
+        self.wake = wake
+        self._fd = _create(path) if path is not None else os.open(os.devnull, os.O_WRONLY)
+        self._clock = clock
+        self._limit = limit
+        self._left = limit
+        self._pending: list[bytes] = []
+
+    def record(self, event: Event) -> None:
+        """Note an event, now; past the limit only the session's end is."""
+        event.at = round(self._clock(), 3)
+        line = _encoder.encode(event)
+        if self._left < 0 and not isinstance(event, SessionEnded):
+            return
+        self._left -= len(line) + 1
+        if self._left < 0 and not isinstance(event, SessionEnded):
+            line = _encoder.encode(LogFull(at=event.at, limit=self._limit))
+        if not self._pending:
+            self.wake()
+        self._pending.append(line)
+
+    def flush(self) -> None:
+        """Write what is pending; raises OSError (disk full)."""
+        if self._pending:
+            data = b"\n".join(self._pending) + b"\n"
+            self._pending.clear()
+            os.write(self._fd, data)
+
+    def close(self) -> None:
+        """Flush and unlock."""
+        try:
+            self.flush()
+        finally:
+            os.close(self._fd)
+
+
+def _create(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
+
+
+def sessions_folder(environment: Mapping[str, str]) -> Path:
+    """Give the folder of all sessions, XDG Base Directory Specification."""
+    state = environment.get("XDG_STATE_HOME", "")
+    base = Path(state) if Path(state).is_absolute() else Path.home() / ".local/state"
+    return base / "keepline/sessions"
+
+
+def sessions(folder: Path) -> list[Path]:
+    """List the sessions' files, oldest first: a session's name begins with its start."""
+    return sorted(folder.glob("*.jsonl"))
+
+
+def is_live(path: Path) -> bool:
+    """Tell whether the session still runs: its relay holds a lock on the file, flock(2)."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def prune(folder: Path) -> None:
+    """Remove the oldest ended sessions beyond SESSIONS_KEPT."""
+    for path in sessions(folder)[:-SESSIONS_KEPT]:
+        if not is_live(path):
+            path.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Iterator[AnyEvent]:
+    """Read a session's events; a last line cut short by a killed relay is left out."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield _decoder.decode(line)

@@ -1,0 +1,69 @@
+"""Live sessions and their open connections, as their flight logs tell."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from relay.record.events import (
+    AnyEvent,
+    ConnectionClosed,
+    ConnectionDenied,
+    ConnectionOpened,
+    Dialled,
+    DialFailed,
+    SessionStarted,
+)
+
+
+class OpenConnection(msgspec.Struct):
+    """A connection that has not ended."""
+
+    connection: int
+    to: str
+    since: float
+    """Seconds since the epoch."""
+    reached: str | None = None
+    """The upstream address; None while it is being dialled."""
+
+
+class SessionState(msgspec.Struct):
+    """A session that still runs."""
+
+    session: str
+    program: str = ""
+    pid: int = 0
+    connections: dict[int, OpenConnection] = {}
+
+
+def state_of(session: str, events: Iterable[AnyEvent]) -> SessionState:
+    """Add the events up."""
+    state = SessionState(session)
+    for event in events:
+        match event:
+            case SessionStarted():
+                state.program, state.pid = event.program, event.pid
+            case ConnectionOpened(connection=number):
+                to = f"{event.name or event.address}:{event.port}"
+                state.connections[number] = OpenConnection(number, to, event.at)
+            case Dialled(connection=number):
+                state.connections[number].reached = event.address
+            case ConnectionClosed() | ConnectionDenied() | DialFailed():
+                state.connections.pop(event.connection, None)
+            case _:
+                pass
+    return state
+
+
+def as_json(states: list[SessionState]) -> str:
+    """Write them for programs."""
+    return msgspec.json.format(msgspec.json.encode(states)).decode()
+
+
+def lines(states: list[SessionState]) -> Iterator[str]:
+    """Write them for people."""
+    if not states:
+        yield "no live session"
+    for state in states:
+        yield f"{state.session}  {state.program} (pid {state.pid})"
+        for open_ in state.connections.values():
+            yield f"  #{open_.connection:<5} {open_.to:40} {open_.reached or 'being dialled'}"

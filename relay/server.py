@@ -1,0 +1,134 @@
+"""The relay of one session: listeners, name server and flight log in one nursery."""
+
+import errno
+import socket
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from netns.handoff import Listeners
+from netns.mounts import RESOLV_CONF
+from relay.config import Settings, nameserver
+from relay.policy import Policy
+from relay.record.events import Event
+from relay.record.flightlog import FlightLog
+from relay.tcp.connection import Connections
+from relay.tcp.dialer import DialError
+from relay.tcp.options import KeepAlive
+
+_OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+_PAUSE: Final = 0.1
+"""Seconds to wait when the host has no descriptor or memory left for another connection."""
+
+_DRAIN: Final = 10.0
+"""Seconds after the command's end for what it sent last to be delivered."""
+
+_FLUSH_AFTER: Final = 0.2
+"""Seconds for which events are gathered before they are written."""
+
+
+async def serve(
+    settings: Settings,
+    listeners: Listeners,
+    log: FlightLog,
+    *,
+    task_status: trio.TaskStatus[Connections],
+) -> None:
+    """Relay until cancelled; started with the session's connections."""
+    # dnspython, 0.06 s: a command that has ended by now never needs it.
+    from relay.dns.hostresolvers import HostResolvers  # noqa: PLC0415
+    from relay.dns.names import Names  # noqa: PLC0415
+    from relay.dns.nameserver import NameServer  # noqa: PLC0415
+    from relay.dns.resolver import Resolver, ResolverError  # noqa: PLC0415
+    from relay.dns.responder import Responder  # noqa: PLC0415
+    from relay.dns.upstream import Server  # noqa: PLC0415
+
+    async def lookup(name: str) -> list[str]:
+        try:
+            return await resolver.ipv4_addresses(name)
+        except ResolverError as error:
+            raise DialError(str(error)) from error
+
+    policy = Policy(settings.allow, settings.deny)
+    names = Names()
+    if settings.nameservers:
+        own = tuple(Server(*nameserver(text)) for text in settings.nameservers)
+        servers = lambda: own  # noqa: E731
+    else:
+        servers = HostResolvers(Path(RESOLV_CONF), log.record)
+    async with trio.open_nursery() as nursery:
+        resolver = Resolver(servers, log.record, nursery)
+        responder = Responder(
+            resolver, names, allow=policy.denied_name, record=log.record, mode=settings.dns
+        )
+        name_server = NameServer(listeners.dns_udp, listeners.dns_tcp, responder)
+        connections = Connections(
+            intercept=listeners.intercept,
+            policy=policy,
+            naming=names,
+            lookup=lookup,
+            keepalive=KeepAlive(
+                idle=settings.keepidle,
+                interval=settings.keepintvl,
+                count=settings.keepcnt,
+                user_timeout=settings.user_timeout,
+                rto_max=settings.rto_max,
+            ),
+            patience=settings.patience,
+            record=log.record,
+            nursery=nursery,
+        )
+        nursery.start_soon(name_server.serve)
+        for listener in listeners.tcp:
+            nursery.start_soon(accept, listener, connections)
+        task_status.started(connections)
+
+
+async def accept(listener: socket.socket, connections: Connections) -> None:
+    """Accept in batches until EAGAIN, forever."""
+    while True:
+        try:
+            accept_waiting(listener, connections)
+        except OSError as error:
+            if error.errno not in _OUT_OF_RESOURCES:
+                raise
+            await trio.sleep(_PAUSE)
+        else:
+            await trio.lowlevel.wait_readable(listener)
+
+
+def accept_waiting(listener: socket.socket, connections: Connections) -> None:
+    """Start relaying every connection in the backlog; raises OSError if out of resources."""
+    while True:
+        try:
+            program, _address = listener.accept()
+        except BlockingIOError:
+            return
+        except ConnectionAbortedError:
+            continue  # reset while it waited in the backlog
+        program.setblocking(False)
+        connections.start(program)
+
+
+async def finish(listeners: Listeners, connections: Connections) -> None:
+    """Relay what the command that has ended said last, for a bounded time."""
+    for listener in listeners.tcp:
+        accept_waiting(listener, connections)
+    with trio.move_on_after(_DRAIN):
+        await connections.finish()
+
+
+async def write_log(log: FlightLog) -> None:
+    """Write events in batches, soon after the first of each; no timer runs while none come."""
+    woken = trio.Event()
+
+    def wake() -> None:
+        woken.set()
+
+    log.wake = wake
+    while True:
+        await woken.wait()
+        woken = trio.Event()
+        await trio.sleep(_FLUSH_AFTER)
+        log.flush()

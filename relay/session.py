@@ -1,0 +1,148 @@
+"""One command's session: the sandbox, the relay and the record of what happened."""
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from netns.links import OWN_ADDRESS
+from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_side_doors
+from netns.sandbox import Ended, Listeners, Plan, Sandbox, Stopped, adopt_orphans, orphans_left
+from relay import __version__, host
+from relay.config import SESSION_VARIABLE, Settings
+from relay.dns import resolvconf
+from relay.record.events import Event, SessionEnded, SessionStarted
+from relay.record.flightlog import FlightLog, prune, sessions_folder
+
+if TYPE_CHECKING:
+    from relay.server import Relay
+
+_PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_LEFT_TO_COMMAND: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
+"""The terminal sends them to the command too, which decides what they mean."""
+
+_MIB: Final = 1 << 20
+
+
+def run(settings: Settings, command: Sequence[str], warn: Callable[[str], None]) -> int:
+    """Run the command in its namespace, relay for it, and give its exit status.
+
+    Raises SandboxError, before the command has started, if anything it needs is missing.
+    """
+    host.require_ipv4()
+    resolv_conf = host.read_resolv_conf(settings.nameservers)
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    sandbox = Sandbox(plan(settings, command, resolv_conf, {SESSION_VARIABLE: name}))
+    for number in _LEFT_TO_COMMAND:
+        signal.signal(number, signal.SIG_IGN)
+    if settings.linger:
+        adopt_orphans()
+    # While the child builds the namespace: the log, and trio, which takes as long to import.
+    log = _open_log(name, settings, warn)
+    import trio  # noqa: PLC0415
+
+    try:
+        listeners = sandbox.listeners()
+        for note in listeners.notes:
+            warn(note)
+        log.record(
+            SessionStarted(
+                session=name,
+                version=__version__,
+                program=command[0],
+                pid=os.getpid(),
+                uid=os.getuid(),
+                intercept=listeners.intercept,
+                dns=settings.dns,
+            )
+        )
+        return trio.run(_relay, settings, sandbox, listeners, log)
+    finally:
+        log.close()
+
+
+def plan(
+    settings: Settings, command: Sequence[str], resolv_conf: str, environment: dict[str, str]
+) -> Plan:
+    """Say what the namespace is to look like."""
+    files = {RESOLV_CONF: resolvconf.for_namespace(resolv_conf, OWN_ADDRESS)}
+    try:
+        files[NSSWITCH_CONF] = without_side_doors(Path(NSSWITCH_CONF).read_text())
+    except OSError:
+        pass  # not a glibc system
+    wanted = {} if settings.intercept == "auto" else {"intercept": (settings.intercept,)}
+    if settings.ports:
+        wanted["ports"] = settings.ports
+    return Plan(command, files, environment, **wanted)
+
+
+def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
+    """Open the flight log; where that cannot be, say so and go on without."""
+    folder = sessions_folder(os.environ)
+    try:
+        log = FlightLog(folder / f"{name}.jsonl", clock=time.time, limit=settings.log_limit * _MIB)
+        prune(folder)
+    except OSError as error:
+        warn(f"no flight log for this session: {folder}: {error.strerror}")
+        return FlightLog(None, clock=time.time, limit=0)
+    return log
+
+
+async def _relay(
+    settings: Settings, sandbox: Sandbox, listeners: Listeners, log: FlightLog
+) -> int:
+    """Relay until the command has ended; then deliver what it sent last."""
+    import trio  # noqa: PLC0415 - see run()
+
+    from relay import server  # noqa: PLC0415 - see run()
+
+    started = trio.current_time()
+    with trio.open_signal_receiver(signal.SIGCHLD, *_PASSED_ON) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.write_log, log)
+            connections = await nursery.start(server.serve, settings, listeners, log)
+            status = await _command_end(sandbox, signals)
+            if settings.linger:
+                await _orphans_end(sandbox, signals)
+            await server.finish(listeners, connections)
+            nursery.cancel_scope.cancel()
+    seconds = trio.current_time() - started
+    log.record(SessionEnded(status=status, connections=connections.opened, seconds=seconds))
+    return status
+
+
+async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int]) -> int:
+    """Pass signals on, and stop with the command, until it has ended; give its status."""
+    while True:
+        match sandbox.poll():
+            case Ended(status):
+                return status
+            case Stopped():
+                _stop_too(sandbox)
+            case None:
+                number = await anext(signals)
+                if number != signal.SIGCHLD:
+                    sandbox.signal(number)
+
+
+def _stop_too(sandbox: Sandbox) -> None:
+    """Let the shell see its job stopped; when it goes on, so does the command.
+
+    Without a terminal no shell waits for that, and whoever stopped the command continues it.
+    """
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return
+    os.kill(os.getpid(), signal.SIGSTOP)
+    sandbox.signal(signal.SIGCONT)
+
+
+async def _orphans_end(sandbox: Sandbox, signals: AsyncIterator[int]) -> None:
+    """Wait until no process of the namespace is left; TERM and the like end the wait."""
+    while orphans_left():
+        if await anext(signals) != signal.SIGCHLD:
+            return

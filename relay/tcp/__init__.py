@@ -1,0 +1,1 @@
+"""TCP connections: one from accept to close, the dial, the copy and the socket options."""

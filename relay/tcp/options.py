@@ -1,0 +1,46 @@
+"""Socket options of every upstream connection: keepalive, user timeout, no delay, short back-off.
+
+Where the kernel lacks an option it does without; the rest of the settings still hold.
+"""
+
+import contextlib
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+TCP_RTO_MAX_MS: Final = 44
+"""tcp(7), Linux 6.15: the longest pause between two retransmissions."""
+
+
+@dataclass(frozen=True)
+class KeepAlive:
+    """When a silent upstream is probed and given up."""
+
+    idle: int
+    """Seconds of silence before the first probe, TCP_KEEPIDLE."""
+    interval: int
+    """Seconds between probes, TCP_KEEPINTVL."""
+    count: int
+    """Unanswered probes that end a connection where user_timeout is 0, TCP_KEEPCNT."""
+    user_timeout: int
+    """Seconds that data or probes may stay unanswered, TCP_USER_TIMEOUT; 0: the kernel's rule."""
+    rto_max: int
+    """Milliseconds, TCP_RTO_MAX_MS; 0: the kernel's 120 s."""
+
+    def apply(self, sock: socket.socket) -> None:
+        """Set all of them before the connect, so that they hold for the handshake too."""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        tcp = socket.IPPROTO_TCP
+        sock.setsockopt(tcp, socket.TCP_KEEPIDLE, self.idle)
+        sock.setsockopt(tcp, socket.TCP_KEEPINTVL, self.interval)
+        sock.setsockopt(tcp, socket.TCP_KEEPCNT, self.count)
+        sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, self.user_timeout * 1000)
+        sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
+        if self.rto_max:
+            with contextlib.suppress(OSError):  # ENOPROTOOPT before Linux 6.15
+                sock.setsockopt(tcp, TCP_RTO_MAX_MS, self.rto_max)
+
+
+def resets_on_close(sock: socket.socket) -> None:
+    """Make close() send RST, SO_LINGER of socket(7) with a time of zero."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
