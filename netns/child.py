@@ -1,6 +1,7 @@
 """The child's side, in order: unshare, map, links, listeners, redirect, mounts, hand over, exec."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -17,9 +18,7 @@ EXIT_CANNOT_EXECUTE: Final = 126
 EXIT_NOT_FOUND: Final = 127
 EXIT_OWN_FAILURE: Final = 125
 
-REPORT: Final = (
-    "this is a defect of keepline: please report it with the output of keepline doctor"
-)
+REPORT: Final = "this is a defect of keepline: please report it with the output of keepline doctor"
 
 _BACKLOG = 4096
 _DNS_PORT = 53
@@ -36,16 +35,19 @@ class Plan:
     """Texts that the namespace sees in place of the host's files, by path."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the caller's."""
-    intercept: Sequence[redirect.Intercept] = ("tproxy", "redirect", "ports")
+    intercept: Sequence[redirect.Intercept] = redirect.WAYS
     """Ways to catch TCP connections, the preferred one first."""
     ports: Sequence[int] = redirect.COMMON_PORTS
 
 
-def main(plan: Plan, end: socket.socket, parent: int) -> NoReturn:
+def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
     """Build the namespace and become the command; never returns."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
+        links.load()
+        redirect.load()
+        plan = _receive_plan(plan_pipe)
         listeners = _build(plan, end)
         handoff.send_listeners(end, listeners)
         listeners.close()
@@ -60,6 +62,15 @@ def main(plan: Plan, end: socket.socket, parent: int) -> NoReturn:
         with contextlib.suppress(OSError):
             handoff.send_step(end, handoff.Step("", f"{type(error).__name__}: {error}", REPORT))
     os._exit(EXIT_OWN_FAILURE)
+
+
+def _receive_plan(pipe: int) -> Plan:
+    """Wait for the plan; without one, the parent has found that there is nothing to run."""
+    with open(pipe, encoding="ascii") as file:
+        text = file.read()
+    if not text:
+        os._exit(0)
+    return Plan(**json.loads(text))
 
 
 def _build(plan: Plan, end: socket.socket) -> handoff.Listeners:
@@ -154,13 +165,15 @@ def _become(plan: Plan, parent: int) -> NoReturn:
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - iterdir would hold one more open
         if int(name) > 2:
             with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
-                os.set_inheritable(int(name), False)
+                os.set_inheritable(int(name), False)  # noqa: FBT003 - positional only
     # Set last, for a change of credentials clears it. Without the relay the command is cut off.
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGHUP)
     if os.getppid() != parent:
         os._exit(EXIT_OWN_FAILURE)
     try:
-        os.execvpe(plan.command[0], plan.command, {**os.environ, **plan.environment})
+        os.execvpe(  # noqa: S606 - the very thing we are for
+            plan.command[0], list(plan.command), {**os.environ, **plan.environment}
+        )
     except FileNotFoundError as error:
         _refuse(plan.command[0], error, EXIT_NOT_FOUND)
     except OSError as error:

@@ -42,7 +42,9 @@ def host_facts() -> dict[str, str]:
     return facts
 
 
-def namespace_hint(number: int | None, facts: Mapping[str, str]) -> str:
+def namespace_hint(  # noqa: PLR0911 - one return a cause
+    number: int | None, facts: Mapping[str, str]
+) -> str:
     """Name the setting that most likely forbids what failed with errno `number`."""
     for limit in ("max_user_namespaces", "max_net_namespaces"):
         if number == errno.ENOSPC and facts.get(limit) == "0":

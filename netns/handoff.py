@@ -71,5 +71,5 @@ def receive(end: socket.socket) -> Step | Listeners:
         fds.frombytes(rights)
     dns_udp, dns_tcp, *tcp = (socket.socket(fileno=fd) for fd in fds)
     for sock in (dns_udp, dns_tcp, *tcp):
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - positional only
     return Listeners(message["intercept"], tcp, dns_udp, dns_tcp, message["notes"])

@@ -11,13 +11,18 @@ _LO_INDEX = 1
 _LOCAL_TABLE = 255
 
 
+def load() -> None:
+    """Import pyroute2, 0.1 s: the child's work while the parent reads its settings."""
+    import pyroute2  # noqa: F401, PLC0415
+
+
 def bring_up() -> None:
     """Set lo up and make the kernel end every IPv4 connection here; raises OSError.
 
     Without an address of its own as source, a connection could be its own peer. IPv6 keeps
     ::1 and gets no route, so that a connect to any other address fails at once.
     """
-    from pyroute2 import IPRoute, NetlinkError  # noqa: PLC0415 - 0.1 s, needed in the child alone
+    from pyroute2 import IPRoute, NetlinkError  # noqa: PLC0415 - see load()
 
     try:
         with IPRoute() as ip:

@@ -36,7 +36,7 @@ def without_side_doors(nsswitch: str) -> str:
 def _plain_hosts(line: str) -> str:
     kept: list[str] = []
     source_kept = False
-    for word in line.split("#")[0].split(":", 1)[1].replace("[", " [").split():
+    for word in line.partition("#")[0].partition(":")[2].replace("[", " [").split():
         if word.startswith("[") or word.endswith("]"):
             action_kept = source_kept
         else:
@@ -55,7 +55,9 @@ def cover(files: Mapping[str, str]) -> None:
     covered and is left out: without resolv.conf, programs ask 127.0.0.1, which we answer too.
     """
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
-    covered = {str(Path(path).resolve()): text for path, text in files.items() if Path(path).exists()}
+    covered = {
+        str(Path(path).resolve()): text for path, text in files.items() if Path(path).exists()
+    }
     for folder in SIDE_DOOR_FOLDERS:
         if Path(folder).is_dir():
             _mount_tmpfs(folder)

@@ -9,6 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 Intercept: TypeAlias = Literal["tproxy", "redirect", "ports"]
 
+WAYS: tuple[Intercept, ...] = ("tproxy", "redirect", "ports")
+"""The preferred one first."""
+
 Expression: TypeAlias = tuple[str, list[tuple[str, Any]]]
 
 COMMON_PORTS = (21, 22, 25, 80, 110, 143, 389, 443, 465, 587, 636, 853, 993, 995, 8443, 9418, 11371)
@@ -26,6 +29,11 @@ _PRIORITY_MANGLE = -150
 _PRIORITY_DSTNAT = -100
 
 
+def load() -> None:
+    """Import pyroute2's nf_tables, as links.load() does the rest."""
+    import pyroute2.nftables.main  # noqa: F401, PLC0415
+
+
 def install(way: Literal["tproxy", "redirect"], own_address: str, port: int) -> None:
     """Send every TCP connection but DNS, loopback's and our own address's to `port`.
 
@@ -33,12 +41,12 @@ def install(way: Literal["tproxy", "redirect"], own_address: str, port: int) -> 
     original destination; prerouting sees everything, for everything comes back in through lo.
     With redirect, SO_ORIGINAL_DST tells the destination. Raises OSError.
     """
-    from pyroute2.nftables.main import NFTables  # noqa: PLC0415 - 0.1 s, the child's alone
+    from pyroute2.nftables.main import NFTables  # noqa: PLC0415 - see load()
 
-    number = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
+    number: Expression = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
     with NFTables() as nft:
         if way == "tproxy":
-            to_listener = [
+            to_listener: list[Expression] = [
                 number,
                 ("immediate", [("DREG", 1), ("DATA", _data(socket.inet_aton("127.0.0.1")))]),
                 ("tproxy", [("FAMILY", socket.AF_INET), ("REG_ADDR", 1), ("REG_PORT", 2)]),
@@ -98,7 +106,10 @@ def _payload_is(base: int, offset: int, value: bytes) -> list[Expression]:
 
 _ACCEPT: Expression = (
     "immediate",
-    [("DREG", 0), ("DATA", {"attrs": [("NFTA_DATA_VERDICT", {"attrs": [("NFTA_VERDICT_CODE", 1)]})]})],
+    [
+        ("DREG", 0),
+        ("DATA", {"attrs": [("NFTA_DATA_VERDICT", {"attrs": [("NFTA_VERDICT_CODE", 1)]})]}),
+    ],
 )
 _IS_TCP: list[Expression] = [
     ("meta", [("KEY", _META_L4PROTO), ("DREG", 1)]),

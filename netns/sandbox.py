@@ -1,8 +1,9 @@
 """The parent's side: fork the child, map its ids, collect its listeners, wait, pass signals on."""
 
 import contextlib
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from netns import child, handoff, idmap, syscalls
@@ -30,23 +31,33 @@ class Stopped:
 class Sandbox:
     """One command in its namespace, from fork to exit."""
 
-    def __init__(self, plan: Plan) -> None:
-        """Fork and map; the child then builds the namespace while the caller goes on.
+    def __init__(self) -> None:
+        """Fork: the child loads what it needs while the caller finds out what to run.
 
         The caller has one thread and lives as long as the command: its end is the child's
-        SIGHUP. Raises SandboxError if there can be no user namespace.
+        SIGHUP. Without build(), the child ends with the caller.
         """
         self.steps: list[Step] = []
         """What the namespace needed so far, in order, for people."""
-        range_mapped = idmap.can_map_range()
         parent = os.getpid()
         self._end, childs_end = handoff.channel()
+        childs_pipe, self._plan_pipe = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             self._end.close()
-            child.main(plan, childs_end, parent)
+            os.close(self._plan_pipe)
+            child.main(childs_end, childs_pipe, parent)
         childs_end.close()
-        if range_mapped:
+        os.close(childs_pipe)
+
+    def build(self, plan: Plan) -> None:
+        """Let the child build the namespace and run the command; raises SandboxError.
+
+        Returns as soon as nothing more is needed from here, before the namespace stands.
+        """
+        with open(self._plan_pipe, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+            json.dump(asdict(plan), file)
+        if idmap.can_map_range():
             self._write_map()
 
     def _write_map(self) -> None:
@@ -65,7 +76,9 @@ class Sandbox:
             message = handoff.receive(self._end)
         except EOFError:
             ended = self._reap(os.waitpid(self.pid, 0)[1])
-            raise SandboxError(f"the child ended early, with status {ended}", child.REPORT) from None
+            raise SandboxError(
+                f"the child ended early, with status {ended}", child.REPORT
+            ) from None
         if isinstance(message, Listeners):
             return message
         self.steps.append(message)

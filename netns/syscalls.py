@@ -1,4 +1,4 @@
-"""The system calls that Python's os module lacks; each raises OSError with the call's name."""
+"""System calls that the os module lacks, each as its page in section 2 says; OSError if not."""
 
 import ctypes
 import os
@@ -49,17 +49,17 @@ def _check(result: int, call: str) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Move the caller into new namespaces, unshare(2)."""
+    """Move the caller into new namespaces."""
     _check(_libc.unshare(flags), "unshare")
 
 
 def setns(fd: int, nstype: int = 0) -> None:
-    """Move the calling thread into the namespace that `fd` stands for, setns(2)."""
+    """Move the calling thread into the namespace that `fd` stands for."""
     _check(_libc.setns(fd, nstype), "setns")
 
 
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
-    """Attach a filesystem or bind a path, mount(2)."""
+    """Attach a filesystem or bind a path."""
     result = _libc.mount(
         source.encode(), target.encode(), fstype.encode() or None, flags, data.encode() or None
     )
@@ -67,10 +67,10 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str 
 
 
 def umount(target: str, flags: int = 0) -> None:
-    """Detach a mount, umount2(2)."""
+    """Detach a mount."""
     _check(_libc.umount2(target.encode(), flags), f"umount {target}")
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
-    """Set or read an attribute of the calling process, prctl(2)."""
+    """Set or read an attribute of the calling process."""
     return _check(_libc.prctl(option, arg2, arg3, 0, 0), "prctl")

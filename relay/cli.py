@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from netns.errors import SandboxError
+from netns.sandbox import Sandbox, SandboxError
 from relay import __version__, config
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ class _Parser(argparse.ArgumentParser):
         self.exit(EXIT_OWN_FAILURE, f"{self.prog}: {message}\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the tool; gives the exit status."""
+def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None) -> int:
+    """Run the tool; gives the exit status. `sandbox`, if any, has been started for `run`."""
     parsed = _parser().parse_args(arguments)
+    parsed.sandbox = sandbox
     command: Callable[[argparse.Namespace], int] = parsed.run
     try:
         return command(parsed)
@@ -51,6 +52,11 @@ def _fail(cause: str, hint: str) -> int:
 
 def _warn(message: str) -> None:
     sys.stderr.write(f"keepline: {message}\n")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,13 +90,19 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         flag = f"--{setting.name.replace('_', '-')}"
         text = f"{setting.description} ({setting.shown_default})"
         if setting.kind is bool:
-            parser.add_argument(flag, dest=setting.name, action="store_const", const="true", help=text)
+            parser.add_argument(
+                flag, dest=setting.name, action="store_const", const="true", help=text
+            )
         elif setting.kind is tuple:
-            parser.add_argument(flag, dest=setting.name, action="append", metavar="X,...", help=text)
+            parser.add_argument(
+                flag, dest=setting.name, action="append", metavar="X,...", help=text
+            )
         else:
             metavar = "N" if setting.kind is int else None
             choices = setting.choices or None
-            parser.add_argument(flag, dest=setting.name, metavar=metavar, choices=choices, help=text)
+            parser.add_argument(
+                flag, dest=setting.name, metavar=metavar, choices=choices, help=text
+            )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -100,7 +112,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     from relay import session  # noqa: PLC0415 - the other commands do without
 
-    return session.run(settings, command, _warn)
+    return session.run(arguments.sandbox or Sandbox(), settings, command, _warn)
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
@@ -139,9 +151,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
     for check in doctor.examine(settings):
         checks.append(check)
         if not arguments.json:
-            print(doctor.rendered(check), flush=True)
+            _print(doctor.rendered(check))
     if arguments.json:
-        print(doctor.as_json(checks))
+        _print(doctor.as_json(checks))
     return 0 if all(check.works or not check.needed for check in checks) else 1
 
 
@@ -159,7 +171,7 @@ def _log(arguments: argparse.Namespace) -> int:
         sys.stdout.write(known[-1].read_text())
         return 0
     for line in view.log_lines(flightlog.read(known[-1])):
-        print(line)
+        _print(line)
     return 0
 
 
@@ -170,10 +182,10 @@ def _status(arguments: argparse.Namespace) -> int:
             if flightlog.is_live(path)]  # fmt: skip
     states = [status.state_of(path.stem, flightlog.read(path)) for path in live]
     if arguments.json:
-        print(status.as_json(states))
+        _print(status.as_json(states))
     else:
         for line in status.lines(states):
-            print(line)
+            _print(line)
     return 0
 
 

@@ -40,7 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 300
     rto_max: Annotated[
         int,
-        Meta(ge=0, le=120_000, description="longest pause between retransmissions in ms; 0: kernel's"),
+        Meta(
+            ge=0, le=120_000, description="longest pause between retransmissions in ms; 0: kernel's"
+        ),
     ] = 2000
     patience: Annotated[
         int, Meta(ge=1, le=86400, description="seconds that a dial may take, retries included")
@@ -161,7 +163,9 @@ def from_words(values: Mapping[str, str], place: Callable[[str], str]) -> dict[s
     return _validate(split, place, strict=False)
 
 
-def _validate(values: Mapping[str, Any], place: Callable[[str], str], *, strict: bool) -> dict[str, Any]:
+def _validate(
+    values: Mapping[str, Any], place: Callable[[str], str], *, strict: bool
+) -> dict[str, Any]:
     """Convert one key at a time, so that the mistake's key is known."""
     converted = {}
     for key, value in values.items():

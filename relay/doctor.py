@@ -58,13 +58,10 @@ def _tried(name: str, attempt: Callable[[], object]) -> Check:
 
 def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     """Make a namespace as `run` does, without a command."""
-    try:
-        sandbox = Sandbox(session.plan(settings, _NO_COMMAND, resolv_conf, {}))
-    except SandboxError as error:
-        yield Check("namespace", works=False, detail=error.message, fix=error.hint)
-        return
+    sandbox = Sandbox()
     failure = None
     try:
+        sandbox.build(session.plan(settings, _NO_COMMAND, resolv_conf, {}))
         listeners = sandbox.listeners()
     except SandboxError as error:
         failure = Check("namespace", works=False, detail=error.message, fix=error.hint)

@@ -27,7 +27,7 @@ def require_ipv4() -> None:
             return
     raise SandboxError(
         "no IPv4: no interface has an IPv4 address besides loopback",
-        "connect this machine to a network with IPv4 (keepline sends no IPv6); then: keepline doctor",
+        "connect this machine to a network with IPv4: keepline sends no IPv6",
     )
 
 

@@ -1,7 +1,8 @@
 """Which destinations may be reached: decide(flow) -> Allow | Deny(rule); pure, no sockets.
 
-A rule is HOST[:PORT]: a name, `*.name` for all names below it, an address, or a network; without
-a port it holds for all. A matching deny wins; if there are allow rules, one of them must match.
+A rule is HOST[:PORT]: a name, `*.name` for all names below it, `*`, an address, or a network;
+without a port it holds for all. A matching deny wins; if there are allow rules, one of them must
+match.
 """
 
 from collections.abc import Iterable
@@ -44,7 +45,7 @@ class Rule:
 
     text: str
     host: str
-    """A name in lower case, with a leading dot for all below it; empty for a network."""
+    """A name in lower case, with a leading dot for all below it; empty for all, or a network."""
     network: IPv4Network | None
     port: int | None
 
@@ -65,7 +66,7 @@ class Rule:
             except ValueError as error:
                 raise RuleError(f"{text!r}: {error}") from None
         name = host.removeprefix("*")
-        if "*" in name or "/" in name or (name != host and not name.startswith(".")):
+        if "*" in name or "/" in name or (name != host and name and not name.startswith(".")):
             raise RuleError(f"{text!r}: a star stands for whole labels at the start, as in *.name")
         return cls(text, name, None, port)
 
@@ -74,7 +75,7 @@ class Rule:
         if self.network is not None:
             address = _address(host)
             return address is not None and address in self.network
-        return host.endswith(self.host) if self.host.startswith(".") else host == self.host
+        return host.endswith(self.host) if self.host[:1] in (".", "") else host == self.host
 
 
 @lru_cache(maxsize=1024)

@@ -2,19 +2,16 @@
 
 import errno
 import socket
-from pathlib import Path
 from typing import Final
 
 import trio
 
 from netns.handoff import Listeners
-from netns.mounts import RESOLV_CONF
-from relay.config import Settings, nameserver
+from relay.config import Settings
+from relay.dns.service import NameService
 from relay.policy import Policy
-from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections
-from relay.tcp.dialer import DialError
 from relay.tcp.options import KeepAlive
 
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
@@ -36,38 +33,14 @@ async def serve(
     task_status: trio.TaskStatus[Connections],
 ) -> None:
     """Relay until cancelled; started with the session's connections."""
-    # dnspython, 0.06 s: a command that has ended by now never needs it.
-    from relay.dns.hostresolvers import HostResolvers  # noqa: PLC0415
-    from relay.dns.names import Names  # noqa: PLC0415
-    from relay.dns.nameserver import NameServer  # noqa: PLC0415
-    from relay.dns.resolver import Resolver, ResolverError  # noqa: PLC0415
-    from relay.dns.responder import Responder  # noqa: PLC0415
-    from relay.dns.upstream import Server  # noqa: PLC0415
-
-    async def lookup(name: str) -> list[str]:
-        try:
-            return await resolver.ipv4_addresses(name)
-        except ResolverError as error:
-            raise DialError(str(error)) from error
-
     policy = Policy(settings.allow, settings.deny)
-    names = Names()
-    if settings.nameservers:
-        own = tuple(Server(*nameserver(text)) for text in settings.nameservers)
-        servers = lambda: own  # noqa: E731
-    else:
-        servers = HostResolvers(Path(RESOLV_CONF), log.record)
+    names = NameService(settings, policy, log.record)
     async with trio.open_nursery() as nursery:
-        resolver = Resolver(servers, log.record, nursery)
-        responder = Responder(
-            resolver, names, allow=policy.denied_name, record=log.record, mode=settings.dns
-        )
-        name_server = NameServer(listeners.dns_udp, listeners.dns_tcp, responder)
         connections = Connections(
             intercept=listeners.intercept,
             policy=policy,
-            naming=names,
-            lookup=lookup,
+            naming=names.names,
+            lookup=names.lookup,
             keepalive=KeepAlive(
                 idle=settings.keepidle,
                 interval=settings.keepintvl,
@@ -79,7 +52,7 @@ async def serve(
             record=log.record,
             nursery=nursery,
         )
-        nursery.start_soon(name_server.serve)
+        nursery.start_soon(names.serve, listeners.dns_udp, listeners.dns_tcp)
         for listener in listeners.tcp:
             nursery.start_soon(accept, listener, connections)
         task_status.started(connections)
@@ -107,7 +80,7 @@ def accept_waiting(listener: socket.socket, connections: Connections) -> None:
             return
         except ConnectionAbortedError:
             continue  # reset while it waited in the backlog
-        program.setblocking(False)
+        program.setblocking(False)  # noqa: FBT003 - positional only
         connections.start(program)
 
 

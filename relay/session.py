@@ -1,24 +1,22 @@
 """One command's session: the sandbox, the relay and the record of what happened."""
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from netns.links import OWN_ADDRESS
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_side_doors
+from netns.redirect import COMMON_PORTS, WAYS
 from netns.sandbox import Ended, Listeners, Plan, Sandbox, Stopped, adopt_orphans, orphans_left
 from relay import __version__, host
 from relay.config import SESSION_VARIABLE, Settings
 from relay.dns import resolvconf
-from relay.record.events import Event, SessionEnded, SessionStarted
+from relay.record.events import SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, sessions_folder
-
-if TYPE_CHECKING:
-    from relay.server import Relay
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LEFT_TO_COMMAND: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
@@ -27,15 +25,18 @@ _LEFT_TO_COMMAND: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 _MIB: Final = 1 << 20
 
 
-def run(settings: Settings, command: Sequence[str], warn: Callable[[str], None]) -> int:
+def run(
+    sandbox: Sandbox, settings: Settings, command: Sequence[str], warn: Callable[[str], None]
+) -> int:
     """Run the command in its namespace, relay for it, and give its exit status.
 
-    Raises SandboxError, before the command has started, if anything it needs is missing.
+    The sandbox has been started while the settings were read. Raises SandboxError, before the
+    command has started, if anything it needs is missing.
     """
     host.require_ipv4()
     resolv_conf = host.read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    sandbox = Sandbox(plan(settings, command, resolv_conf, {SESSION_VARIABLE: name}))
+    sandbox.build(plan(settings, command, resolv_conf, {SESSION_VARIABLE: name}))
     for number in _LEFT_TO_COMMAND:
         signal.signal(number, signal.SIG_IGN)
     if settings.linger:
@@ -69,14 +70,15 @@ def plan(
 ) -> Plan:
     """Say what the namespace is to look like."""
     files = {RESOLV_CONF: resolvconf.for_namespace(resolv_conf, OWN_ADDRESS)}
-    try:
+    with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_side_doors(Path(NSSWITCH_CONF).read_text())
-    except OSError:
-        pass  # not a glibc system
-    wanted = {} if settings.intercept == "auto" else {"intercept": (settings.intercept,)}
-    if settings.ports:
-        wanted["ports"] = settings.ports
-    return Plan(command, files, environment, **wanted)
+    return Plan(
+        command,
+        files,
+        environment,
+        WAYS if settings.intercept == "auto" else (settings.intercept,),
+        settings.ports or COMMON_PORTS,
+    )
 
 
 def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
@@ -91,9 +93,7 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
     return log
 
 
-async def _relay(
-    settings: Settings, sandbox: Sandbox, listeners: Listeners, log: FlightLog
-) -> int:
+async def _relay(settings: Settings, sandbox: Sandbox, listeners: Listeners, log: FlightLog) -> int:
     """Relay until the command has ended; then deliver what it sent last."""
     import trio  # noqa: PLC0415 - see run()
 
@@ -106,7 +106,7 @@ async def _relay(
             connections = await nursery.start(server.serve, settings, listeners, log)
             status = await _command_end(sandbox, signals)
             if settings.linger:
-                await _orphans_end(sandbox, signals)
+                await _orphans_end(signals)
             await server.finish(listeners, connections)
             nursery.cancel_scope.cancel()
     seconds = trio.current_time() - started
@@ -141,7 +141,7 @@ def _stop_too(sandbox: Sandbox) -> None:
     sandbox.signal(signal.SIGCONT)
 
 
-async def _orphans_end(sandbox: Sandbox, signals: AsyncIterator[int]) -> None:
+async def _orphans_end(signals: AsyncIterator[int]) -> None:
     """Wait until no process of the namespace is left; TERM and the like end the wait."""
     while orphans_left():
         if await anext(signals) != signal.SIGCHLD:

@@ -1,4 +1,4 @@
-"""The resolvers to ask: the session's own, or those of the host's resolv.conf, read when it changes."""
+"""The resolvers of the host's resolv.conf, read again whenever it changes."""
 
 import os
 from collections.abc import Callable, Sequence

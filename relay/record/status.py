@@ -9,8 +9,8 @@ from relay.record.events import (
     ConnectionClosed,
     ConnectionDenied,
     ConnectionOpened,
-    Dialled,
     DialFailed,
+    Dialled,
     SessionStarted,
 )
 

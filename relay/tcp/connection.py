@@ -12,8 +12,8 @@ from relay.record.events import (
     ConnectionClosed,
     ConnectionDenied,
     ConnectionOpened,
-    Dialled,
     DialFailed,
+    Dialled,
     Event,
 )
 from relay.tcp import dialer
@@ -126,7 +126,9 @@ class Connections:
             return Deny("not an address of another host")
         return self.policy.decide(Flow(name or address, port))
 
-    async def _dial(self, program: socket.socket, name: str | None, to: tuple[str, int]) -> socket.socket:
+    async def _dial(
+        self, program: socket.socket, name: str | None, to: tuple[str, int]
+    ) -> socket.socket:
         """Dial within the session's patience; raises DialError."""
         address, port = to
         with trio.move_on_after(self.patience) as scope:

@@ -1,4 +1,4 @@
-"""Dials upstream over IPv4: all addresses raced with a short stagger, RFC 8305 within one family."""
+"""Dials upstream over IPv4, all addresses raced with a short stagger: RFC 8305 in one family."""
 
 import errno
 import os

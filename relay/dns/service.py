@@ -1,0 +1,75 @@
+"""Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from netns.mounts import RESOLV_CONF
+from relay.config import Settings, nameserver
+from relay.dns.names import Names
+from relay.policy import Policy
+from relay.record.events import Event
+from relay.tcp.dialer import DialError
+
+if TYPE_CHECKING:
+    from relay.dns.resolver import Resolver
+
+
+class NameService:
+    """The name server towards the program, and the lookups of the dialer."""
+
+    def __init__(self, settings: Settings, policy: Policy, record: Callable[[Event], None]) -> None:
+        """Keep what serve() needs."""
+        self.names = Names()
+        self._settings = settings
+        self._policy = policy
+        self._record = record
+        self._resolver: Resolver | None = None
+
+    async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
+        """Answer the program until cancelled; both sockets belong to the service from here on."""
+        await _first_question(udp, tcp)
+        from relay.dns.hostresolvers import HostResolvers  # noqa: PLC0415
+        from relay.dns.nameserver import NameServer  # noqa: PLC0415
+        from relay.dns.resolver import Resolver  # noqa: PLC0415
+        from relay.dns.responder import Responder  # noqa: PLC0415
+        from relay.dns.upstream import Server  # noqa: PLC0415
+
+        own = tuple(Server(*nameserver(text)) for text in self._settings.nameservers)
+        of_host = HostResolvers(Path(RESOLV_CONF), self._record)
+        async with trio.open_nursery() as nursery:
+            self._resolver = Resolver(lambda: own or of_host(), self._record, nursery)
+            responder = Responder(
+                self._resolver,
+                self.names,
+                allow=self._policy.denied_name,
+                record=self._record,
+                mode=self._settings.dns,
+            )
+            await NameServer(udp, tcp, responder).serve()
+
+    async def lookup(self, name: str) -> list[str]:
+        """Give a name's IPv4 addresses for a dial; raises DialError."""
+        if self._resolver is None:
+            raise DialError("no name has been asked for in this session")
+        from relay.dns.resolver import ResolverError  # noqa: PLC0415 - loaded by now
+
+        try:
+            return await self._resolver.ipv4_addresses(name)
+        except ResolverError as error:
+            raise DialError(str(error)) from error
+
+
+async def _first_question(udp: socket.socket, tcp: socket.socket) -> None:
+    """Wait until either socket has something to read."""
+
+    async def wait(sock: socket.socket) -> None:
+        await trio.lowlevel.wait_readable(sock)
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, udp)
+        nursery.start_soon(wait, tcp)

@@ -1,0 +1,72 @@
+"""Settings: three sources in order, each mistake told with its place."""
+
+import pytest
+
+from relay import config
+from relay.config import ConfigError, Settings
+
+
+def test_defaults() -> None:
+    assert config.merge() == Settings()
+
+
+def test_a_later_source_wins() -> None:
+    file = config.from_toml("keepidle = 30\nkeepintvl = 7\n", "c.toml")
+    environment = config.from_environment({"KEEPLINE_KEEPIDLE": "40", "HOME": "/"})
+    flags = config.from_words({"keepidle": "50"}, lambda key: f"--{key}: ")
+    assert config.merge(file, environment) == Settings(keepidle=40, keepintvl=7)
+    assert config.merge(file, environment, flags) == Settings(keepidle=50, keepintvl=7)
+
+
+def test_lists() -> None:
+    file = config.from_toml('allow = ["a.example", "*.b.example:443"]\nports = [80]', "c.toml")
+    assert config.merge(file).allow == ("a.example", "*.b.example:443")
+    words = config.from_environment({"KEEPLINE_PORTS": "80,443", "KEEPLINE_LINGER": "true"})
+    assert config.merge(words).ports == (80, 443)
+    assert config.merge(words).linger is True
+
+
+def test_the_session_variable_is_no_setting() -> None:
+    assert config.from_environment({"KEEPLINE_SESSION": "x"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("keepidle = 0", "c.toml:1: keepidle: Expected `int` >= 1"),
+        ("\n# keepidle\nkeepidle = 'x'", "c.toml:3: keepidle: Expected `int`, got `str`"),
+        ("keepidle = 1\nnone_such = 2", "c.toml:2: none_such: there is no such setting"),
+        ("[gate]\nway = 1", "c.toml:1: gate: there is no such setting"),
+        ("\ndns = 'both'", "c.toml:2: dns: Invalid enum value 'both'"),
+        ("allow = ['a b']", "c.toml:1: allow: 'a b': the form is HOST[:PORT]"),
+        ("nameservers = ['::1']", "c.toml:1: nameservers: '::1' is not an IPv4 ADDRESS[:PORT]"),
+        ("nameservers = ['192.0.2.1:x']", "c.toml:1: nameservers: '192.0.2.1:x' is not an IPv4"),
+        ("ports = [0]", "c.toml:1: ports: Expected `int` >= 1"),
+        ("keepidle = \n", "c.toml: Invalid value (at line 1, column 12)"),
+    ],
+)
+def test_a_mistake_in_the_file_is_told_with_line_and_key(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.from_toml(text, "c.toml")
+    assert str(caught.value).startswith(message)
+
+
+def test_a_mistake_in_the_environment_is_told_with_its_variable() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.from_environment({"KEEPLINE_KEEPIDLE": "soon"})
+    assert str(caught.value).startswith("KEEPLINE_KEEPIDLE: keepidle: Expected `int`")
+
+
+def test_nameservers() -> None:
+    assert config.nameserver("192.0.2.53") == ("192.0.2.53", 53)
+    assert config.nameserver("192.0.2.53:5353") == ("192.0.2.53", 5353)
+
+
+def test_every_setting_is_described() -> None:
+    described = list(config.described())
+    assert [setting.name for setting in described] == list(Settings.__struct_fields__)
+    assert all(setting.description for setting in described)
+    by_name = {setting.name: setting for setting in described}
+    assert by_name["keepidle"].shown_default == "default: 20"
+    assert by_name["allow"].shown_default == "default: none"
+    assert by_name["dns"].choices == ("synthetic", "real")
