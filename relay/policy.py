@@ -75,7 +75,10 @@ class Rule:
         if self.network is not None:
             address = _address(host)
             return address is not None and address in self.network
-        return host.endswith(self.host) if self.host[:1] in (".", "") else host == self.host
+        if self.host.startswith("."):
+            # A label may hold a dot, written `\.`: such a name is not below what it seems to be.
+            return host.endswith(self.host) and "\\" not in host
+        return self.host in ("", host)
 
 
 @lru_cache(maxsize=1024)

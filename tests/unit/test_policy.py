@@ -24,6 +24,7 @@ from relay.policy import NOT_ALLOWED, Allow, Deny, Flow, Policy, Rule, RuleError
         ("192.0.2.0/24:22", "192.0.2.77", 23, False),
         ("192.0.2.0/24", "198.51.100.1", 22, False),
         ("192.0.2.0/24", "example.com", 22, False),
+        ("*.example.com", "evil\\.example.com", 80, False),
         ("*", "anything.example", 1, True),
     ],
 )

@@ -1,0 +1,114 @@
+"""What the resolvers say about a name's IPv4 addresses, and for how long; no I/O, no clock.
+
+An answer is fresh only for the servers that gave it, as another network may have another view.
+Expired ones are kept for an outage: RFC 8767.
+"""
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+MAX_TTL = 3600
+"""Seconds. Longer than most, short enough that a forgotten session meets a moved service."""
+
+MAX_NEGATIVE_TTL = 300
+"""Seconds. A name that was missing before the VPN came up must not stay missing for hours."""
+
+MAX_ENTRIES = 10_000
+"""The name refreshed longest ago makes room for a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The answer to an A query, with the CNAME chain that led to it."""
+
+    rcode: dns.rcode.Rcode
+    """NOERROR or NXDOMAIN."""
+    owner: dns.name.Name
+    """The end of the chain: the name that owns the addresses, or would."""
+    addresses: tuple[str, ...]
+    ttl: int
+    """Seconds for which the answer may be kept; 0: not at all."""
+    chain: tuple[dns.rrset.RRset, ...] = ()
+    soa: dns.rrset.RRset | None = None
+    """The zone's SOA from a negative answer, if it was given: RFC 2308 section 3."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether all addresses mean "this host", which the relay must not dial for the program."""
+        return bool(self.addresses) and all(map(_means_this_host, self.addresses))
+
+
+def from_answer(answer: dns.message.QueryMessage) -> Lookup:
+    """Read the answer to an A query.
+
+    Raises dns.exception.DNSException if it contradicts itself, e.g. by a loop of CNAMEs.
+    """
+    result = answer.resolve_chaining()
+    soas = [rrset for rrset in answer.authority if rrset.rdtype == dns.rdatatype.SOA]
+    soa = soas[0] if soas else None
+    return Lookup(
+        rcode=answer.rcode(),
+        owner=result.canonical_name,
+        addresses=tuple(rdata.address for rdata in result.answer or ()),
+        ttl=_ttl(result, soa),
+        chain=tuple(result.cnames),
+        soa=soa,
+    )
+
+
+@dataclass(slots=True)
+class Entry:
+    """A name's last known answer."""
+
+    lookup: Lookup
+    servers: Hashable
+    expires: float
+    reported: bool = False
+    """Whether its use after expiry has been recorded: once is enough until the next answer."""
+
+
+class Cache:
+    """Names in canonical form and their last known answers."""
+
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        """Start empty."""
+        self._max_entries = max_entries
+        self._entries: dict[str, Entry] = {}
+
+    def keep(self, name: str, lookup: Lookup, servers: Hashable, now: float) -> None:
+        """Replace what is known of a name."""
+        self._entries.pop(name, None)  # so that the name goes to the end of the queue
+        self._entries[name] = Entry(lookup, servers, now + lookup.ttl)
+        if len(self._entries) > self._max_entries:
+            del self._entries[next(iter(self._entries))]
+
+    def fresh(self, name: str, servers: Hashable, now: float) -> Lookup | None:
+        """Give the answer if it has not expired, its TTL counted down."""
+        entry = self._entries.get(name)
+        if entry is None or entry.servers != servers or entry.expires <= now:
+            return None
+        return replace(entry.lookup, ttl=math.ceil(entry.expires - now))
+
+    def last_known(self, name: str) -> Entry | None:
+        """Give the last answer, fresh or not, if it had addresses: no outage is a denial."""
+        entry = self._entries.get(name)
+        return entry if entry is not None and entry.lookup.addresses else None
+
+
+def _ttl(result: dns.message.ChainingResult, soa: dns.rrset.RRset | None) -> int:
+    if result.answer is not None:
+        return min(result.minimum_ttl, MAX_TTL)
+    if soa is None:
+        return 0  # RFC 2308 section 5: a negative answer without SOA is not to be kept
+    return min(result.minimum_ttl, MAX_NEGATIVE_TTL)
+
+
+def _means_this_host(address: str) -> bool:
+    return address.startswith("127.") or address == "0.0.0.0"  # noqa: S104 - compared, not bound

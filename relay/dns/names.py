@@ -1,0 +1,66 @@
+"""Synthetic addresses: one per name, for the whole session; no I/O, no clock.
+
+The range is 198.18.0.0/15 (RFC 2544, benchmarking): no real destination lives there. Its first
+256 addresses are kept for the namespace itself.
+"""
+
+RESERVED = 256
+POOL_SIZE = (1 << 17) - RESERVED
+
+
+class PoolExhaustedError(Exception):
+    """Every synthetic address stands for a name already."""
+
+
+def canonical(name: str) -> str:
+    r"""Write a name as it is compared and recorded: lower case, no trailing dot.
+
+    An escaped dot at the end (RFC 4343 section 2.1: `a\.`) belongs to the last label and stays.
+    """
+    name = name.lower()
+    if not name.endswith("."):
+        return name
+    stem = name[:-1]
+    escaped = (len(stem) - len(stem.rstrip("\\"))) % 2
+    return name if escaped else stem
+
+
+class Names:
+    """The session's names and their addresses, both ways."""
+
+    def __init__(self) -> None:
+        """Start with no name assigned."""
+        self._addresses: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        """Count the names assigned so far."""
+        return len(self._addresses)
+
+    def address_for(self, name: str) -> str:
+        """Give the name's address, a new one at first sight.
+
+        Raises PoolExhaustedError: an address is never taken from one name for another, because the
+        program may hold it for as long as it runs.
+        """
+        name = canonical(name)
+        address = self._addresses.get(name)
+        return address if address is not None else self._assign(name)
+
+    def name_of(self, address: str) -> str | None:
+        """Give the name that the address stands for, None if it was never assigned."""
+        return self._names.get(address)
+
+    @staticmethod
+    def covers(address: str) -> bool:
+        """Tell whether a dotted IPv4 address is in the synthetic range, assigned or not."""
+        return address.startswith(("198.18.", "198.19."))
+
+    def _assign(self, name: str) -> str:
+        if len(self) == POOL_SIZE:
+            raise PoolExhaustedError(f"all {POOL_SIZE} synthetic addresses are in use")
+        number = RESERVED + len(self)
+        address = f"198.{18 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+        self._addresses[name] = address
+        self._names[address] = name
+        return address

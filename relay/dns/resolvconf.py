@@ -1,0 +1,97 @@
+"""resolv.conf(5): read as glibc reads it, and rewritten for the namespace; no I/O.
+
+A keyword counts only in the first column and before a space or tab; anything else on a line of
+its own is ignored, comments (# or ; in the first column) among it.
+"""
+
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import NamedTuple
+
+MAX_SERVERS = 3
+"""MAXNS in <resolv.h>."""
+
+DROPPED_OPTIONS = ("inet6", "rotate", "trust-ad")
+"""Options that make no sense before one IPv4 name server which validates nothing.
+
+glibc compares prefixes, and so do we.
+"""
+
+
+class NameServers(NamedTuple):
+    """The name servers of a resolv.conf, in order."""
+
+    ipv4: tuple[str, ...]
+    """Usable: at most three. Empty if the file names IPv6 servers only."""
+    ipv6: tuple[str, ...]
+    """Named, but never asked: keepline sends no IPv6 packet. Scopes (%eth0) are kept."""
+
+
+def parse(text: str) -> NameServers:
+    """Read the name servers; a file that names none at all means 127.0.0.1.
+
+    glibc lets IPv6 servers use up the three places; here they do not, so that a usable server
+    behind them is found.
+    """
+    ipv4: list[str] = []
+    ipv6: list[str] = []
+    for line in text.split("\n"):
+        value = _name_server(line)
+        if _is_ipv4(value):
+            ipv4.append(value)
+        elif _is_ipv6(value):
+            ipv6.append(value)
+    if not ipv4 and not ipv6:
+        ipv4.append("127.0.0.1")
+    return NameServers(tuple(ipv4[:MAX_SERVERS]), tuple(ipv6))
+
+
+def for_namespace(text: str, address: str) -> str:
+    """Give the same file with `address` as its one name server; the rest stays as it is.
+
+    Other readers (Go, c-ares) allow blanks before a keyword, so a line that any of them takes
+    for a name server is replaced.
+    """
+    ours = f"nameserver {address}"
+    lines: list[str] = []
+    for line in text.split("\n"):
+        match line.split():
+            case ["nameserver", *_]:
+                if ours not in lines:
+                    lines.append(ours)
+            case ["options", *options] if any(map(_is_dropped, options)):
+                kept = [option for option in options if not _is_dropped(option)]
+                if kept:
+                    lines.append(" ".join(["options", *kept]))
+            case _:
+                lines.append(line)
+    if ours not in lines:
+        lines.insert(0, ours)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _is_dropped(option: str) -> bool:
+    return option.startswith(DROPPED_OPTIONS)
+
+
+def _name_server(line: str) -> str:
+    """Give the value of a nameserver line, "" for any other; trailing words are ignored."""
+    if not line.startswith(("nameserver ", "nameserver\t")):
+        return ""
+    words = line.replace("\t", " ").split(" ")
+    return next((word for word in words[1:] if word), "")
+
+
+def _is_ipv4(value: str) -> bool:
+    try:
+        IPv4Address(value)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _is_ipv6(value: str) -> bool:
+    try:
+        IPv6Address(value)
+    except AddressValueError:
+        return False
+    return True

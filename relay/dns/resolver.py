@@ -1,0 +1,214 @@
+"""The relay's way to the host's resolvers: several servers, a cache, and old answers in an outage.
+
+A late answer is still an answer: asking the next server never gives up on the one before.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import dns.exception
+import dns.message
+import dns.rdatatype
+import trio
+
+from relay.dns.lookup import Cache, Entry, Lookup, from_answer
+from relay.dns.messages import PAYLOAD
+from relay.dns.names import canonical
+from relay.dns.upstream import Server, UpstreamError, ask
+from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
+
+STALE_TTL = 30
+"""Seconds; RFC 8767 section 4."""
+
+
+class ResolverError(Exception):
+    """No resolver gave a usable answer; the message says why, server by server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for resolvers, in seconds."""
+
+    server: float = 2.0
+    """For one server, before the next is asked too; also between two datagrams to the same one."""
+    query: float = 10.0
+    """For all of them."""
+    stale: float = 1.8
+    """Before an expired answer is given and the lookup goes on unseen; RFC 8767 section 5."""
+
+
+DEFAULT_PATIENCE = Patience()
+
+_Report = tuple[Server, dns.message.QueryMessage | UpstreamError]
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A lookup under way, shared by all who ask for the name meanwhile."""
+
+    landed: trio.Event = field(default_factory=trio.Event)
+    lookup: Lookup | None = None
+    cause: str = "no answer yet"
+
+
+class Resolver:
+    """Asks the host's resolvers, over IPv4 only."""
+
+    def __init__(
+        self,
+        servers: Callable[[], Sequence[Server]],
+        record: Callable[[Event], None],
+        nursery: trio.Nursery,
+        *,
+        patience: Patience = DEFAULT_PATIENCE,
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        """Ask `servers()` anew for each lookup; run lookups in `nursery`.
+
+        A lookup outlives the task that asked first, so that others may wait for it too and a
+        late answer still refreshes the cache; it ends within `patience.query`.
+        """
+        self._servers = servers
+        self._record = record
+        self._nursery = nursery
+        self._patience = patience
+        self._clock = clock
+        self._cache = Cache()
+        self._flights: dict[str, _Flight] = {}
+        self._silent: set[Server] = set()
+
+    async def query(self, message: dns.message.QueryMessage) -> dns.message.QueryMessage:
+        """Give the first usable answer (NOERROR or NXDOMAIN); raises ResolverError."""
+        try:
+            return await self._query(message, self._current_servers())
+        except ResolverError as error:
+            question = message.question[0]
+            name = canonical(question.name.to_text())
+            rdtype = dns.rdatatype.to_text(question.rdtype)
+            self._record(LookupFailed(name=name, type=rdtype, cause=str(error)))
+            raise
+
+    async def addresses(self, name: str, *, fresh: bool = False) -> Lookup:
+        """Look up the name's A records; `fresh` asks the resolvers even if the cache knows.
+
+        If they do not answer, the last known addresses are given; without any: ResolverError.
+        """
+        name = canonical(name)
+        if not fresh and (known := self.cached(name)) is not None:
+            return known
+        flight = self._flights.get(name) or self._start(name)
+        old = self._cache.last_known(name)
+        with trio.move_on_after(self._patience.stale if old is not None else math.inf):
+            await flight.landed.wait()
+        if flight.lookup is not None:
+            return flight.lookup
+        if old is not None:
+            return self._stale(name, old, flight.cause)
+        raise ResolverError(flight.cause)
+
+    async def ipv4_addresses(self, name: str, *, fresh: bool = False) -> list[str]:
+        """Give the name's IPv4 addresses in the resolver's order; none if it has none.
+
+        Raises ResolverError like `addresses`.
+        """
+        return list((await self.addresses(name, fresh=fresh)).addresses)
+
+    def cached(self, name: str) -> Lookup | None:
+        """Give what the cache knows of a name in canonical form, without asking anybody."""
+        return self._cache.fresh(name, self._current_servers(), self._clock())
+
+    def _current_servers(self) -> tuple[Server, ...]:
+        return tuple(self._servers())
+
+    def _start(self, name: str) -> _Flight:
+        try:
+            query = dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)
+        except dns.exception.DNSException as error:
+            raise ResolverError(f"not a name: {error}") from error
+        flight = self._flights[name] = _Flight()
+        self._nursery.start_soon(self._fly, name, query, flight)
+        return flight
+
+    async def _fly(self, name: str, query: dns.message.QueryMessage, flight: _Flight) -> None:
+        servers = self._current_servers()
+        try:
+            flight.lookup = from_answer(await self._query(query, servers))
+        except (ResolverError, dns.exception.DNSException) as error:
+            flight.cause = str(error)
+            if self._cache.last_known(name) is None:
+                self._record(LookupFailed(name=name, type="A", cause=flight.cause))
+        else:
+            self._cache.keep(name, flight.lookup, servers, self._clock())
+        finally:
+            del self._flights[name]
+            flight.landed.set()
+
+    def _stale(self, name: str, entry: Entry, cause: str) -> Lookup:
+        if not entry.reported:
+            entry.reported = True
+            self._record(ServedStale(name=name, cause=cause))
+        return replace(entry.lookup, ttl=STALE_TTL)
+
+    async def _query(
+        self, message: dns.message.QueryMessage, servers: tuple[Server, ...]
+    ) -> dns.message.QueryMessage:
+        if not servers:
+            raise ResolverError("no IPv4 name server is configured")
+        causes = dict.fromkeys(servers, f"no answer in {self._patience.query:g} s")
+        with trio.move_on_after(self._patience.query):
+            answer = await self._race(message, causes)
+            if answer is not None:
+                return answer
+        raise ResolverError("; ".join(f"{server}: {cause}" for server, cause in causes.items()))
+
+    async def _race(
+        self, message: dns.message.QueryMessage, causes: dict[Server, str]
+    ) -> dns.message.QueryMessage | None:
+        """Ask one server after the other, while those before it may still answer.
+
+        None if all have failed; `causes` says how each did.
+        """
+        waiting = deque(causes)
+        running = 0
+        report, reports = trio.open_memory_channel[_Report](len(causes))
+        async with trio.open_nursery() as nursery:
+            while waiting or running:
+                if waiting:
+                    latest = waiting.popleft()
+                    nursery.start_soon(self._ask, latest, message, report)
+                    running += 1
+                outcome = None
+                with trio.move_on_after(self._patience.server if waiting else math.inf):
+                    server, outcome = await reports.receive()
+                if outcome is None:
+                    self._note_silence(latest, f"no answer in {self._patience.server:g} s")
+                elif isinstance(outcome, UpstreamError):
+                    running -= 1
+                    causes[server] = str(outcome)
+                    self._note_silence(server, causes[server])
+                else:
+                    self._silent.discard(server)
+                    nursery.cancel_scope.cancel()
+                    return outcome
+        return None
+
+    async def _ask(
+        self,
+        server: Server,
+        message: dns.message.QueryMessage,
+        report: trio.MemorySendChannel[_Report],
+    ) -> None:
+        try:
+            outcome = await ask(server, message, resend=self._patience.server)
+        except UpstreamError as error:
+            report.send_nowait((server, error))
+        else:
+            report.send_nowait((server, outcome))
+
+    def _note_silence(self, server: Server, cause: str) -> None:
+        """Record the first failure of a server since it last answered: an outage has thousands."""
+        if server not in self._silent:
+            self._silent.add(server)
+            self._record(ResolverSilent(server=str(server), cause=cause))

@@ -1,0 +1,106 @@
+"""What the program is told about a name: policy first, then what is known, then the resolvers.
+
+A denied name is refused before any query leaves: names themselves can carry secrets out.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import dns.message
+import dns.rcode
+import dns.rdatatype
+
+from relay.dns import messages
+from relay.dns.lookup import Lookup
+from relay.dns.messages import Query
+from relay.dns.names import Names, PoolExhaustedError
+from relay.dns.resolver import Resolver, ResolverError
+from relay.record.events import AnswerWithheld, Event, LookupFailed, NameAssigned, NameRefused
+
+MAX_WITHHELD = 10_000
+"""Names and types remembered as recorded; later ones are withheld without a record."""
+
+ADDRESS_TYPES = frozenset({dns.rdatatype.A, dns.rdatatype.AAAA})
+
+Mode = Literal["synthetic", "real"]
+
+
+class Responder:
+    """Makes the name server's answers."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        names: Names,
+        *,
+        allow: Callable[[str], str | None],
+        record: Callable[[Event], None],
+        mode: Mode,
+    ) -> None:
+        """Ask `allow(name)` for the rule that denies a name, None if it may be looked up."""
+        self._resolver = resolver
+        self._names = names
+        self._allow = allow
+        self._record = record
+        self._mode = mode
+        self._withheld: set[tuple[str, str]] = set()
+
+    def at_once(self, query: Query) -> dns.message.Message | None:
+        """Answer without asking a resolver; None if one must be asked."""
+        local = messages.local_answer(query, self._names)
+        if local is not None:
+            return local
+        rule = self._allow(query.name)
+        if rule is not None:
+            self._record(NameRefused(name=query.name, type=query.type_name, rule=rule))
+            return messages.failure(query, dns.rcode.REFUSED)
+        if query.type == dns.rdatatype.ANY:
+            return messages.minimal_any(query)
+        if query.type not in ADDRESS_TYPES:
+            return None
+        known = self._resolver.cached(query.name)
+        return None if known is None else self._addresses(query, known)
+
+    async def ask(self, query: Query) -> dns.message.Message:
+        """Answer a query that `at_once` could not; SERVFAIL if no resolver does."""
+        try:
+            if query.type in ADDRESS_TYPES:
+                return self._addresses(query, await self._resolver.addresses(query.name))
+            upstream = await self._resolver.query(messages.upstream_query(query))
+        except ResolverError:  # the resolver has recorded it
+            return messages.failure(query, dns.rcode.SERVFAIL)
+        forwarded = messages.forwarded(query, upstream)
+        if forwarded.withheld:
+            self._note_withheld(query, "IPv6 addresses, address hints or glue removed")
+        return forwarded.response
+
+    def _addresses(self, query: Query, lookup: Lookup) -> dns.message.Message:
+        if query.type == dns.rdatatype.AAAA:
+            if lookup.rcode == dns.rcode.NOERROR:
+                self._note_withheld(query, "IPv4 only")
+            return messages.no_addresses(query, lookup)
+        try:
+            return messages.addresses(query, lookup, self._given(query, lookup))
+        except PoolExhaustedError as error:
+            self._record(LookupFailed(name=query.name, type="A", cause=str(error)))
+            return messages.failure(query, dns.rcode.SERVFAIL)
+
+    def _given(self, query: Query, lookup: Lookup) -> Sequence[str]:
+        """Give the addresses that the program is told.
+
+        Loopback addresses stay as they are: behind a synthetic one, the relay would dial the
+        host's loopback where the program means its own.
+        """
+        if self._mode == "real" or lookup.is_loopback or not lookup.addresses:
+            return lookup.addresses
+        assigned = len(self._names)
+        address = self._names.address_for(query.name)
+        if len(self._names) > assigned:
+            self._record(NameAssigned(name=query.name, address=address))
+        return [address]
+
+    def _note_withheld(self, query: Query, why: str) -> None:
+        key = (query.name, query.type_name)
+        if key not in self._withheld and len(self._withheld) < MAX_WITHHELD:
+            self._withheld.add(key)
+            self._record(AnswerWithheld(name=query.name, type=query.type_name, why=why))

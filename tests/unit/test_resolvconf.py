@@ -1,0 +1,69 @@
+"""resolv.conf as glibc reads it, and as the namespace gets it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.dns.resolvconf import NameServers, for_namespace, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "ipv4", "ipv6"),
+    [
+        ("nameserver 192.0.2.1\nnameserver 192.0.2.2\n", ("192.0.2.1", "192.0.2.2"), ()),
+        ("nameserver\t192.0.2.1", ("192.0.2.1",), ()),
+        ("nameserver  \t 192.0.2.1 # the router\n", ("192.0.2.1",), ()),
+        ("nameserver 2001:db8::1\nnameserver 192.0.2.1\n", ("192.0.2.1",), ("2001:db8::1",)),
+        ("nameserver fe80::1%eth0\nnameserver 192.0.2.1\n", ("192.0.2.1",), ("fe80::1%eth0",)),
+        ("nameserver 2001:db8::1\n", (), ("2001:db8::1",)),
+        ("", ("127.0.0.1",), ()),
+        ("search example.com\n", ("127.0.0.1",), ()),
+        ("#nameserver 192.0.2.9\n;nameserver 192.0.2.9\n", ("127.0.0.1",), ()),
+        (" nameserver 192.0.2.9\n", ("127.0.0.1",), ()),
+        ("nameserver192.0.2.9\nnameservers 192.0.2.9\n", ("127.0.0.1",), ()),
+        ("nameserver\nnameserver \nnameserver example.com\n", ("127.0.0.1",), ()),
+        ("nameserver 192.0.2.1\r\n", ("127.0.0.1",), ()),
+        ("\0\x7f\nnonsense\nnameserver 192.0.2.1\n", ("192.0.2.1",), ()),
+    ],
+)
+def test_parse(text: str, ipv4: tuple[str, ...], ipv6: tuple[str, ...]) -> None:
+    assert parse(text) == NameServers(ipv4, ipv6)
+
+
+def test_three_servers_at_most_and_ipv6_takes_no_place() -> None:
+    text = "".join(
+        f"nameserver {address}\n"
+        for address in ["::1", "::2", "::3", "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]
+    )
+    assert parse(text).ipv4 == ("192.0.2.1", "192.0.2.2", "192.0.2.3")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "nameserver 198.18.0.1\n"),
+        ("nameserver 192.0.2.1\n", "nameserver 198.18.0.1\n"),
+        (
+            "# by hand\ndomain a.example\nnameserver ::1\nnameserver 192.0.2.1\nsearch b.example\n",
+            "# by hand\ndomain a.example\nnameserver 198.18.0.1\nsearch b.example\n",
+        ),
+        (" nameserver 192.0.2.1", "nameserver 198.18.0.1\n"),
+        ("sortlist 10.0.0.0\n", "nameserver 198.18.0.1\nsortlist 10.0.0.0\n"),
+        (
+            "nameserver 192.0.2.1\noptions rotate ndots:2 inet6 edns0 trust-ad timeout:1\n",
+            "nameserver 198.18.0.1\noptions ndots:2 edns0 timeout:1\n",
+        ),
+        ("options  use-vc   attempts:3\n", "nameserver 198.18.0.1\noptions  use-vc   attempts:3\n"),
+        ("options rotate\nsearch x\n", "nameserver 198.18.0.1\nsearch x\n"),
+    ],
+)
+def test_for_namespace(text: str, expected: str) -> None:
+    assert for_namespace(text, "198.18.0.1") == expected
+
+
+@given(st.text(alphabet="nameserver optis:#;%.\t\n1", max_size=80) | st.text(max_size=80))
+def test_any_text_ends_with_one_name_server(text: str) -> None:
+    parse(text)
+    result = for_namespace(text, "198.18.0.1")
+    assert parse(result) == NameServers(("198.18.0.1",), ())
+    assert for_namespace(result, "198.18.0.1") == result
