@@ -45,13 +45,13 @@ def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None)
 
 
 def _fail(cause: str, hint: str) -> int:
-    _warn(cause)
-    sys.stderr.write(f"  try: {hint}\n")
+    _warn(f"{cause}\n  try: {hint}")
     return EXIT_OWN_FAILURE
 
 
 def _warn(message: str) -> None:
-    sys.stderr.write(f"keepline: {message}\n")
+    if sys.stderr is not None:  # the caller may have closed it
+        sys.stderr.write(f"keepline: {message}\n")
 
 
 def _print(text: str) -> None:
@@ -135,7 +135,9 @@ def _file_settings() -> dict[str, Any]:
         text = path.read_text()
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise config.ConfigError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise config.ConfigError(f"{path}: {error}") from error
     return config.from_toml(text, str(path))
 
@@ -169,6 +171,7 @@ def _log(arguments: argparse.Namespace) -> int:
         return _fail(f"there is no {wanted} in {folder}", f"ls {folder}")
     if arguments.json:
         sys.stdout.write(known[-1].read_text())
+        sys.stdout.flush()  # while a closed pipe can be told
         return 0
     for line in view.log_lines(flightlog.read(known[-1])):
         _print(line)

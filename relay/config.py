@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             ge=0, le=120_000, description="longest pause between retransmissions in ms; 0: kernel's"
         ),
-    ] = 2000
+    ] = 1000
     patience: Annotated[
         int, Meta(ge=1, le=86400, description="seconds that a dial may take, retries included")
     ] = 300

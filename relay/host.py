@@ -14,16 +14,22 @@ _SIOCGIFADDR: Final = 0x8915  # netdevice(7)
 _IFNAMSIZ: Final = 16
 _IFREQ_SIZE: Final = 40
 _LOOPBACK: Final = 127
+_SOMEWHERE: Final = ("192.0.2.1", 9)
 
 
 def require_ipv4() -> None:
-    """Raise SandboxError unless an interface other than loopback has an IPv4 address."""
+    """Raise SandboxError unless there is an IPv4 address besides loopback's, or a route out.
+
+    Inside another keepline there is the route alone.
+    """
     try:
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     except OSError as error:
         raise SandboxError(f"no IPv4: {error.strerror}", "use a kernel with IPv4") from error
     with probe:
         if any(_has_ipv4(probe, name) for _index, name in socket.if_nameindex()):
+            return
+        if probe.connect_ex(_SOMEWHERE) == 0:  # no packet is sent
             return
     raise SandboxError(
         "no IPv4: no interface has an IPv4 address besides loopback",

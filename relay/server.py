@@ -12,7 +12,9 @@ from relay.dns.service import NameService
 from relay.policy import Policy
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections
+from relay.tcp.dialer import Dialer
 from relay.tcp.options import KeepAlive
+from relay.weather import Weather
 
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _PAUSE: Final = 0.1
@@ -35,20 +37,20 @@ async def serve(
     """Relay until cancelled; started with the session's connections."""
     policy = Policy(settings.allow, settings.deny)
     names = NameService(settings, policy, log.record)
+    weather = Weather()
+    keepalive = KeepAlive(
+        idle=settings.keepidle,
+        interval=settings.keepintvl,
+        count=settings.keepcnt,
+        user_timeout=settings.user_timeout,
+        rto_max=settings.rto_max,
+    )
     async with trio.open_nursery() as nursery:
         connections = Connections(
             intercept=listeners.intercept,
             policy=policy,
             naming=names.names,
-            lookup=names.lookup,
-            keepalive=KeepAlive(
-                idle=settings.keepidle,
-                interval=settings.keepintvl,
-                count=settings.keepcnt,
-                user_timeout=settings.user_timeout,
-                rto_max=settings.rto_max,
-            ),
-            patience=settings.patience,
+            dialer=Dialer(names.lookup, keepalive, weather, settings.patience),
             record=log.record,
             nursery=nursery,
         )

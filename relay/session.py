@@ -37,6 +37,7 @@ def run(
     resolv_conf = host.read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     sandbox.build(plan(settings, command, resolv_conf, {SESSION_VARIABLE: name}))
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # they wait until they can be passed on
     for number in _LEFT_TO_COMMAND:
         signal.signal(number, signal.SIG_IGN)
     if settings.linger:
@@ -60,6 +61,7 @@ def run(
                 dns=settings.dns,
             )
         )
+        log.flush()  # nobody is woken for it yet
         return trio.run(_relay, settings, sandbox, listeners, log)
     finally:
         log.close()
@@ -101,6 +103,7 @@ async def _relay(settings: Settings, sandbox: Sandbox, listeners: Listeners, log
 
     started = trio.current_time()
     with trio.open_signal_receiver(signal.SIGCHLD, *_PASSED_ON) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.write_log, log)
             connections = await nursery.start(server.serve, settings, listeners, log)

@@ -12,7 +12,7 @@ from relay.config import Settings, nameserver
 from relay.dns.names import Names
 from relay.policy import Policy
 from relay.record.events import Event
-from relay.tcp.dialer import DialError
+from relay.tcp.dialer import DialError, is_dialable
 
 if TYPE_CHECKING:
     from relay.dns.resolver import Resolver
@@ -52,15 +52,16 @@ class NameService:
             await NameServer(udp, tcp, responder).serve()
 
     async def lookup(self, name: str) -> list[str]:
-        """Give a name's IPv4 addresses for a dial; raises DialError."""
+        """Give the IPv4 addresses of a name that may be dialled; raises DialError."""
         if self._resolver is None:
             raise DialError("no name has been asked for in this session")
         from relay.dns.resolver import ResolverError  # noqa: PLC0415 - loaded by now
 
         try:
-            return await self._resolver.ipv4_addresses(name)
+            addresses = await self._resolver.ipv4_addresses(name)
         except ResolverError as error:
             raise DialError(str(error)) from error
+        return list(filter(is_dialable, addresses))
 
 
 async def _first_question(udp: socket.socket, tcp: socket.socket) -> None:

@@ -84,6 +84,21 @@ class DialFailed(Event):
     attempts: int = 1
 
 
+class DialHeld(Event):
+    """The first round of dials failed; more follow, and the program waits unaware."""
+
+    connection: int
+    cause: str
+
+
+class Replaying(Event):
+    """Upstream was lost before its first byte; the program's ClientHello goes to another one."""
+
+    connection: int
+    cause: str
+    """How it was lost."""
+
+
 class ConnectionClosed(Event):
     """Both directions of a connection have ended."""
 
@@ -159,6 +174,8 @@ AnyEvent: TypeAlias = (
     | ConnectionDenied
     | Dialled
     | DialFailed
+    | DialHeld
+    | Replaying
     | ConnectionClosed
     | NameAssigned
     | AnswerWithheld

@@ -11,11 +11,13 @@ from relay.record.events import (
     ConnectionDenied,
     ConnectionOpened,
     DialFailed,
+    DialHeld,
     Dialled,
     LogFull,
     LookupFailed,
     NameAssigned,
     NameRefused,
+    Replaying,
     ResolversChanged,
     ResolverSilent,
     ServedStale,
@@ -55,9 +57,17 @@ def told(event: AnyEvent) -> str:  # noqa: C901, PLR0911, PLR0912 - one case an 
         case ConnectionDenied():
             return f"#{event.connection} denied and reset: {event.rule}"
         case Dialled():
-            return f"#{event.connection} reached {event.address} in {event.seconds * 1000:.1f} ms"
+            attempts = f", attempt {event.attempts}" if event.attempts > 1 else ""
+            return (
+                f"#{event.connection} reached {event.address} in"
+                f" {event.seconds * 1000:.1f} ms{attempts}"
+            )
         case DialFailed():
             return f"#{event.connection} not reached in {event.seconds:.1f} s: {event.cause}; reset"
+        case DialHeld():
+            return f"#{event.connection} held while it is dialled again: {event.cause}"
+        case Replaying():
+            return f"#{event.connection} upstream lost before its first byte: {event.cause}; again"
         case ConnectionClosed():
             return f"#{event.connection} {_closed(event)}"
         case NameAssigned():

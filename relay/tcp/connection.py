@@ -1,7 +1,7 @@
 """One connection from accept to close: destination, name, policy, dial, pump, record."""
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, assert_never
 
@@ -13,17 +13,18 @@ from relay.record.events import (
     ConnectionDenied,
     ConnectionOpened,
     DialFailed,
+    DialHeld,
     Dialled,
     Event,
+    Replaying,
 )
-from relay.tcp import dialer
-from relay.tcp.options import KeepAlive, resets_on_close
+from relay.tcp.dialer import Dialer, DialError, Target, is_dialable
+from relay.tcp.options import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
 from relay.tcp.pump import Pump
 
 Intercept: TypeAlias = Literal["tproxy", "redirect", "ports"]
 
 _SO_ORIGINAL_DST = 80  # linux/netfilter_ipv4.h
-_TCP_CLOSE_WAIT = 8  # include/net/tcp_states.h
 
 
 class Naming(Protocol):
@@ -38,53 +39,76 @@ class Naming(Protocol):
 
 @dataclass(kw_only=True)
 class Connections:
-    """What all connections of a session share."""
+    """All connections of a session, and what they share."""
 
     intercept: Intercept
     policy: Policy
     naming: Naming
-    lookup: Callable[[str], Awaitable[list[str]]]
-    """Resolve a name to IPv4 addresses, again for each dial; raises dialer.DialError."""
-    keepalive: KeepAlive
-    patience: float
-    """Seconds that a dial may take."""
+    dialer: Dialer
     record: Callable[[Event], None]
     nursery: trio.Nursery
     opened: int = 0
-    _live: dict[socket.socket, Pump | trio.CancelScope | None] = field(default_factory=dict)
-    _ending: bool = False
+    live: "set[Connection]" = field(default_factory=set)
+    ending: bool = False
+    """Whether the command has ended."""
     _idle: trio.Event = field(default_factory=trio.Event)
 
     def start(self, program: socket.socket) -> None:
         """Relay an accepted connection in a task of its own."""
-        self._live[program] = None
-        self.nursery.start_soon(self._run, program)
+        self.opened += 1
+        connection = Connection(self, self.opened, program)
+        self.live.add(connection)
+        self.nursery.start_soon(self._run, connection)
 
-    async def _run(self, program: socket.socket) -> None:
+    async def _run(self, connection: "Connection") -> None:
         try:
-            if self._ending and not _has_finished_sending(program):
-                _refuse(program)
-            else:
-                await self._relay(program)
+            await connection.relay()
         finally:
-            program.close()
-            del self._live[program]
-            if not self._live:
+            connection.program.close()
+            self.live.discard(connection)
+            if not self.live:
                 self._idle.set()
 
-    async def _relay(self, program: socket.socket) -> None:
-        """Relay one connection; returns when it is over, whatever its end."""
-        started = trio.current_time()
-        self.opened = number = self.opened + 1
-        address, port = original_destination(program, self.intercept)
-        name = self.naming.name_of(address)
-        self.record(ConnectionOpened(connection=number, address=address, port=port, name=name))
+    async def finish(self) -> None:
+        """Deliver what programs that are gone said last; reset what nobody will read.
 
-        verdict = self._judge(name, address, port)
+        A connection whose program has sent its FIN runs on until both directions have ended.
+        """
+        self.ending = True
+        for connection in list(self.live):
+            connection.abandon()
+        if self.live:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
+
+class Connection:
+    """One of them."""
+
+    def __init__(self, shared: Connections, number: int, program: socket.socket) -> None:
+        """Take over a socket that the kernel has accepted on our behalf."""
+        self.program = program
+        self.pump: Pump | None = None
+        self.target = Target(None, "", 0)
+        self._shared = shared
+        self._number = number
+        self._started = trio.current_time()
+        self._reached = ""
+        self._dialling: trio.CancelScope | None = None
+
+    async def relay(self) -> None:
+        """Relay it; returns when it is over, whatever its end."""
+        shared, number = self._shared, self._number
+        address, port = original_destination(self.program, shared.intercept)
+        name = shared.naming.name_of(address)
+        self.target = Target(name, address, port)
+        shared.record(ConnectionOpened(connection=number, address=address, port=port, name=name))
+
+        verdict = self._judge()
         match verdict:
             case Deny(rule):
-                self.record(ConnectionDenied(connection=number, rule=rule))
-                _refuse(program)
+                shared.record(ConnectionDenied(connection=number, rule=rule))
+                resets_on_close(self.program)
                 return
             case Allow():
                 pass
@@ -92,69 +116,93 @@ class Connections:
                 assert_never(verdict)
 
         try:
-            upstream = await self._dial(program, name, (address, port))
-        except dialer.DialError as error:
-            seconds = trio.current_time() - started
-            self.record(DialFailed(connection=number, cause=error.cause, seconds=seconds))
-            _refuse(program)
+            upstream = await self._dial()
+        except DialError as error:
+            self._note_failure(error)
+            resets_on_close(self.program)
             return
-        dialled = trio.current_time()
-        reached = upstream.getpeername()[0]
-        self.record(Dialled(connection=number, address=reached, seconds=dialled - started))
 
-        pump = self._live[program] = Pump(program, upstream)
-        outcome = await pump.run(self.nursery)
+        self.pump = Pump(self.program, upstream, self._dial_again)
+        outcome = await self.pump.run(shared.nursery)
+        sides = (self.pump.program, self.pump.upstream)
         ended = trio.current_time()
-        self.record(
+        shared.record(
             ConnectionClosed(
                 connection=number,
                 by=outcome.by,
                 how=outcome.how,
-                sent=pump.program.received,
-                received=pump.upstream.received,
-                seconds=ended - started,
-                idle=ended - outcome.last_byte,
+                sent=self.pump.program.received,
+                received=self.pump.upstream.received,
+                seconds=ended - self._started,
+                idle=ended - max(side.last_byte for side in sides),
                 cause=outcome.cause,
             )
         )
 
-    def _judge(self, name: str | None, address: str, port: int) -> Allow | Deny:
+    def _judge(self) -> Allow | Deny:
         """Apply what always holds, then the session's rules."""
-        if name is None and self.naming.covers(address):
+        name, address, port = self.target
+        if name is None and self._shared.naming.covers(address):
             return Deny("no name of this session has this address")
-        if name is None and not dialer.dialable([address]):
+        if name is None and not is_dialable(address):
             return Deny("not an address of another host")
-        return self.policy.decide(Flow(name or address, port))
+        return self._shared.policy.decide(Flow(name or address, port))
 
-    async def _dial(
-        self, program: socket.socket, name: str | None, to: tuple[str, int]
-    ) -> socket.socket:
-        """Dial within the session's patience; raises DialError."""
-        address, port = to
-        with trio.move_on_after(self.patience) as scope:
-            self._live[program] = scope
-            addresses = [address] if name is None else dialer.dialable(await self.lookup(name))
-            return await dialer.dial(addresses, port, self.keepalive)
-        raise dialer.DialError(
-            "the session ended" if self._ending else f"no answer in {self.patience:g} s"
-        )
+    async def _dial(self, avoid: str = "") -> socket.socket:
+        """Connect to upstream with patience, while the program still wants it; DialError."""
 
-    async def finish(self) -> None:
-        """Deliver what programs that are gone said last; reset what nobody will read.
+        def held(cause: str) -> None:
+            self._shared.record(DialHeld(connection=self._number, cause=cause))
 
-        A connection whose program has sent its FIN runs on until both directions have ended.
+        if self._shared.ending and state(self.program) != TCP_CLOSE_WAIT:
+            raise DialError("the command ended")
+        started = trio.current_time()
+        with trio.CancelScope() as self._dialling:
+            sock, attempts = await self._shared.dialer.dial(
+                self.target, held=held, wanted=self._is_wanted, avoid=avoid
+            )
+            self._reached = sock.getpeername()[0]
+            self._shared.record(
+                Dialled(
+                    connection=self._number,
+                    address=self._reached,
+                    seconds=trio.current_time() - started,
+                    attempts=attempts,
+                )
+            )
+            return sock
+        raise DialError("the command ended")
+
+    async def _dial_again(self, loss: OSError | None) -> socket.socket | None:
+        """Replace an upstream that was lost before its first byte, by another address first."""
+        cause = (loss.strerror if loss is not None else None) or "closed"
+        self._shared.record(Replaying(connection=self._number, cause=cause))
+        try:
+            return await self._dial(avoid=self._reached)
+        except DialError as error:
+            self._note_failure(error)
+            return None
+
+    def _note_failure(self, error: DialError) -> None:
+        seconds = trio.current_time() - self._started
+        self._shared.record(DialFailed(connection=self._number, cause=error.cause, seconds=seconds))
+
+    def _is_wanted(self) -> bool:
+        """Whether the program still waits: one that has closed meanwhile has given up.
+
+        A half-close looks the same; while nothing has been reached, both mean no loss of data
+        that the program does not learn of by the reset.
         """
-        self._ending = True
-        for program, stage in list(self._live.items()):
-            if stage is None or _has_finished_sending(program):
-                continue
-            if isinstance(stage, Pump):
-                stage.abort()
-            else:
-                stage.cancel()
-        if self._live:
-            self._idle = trio.Event()
-            await self._idle.wait()
+        return state(self.program) == TCP_ESTABLISHED
+
+    def abandon(self) -> None:
+        """End it as the command has ended, unless the program's side has sent its FIN."""
+        if state(self.program) == TCP_CLOSE_WAIT:
+            return
+        if self._dialling is not None:
+            self._dialling.cancel()
+        if self.pump is not None:
+            self.pump.abort()
 
 
 def original_destination(sock: socket.socket, intercept: Intercept) -> tuple[str, int]:
@@ -164,15 +212,3 @@ def original_destination(sock: socket.socket, intercept: Intercept) -> tuple[str
         return socket.inet_ntoa(raw[4:8]), int.from_bytes(raw[2:4], "big")
     address, port = sock.getsockname()
     return address, port
-
-
-def _refuse(program: socket.socket) -> None:
-    """Reset a connection that the kernel has already accepted for us."""
-    resets_on_close(program)
-    program.close()
-
-
-def _has_finished_sending(sock: socket.socket) -> bool:
-    """Tell whether the peer's FIN has arrived, read or not: tcpi_state of TCP_INFO."""
-    state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    return state == _TCP_CLOSE_WAIT

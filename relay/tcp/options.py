@@ -41,6 +41,17 @@ class KeepAlive:
                 sock.setsockopt(tcp, TCP_RTO_MAX_MS, self.rto_max)
 
 
+TCP_ESTABLISHED: Final = 1
+TCP_CLOSE: Final = 7
+TCP_CLOSE_WAIT: Final = 8
+"""Some states of include/net/tcp_states.h; CLOSE_WAIT: the peer's FIN has arrived."""
+
+
+def state(sock: socket.socket) -> int:
+    """Read a socket's TCP state: tcpi_state, the first byte of TCP_INFO, tcp(7)."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
 def resets_on_close(sock: socket.socket) -> None:
     """Make close() send RST, SO_LINGER of socket(7) with a time of zero."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")

@@ -1,19 +1,23 @@
 """Two-way copy between two sockets: FIN stays FIN, a loss is a reset, delivered data comes first.
 
-Backpressure is not reading. System calls are tried first and waited for only on EAGAIN.
+Backpressure is not reading. System calls are tried first and waited for only on EAGAIN. Until
+upstream's first byte, a lost upstream is replaced as far as first_flight.py allows.
 """
 
+import errno
 import fcntl
 import socket
 import struct
 import termios
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import trio
 
 from relay.record.events import Closer, How
-from relay.tcp.options import resets_on_close
+from relay.tcp.first_flight import FirstFlight
+from relay.tcp.options import TCP_CLOSE, resets_on_close, state
 
 _BUFFER_SIZE: Final = 256 * 1024
 _TURN: Final = 1024 * 1024
@@ -22,11 +26,11 @@ _TURN: Final = 1024 * 1024
 # One buffer serves every connection: what it holds is sent or copied before the next await.
 _buffer = memoryview(bytearray(_BUFFER_SIZE))
 
-_TCP_CLOSE: Final = 7
-"""include/net/tcp_states.h: nothing is acknowledged any more."""
-
 _DRAIN_FIRST_WAIT = 0.001
 _DRAIN_LONGEST_WAIT = 0.25
+
+Redial: TypeAlias = Callable[[OSError | None], Awaitable[socket.socket | None]]
+"""Connects once more after a loss (None: a FIN); gives None if that cannot be had."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class Side:
 
     sock: socket.socket
     closer: Closer
+    last_byte: float
+    """When the last byte came from here, on trio's clock."""
     received: int = 0
     loss: OSError | None = None
     """Set by whichever call saw it first: the kernel tells a socket's error only once."""
@@ -49,19 +55,21 @@ class Outcome:
     by: Closer = "keepline"
     how: How = "session-end"
     cause: str | None = None
-    last_byte: float = 0.0
-    """On trio's clock."""
-    ends: int = field(default=0)
 
 
 class Pump:
     """A program's socket and its upstream socket; owns both."""
 
-    def __init__(self, program: socket.socket, upstream: socket.socket) -> None:
+    def __init__(self, program: socket.socket, upstream: socket.socket, redial: Redial) -> None:
         """Take both sockets over; they are non-blocking."""
-        self.program = Side(program, "program")
-        self.upstream = Side(upstream, "upstream")
-        self.outcome = Outcome(last_byte=trio.current_time())
+        now = trio.current_time()
+        self.program = Side(program, "program", now)
+        self.upstream = Side(upstream, "upstream", now)
+        self.outcome = Outcome()
+        self._redial = redial
+        self._flight = FirstFlight()
+        self._redialled: trio.Event | None = None
+        """While another upstream is being dialled."""
         self._second_done = trio.Event()
         self._over = False
 
@@ -94,24 +102,27 @@ class Pump:
         """Copy one direction until its end or until either socket is lost."""
         turn = 0
         try:
-            while True:
+            while not self._over:
+                loss = None
                 try:
                     count = source.sock.recv_into(_buffer)
                 except BlockingIOError:
                     turn = 0
-                    if self._over:
-                        return
                     await trio.lowlevel.wait_readable(source.sock)
                     continue
                 except OSError as error:
-                    self._lose(source, error)
-                    return
+                    loss, count = error, 0
                 if count == 0:
-                    self._end(source, sink)
+                    if await self._replaced(source, loss):
+                        continue
+                    self._end(source, sink, loss)
                     return
                 source.received += count
-                self.outcome.last_byte = trio.current_time()
-                if not await self._send(sink, count):
+                source.last_byte = trio.current_time()
+                data = _buffer[:count]
+                if self._flight.is_open:
+                    data = await self._first(source, data)
+                if not await self._send(sink, data):
                     return
                 turn += count
                 if turn >= _TURN:
@@ -120,76 +131,118 @@ class Pump:
         except trio.ClosedResourceError:
             return  # the other direction met a loss, or the session is over
 
-    async def _send(self, sink: Side, count: int) -> bool:
-        """Send what the buffer holds; False if the sink is lost."""
-        try:
-            sent = sink.sock.send(_buffer[:count])
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._lose(sink, error, reading_goes_on=True)
-            return False
-        if sent == count:
-            return True
-        rest = memoryview(bytes(_buffer[sent:count]))
-        while rest:
+    async def _send(self, sink: Side, data: memoryview) -> bool:
+        """Send all of `data`, which may be the shared buffer's; False if the sink is lost."""
+        kept = False
+        while data:
             if self._over:
                 return False
-            await trio.lowlevel.wait_writable(sink.sock)
             try:
-                rest = rest[sink.sock.send(rest) :]
+                data = data[sink.sock.send(data) :]
             except BlockingIOError:
-                continue
+                if not kept:
+                    data, kept = memoryview(bytes(data)), True
+                if sink is self.upstream:
+                    self._flight.close()  # a replay would cross what is still to be sent
+                await trio.lowlevel.wait_writable(sink.sock)
             except OSError as error:
-                self._lose(sink, error, reading_goes_on=True)
+                if sink is self.upstream and self._flight.may_replay:
+                    sink.loss = error  # the direction that reads from it replaces it
+                    return True
+                self._lose(sink, error)
                 return False
         return True
 
-    def _end(self, source: Side, sink: Side) -> None:
-        """Pass a FIN on, unless a send has already met the loss that makes recv look like one."""
-        if source.loss is not None:
+    async def _first(self, source: Side, data: memoryview) -> memoryview:
+        """Keep the program's first flight until upstream's first byte."""
+        if source is self.upstream:
+            self._flight.close()
+            return data
+        self._flight.program_sent(data)
+        if self._redialled is None:
+            return data
+        data = memoryview(bytes(data))
+        await self._redialled.wait()
+        return data
+
+    async def _replaced(self, side: Side, loss: OSError | None) -> bool:
+        """After a loss of upstream, put another in its place if the replay rule allows it."""
+        loss = side.loss or loss
+        if side is not self.upstream or not self._flight.replay(reset=loss is not None):
+            return False
+        self._redialled = trio.Event()
+        side.sock.close()
+        sent = self._flight.sent
+        try:
+            sock = await self._redial(loss)
+        finally:
+            self._redialled.set()
+            self._redialled = None
+        if sock is not None and sent and self._flight.sent != sent:
+            resets_on_close(sock)  # the program went on speaking: more than a ClientHello now
+            sock.close()
+            sock = None
+        if sock is None:
+            side.loss = loss or ConnectionResetError(errno.ECONNRESET, "Connection closed")
+            return False
+        side.sock, side.loss = sock, None
+        if self._over:
+            return False
+        return await self._send(side, memoryview(sent))
+
+    def _end(self, source: Side, sink: Side, loss: OSError | None) -> None:
+        """After a FIN or a loss of `source`: pass a FIN on, end everything after a loss.
+
+        A recv that looks like a FIN is none if a send has already met the loss.
+        """
+        loss = source.loss or loss
+        if loss is not None:
+            self._note_loss(source, loss)
             self._stop()
             return
         source.ended = True
-        self._first_end(source.closer, "fin")
+        self._flight.close()
+        if self.outcome.by == "keepline":
+            self.outcome.by, self.outcome.how = source.closer, "fin"
         try:
             sink.sock.shutdown(socket.SHUT_WR)
         except OSError as error:  # ENOTCONN: reset in the meantime
-            self._lose(sink, error, reading_goes_on=True)
+            self._lose(sink, error)
 
-    def _lose(self, side: Side, error: OSError, *, reading_goes_on: bool = False) -> None:
-        """Note a lost socket; what it received before may still be read and delivered."""
-        if side.loss is None:
-            side.loss = error
-            self._first_end(side.closer, _how(error), error)
-        if not reading_goes_on or side.ended:
+    def _lose(self, sink: Side, error: OSError) -> None:
+        """Note a loss met while sending: what `sink` had sent before is still to be read."""
+        self._note_loss(sink, error)
+        if sink.ended:
             self._stop()
 
-    def _first_end(self, by: Closer, how: How, error: OSError | None = None) -> None:
-        """Keep who ended first, and a loss rather than the FIN before it."""
-        if self.outcome.by == "keepline" or error is not None:
-            self.outcome.by, self.outcome.how = by, how
-            self.outcome.cause = error.strerror if error is not None else None
+    def _note_loss(self, side: Side, error: OSError) -> None:
+        """Keep the first loss; it counts more than a FIN before it."""
+        if side.loss is None:
+            side.loss = error
+        if self.outcome.cause is None:
+            self.outcome = Outcome(side.closer, _how(error), error.strerror or str(error))
 
     def _stop(self) -> None:
         """End both directions, a waiting one with ClosedResourceError."""
         self._over = True
-        trio.lowlevel.notify_closing(self.program.sock)
-        trio.lowlevel.notify_closing(self.upstream.sock)
+        for side in (self.program, self.upstream):
+            if side.sock.fileno() != -1:  # it is while another upstream is dialled
+                trio.lowlevel.notify_closing(side.sock)
 
     async def _pass_loss_on(self) -> None:
         """After a loss, reset the other side once it has all that was received before."""
         if self.program.loss is None and self.upstream.loss is None:
             return
         for side in (self.program, self.upstream):
-            if side.loss is None:
+            if side.loss is None and side.sock.fileno() != -1:
                 await _drained(side.sock)
                 resets_on_close(side.sock)
 
     def abort(self) -> None:
-        """End both directions at once; the program sees a reset."""
-        resets_on_close(self.program.sock)
-        resets_on_close(self.upstream.sock)
+        """End both directions at once; both peers see a reset."""
+        for side in (self.program, self.upstream):
+            if side.sock.fileno() != -1:
+                resets_on_close(side.sock)
         self._stop()
 
 
@@ -209,7 +262,7 @@ async def _drained(sock: socket.socket) -> None:
     There is no event for it, so the queue's length is read (SIOCOUTQ, tcp(7)), ever more rarely.
     """
     wait = _DRAIN_FIRST_WAIT
-    while _unacknowledged(sock) and _state(sock) != _TCP_CLOSE:
+    while _unacknowledged(sock) and state(sock) != TCP_CLOSE:
         await trio.sleep(wait)
         wait = min(2 * wait, _DRAIN_LONGEST_WAIT)
 
@@ -218,8 +271,3 @@ def _unacknowledged(sock: socket.socket) -> int:
     """Bytes in the send queue that the peer has not acknowledged; a FIN counts as one."""
     (length,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))
     return int(length)
-
-
-def _state(sock: socket.socket) -> int:
-    """Read tcpi_state, the first byte of TCP_INFO, tcp(7)."""
-    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]

@@ -7,7 +7,7 @@ from typing import Self
 import trio
 
 from relay.tcp.options import resets_on_close
-from relay.tcp.pump import Outcome, Pump
+from relay.tcp.pump import Outcome, Pump, Redial
 
 
 def connected() -> tuple[socket.socket, socket.socket]:
@@ -43,14 +43,18 @@ class Pumped:
         stream.socket.close()
 
 
-async def start(nursery: trio.Nursery) -> Pumped:
+async def no_redial(_loss: OSError | None) -> socket.socket | None:
+    raise AssertionError("this flow may not be dialled again")
+
+
+async def start(nursery: trio.Nursery, redial: Redial = no_redial) -> Pumped:
     """Start a pump between two fresh connections."""
     program, relays_program = connected()
     relays_upstream, server = connected()
     pumped = Pumped(
         trio.SocketStream(trio.socket.from_stdlib_socket(program)),
         trio.SocketStream(trio.socket.from_stdlib_socket(server)),
-        Pump(relays_program, relays_upstream),
+        Pump(relays_program, relays_upstream, redial),
         trio.Event(),
     )
 

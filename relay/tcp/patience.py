@@ -1,0 +1,73 @@
+"""How long a dial goes on and when it is tried again: back-off with full jitter, one deadline.
+
+Rules, in order:
+1. What no waiting can mend (forbidden, invalid) is told at once.
+2. A refusal is told at once by a destination never seen alive in this session.
+3. Everything else is an outage, and held until the deadline.
+
+No sockets and no clock here: time and randomness are passed in.
+"""
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+FIRST_PAUSE: Final = 0.25
+LONGEST_PAUSE: Final = 1.5
+"""Seconds. Short, so that a destination that is back is noticed within two."""
+
+_HOPELESS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.EAFNOSUPPORT})
+_REFUSALS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One round of dialling that reached nobody."""
+
+    cause: str
+    number: int = 0
+    """The errno, 0 if there is none (no address, no answer in time)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Dial again after a pause, or as soon as the network changes."""
+
+    pause: float
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Tell the program."""
+
+    cause: str
+
+
+class Patience:
+    """One dial's state."""
+
+    def __init__(self, limit: float, *, known: bool, jitter: Callable[[], float]) -> None:
+        """Hold for `limit` seconds at most; `jitter` gives numbers from 0 to 1.
+
+        `known`: the destination was seen alive in this session.
+        """
+        self._limit = limit
+        self._known = known
+        self._jitter = jitter
+        self.rounds = 0
+        """Rounds that failed."""
+
+    def failed(self, failure: Failure, elapsed: float) -> Retry | GiveUp:
+        """Decide after a failed round, `elapsed` seconds after the dial began."""
+        self.rounds += 1
+        if failure.number in _HOPELESS:
+            return GiveUp(failure.cause)
+        if failure.number in _REFUSALS and not self._known:
+            return GiveUp(failure.cause)
+        left = self._limit - elapsed
+        if left <= 0:
+            return GiveUp(f"{failure.cause}, for {self._limit:g} s")
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.rounds - 1, 16))
+        return Retry(min(longest * self._jitter(), left))

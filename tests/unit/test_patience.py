@@ -1,0 +1,73 @@
+"""Patience: what is told at once, what is held, and for how long."""
+
+import errno
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.tcp.patience import LONGEST_PAUSE, Failure, GiveUp, Patience, Retry
+
+REFUSED = Failure("Connection refused", errno.ECONNREFUSED)
+NO_ROUTE = Failure("Network is unreachable", errno.ENETUNREACH)
+NO_ANSWER = Failure("no answer", errno.ETIMEDOUT)
+FORBIDDEN = Failure("Operation not permitted", errno.EPERM)
+
+
+def patience(*, known: bool = False, jitter: float = 1.0) -> Patience:
+    return Patience(300, known=known, jitter=lambda: jitter)
+
+
+def test_a_refusal_by_a_destination_never_seen_alive_is_told_at_once() -> None:
+    assert patience().failed(REFUSED, 0.1) == GiveUp("Connection refused")
+
+
+def test_a_refusal_by_a_known_destination_is_held() -> None:
+    assert patience(known=True).failed(REFUSED, 0.1) == Retry(0.25)
+
+
+@pytest.mark.parametrize("failure", [NO_ROUTE, NO_ANSWER, Failure("SERVFAIL")])
+@pytest.mark.parametrize("known", [True, False])
+def test_an_outage_is_held(failure: Failure, known: bool) -> None:
+    assert patience(known=known).failed(failure, 0.1) == Retry(0.25)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_no_waiting_can_mend_is_told_at_once(known: bool) -> None:
+    assert patience(known=known).failed(FORBIDDEN, 0.1) == GiveUp("Operation not permitted")
+
+
+def test_pauses_double_up_to_a_limit() -> None:
+    state = patience()
+    pauses = [state.failed(NO_ROUTE, 1) for _ in range(5)]
+    assert pauses == [Retry(0.25), Retry(0.5), Retry(1.0), Retry(1.5), Retry(1.5)]
+    assert state.rounds == 5
+
+
+def test_jitter_is_full() -> None:
+    assert patience(jitter=0).failed(NO_ROUTE, 1) == Retry(0)
+    assert patience(jitter=0.5).failed(NO_ROUTE, 1) == Retry(0.125)
+
+
+def test_the_deadline_ends_it() -> None:
+    state = patience()
+    assert state.failed(NO_ROUTE, 299.9) == Retry(pytest.approx(0.1))  # type: ignore[arg-type]
+    assert state.failed(NO_ROUTE, 300) == GiveUp("Network is unreachable, for 300 s")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([REFUSED, NO_ROUTE, NO_ANSWER]), st.floats(0, 400))),
+    st.floats(0, 1),
+    st.booleans(),
+)
+def test_no_pause_outlasts_the_limit_or_the_deadline(
+    rounds: list[tuple[Failure, float]], jitter: float, known: bool
+) -> None:
+    state = patience(known=known, jitter=jitter)
+    for failure, elapsed in rounds:
+        verdict = state.failed(failure, elapsed)
+        if isinstance(verdict, Retry):
+            assert 0 <= verdict.pause <= min(LONGEST_PAUSE, 300 - elapsed)
+            assert known or failure is not REFUSED
+        else:
+            assert elapsed >= 300 or failure is REFUSED
