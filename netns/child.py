@@ -1,6 +1,7 @@
 """The child's side, in order: unshare, map, links, listeners, redirect, mounts, hand over, exec."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -141,7 +142,7 @@ def _intercept(plan: Plan) -> tuple[redirect.Intercept, list[socket.socket], lis
         try:
             return way, _listeners_for(way, plan), failures
         except OSError as error:
-            failures.append(f"{way} is not available: {error}")
+            failures.append(f"{way} is not available: {error.strerror or error}")
     raise OSError("; ".join(failures))
 
 
@@ -170,18 +171,22 @@ def _become(plan: Plan, parent: int) -> NoReturn:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGHUP)
     if os.getppid() != parent:
         os._exit(EXIT_OWN_FAILURE)
+    program = plan.command[0]
+    if not program:  # execvpe raises ValueError
+        _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
     try:
         os.execvpe(  # noqa: S606 - the very thing we are for
-            plan.command[0], list(plan.command), {**os.environ, **plan.environment}
+            program, list(plan.command), {**os.environ, **plan.environment}
         )
-    except FileNotFoundError as error:
-        _refuse(plan.command[0], error, EXIT_NOT_FOUND)
+    except FileNotFoundError:
+        _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
     except OSError as error:
-        _refuse(plan.command[0], error, EXIT_CANNOT_EXECUTE)
+        _refuse(program, error.errno or 0, EXIT_CANNOT_EXECUTE)
 
 
-def _refuse(program: str, error: OSError, status: int) -> NoReturn:
+def _refuse(program: str, number: int, status: int) -> NoReturn:
     """Say why the command does not start, as a shell would, with a shell's exit status."""
-    sys.stderr.write(f"keepline: {program}: {error.strerror}\n")
-    sys.stderr.flush()
+    if sys.stderr is not None:  # the caller may have closed it
+        sys.stderr.write(f"keepline: {program}: {os.strerror(number)}\n")
+        sys.stderr.flush()
     os._exit(status)

@@ -3,6 +3,7 @@
 The rules live in one table of the namespace's own nf_tables, so nothing is shared with the host.
 """
 
+import os
 import socket
 import struct
 from typing import Any, Literal, TypeAlias
@@ -41,30 +42,35 @@ def install(way: Literal["tproxy", "redirect"], own_address: str, port: int) -> 
     original destination; prerouting sees everything, for everything comes back in through lo.
     With redirect, SO_ORIGINAL_DST tells the destination. Raises OSError.
     """
+    from pyroute2 import NetlinkError  # noqa: PLC0415 - see load()
     from pyroute2.nftables.main import NFTables  # noqa: PLC0415 - see load()
 
     number: Expression = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
-    with NFTables() as nft:
-        if way == "tproxy":
-            to_listener: list[Expression] = [
-                number,
-                ("immediate", [("DREG", 1), ("DATA", _data(socket.inet_aton("127.0.0.1")))]),
-                ("tproxy", [("FAMILY", socket.AF_INET), ("REG_ADDR", 1), ("REG_PORT", 2)]),
-                _ACCEPT,
-            ]
-            _add_chain(nft, own_address, ("prerouting", "filter", _PRIORITY_MANGLE), to_listener)
-        else:
-            to_listener = [number, ("redir", [("REG_PROTO_MIN", 2)])]
-            _add_chain(nft, own_address, ("output", "nat", _PRIORITY_DSTNAT), to_listener)
+    if way == "tproxy":
+        base = ("prerouting", "filter", _PRIORITY_MANGLE)
+        to_listener: list[Expression] = [
+            number,
+            ("immediate", [("DREG", 1), ("DATA", _data(socket.inet_aton("127.0.0.1")))]),
+            ("tproxy", [("FAMILY", socket.AF_INET), ("REG_ADDR", 1), ("REG_PORT", 2)]),
+            _ACCEPT,
+        ]
+    else:
+        base = ("output", "nat", _PRIORITY_DSTNAT)
+        to_listener = [number, ("redir", [("REG_PROTO_MIN", 2)])]
+    try:
+        with NFTables() as nft:
+            # Where there is no nf_tables, only a question gets an answer: pyroute2 would wait
+            # for that of a batch for ever.
+            nft.get_rules()
+            _add_chain(nft, own_address, base, to_listener)
+    except NetlinkError as error:
+        raise OSError(error.code, os.strerror(error.code)) from error
 
 
 def _add_chain(
     nft: Any, own_address: str, base: tuple[str, str, int], to_listener: list[Expression]
 ) -> None:
-    """Add table, chain and rules, and read back that all of them are there.
-
-    pyroute2 sends batches to nf_tables without waiting for their errors.
-    """
+    """Add table, chain and rules, all or none, and read back that they are there."""
     hook, chain_type, priority = base
     rules: list[list[Expression]] = [
         [*_payload_is(_NETWORK_HEADER, 16, b"\x7f"), _ACCEPT],
@@ -73,13 +79,16 @@ def _add_chain(
         [*_IS_TCP, *to_listener],
     ]
     nft.table("add", name=_TABLE)
-    nft.chain("add", table=_TABLE, name=hook, hook=hook, type=chain_type, priority=priority)
-    for rule in rules:
-        nft.rule("add", table=_TABLE, chain=hook, expressions=[map(_written, rule)])
-    found = len(nft.get_rules())
-    if found != len(rules):
+    try:
+        nft.chain("add", table=_TABLE, name=hook, hook=hook, type=chain_type, priority=priority)
+        for rule in rules:
+            nft.rule("add", table=_TABLE, chain=hook, expressions=[map(_written, rule)])
+        found = len(nft.get_rules())
+        if found != len(rules):
+            raise OSError(f"the kernel took {found} of {len(rules)} nf_tables rules")
+    except BaseException:
         nft.table("del", name=_TABLE)
-        raise OSError(f"the kernel took {found} of {len(rules)} nf_tables rules")
+        raise
 
 
 def _written(expression: Expression) -> dict[str, Any]:

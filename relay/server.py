@@ -1,6 +1,7 @@
 """The relay of one session: listeners, name server and flight log in one nursery."""
 
 import errno
+import resource
 import socket
 from typing import Final
 
@@ -45,6 +46,7 @@ async def serve(
         user_timeout=settings.user_timeout,
         rto_max=settings.rto_max,
     )
+    _allow_descriptors()
     async with trio.open_nursery() as nursery:
         connections = Connections(
             intercept=listeners.intercept,
@@ -58,6 +60,15 @@ async def serve(
         for listener in listeners.tcp:
             nursery.start_soon(accept, listener, connections)
         task_status.started(connections)
+
+
+def _allow_descriptors() -> None:
+    """Take as many descriptors as may be had: a connection needs two, its program one.
+
+    The command was started before and keeps its own limit.
+    """
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def accept(listener: socket.socket, connections: Connections) -> None:

@@ -48,8 +48,9 @@ def run(
 
     try:
         listeners = sandbox.listeners()
-        for note in listeners.notes:
-            warn(note)
+        if listeners.intercept == "ports" and listeners.notes:
+            caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
+            warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
         log.record(
             SessionStarted(
                 session=name,

@@ -10,11 +10,14 @@ from typing import NamedTuple
 MAX_SERVERS = 3
 """MAXNS in <resolv.h>."""
 
-DROPPED_OPTIONS = ("inet6", "rotate", "trust-ad")
+DROPPED_OPTIONS = ("inet6", "rotate", "trust-ad", "timeout:", "attempts:")
 """Options that make no sense before one IPv4 name server which validates nothing.
 
 glibc compares prefixes, and so do we.
 """
+
+WAIT = "options timeout:30 attempts:5"
+"""As long as glibc can wait: our name server always answers, but in an outage only after it."""
 
 
 class NameServers(NamedTuple):
@@ -46,7 +49,7 @@ def parse(text: str) -> NameServers:
 
 
 def for_namespace(text: str, address: str) -> str:
-    """Give the same file with `address` as its one name server; the rest stays as it is.
+    """Give the same file with `address` as its one name server, which it waits for patiently.
 
     Other readers (Go, c-ares) allow blanks before a keyword, so a line that any of them takes
     for a name server is replaced.
@@ -66,7 +69,7 @@ def for_namespace(text: str, address: str) -> str:
                 lines.append(line)
     if ours not in lines:
         lines.insert(0, ours)
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return "\n".join(lines).rstrip("\n") + f"\n{WAIT}\n"
 
 
 def _is_dropped(option: str) -> bool:

@@ -16,7 +16,7 @@ import trio
 from relay.dns.lookup import Cache, Entry, Lookup, from_answer
 from relay.dns.messages import PAYLOAD
 from relay.dns.names import canonical
-from relay.dns.upstream import Server, UpstreamError, ask
+from relay.dns.upstream import FailureAnswerError, Server, UpstreamError, ask
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
 
 STALE_TTL = 30
@@ -25,6 +25,11 @@ STALE_TTL = 30
 
 class ResolverError(Exception):
     """No resolver gave a usable answer; the message says why, server by server."""
+
+    def __init__(self, message: str, *, is_outage: bool) -> None:
+        """`is_outage`: no resolver was reached at all, so that asking again may help."""
+        super().__init__(message)
+        self.is_outage = is_outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,13 @@ class Patience:
     """For one server, before the next is asked too; also between two datagrams to the same one."""
     query: float = 10.0
     """For all of them."""
+    outage: float = 300.0
+    """For the addresses of a name never seen, while no resolver can be reached: no program minds
+    a slow answer as much as a failure."""
+    failing: float = 30.0
+    """For the same, while the resolvers answer SERVFAIL or the like: it may be the name's fault."""
+    pause: float = 1.0
+    """Before all of them are asked again."""
     stale: float = 1.8
     """Before an expired answer is given and the lookup goes on unseen; RFC 8767 section 5."""
 
@@ -50,7 +62,8 @@ class _Flight:
 
     landed: trio.Event = field(default_factory=trio.Event)
     lookup: Lookup | None = None
-    cause: str = "no answer yet"
+    error: Exception | None = None
+    """The latest failure."""
 
 
 class Resolver:
@@ -105,8 +118,8 @@ class Resolver:
         if flight.lookup is not None:
             return flight.lookup
         if old is not None:
-            return self._stale(name, old, flight.cause)
-        raise ResolverError(flight.cause)
+            return self._stale(name, old, str(flight.error or "no answer yet"))
+        raise ResolverError(str(flight.error), is_outage=False)
 
     async def ipv4_addresses(self, name: str, *, fresh: bool = False) -> list[str]:
         """Give the name's IPv4 addresses in the resolver's order; none if it has none.
@@ -126,24 +139,37 @@ class Resolver:
         try:
             query = dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)
         except dns.exception.DNSException as error:
-            raise ResolverError(f"not a name: {error}") from error
+            raise ResolverError(f"not a name: {error}", is_outage=False) from error
         flight = self._flights[name] = _Flight()
         self._nursery.start_soon(self._fly, name, query, flight)
         return flight
 
     async def _fly(self, name: str, query: dns.message.QueryMessage, flight: _Flight) -> None:
-        servers = self._current_servers()
+        began = self._clock()
         try:
-            flight.lookup = from_answer(await self._query(query, servers))
-        except (ResolverError, dns.exception.DNSException) as error:
-            flight.cause = str(error)
-            if self._cache.last_known(name) is None:
-                self._record(LookupFailed(name=name, type="A", cause=flight.cause))
-        else:
+            while flight.lookup is None:
+                servers = self._current_servers()
+                try:
+                    flight.lookup = from_answer(await self._query(query, servers))
+                except (ResolverError, dns.exception.DNSException) as error:
+                    flight.error = error
+                    if self._is_over(name, error, self._clock() - began):
+                        return
+                    await trio.sleep(self._patience.pause)
             self._cache.keep(name, flight.lookup, servers, self._clock())
         finally:
             del self._flights[name]
             flight.landed.set()
+
+    def _is_over(self, name: str, error: Exception, elapsed: float) -> bool:
+        """Give up on a lookup: at once if an old answer can serve, else after some patience."""
+        if self._cache.last_known(name) is not None:
+            return True
+        outage = isinstance(error, ResolverError) and error.is_outage
+        if elapsed < (self._patience.outage if outage else self._patience.failing):
+            return False
+        self._record(LookupFailed(name=name, type="A", cause=str(error)))
+        return True
 
     def _stale(self, name: str, entry: Entry, cause: str) -> Lookup:
         if not entry.reported:
@@ -155,16 +181,20 @@ class Resolver:
         self, message: dns.message.QueryMessage, servers: tuple[Server, ...]
     ) -> dns.message.QueryMessage:
         if not servers:
-            raise ResolverError("no IPv4 name server is configured")
-        causes = dict.fromkeys(servers, f"no answer in {self._patience.query:g} s")
+            raise ResolverError("no IPv4 name server is configured", is_outage=True)
+        silent = UpstreamError(f"no answer in {self._patience.query:g} s")
+        causes: dict[Server, UpstreamError] = dict.fromkeys(servers, silent)
         with trio.move_on_after(self._patience.query):
             answer = await self._race(message, causes)
             if answer is not None:
                 return answer
-        raise ResolverError("; ".join(f"{server}: {cause}" for server, cause in causes.items()))
+        raise ResolverError(
+            "; ".join(f"{server}: {cause}" for server, cause in causes.items()),
+            is_outage=not any(isinstance(cause, FailureAnswerError) for cause in causes.values()),
+        )
 
     async def _race(
-        self, message: dns.message.QueryMessage, causes: dict[Server, str]
+        self, message: dns.message.QueryMessage, causes: dict[Server, UpstreamError]
     ) -> dns.message.QueryMessage | None:
         """Ask one server after the other, while those before it may still answer.
 
@@ -186,8 +216,8 @@ class Resolver:
                     self._note_silence(latest, f"no answer in {self._patience.server:g} s")
                 elif isinstance(outcome, UpstreamError):
                     running -= 1
-                    causes[server] = str(outcome)
-                    self._note_silence(server, causes[server])
+                    causes[server] = outcome
+                    self._note_silence(server, str(outcome))
                 else:
                     self._silent.discard(server)
                     nursery.cancel_scope.cancel()

@@ -57,6 +57,10 @@ class UpstreamError(Exception):
     """The server gave no usable answer; the message says why."""
 
 
+class FailureAnswerError(UpstreamError):
+    """The server is there, but says that it could not find the answer: SERVFAIL and the like."""
+
+
 async def ask(
     server: Server, query: dns.message.QueryMessage, *, resend: float
 ) -> dns.message.QueryMessage:
@@ -75,7 +79,7 @@ async def ask(
     except (dns.exception.DNSException, FrameError) as error:
         raise UpstreamError(f"malformed answer: {type(error).__name__}") from error
     if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
-        raise UpstreamError(f"answered {dns.rcode.to_text(answer.rcode())}")
+        raise FailureAnswerError(f"answered {dns.rcode.to_text(answer.rcode())}")
     return answer
 
 

@@ -163,7 +163,10 @@ class Dialer:
                 del self._slots[address]
 
     async def _connect_now(self, address: str, port: int) -> socket.socket:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:  # no descriptor or memory left
+            raise DialError(os.strerror(error.errno or 0), error.errno or 0) from error
         try:
             self._keepalive.apply(sock)
             number = sock.connect_ex((address, port))

@@ -17,7 +17,16 @@ FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 1.5
 """Seconds. Short, so that a destination that is back is noticed within two."""
 
-_HOPELESS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.EAFNOSUPPORT})
+_HOPELESS: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EINVAL,
+        errno.EAFNOSUPPORT,
+        errno.EMFILE,  # while they wait, connections keep the descriptors that all of them lack
+        errno.ENFILE,
+    }
+)
 _REFUSALS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
 
 

@@ -6,6 +6,7 @@ upstream's first byte, a lost upstream is replaced as far as first_flight.py all
 
 import errno
 import fcntl
+import os
 import socket
 import struct
 import termios
@@ -206,8 +207,8 @@ class Pump:
             self.outcome.by, self.outcome.how = source.closer, "fin"
         try:
             sink.sock.shutdown(socket.SHUT_WR)
-        except OSError as error:  # ENOTCONN: reset in the meantime
-            self._lose(sink, error)
+        except OSError:  # ENOTCONN: lost in the meantime
+            self._lose(sink, _lost(sink.sock))
 
     def _lose(self, sink: Side, error: OSError) -> None:
         """Note a loss met while sending: what `sink` had sent before is still to be read."""
@@ -244,6 +245,12 @@ class Pump:
             if side.sock.fileno() != -1:
                 resets_on_close(side.sock)
         self._stop()
+
+
+def _lost(sock: socket.socket) -> OSError:
+    """Say how a socket was lost, SO_ERROR of socket(7); a reset if somebody was told before."""
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET
+    return OSError(number, os.strerror(number))
 
 
 def _how(error: OSError) -> How:

@@ -1,7 +1,7 @@
 """The dialer: races addresses, holds outages, tells refusals, and never floods an address."""
 
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import trio
@@ -100,17 +100,18 @@ async def test_a_refusal_by_an_acquaintance_is_held(
         address, port = sock.getsockname()
         assert await dial(made, Target(None, address, port)) == 1
     async with trio.open_nursery() as nursery:
+        done = trio.Event()
 
         async def dial_again() -> None:
             assert await dial(made, Target(None, address, port), told) > 1
+            done.set()
 
         nursery.start_soon(dial_again)
         await told.held.wait()
         await trio.sleep(20)
         with socket.create_server((address, port)):
             before = trio.current_time()
-            while nursery.child_tasks:
-                await trio.sleep(0.1)
+            await done.wait()
             assert trio.current_time() - before <= 2.0
     assert told.causes == ["Connection refused"]
 

@@ -42,7 +42,7 @@ from tests.unit.test_messages import PACKETS
 
 ADDRESS = says("www.example 60 A 192.0.2.1")
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
-PATIENCE = Patience(server=0.05, query=0.2, stale=0.05)
+PATIENCE = Patience(server=0.05, query=0.2, stale=0.05, outage=0, failing=0)
 
 
 @dataclass

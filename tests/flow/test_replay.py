@@ -1,4 +1,4 @@
-"""Replay through the pump: a lost upstream is replaced unseen before its first byte, never after."""
+"""Replay through the pump: upstream is replaced unseen before its first byte, never after."""
 
 import socket
 from collections.abc import AsyncIterator, Callable

@@ -24,8 +24,8 @@ from tests.flow.fake_resolver import (
     truncated,
 )
 
-SHORT = Patience(server=0.05, query=0.3, stale=0.05)
-LONG = Patience(server=60, query=60, stale=60)
+SHORT = Patience(server=0.05, query=0.3, stale=0.05, outage=0, failing=0)
+LONG = Patience(server=60, query=60, stale=60, outage=0, failing=0)
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
 ADDRESS = says("www.example 60 A 192.0.2.1")
 
@@ -135,7 +135,7 @@ async def test_a_malformed_answer_moves_on_at_once(nursery: trio.Nursery, script
 
 
 async def test_a_silent_server_is_passed_by(nursery: trio.Nursery) -> None:
-    patience = Patience(server=0.05, query=60)
+    patience = Patience(server=0.05, query=60, outage=0, failing=0)
     made, [first, _] = await bench(nursery, silent, ADDRESS, patience=patience)
     assert (await made.resolver.query(question("A"))).answer
     assert (await made.resolver.query(question("A"))).answer
@@ -153,7 +153,7 @@ async def test_a_late_answer_still_wins(nursery: trio.Nursery) -> None:
     async def second(_asked: Asked) -> None:
         second_asked.set()
 
-    patience = Patience(server=0.05, query=60)
+    patience = Patience(server=0.05, query=60, outage=0, failing=0)
     made, _ = await bench(nursery, late, second, patience=patience)
     assert (await made.resolver.query(question("A"))).answer
 
@@ -176,7 +176,7 @@ async def test_a_lost_datagram_is_sent_again(nursery: trio.Nursery) -> None:
         if len(server.asked) > 1:
             await ADDRESS(asked)
 
-    patience = Patience(server=0.05, query=60)
+    patience = Patience(server=0.05, query=60, outage=0, failing=0)
     made, [server] = await bench(nursery, second_time, patience=patience)
     assert (await made.resolver.query(question("A"))).answer
     assert len({asked.peer for asked in server.asked}) == 1, "from the same socket"
@@ -391,7 +391,7 @@ async def test_a_stale_answer_in_silence_while_the_lookup_goes_on(nursery: trio.
         await go.wait()
         await says("www.example 60 A 192.0.2.2")(asked)
 
-    patience = Patience(server=60, query=60, stale=0.02)
+    patience = Patience(server=60, query=60, stale=0.02, outage=0, failing=0)
     made, [server] = await bench(nursery, ADDRESS, patience=patience)
     await made.resolver.addresses("www.example")
     made.now = 1000
@@ -415,4 +415,58 @@ async def test_no_stale_answer_after_a_denial(nursery: trio.Nursery) -> None:
     server.script = says(rcode=dns.rcode.SERVFAIL)
     with pytest.raises(ResolverError):
         await made.resolver.addresses("www.example")
+    assert len(made.recorded(LookupFailed)) == 1
+
+
+# The first lookup of a name in an outage.
+
+HOLDING = Patience(server=0.05, query=0.1, outage=60, failing=60, pause=0.01)
+
+
+def times(count: int, first: Script, then: Script) -> Script:
+    """Follow one script for the first queries, then another."""
+    asked_so_far = 0
+
+    async def script(asked: Asked) -> None:
+        nonlocal asked_so_far
+        asked_so_far += 1
+        await (first if asked_so_far <= count else then)(asked)
+
+    return script
+
+
+@pytest.mark.parametrize("trouble", [silent, says(rcode=dns.rcode.SERVFAIL)])
+async def test_a_name_never_seen_is_held_until_the_resolver_is_back(
+    nursery: trio.Nursery, trouble: Script
+) -> None:
+    made, _ = await bench(nursery, times(7, trouble, ADDRESS), patience=HOLDING)
+    with trio.fail_after(10):
+        assert await made.resolver.ipv4_addresses("www.example") == ["192.0.2.1"]
+    assert made.recorded(LookupFailed) == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "limit"), [(silent, 60.0), (says(rcode=dns.rcode.SERVFAIL), 30.0)]
+)
+async def test_an_outage_is_held_longer_than_a_failure(
+    nursery: trio.Nursery, trouble: Script, limit: float
+) -> None:
+    patience = Patience(server=0.05, query=0.1, outage=60, failing=30, pause=0.01)
+    made, [server] = await bench(nursery, trouble, patience=patience)
+    asked_at_limit = 0
+
+    async def pass_time() -> None:
+        nonlocal asked_at_limit
+        while not server.asked:
+            await trio.lowlevel.checkpoint()
+        made.now = limit - 1
+        while len(server.asked) < 5:  # rounds go on
+            await trio.lowlevel.checkpoint()
+        made.now = limit
+        asked_at_limit = len(server.asked)
+
+    nursery.start_soon(pass_time)
+    with pytest.raises(ResolverError), trio.fail_after(10):
+        await made.resolver.ipv4_addresses("www.example")
+    assert asked_at_limit > 0
     assert len(made.recorded(LookupFailed)) == 1

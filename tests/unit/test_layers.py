@@ -1,0 +1,44 @@
+"""Pure modules import no I/O: no trio, no sockets, no clock, no randomness, no files."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FORBIDDEN = {"trio", "socket", "time", "random", "os", "pathlib", "subprocess", "asyncio", "select"}
+PURE = [
+    line
+    for line in (ROOT / "tests/pure_modules").read_text().splitlines()
+    if not line.startswith("#")
+]
+
+
+def imported(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_module_imports_no_io(module: str) -> None:
+    roots = {name.partition(".")[0] for name in imported(ROOT / module)}
+    assert roots & FORBIDDEN == set()
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_module_imports_pure_modules_alone(module: str) -> None:
+    ours = {name for name in imported(ROOT / module) if name.startswith(("relay.", "netns."))}
+    assert {f"{name.replace('.', '/')}.py" for name in ours} <= set(PURE)
+
+
+@pytest.mark.parametrize(
+    "module", sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("[rn]e*/**/*.py"))
+)
+def test_every_file_says_its_rule_in_its_first_line(module: str) -> None:
+    first = (ROOT / module).read_text().splitlines()[0]
+    assert first.startswith('"""')
+    assert len(first) > len('"""."""')
