@@ -10,7 +10,7 @@ from typing import Any
 from netns.redirect import Intercept
 
 _MAX_MESSAGE = 65536
-_MAX_FDS = 64
+_MAX_FDS = 253  # SCM_MAX_FD of the kernel
 
 
 @dataclass(frozen=True)

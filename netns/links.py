@@ -1,6 +1,8 @@
 """The namespace's network: lo alone, up, with every IPv4 address local to it ("AnyIP")."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +14,15 @@ _LOCAL_TABLE = 255
 
 
 def load() -> None:
-    """Import pyroute2, 0.1 s: the child's work while the parent reads its settings."""
-    import pyroute2  # noqa: F401, PLC0415
+    """Import what is needed of pyroute2: the child's work while the parent reads its settings.
+
+    The package's own __init__ loads every protocol it knows, which takes 0.1 s; so a package
+    without one stands in for it, and only the parts that are asked for are loaded.
+    """
+    spec = importlib.util.find_spec("pyroute2")
+    if spec is not None and "pyroute2" not in sys.modules:
+        sys.modules["pyroute2"] = importlib.util.module_from_spec(spec)
+    import pyroute2.iproute.linux  # noqa: F401, PLC0415
 
 
 def bring_up() -> None:
@@ -22,7 +31,8 @@ def bring_up() -> None:
     Without an address of its own as source, a connection could be its own peer. IPv6 keeps
     ::1 and gets no route, so that a connect to any other address fails at once.
     """
-    from pyroute2 import IPRoute, NetlinkError  # noqa: PLC0415 - see load()
+    from pyroute2.iproute.linux import IPRoute  # noqa: PLC0415 - see load()
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
 
     try:
         with IPRoute() as ip:

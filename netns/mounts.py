@@ -35,14 +35,16 @@ def without_side_doors(nsswitch: str) -> str:
 
 def _plain_hosts(line: str) -> str:
     kept: list[str] = []
-    source_kept = False
-    for word in line.partition("#")[0].partition(":")[2].replace("[", " [").split():
-        if word.startswith("[") or word.endswith("]"):
-            action_kept = source_kept
-        else:
-            action_kept = source_kept = word in _KEPT_SOURCES
-        if action_kept:
+    source_kept = in_action = False
+    words = line.partition("#")[0].partition(":")[2].replace("[", " [").replace("]", "] ").split()
+    for word in words:
+        in_action = in_action or word.startswith("[")
+        if not in_action:
+            source_kept = word in _KEPT_SOURCES
+        if source_kept:
             kept.append(word)
+        if word.endswith("]"):
+            in_action = False
     if "dns" not in kept:
         kept.append("dns")
     return f"hosts: {' '.join(kept)}\n"

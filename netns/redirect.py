@@ -31,7 +31,7 @@ _PRIORITY_DSTNAT = -100
 
 
 def load() -> None:
-    """Import pyroute2's nf_tables, as links.load() does the rest."""
+    """Import pyroute2's nf_tables, after links.load()."""
     import pyroute2.nftables.main  # noqa: F401, PLC0415
 
 
@@ -42,7 +42,7 @@ def install(way: Literal["tproxy", "redirect"], own_address: str, port: int) -> 
     original destination; prerouting sees everything, for everything comes back in through lo.
     With redirect, SO_ORIGINAL_DST tells the destination. Raises OSError.
     """
-    from pyroute2 import NetlinkError  # noqa: PLC0415 - see load()
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415 - see load()
     from pyroute2.nftables.main import NFTables  # noqa: PLC0415 - see load()
 
     number: Expression = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
@@ -83,12 +83,17 @@ def _add_chain(
         nft.chain("add", table=_TABLE, name=hook, hook=hook, type=chain_type, priority=priority)
         for rule in rules:
             nft.rule("add", table=_TABLE, chain=hook, expressions=[map(_written, rule)])
-        found = len(nft.get_rules())
-        if found != len(rules):
-            raise OSError(f"the kernel took {found} of {len(rules)} nf_tables rules")
+        _require(len(rules), nft)
     except BaseException:
         nft.table("del", name=_TABLE)
         raise
+
+
+def _require(count: int, nft: Any) -> None:
+    """Raise OSError unless the kernel has taken `count` rules."""
+    found = len(nft.get_rules())
+    if found != count:
+        raise OSError(f"the kernel took {found} of {count} nf_tables rules")
 
 
 def _written(expression: Expression) -> dict[str, Any]:

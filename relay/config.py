@@ -181,8 +181,13 @@ def _validate(
 
 
 def merge(*sources: Mapping[str, Any]) -> Settings:
-    """Make the settings of validated sources, a later one winning."""
+    """Make the settings of validated sources, a later one winning; raises ConfigError."""
     merged: dict[str, Any] = {}
     for source in sources:
         merged.update(source)
-    return msgspec.convert(merged, Settings)
+    settings = msgspec.convert(merged, Settings)
+    if settings.dns == "real" and Policy(settings.allow, settings.deny).has_names:
+        raise ConfigError(
+            "allow and deny by name need dns = synthetic: real addresses tell no name"
+        )
+    return settings

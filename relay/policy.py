@@ -97,6 +97,11 @@ class Policy:
         self._allow = [Rule.parse(text) for text in allow]
         self._deny = [Rule.parse(text) for text in deny]
 
+    @property
+    def has_names(self) -> bool:
+        """Whether any rule speaks of a name."""
+        return any(rule.network is None for rule in (*self._allow, *self._deny))
+
     def decide(self, flow: Flow) -> Allow | Deny:
         """Judge a connection before it is dialled."""
         for rule in self._deny:

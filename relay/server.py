@@ -14,8 +14,9 @@ from relay.policy import Policy
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections
 from relay.tcp.dialer import Dialer
+from relay.tcp.liveness import Liveness
 from relay.tcp.options import KeepAlive
-from relay.weather import Weather
+from relay.weather import SleepDetector, Weather, boottime_lead, watch
 
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _PAUSE: Final = 0.1
@@ -56,6 +57,18 @@ async def serve(
             record=log.record,
             nursery=nursery,
         )
+
+        liveness = Liveness(
+            connections, keepalive, weather, log.record, SleepDetector(boottime_lead)
+        )
+
+        def changed(addresses: frozenset[str]) -> None:
+            connections.drop_vanished(addresses)
+            liveness.network_changed()
+            weather.changed()
+
+        nursery.start_soon(watch, changed)
+        nursery.start_soon(liveness.watch)
         nursery.start_soon(names.serve, listeners.dns_udp, listeners.dns_tcp)
         for listener in listeners.tcp:
             nursery.start_soon(accept, listener, connections)

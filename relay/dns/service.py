@@ -34,14 +34,18 @@ class NameService:
         await _first_question(udp, tcp)
         from relay.dns.hostresolvers import HostResolvers  # noqa: PLC0415
         from relay.dns.nameserver import NameServer  # noqa: PLC0415
-        from relay.dns.resolver import Resolver  # noqa: PLC0415
+        from relay.dns.resolver import DEFAULT_PATIENCE, Patience, Resolver  # noqa: PLC0415
         from relay.dns.responder import Responder  # noqa: PLC0415
         from relay.dns.upstream import Server  # noqa: PLC0415
 
         own = tuple(Server(*nameserver(text)) for text in self._settings.nameservers)
+        limit = self._settings.patience
+        patience = Patience(outage=limit, failing=min(DEFAULT_PATIENCE.failing, limit))
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         async with trio.open_nursery() as nursery:
-            self._resolver = Resolver(lambda: own or of_host(), self._record, nursery)
+            self._resolver = Resolver(
+                lambda: own or of_host(), self._record, nursery, patience=patience
+            )
             responder = Responder(
                 self._resolver,
                 self.names,

@@ -99,6 +99,45 @@ class Replaying(Event):
     """How it was lost."""
 
 
+class Suspected(Event):
+    """An upstream connection does not answer; the same destination is dialled to see why."""
+
+    connection: int
+    retransmits: int
+    probes: int
+    """Keepalive probes without an answer."""
+    unacked: int
+    """Segments."""
+    silence: float
+    """Seconds since the last ACK."""
+
+
+class Cleared(Event):
+    """A suspected connection has answered after all."""
+
+    connection: int
+
+
+class PathDown(Event):
+    """A destination with suspected connections does not answer a new one either: all are held."""
+
+    address: str
+
+
+class PathUp(Event):
+    """It answers again; held connections are made to speak."""
+
+    address: str
+    seconds: float
+    """For which it was down."""
+
+
+class Slept(Event):
+    """The machine was suspended; idle connections are probed at once."""
+
+    seconds: float
+
+
 class ConnectionClosed(Event):
     """Both directions of a connection have ended."""
 
@@ -176,6 +215,11 @@ AnyEvent: TypeAlias = (
     | DialFailed
     | DialHeld
     | Replaying
+    | Suspected
+    | Cleared
+    | PathDown
+    | PathUp
+    | Slept
     | ConnectionClosed
     | NameAssigned
     | AnswerWithheld

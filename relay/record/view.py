@@ -7,6 +7,7 @@ from typing import assert_never
 from relay.record.events import (
     AnswerWithheld,
     AnyEvent,
+    Cleared,
     ConnectionClosed,
     ConnectionDenied,
     ConnectionOpened,
@@ -17,12 +18,16 @@ from relay.record.events import (
     LookupFailed,
     NameAssigned,
     NameRefused,
+    PathDown,
+    PathUp,
     Replaying,
     ResolversChanged,
     ResolverSilent,
     ServedStale,
     SessionEnded,
     SessionStarted,
+    Slept,
+    Suspected,
 )
 
 
@@ -68,6 +73,20 @@ def told(event: AnyEvent) -> str:  # noqa: C901, PLR0911, PLR0912 - one case an 
             return f"#{event.connection} held while it is dialled again: {event.cause}"
         case Replaying():
             return f"#{event.connection} upstream lost before its first byte: {event.cause}; again"
+        case Suspected():
+            return (
+                f"#{event.connection} upstream silent for {event.silence:.1f} s:"
+                f" {event.retransmits} retransmissions, {event.probes} probes unanswered,"
+                f" {event.unacked} segments outstanding"
+            )
+        case Cleared():
+            return f"#{event.connection} upstream has answered after all"
+        case PathDown():
+            return f"no answer from {event.address}: its connections are held"
+        case PathUp():
+            return f"{event.address} answers again after {event.seconds:.1f} s"
+        case Slept():
+            return f"the machine slept for {event.seconds:.0f} s"
         case ConnectionClosed():
             return f"#{event.connection} {_closed(event)}"
         case NameAssigned():

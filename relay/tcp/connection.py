@@ -69,6 +69,12 @@ class Connections:
             if not self.live:
                 self._idle.set()
 
+    def drop_vanished(self, addresses: frozenset[str]) -> None:
+        """End upstream connections whose local address is not ours any more."""
+        for connection in self.live:
+            if connection.pump is not None:
+                connection.pump.lose_if_vanished(addresses)
+
     async def finish(self) -> None:
         """Deliver what programs that are gone said last; reset what nobody will read.
 
@@ -91,14 +97,14 @@ class Connection:
         self.pump: Pump | None = None
         self.target = Target(None, "", 0)
         self._shared = shared
-        self._number = number
+        self.number = number
         self._started = trio.current_time()
-        self._reached = ""
+        self.reached = ""
         self._dialling: trio.CancelScope | None = None
 
     async def relay(self) -> None:
         """Relay it; returns when it is over, whatever its end."""
-        shared, number = self._shared, self._number
+        shared, number = self._shared, self.number
         address, port = original_destination(self.program, shared.intercept)
         name = shared.naming.name_of(address)
         self.target = Target(name, address, port)
@@ -152,7 +158,7 @@ class Connection:
         """Connect to upstream with patience, while the program still wants it; DialError."""
 
         def held(cause: str) -> None:
-            self._shared.record(DialHeld(connection=self._number, cause=cause))
+            self._shared.record(DialHeld(connection=self.number, cause=cause))
 
         if self._shared.ending and state(self.program) != TCP_CLOSE_WAIT:
             raise DialError("the command ended")
@@ -161,11 +167,11 @@ class Connection:
             sock, attempts = await self._shared.dialer.dial(
                 self.target, held=held, wanted=self._is_wanted, avoid=avoid
             )
-            self._reached = sock.getpeername()[0]
+            self.reached = sock.getpeername()[0]
             self._shared.record(
                 Dialled(
-                    connection=self._number,
-                    address=self._reached,
+                    connection=self.number,
+                    address=self.reached,
                     seconds=trio.current_time() - started,
                     attempts=attempts,
                 )
@@ -176,16 +182,16 @@ class Connection:
     async def _dial_again(self, loss: OSError | None) -> socket.socket | None:
         """Replace an upstream that was lost before its first byte, by another address first."""
         cause = (loss.strerror if loss is not None else None) or "closed"
-        self._shared.record(Replaying(connection=self._number, cause=cause))
+        self._shared.record(Replaying(connection=self.number, cause=cause))
         try:
-            return await self._dial(avoid=self._reached)
+            return await self._dial(avoid=self.reached)
         except DialError as error:
             self._note_failure(error)
             return None
 
     def _note_failure(self, error: DialError) -> None:
         seconds = trio.current_time() - self._started
-        self._shared.record(DialFailed(connection=self._number, cause=error.cause, seconds=seconds))
+        self._shared.record(DialFailed(connection=self.number, cause=error.cause, seconds=seconds))
 
     def _is_wanted(self) -> bool:
         """Whether the program still waits: one that has closed meanwhile has given up.

@@ -4,6 +4,7 @@ Backpressure is not reading. System calls are tried first and waited for only on
 upstream's first byte, a lost upstream is replaced as far as first_flight.py allows.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -238,6 +239,26 @@ class Pump:
             if side.loss is None and side.sock.fileno() != -1:
                 await _drained(side.sock)
                 resets_on_close(side.sock)
+
+    def lose_if_vanished(self, addresses: frozenset[str]) -> None:
+        """Give upstream up if its local address is not among this host's any more."""
+        if self.upstream.sock.fileno() == -1:
+            return
+        if self.upstream.sock.getsockname()[0] not in addresses:
+            self.lose_upstream(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))
+
+    def lose_upstream(self, error: OSError) -> None:
+        """Take note that upstream is lost, which the kernel has not noticed yet.
+
+        What it sent before is still read: after a shutdown, recv gives that and then an end.
+        """
+        side = self.upstream
+        if side.loss is not None or side.sock.fileno() == -1:
+            return
+        side.loss = error
+        resets_on_close(side.sock)
+        with contextlib.suppress(OSError):  # ENOTCONN: it has noticed after all
+            side.sock.shutdown(socket.SHUT_RDWR)
 
     def abort(self) -> None:
         """End both directions at once; both peers see a reset."""

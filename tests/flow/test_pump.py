@@ -143,3 +143,15 @@ async def test_a_flood_in_both_directions_is_fair() -> None:
         for stream in (pumped.program, pumped.server):
             nursery.start_soon(send, stream)
             nursery.start_soon(receive, stream)
+
+
+async def test_a_vanished_address_ends_upstream_after_what_it_had_sent() -> None:
+    async with pumping() as pumped:
+        await pumped.server.send_all(FITS_FIRST_WINDOW)
+        pumped.pump.lose_if_vanished(frozenset({"127.0.0.1"}))
+        assert pumped.pump.upstream.loss is None
+        pumped.pump.lose_if_vanished(frozenset({"192.0.2.1"}))
+        assert await tcp.read_until_reset(pumped.program) == FITS_FIRST_WINDOW
+    assert pumped.outcome is not None
+    assert (pumped.outcome.by, pumped.outcome.how) == ("upstream", "unreachable")
+    assert pumped.outcome.cause == "the host's address is gone"

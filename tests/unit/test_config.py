@@ -57,6 +57,12 @@ def test_a_mistake_in_the_environment_is_told_with_its_variable() -> None:
     assert str(caught.value).startswith("KEEPLINE_KEEPIDLE: keepidle: Expected `int`")
 
 
+def test_rules_by_name_need_synthetic_addresses() -> None:
+    config.merge({"dns": "real", "allow": ("192.0.2.0/24",)})
+    with pytest.raises(ConfigError, match="by name need dns = synthetic"):
+        config.merge({"dns": "real", "deny": ("example.com",)})
+
+
 def test_nameservers() -> None:
     assert config.nameserver("192.0.2.53") == ("192.0.2.53", 53)
     assert config.nameserver("192.0.2.53:5353") == ("192.0.2.53", 5353)

@@ -1,0 +1,203 @@
+"""The flight log keeps every event in order, in batches, up to its bound; its lock means life."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relay.record import flightlog
+from relay.record.events import (
+    AnyEvent,
+    ConnectionDenied,
+    LogFull,
+    ResolversChanged,
+    SessionEnded,
+)
+from relay.record.flightlog import FlightLog
+
+NOW = 1_767_322_845.123456
+END = SessionEnded(status=0, connections=0, seconds=1.0)
+
+
+def denied(number: int) -> ConnectionDenied:
+    return ConnectionDenied(connection=number, rule="r" * 100)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state/keepline/sessions/one.jsonl"
+
+
+Open = Callable[..., FlightLog]
+
+
+@pytest.fixture
+def open_log(path: Path) -> Open:
+    def opened(limit: int = 1 << 20, wake: Callable[[], None] = lambda: None) -> FlightLog:
+        return FlightLog(path, clock=lambda: NOW, limit=limit, wake=wake)
+
+    return opened
+
+
+def test_events_are_read_back_in_order_with_their_time(open_log: Open, path: Path) -> None:
+    log = open_log()
+    given: list[AnyEvent] = [denied(1), ResolversChanged(resolvers=["192.0.2.53"]), END]
+    for event in given:
+        log.record(event)
+    log.close()
+    assert list(flightlog.read(path)) == given
+    assert {event.at for event in given} == {1_767_322_845.123}
+
+
+def test_events_wait_for_the_flush_and_wake_it_once(open_log: Open, path: Path) -> None:
+    woken: list[int] = []
+    log = open_log(wake=lambda: woken.append(1))
+    log.record(denied(1))
+    log.record(denied(2))
+    assert (len(woken), path.read_bytes()) == (1, b"")
+    log.flush()
+    assert len(list(flightlog.read(path))) == 2
+    log.record(denied(3))
+    assert len(woken) == 2
+    log.flush()
+    log.flush()
+    assert len(list(flightlog.read(path))) == 3
+    log.close()
+
+
+def test_an_event_is_recorded_as_it_is_at_that_moment(open_log: Open, path: Path) -> None:
+    log = open_log()
+    event = denied(1)
+    log.record(event)
+    event.connection = 2
+    log.close()
+    assert [
+        read.connection for read in flightlog.read(path) if isinstance(read, ConnectionDenied)
+    ] == [1]
+
+
+def test_the_file_is_bounded_and_says_so_once(open_log: Open, path: Path) -> None:
+    log = open_log(limit=2000)
+    for number in range(100):
+        log.record(denied(number))
+    log.record(END)
+    log.close()
+    *kept, full, end = flightlog.read(path)
+    assert [event.connection for event in kept if isinstance(event, ConnectionDenied)] == list(
+        range(len(kept))
+    )
+    assert 10 < len(kept) < 20
+    assert isinstance(full, LogFull)
+    assert (full.limit, full.at) == (2000, 1_767_322_845.123)
+    assert isinstance(end, SessionEnded)
+    assert path.stat().st_size < 2000 + 200
+
+
+def test_what_fits_exactly_is_kept(open_log: Open, path: Path) -> None:
+    log = open_log()
+    log.record(denied(1))
+    log.close()
+    size = path.stat().st_size
+    path.unlink()
+    log = open_log(limit=size)
+    log.record(denied(1))
+    log.record(END)
+    log.close()
+    assert [type(event) for event in flightlog.read(path)] == [ConnectionDenied, SessionEnded]
+
+
+def test_without_a_path_nothing_is_kept_and_nothing_fails() -> None:
+    log = FlightLog(None, clock=lambda: NOW, limit=0)
+    log.record(denied(1))
+    log.record(END)
+    log.flush()
+    log.close()
+
+
+def test_a_file_that_is_there_already_is_not_written_to(open_log: Open, path: Path) -> None:
+    open_log().close()
+    with pytest.raises(FileExistsError):
+        open_log()
+
+
+def test_folder_and_file_are_the_owners_alone(open_log: Open, path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        open_log().close()
+    finally:
+        os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_session_is_live_while_its_file_is_open(open_log: Open, path: Path) -> None:
+    log = open_log()
+    assert flightlog.is_live(path)
+    assert flightlog.is_live(path)
+    log.close()
+    assert not flightlog.is_live(path)
+
+
+def test_a_live_file_can_be_read(open_log: Open, path: Path) -> None:
+    log = open_log()
+    log.record(denied(1))
+    log.flush()
+    assert len(list(flightlog.read(path))) == 1
+    log.close()
+
+
+@pytest.mark.parametrize("cut", [1, 2, 50])
+def test_a_last_line_cut_short_is_left_out(open_log: Open, path: Path, cut: int) -> None:
+    log = open_log()
+    log.record(denied(1))
+    log.record(denied(2))
+    log.close()
+    os.truncate(path, path.stat().st_size - cut)
+    assert [read.at for read in flightlog.read(path)] == [1_767_322_845.123]
+
+
+def test_an_empty_file_has_no_events(open_log: Open, path: Path) -> None:
+    open_log().close()
+    assert list(flightlog.read(path)) == []
+
+
+def test_the_oldest_ended_sessions_are_removed(open_log: Open, path: Path) -> None:
+    live = open_log()
+    folder = path.parent
+    live_path = path.rename(folder / "20260101-000000-1.jsonl")
+    count = flightlog.SESSIONS_KEPT + 5
+    for number in range(2, count + 1):
+        (folder / f"20260101-{number:06}-1.jsonl").touch()
+    (folder / "notes.txt").touch()
+    assert len(flightlog.sessions(folder)) == count
+    flightlog.prune(folder)
+    left = flightlog.sessions(folder)
+    assert left[0] == live_path
+    assert [path.name for path in left[1:]] == [
+        f"20260101-{number:06}-1.jsonl" for number in range(6, count + 1)
+    ]
+    assert (folder / "notes.txt").exists()
+    live.close()
+    flightlog.prune(folder)
+    assert live_path not in flightlog.sessions(folder)
+
+
+def test_sessions_are_listed_oldest_first_and_none_where_there_is_no_folder(tmp_path: Path) -> None:
+    for name in ("20260102-000000-9", "20260101-235959-100", "20260102-000001-1"):
+        (tmp_path / f"{name}.jsonl").touch()
+    assert [path.stem for path in flightlog.sessions(tmp_path)] == [
+        "20260101-235959-100",
+        "20260102-000000-9",
+        "20260102-000001-1",
+    ]
+    assert flightlog.sessions(tmp_path / "none") == []
+
+
+def test_the_folder_is_where_the_specification_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    in_home = Path("/home/somebody/.local/state/keepline/sessions")
+    assert flightlog.sessions_folder({}) == in_home
+    assert flightlog.sessions_folder({"XDG_STATE_HOME": "relative"}) == in_home
+    assert flightlog.sessions_folder({"XDG_STATE_HOME": ""}) == in_home
+    assert flightlog.sessions_folder({"XDG_STATE_HOME": "/s"}) == Path("/s/keepline/sessions")

@@ -1,0 +1,103 @@
+"""A session's open connections are what was opened and has not ended, as its events tell."""
+
+import json
+
+from relay.record import status
+from relay.record.events import (
+    AnyEvent,
+    ConnectionClosed,
+    ConnectionDenied,
+    ConnectionOpened,
+    DialFailed,
+    Dialled,
+    NameAssigned,
+    SessionStarted,
+)
+
+STARTED = SessionStarted(
+    session="s1",
+    version="0.1.0",
+    program="curl",
+    pid=77,
+    uid=1000,
+    intercept="tproxy",
+    dns="synthetic",
+)
+
+
+def opened(number: int, *, name: str | None = None, at: float = 0.0) -> ConnectionOpened:
+    return ConnectionOpened(connection=number, address="192.0.2.1", port=80, name=name, at=at)
+
+
+def dialled(number: int, address: str = "192.0.2.1") -> Dialled:
+    return Dialled(connection=number, address=address, seconds=0.1)
+
+
+def closed(number: int) -> ConnectionClosed:
+    return ConnectionClosed(
+        connection=number, by="program", how="fin", sent=0, received=0, seconds=1, idle=1
+    )
+
+
+def test_a_session_is_what_its_start_says() -> None:
+    state = status.state_of("s1", [STARTED])
+    assert (state.session, state.program, state.pid, state.connections) == ("s1", "curl", 77, {})
+
+
+def test_a_session_without_events_has_its_name_alone() -> None:
+    assert status.state_of("s1", []) == status.SessionState("s1")
+
+
+def test_connections_are_open_until_they_end_in_any_way() -> None:
+    events: list[AnyEvent] = [
+        STARTED,
+        NameAssigned(name="a.example", address="198.18.1.0"),
+        opened(1, name="a.example", at=5.0),
+        opened(2),
+        opened(3),
+        opened(4),
+        opened(5),
+        dialled(1),
+        dialled(2),
+        dialled(1, "192.0.2.2"),
+        closed(2),
+        ConnectionDenied(connection=3, rule="deny"),
+        DialFailed(connection=4, cause="refused", seconds=0.1),
+    ]
+    connections = status.state_of("s1", events).connections
+    assert connections == {
+        1: status.OpenConnection(1, "a.example:80", 5.0, "192.0.2.2"),
+        5: status.OpenConnection(5, "192.0.2.1:80", 0.0),
+    }
+
+
+def test_two_sessions_do_not_share_connections() -> None:
+    first = status.state_of("s1", [opened(1)])
+    second = status.state_of("s2", [])
+    assert (len(first.connections), len(second.connections)) == (1, 0)
+
+
+def test_lines_for_people() -> None:
+    state = status.state_of("s1", [STARTED, opened(1, name="a.example"), dialled(1), opened(12)])
+    first, *rest = status.lines([state])
+    assert first == "s1  curl (pid 77)"
+    assert [line.split(None, 2) for line in rest] == [
+        ["#1", "a.example:80", "192.0.2.1"],
+        ["#12", "192.0.2.1:80", "being dialled"],
+    ]
+    assert list(status.lines([])) == ["no live session"]
+
+
+def test_json_for_programs() -> None:
+    state = status.state_of("s1", [STARTED, opened(1, at=5.0)])
+    assert json.loads(status.as_json([state])) == [
+        {
+            "session": "s1",
+            "program": "curl",
+            "pid": 77,
+            "connections": {
+                "1": {"connection": 1, "to": "192.0.2.1:80", "since": 5.0, "reached": None}
+            },
+        }
+    ]
+    assert json.loads(status.as_json([])) == []
