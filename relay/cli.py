@@ -17,6 +17,10 @@ EXIT_OWN_FAILURE: Final = 125
 _EXIT_INTERRUPTED: Final = 130
 
 
+class _NoSessionError(Exception):
+    """There is nothing to show; the arguments are the cause and the next step."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Bad usage is our own failure, not the command's: 125, as env(1) has it."""
 
@@ -37,6 +41,8 @@ def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None)
         return _fail(str(error), "mend the setting, or leave it out for its default")
     except SandboxError as error:
         return _fail(error.message, error.hint)
+    except _NoSessionError as error:
+        return _fail(*error.args)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `keepline log | head`
         return 0
@@ -76,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     log = commands.add_parser("log", help="what happened in a session, event by event")
     log.set_defaults(run=_log)
     log.add_argument("session", nargs="?", help="its name; the latest if left out")
+    explain = commands.add_parser("explain", help="the same as a story: each loss in a line")
+    explain.set_defaults(run=_explain)
+    explain.add_argument("session", nargs="?", help="its name; the latest if left out")
+    explain.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
     for command in (doctor, status, log):
         command.add_argument("--json", action="store_true", help="for programs")
     return parser
@@ -162,20 +172,35 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _log(arguments: argparse.Namespace) -> int:
     from relay.record import flightlog, view  # noqa: PLC0415
 
-    folder = flightlog.sessions_folder(os.environ)
-    known = flightlog.sessions(folder)
-    if arguments.session is not None:
-        known = [path for path in known if path.stem == arguments.session]
-    if not known:
-        wanted = f"session {arguments.session}" if arguments.session else "session"
-        return _fail(f"there is no {wanted} in {folder}", f"ls {folder}")
+    path = _session(arguments.session)
     if arguments.json:
-        sys.stdout.write(known[-1].read_text())
+        sys.stdout.write(path.read_text())
         sys.stdout.flush()  # while a closed pipe can be told
         return 0
-    for line in view.log_lines(flightlog.read(known[-1])):
+    for line in view.log_lines(flightlog.read(path)):
         _print(line)
     return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from relay.record import flightlog, story  # noqa: PLC0415
+
+    events = flightlog.read(_session(arguments.session))
+    for line in story.lines(events, verbose=arguments.verbose):
+        _print(line)
+    return 0
+
+
+def _session(name: str | None) -> Path:
+    """Find a session's file, the latest without a name; raises _NoSessionError."""
+    from relay.record import flightlog  # noqa: PLC0415
+
+    folder = flightlog.sessions_folder(os.environ)
+    known = [path for path in flightlog.sessions(folder) if name in (None, path.stem)]
+    if not known:
+        wanted = f"session {name}" if name else "session"
+        raise _NoSessionError(f"there is no {wanted} in {folder}", f"ls {folder}")
+    return known[-1]
 
 
 def _status(arguments: argparse.Namespace) -> int:

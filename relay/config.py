@@ -21,6 +21,14 @@ class ConfigError(Exception):
     """A setting that cannot be used; the message names its place and the mistake."""
 
 
+class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the config file says of some destinations: [destination."*.example.com"]."""
+
+    idle_retire: Annotated[
+        int, Meta(ge=1, le=86400, description="seconds of silence after which to close")
+    ]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a session; the descriptions are the command line's help."""
 
@@ -75,15 +83,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_limit: Annotated[
         int, Meta(ge=1, le=1024, description="size of a session's flight log in MiB, at most")
     ] = 8
+    destination: dict[str, Destination] = {}
+    """In the config file alone: settings by rule, HOST[:PORT]; the first match counts."""
 
     def __post_init__(self) -> None:
         """Check what types cannot say; raises ValueError."""
         try:
-            Policy(self.allow, self.deny)
+            self.policy()
         except RuleError as error:
             raise ValueError(str(error)) from None
         for server in self.nameservers:
             nameserver(server)
+
+    def policy(self) -> Policy:
+        """Make the policy of the session; raises RuleError."""
+        retire = {rule: float(kept.idle_retire) for rule, kept in self.destination.items()}
+        return Policy(self.allow, self.deny, retire)
 
 
 class Described(NamedTuple):
@@ -103,8 +118,10 @@ class Described(NamedTuple):
 
 
 def described() -> Iterator[Described]:
-    """Describe all settings in order; the types and texts are those of Settings."""
+    """Describe what may be a flag, in order; the types and texts are those of Settings."""
     for name, annotated in Settings.__annotations__.items():
+        if name == "destination":
+            continue
         kind, meta = annotated.__origin__, annotated.__metadata__[0]
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         default = _DEFAULTS[name]
@@ -186,7 +203,7 @@ def merge(*sources: Mapping[str, Any]) -> Settings:
     for source in sources:
         merged.update(source)
     settings = msgspec.convert(merged, Settings)
-    if settings.dns == "real" and Policy(settings.allow, settings.deny).has_names:
+    if settings.dns == "real" and settings.policy().has_names:
         raise ConfigError(
             "allow and deny by name need dns = synthetic: real addresses tell no name"
         )

@@ -5,7 +5,8 @@ without a port it holds for all. A matching deny wins; if there are allow rules,
 match.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
@@ -92,10 +93,23 @@ def _address(host: str) -> IPv4Address | None:
 class Policy:
     """All rules of a session."""
 
-    def __init__(self, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
-        """Parse the rules; raises RuleError."""
+    def __init__(
+        self,
+        allow: Iterable[str] = (),
+        deny: Iterable[str] = (),
+        idle_retire: Mapping[str, float] | None = None,
+    ) -> None:
+        """Parse the rules; raises RuleError. `idle_retire`: seconds by rule."""
+        self._idle_retire = [(Rule.parse(text), s) for text, s in (idle_retire or {}).items()]
         self._allow = [Rule.parse(text) for text in allow]
         self._deny = [Rule.parse(text) for text in deny]
+
+    def idle_retire(self, flow: Flow) -> float:
+        """Give the seconds after which an idle connection is closed; the first match counts."""
+        for rule, seconds in self._idle_retire:
+            if rule.port in (None, flow.port) and rule.matches_host(flow.host):
+                return seconds
+        return math.inf
 
     @property
     def has_names(self) -> bool:

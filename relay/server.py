@@ -10,7 +10,6 @@ import trio
 from netns.handoff import Listeners
 from relay.config import Settings
 from relay.dns.service import NameService
-from relay.policy import Policy
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections
 from relay.tcp.dialer import Dialer
@@ -25,6 +24,9 @@ _PAUSE: Final = 0.1
 _DRAIN: Final = 10.0
 """Seconds after the command's end for what it sent last to be delivered."""
 
+_DNS_BUFFER: Final = 1 << 20
+"""Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""
+
 _FLUSH_AFTER: Final = 0.2
 """Seconds for which events are gathered before they are written."""
 
@@ -37,7 +39,7 @@ async def serve(
     task_status: trio.TaskStatus[Connections],
 ) -> None:
     """Relay until cancelled; started with the session's connections."""
-    policy = Policy(settings.allow, settings.deny)
+    policy = settings.policy()
     names = NameService(settings, policy, log.record)
     weather = Weather()
     keepalive = KeepAlive(
@@ -48,6 +50,7 @@ async def serve(
         rto_max=settings.rto_max,
     )
     _allow_descriptors()
+    listeners.dns_udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
     async with trio.open_nursery() as nursery:
         connections = Connections(
             intercept=listeners.intercept,

@@ -16,7 +16,7 @@ from relay import __version__, host
 from relay.config import SESSION_VARIABLE, Settings
 from relay.dns import resolvconf
 from relay.record.events import SessionEnded, SessionStarted
-from relay.record.flightlog import FlightLog, prune, sessions_folder
+from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LEFT_TO_COMMAND: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
@@ -63,9 +63,14 @@ def run(
             )
         )
         log.flush()  # nobody is woken for it yet
-        return trio.run(_relay, settings, sandbox, listeners, log)
+        status = trio.run(_relay, settings, sandbox, listeners, log)
     finally:
         log.close()
+    if log.has_losses and log.path is not None:
+        from relay.record import story  # noqa: PLC0415 - seldom
+
+        warn(f"{story.summary(story.losses(read(log.path)))} See: keepline explain {name}")
+    return status
 
 
 def plan(

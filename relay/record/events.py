@@ -22,6 +22,11 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="event",
     at: float = 0.0
     """Seconds since the epoch; set when the event is recorded."""
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether something was lost, hidden or not."""
+        return False
+
 
 class SessionStarted(Event):
     """The namespace stands and the command is about to run."""
@@ -81,7 +86,6 @@ class DialFailed(Event):
     connection: int
     cause: str
     seconds: float
-    attempts: int = 1
 
 
 class DialHeld(Event):
@@ -90,6 +94,11 @@ class DialHeld(Event):
     connection: int
     cause: str
 
+    @property
+    def is_loss(self) -> bool:
+        """A connect that would have failed."""
+        return True
+
 
 class Replaying(Event):
     """Upstream was lost before its first byte; the program's ClientHello goes to another one."""
@@ -97,6 +106,11 @@ class Replaying(Event):
     connection: int
     cause: str
     """How it was lost."""
+
+    @property
+    def is_loss(self) -> bool:
+        """A handshake that would have failed."""
+        return True
 
 
 class Suspected(Event):
@@ -110,6 +124,11 @@ class Suspected(Event):
     """Segments."""
     silence: float
     """Seconds since the last ACK."""
+
+    @property
+    def is_loss(self) -> bool:
+        """An outage, or worse."""
+        return True
 
 
 class Cleared(Event):
@@ -151,7 +170,14 @@ class ConnectionClosed(Event):
     seconds: float
     idle: float
     """Seconds since the last byte in either direction."""
+    waiting: bool = False
+    """Whether the last byte was the program's: it had asked for something."""
     cause: str | None = None
+
+    @property
+    def is_loss(self) -> bool:
+        """Upstream was lost; whatever else ended was ended by somebody."""
+        return self.by == "upstream" and self.how in ("reset", "timeout", "unreachable")
 
 
 class NameAssigned(Event):
@@ -184,12 +210,22 @@ class LookupFailed(Event):
     type: str
     cause: str
 
+    @property
+    def is_loss(self) -> bool:
+        """A name that the program asked for in vain."""
+        return True
+
 
 class ServedStale(Event):
     """No resolver answered, so the last known answer was used once more, RFC 8767."""
 
     name: str
     cause: str
+
+    @property
+    def is_loss(self) -> bool:
+        """A lookup that would have failed."""
+        return True
 
 
 class ResolverSilent(Event):

@@ -34,15 +34,19 @@ class FlightLog:
         there is something to flush.
         """
         self.wake = wake
+        self.path = path
         self._fd = _create(path) if path is not None else os.open(os.devnull, os.O_WRONLY)
         self._clock = clock
         self._limit = limit
         self._left = limit
         self._pending: list[bytes] = []
+        self.has_losses = False
+        """Whether there is something to explain."""
 
     def record(self, event: Event) -> None:
         """Note an event, now; past the limit only the session's end is."""
         event.at = round(self._clock(), 3)
+        self.has_losses |= event.is_loss
         line = _encoder.encode(event)
         if self._left < 0 and not isinstance(event, SessionEnded):
             return

@@ -1,5 +1,6 @@
 """One connection from accept to close: destination, name, policy, dial, pump, record."""
 
+import math
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -100,6 +101,7 @@ class Connection:
         self.number = number
         self._started = trio.current_time()
         self.reached = ""
+        self.retire_after = math.inf
         self._dialling: trio.CancelScope | None = None
 
     async def relay(self) -> None:
@@ -121,6 +123,7 @@ class Connection:
             case _:
                 assert_never(verdict)
 
+        self.retire_after = shared.policy.idle_retire(self._flow())
         try:
             upstream = await self._dial()
         except DialError as error:
@@ -141,18 +144,22 @@ class Connection:
                 received=self.pump.upstream.received,
                 seconds=ended - self._started,
                 idle=ended - max(side.last_byte for side in sides),
+                waiting=self.pump.program.last_byte > self.pump.upstream.last_byte,
                 cause=outcome.cause,
             )
         )
 
     def _judge(self) -> Allow | Deny:
         """Apply what always holds, then the session's rules."""
-        name, address, port = self.target
+        name, address, _port = self.target
         if name is None and self._shared.naming.covers(address):
             return Deny("no name of this session has this address")
         if name is None and not is_dialable(address):
             return Deny("not an address of another host")
-        return self._shared.policy.decide(Flow(name or address, port))
+        return self._shared.policy.decide(self._flow())
+
+    def _flow(self) -> Flow:
+        return Flow(self.target.name or self.target.address, self.target.port)
 
     async def _dial(self, avoid: str = "") -> socket.socket:
         """Connect to upstream with patience, while the program still wants it; DialError."""

@@ -95,7 +95,10 @@ class Liveness:
         for gone in self._watched.keys() - self._connections.live:
             del self._watched[gone]
         for connection in tuple(self._connections.live):
-            if self._is_due(connection, now):
+            if _is_to_retire(connection, now):
+                assert connection.pump is not None
+                connection.pump.retire(f"idle for {connection.retire_after:g} s, idle_retire")
+            elif self._is_due(connection, now):
                 self._look(connection, now, nursery)
         suspected = {_destination(c) for c, w in self._watched.items() if w.suspect}
         for address in self._paths.keys() - suspected:
@@ -194,6 +197,19 @@ class Liveness:
         for connection, watched in self._watched.items():
             if watched.suspect and _destination(connection) == destination:
                 self._set_eager(connection, watched, eager=True)
+
+
+def _is_to_retire(connection: Connection, now: float) -> bool:
+    """Tell whether upstream spoke last, and longer ago than its destination's idle_retire."""
+    pump = connection.pump
+    if pump is None or pump.program.ended or pump.upstream.ended:
+        return False
+    asked, answered = pump.program.last_byte, pump.upstream.last_byte
+    return (
+        pump.upstream.received > 0
+        and answered > asked
+        and now - answered >= connection.retire_after
+    )
 
 
 def _destination(connection: Connection) -> tuple[str, int]:

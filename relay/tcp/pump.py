@@ -260,6 +260,14 @@ class Pump:
         with contextlib.suppress(OSError):  # ENOTCONN: it has noticed after all
             side.sock.shutdown(socket.SHUT_RDWR)
 
+    def retire(self, cause: str) -> None:
+        """Close an idle pair before somebody else does it in the middle of a request."""
+        self.outcome = Outcome("keepline", "fin", cause)
+        for side in (self.program, self.upstream):
+            with contextlib.suppress(OSError):  # lost in the meantime
+                side.sock.shutdown(socket.SHUT_WR)
+        self._stop()
+
     def abort(self) -> None:
         """End both directions at once; both peers see a reset."""
         for side in (self.program, self.upstream):

@@ -1,9 +1,12 @@
 """Settings: three sources in order, each mistake told with its place."""
 
+import math
+
 import pytest
 
 from relay import config
 from relay.config import ConfigError, Settings
+from relay.policy import Flow
 
 
 def test_defaults() -> None:
@@ -26,6 +29,14 @@ def test_lists() -> None:
     assert config.merge(words).linger is True
 
 
+def test_a_destination_has_settings_of_its_own() -> None:
+    text = '[destination."*.example.com:443"]\nidle_retire = 240\n'
+    policy = config.merge(config.from_toml(text, "c.toml")).policy()
+    assert policy.idle_retire(Flow("api.example.com", 443)) == 240
+    assert policy.idle_retire(Flow("api.example.com", 80)) == math.inf
+    assert policy.idle_retire(Flow("example.org", 443)) == math.inf
+
+
 def test_the_session_variable_is_no_setting() -> None:
     assert config.from_environment({"KEEPLINE_SESSION": "x"}) == {}
 
@@ -41,6 +52,8 @@ def test_the_session_variable_is_no_setting() -> None:
         ("allow = ['a b']", "c.toml:1: allow: 'a b': the form is HOST[:PORT]"),
         ("nameservers = ['::1']", "c.toml:1: nameservers: '::1' is not an IPv4 ADDRESS[:PORT]"),
         ("nameservers = ['192.0.2.1:x']", "c.toml:1: nameservers: '192.0.2.1:x' is not an IPv4"),
+        ("[destination.x]\nidle_retire = 0", "c.toml:1: destination: Expected `int` >= 1"),
+        ("\n[destination.'a b']\nidle_retire = 1", "c.toml:2: destination: 'a b': the form is"),
         ("ports = [0]", "c.toml:1: ports: Expected `int` >= 1"),
         ("keepidle = \n", "c.toml: Invalid value (at line 1, column 12)"),
     ],
@@ -70,7 +83,8 @@ def test_nameservers() -> None:
 
 def test_every_setting_is_described() -> None:
     described = list(config.described())
-    assert [setting.name for setting in described] == list(Settings.__struct_fields__)
+    names = [setting.name for setting in described]
+    assert [*names, "destination"] == list(Settings.__struct_fields__)
     assert all(setting.description for setting in described)
     by_name = {setting.name: setting for setting in described}
     assert by_name["keepidle"].shown_default == "default: 20"

@@ -1,0 +1,201 @@
+"""The story: every loss told once, hidden or visible, in words that need no design document."""
+
+from relay.record import story
+from relay.record.events import (
+    AnyEvent,
+    Cleared,
+    ConnectionClosed,
+    ConnectionOpened,
+    DialFailed,
+    DialHeld,
+    Dialled,
+    LookupFailed,
+    Replaying,
+    ServedStale,
+    SessionStarted,
+    Slept,
+    Suspected,
+)
+
+STARTED = SessionStarted(
+    at=100,
+    session="s",
+    version="0",
+    program="claude",
+    pid=1,
+    uid=1,
+    intercept="tproxy",
+    dns="synthetic",
+)
+OPENED = ConnectionOpened(at=101, connection=1, address="198.18.1.0", port=443, name="api.test")
+DIALLED = Dialled(at=101, connection=1, address="192.0.2.1", seconds=0.01)
+SUSPECTED = Suspected(at=110, connection=1, retransmits=3, probes=0, unacked=1, silence=4)
+
+
+def closed(**changes: object) -> ConnectionClosed:
+    values: dict[str, object] = {
+        "at": 140,
+        "connection": 1,
+        "by": "upstream",
+        "how": "reset",
+        "sent": 2048,
+        "received": 100,
+        "seconds": 40,
+        "idle": 30,
+        "waiting": True,
+    }
+    return ConnectionClosed(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def told(*events: AnyEvent) -> list[tuple[bool, str]]:
+    return [(loss.hidden, loss.what) for loss in story.losses([STARTED, OPENED, *events])]
+
+
+def test_what_went_well_is_no_loss() -> None:
+    ends = [closed(how="fin"), closed(by="program"), closed(by="keepline", how="session-end")]
+    for end in ends:
+        assert told(DIALLED, end) == []
+
+
+def test_a_held_dial() -> None:
+    held = DialHeld(at=102, connection=1, cause="Network is unreachable")
+    reached = Dialled(at=122, connection=1, address="192.0.2.1", seconds=20, attempts=9)
+    assert told(held, reached, closed(how="fin")) == [
+        (
+            True,
+            "api.test:443: not reachable for 20.0 s (Network is unreachable); the program waited"
+            " while it was dialled 9 times",
+        )
+    ]
+
+
+def test_a_dial_given_up() -> None:
+    held = DialHeld(at=102, connection=1, cause="no answer")
+    failed = DialFailed(at=402, connection=1, cause="no answer, for 300 s", seconds=300)
+    assert told(held, failed) == [
+        (
+            False,
+            "api.test:443: not reachable for 300.0 s (no answer, for 300 s); the program saw a"
+            " reset",
+        )
+    ]
+
+
+def test_a_refusal_at_once_is_what_it_is_everywhere() -> None:
+    assert told(DialFailed(connection=1, cause="Connection refused", seconds=0)) == []
+
+
+def test_a_replayed_client_hello() -> None:
+    replaying = Replaying(at=102, connection=1, cause="Connection reset by peer")
+    again = Dialled(at=103, connection=1, address="192.0.2.2", seconds=0.1)
+    assert told(DIALLED, replaying, again) == [
+        (
+            True,
+            "api.test:443: lost before the first byte of an answer (Connection reset by peer);"
+            " the TLS ClientHello went to 192.0.2.2 instead",
+        )
+    ]
+
+
+def test_an_outage_that_was_held() -> None:
+    assert told(DIALLED, SUSPECTED, Cleared(at=130, connection=1)) == [
+        (True, "api.test:443: silent for 20.0 s in an outage, then went on")
+    ]
+
+
+def test_a_loss_while_waiting() -> None:
+    end = closed(how="timeout", cause="no ACK for 7 s, but a new connection is answered")
+    assert told(DIALLED, SUSPECTED, end) == [
+        (
+            False,
+            "api.test:443: fell silent (no ACK for 7 s, but a new connection is answered) while it"
+            " waited for an answer, 30 s after the last byte (2.0 KiB sent, 100 B received"
+            " before); the program saw a reset",
+        )
+    ]
+
+
+def test_a_loss_while_idle() -> None:
+    assert told(DIALLED, closed(waiting=False, how="unreachable")) == [
+        (
+            False,
+            "api.test:443: cut off from this host after 30 s idle, with nothing asked; a pool"
+            " drops such a connection, most programs notice nothing",
+        )
+    ]
+
+
+def test_a_loss_before_anything_was_said() -> None:
+    ((hidden, what),) = told(DIALLED, closed(waiting=False, received=0))
+    assert not hidden
+    assert "before anything was said" in what
+
+
+def test_names() -> None:
+    stale = ServedStale(name="api.test", cause="192.0.2.53: no answer in 10 s")
+    failed = LookupFailed(name="new.test", type="A", cause="192.0.2.53: answered SERVFAIL")
+    assert told(stale, failed) == [
+        (
+            True,
+            "api.test: DNS failed (192.0.2.53: no answer in 10 s); the last known address served",
+        ),
+        (
+            False,
+            "new.test: not found out, 192.0.2.53: answered SERVFAIL; the program got an error",
+        ),
+    ]
+
+
+def test_an_event_of_a_connection_that_the_log_does_not_know() -> None:
+    assert list(story.losses([STARTED, DIALLED, closed()])) == []
+
+
+def test_the_whole_story() -> None:
+    slept = Slept(at=120, seconds=600)
+    lines = list(story.lines([STARTED, OPENED, DIALLED, SUSPECTED, slept, closed()], verbose=True))
+    assert lines[0].startswith("session s of claude started")
+    assert lines[1] == "     20.0 s           the machine slept for 600 s"
+    assert lines[2].startswith("     40.0 s  VISIBLE  api.test:443: reset by the other side while")
+    assert lines[3].strip().startswith("#1 upstream silent for 4.0 s")
+    assert lines[4].strip().startswith("#1 reset by upstream")
+    assert lines[5:] == ["1 loss: 0 hidden, 1 visible.", story.ADVICE]
+
+
+def test_a_quiet_session() -> None:
+    assert list(story.lines([STARTED, OPENED, DIALLED]))[1:] == ["Nothing was lost."]
+    assert list(story.lines([])) == ["Nothing was recorded."]
+    assert story.summary([]) == ""
+
+
+def test_losses_are_counted() -> None:
+    both = [story.Loss(0, hidden=True, what=""), story.Loss(0, hidden=False, what="")]
+    assert story.summary(both) == "2 losses: 1 hidden, 1 visible."
+
+
+def test_without_verbose_a_loss_is_one_line() -> None:
+    held = DialHeld(at=102, connection=1, cause="no answer")
+    reached = Dialled(at=122, connection=1, address="192.0.2.1", seconds=20, attempts=9)
+    lines = list(story.lines([STARTED, OPENED, held, reached]))
+    assert len(lines) == 3
+    assert lines[-1] == "1 loss: 1 hidden, 0 visible."
+
+
+def test_trouble_upon_trouble_is_one_loss_from_its_beginning() -> None:
+    replaying = Replaying(at=102, connection=1, cause="closed")
+    held = DialHeld(at=104, connection=1, cause="no answer")
+    failed = DialFailed(at=404, connection=1, cause="no answer, for 300 s", seconds=302)
+    assert len(told(DIALLED, replaying, held, failed)) == 1
+
+
+def test_what_counts_as_a_loss() -> None:
+    losses = [
+        DialHeld(connection=1, cause=""),
+        Replaying(connection=1, cause=""),
+        SUSPECTED,
+        closed(),
+        LookupFailed(name="", type="A", cause=""),
+        ServedStale(name="", cause=""),
+    ]
+    assert all(event.is_loss for event in losses)
+    others = [STARTED, OPENED, DIALLED, closed(how="fin"), closed(by="program"), Slept(seconds=9)]
+    assert not any(event.is_loss for event in others)
