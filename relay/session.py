@@ -42,12 +42,11 @@ def run(
         signal.signal(number, signal.SIG_IGN)
     if settings.linger:
         adopt_orphans()
-    # While the child builds the namespace: the log, and trio, which takes as long to import.
-    log = _open_log(name, settings, warn)
-    import trio  # noqa: PLC0415
+    import trio  # noqa: PLC0415 - while the child builds the namespace, which takes as long
 
+    listeners = sandbox.listeners()
+    log = _open_log(name, settings, warn)
     try:
-        listeners = sandbox.listeners()
         if listeners.intercept == "ports" and listeners.notes:
             caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
             warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")

@@ -72,6 +72,8 @@ class Entry:
     expires: float
     reported: bool = False
     """Whether its use after expiry has been recorded: once is enough until the next answer."""
+    failed_at: float = -math.inf
+    """When it was last tried to replace it, in vain."""
 
 
 class Cache:

@@ -16,7 +16,7 @@ from relay.dns.framing import FrameError, Unframer, frame
 from relay.dns.messages import Query, QueryError
 from relay.dns.responder import Responder
 
-MAX_QUERIES = 512
+MAX_QUERIES = 4096
 """Being looked up at once. Beyond, datagrams are dropped and connections not read."""
 
 MAX_CONNECTIONS = 128

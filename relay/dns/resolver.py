@@ -23,6 +23,16 @@ STALE_TTL = 30
 """Seconds; RFC 8767 section 4."""
 
 
+RECHECK = 30.0
+"""Seconds after a failed refresh in which nobody waits for the next one; RFC 8767 section 5."""
+
+FAILURE_TTL = 5.0
+"""Seconds for which a failure is told again at once; RFC 9520 section 3.2. libc asks five times."""
+
+MAX_FAILURES = 1024
+"""Names whose failure is remembered."""
+
+
 class ResolverError(Exception):
     """No resolver gave a usable answer; the message says why, server by server."""
 
@@ -90,6 +100,7 @@ class Resolver:
         self._clock = clock
         self._cache = Cache()
         self._flights: dict[str, _Flight] = {}
+        self._failures: dict[str, tuple[float, tuple[Server, ...], ResolverError]] = {}
         self._silent: set[Server] = set()
 
     async def query(self, message: dns.message.QueryMessage) -> dns.message.QueryMessage:
@@ -111,9 +122,13 @@ class Resolver:
         name = canonical(name)
         if not fresh and (known := self.cached(name)) is not None:
             return known
+        self._raise_failure(name)
         flight = self._flights.get(name) or self._start(name)
         old = self._cache.last_known(name)
-        with trio.move_on_after(self._patience.stale if old is not None else math.inf):
+        wait = math.inf
+        if old is not None:
+            wait = self._patience.stale if self._clock() - old.failed_at > RECHECK else 0
+        with trio.move_on_after(wait):
             await flight.landed.wait()
         if flight.lookup is not None:
             return flight.lookup
@@ -163,13 +178,31 @@ class Resolver:
 
     def _is_over(self, name: str, error: Exception, elapsed: float) -> bool:
         """Give up on a lookup: at once if an old answer can serve, else after some patience."""
-        if self._cache.last_known(name) is not None:
+        old = self._cache.last_known(name)
+        if old is not None:
+            old.failed_at = self._clock()
             return True
         outage = isinstance(error, ResolverError) and error.is_outage
         if elapsed < (self._patience.outage if outage else self._patience.failing):
             return False
         self._record(LookupFailed(name=name, type="A", cause=str(error)))
+        self._keep_failure(name, ResolverError(str(error), is_outage=outage))
         return True
+
+    def _keep_failure(self, name: str, error: ResolverError) -> None:
+        """Remember a failure for FAILURE_TTL, or until the resolvers change."""
+        if len(self._failures) == MAX_FAILURES:
+            del self._failures[next(iter(self._failures))]
+        self._failures[name] = (self._clock() + FAILURE_TTL, self._current_servers(), error)
+
+    def _raise_failure(self, name: str) -> None:
+        """Raise a failure that is remembered."""
+        expires, servers, error = self._failures.get(name, (0.0, (), None))
+        if error is None:
+            return
+        if self._clock() < expires and servers == self._current_servers():
+            raise ResolverError(str(error), is_outage=error.is_outage)
+        del self._failures[name]
 
     def _stale(self, name: str, entry: Entry, cause: str) -> Lookup:
         if not entry.reported:

@@ -30,6 +30,8 @@ _buffer = memoryview(bytearray(_BUFFER_SIZE))
 
 _DRAIN_FIRST_WAIT = 0.001
 _DRAIN_LONGEST_WAIT = 0.25
+_DRAIN_LIMIT = 60.0
+"""Seconds for a peer that does not read."""
 
 Redial: TypeAlias = Callable[[OSError | None], Awaitable[socket.socket | None]]
 """Connects once more after a loss (None: a FIN); gives None if that cannot be had."""
@@ -237,7 +239,8 @@ class Pump:
             return
         for side in (self.program, self.upstream):
             if side.loss is None and side.sock.fileno() != -1:
-                await _drained(side.sock)
+                with trio.move_on_after(_DRAIN_LIMIT):
+                    await _drained(side.sock)
                 resets_on_close(side.sock)
 
     def lose_if_vanished(self, addresses: frozenset[str]) -> None:

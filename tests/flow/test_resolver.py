@@ -326,12 +326,13 @@ async def test_a_negative_answer_is_cached_by_its_soa(
         assert len(server.asked) == asked
 
 
-async def test_a_failure_is_not_cached(nursery: trio.Nursery) -> None:
+async def test_a_failure_is_not_cached_for_long(nursery: trio.Nursery) -> None:
     made, [server] = await bench(nursery, says(rcode=dns.rcode.SERVFAIL))
     with pytest.raises(ResolverError, match="SERVFAIL"):
         await made.resolver.addresses("www.example")
     assert len(made.recorded(LookupFailed)) == 1
     server.script = ADDRESS
+    made.now = 6
     assert (await made.resolver.addresses("www.example")).addresses == ("192.0.2.1",)
 
 
@@ -470,3 +471,39 @@ async def test_an_outage_is_held_longer_than_a_failure(
         await made.resolver.ipv4_addresses("www.example")
     assert asked_at_limit > 0
     assert len(made.recorded(LookupFailed)) == 1
+
+
+async def test_a_failure_is_told_again_at_once_for_a_while(nursery: trio.Nursery) -> None:
+    made, [server] = await bench(nursery, says(rcode=dns.rcode.SERVFAIL), patience=SHORT)
+    for _ in range(5):  # as often as libc asks
+        with pytest.raises(ResolverError, match="answered SERVFAIL"):
+            await made.resolver.addresses("www.example")
+    assert len(server.asked) == 1
+    assert len(made.recorded(LookupFailed)) == 1
+    made.now = 6
+    with pytest.raises(ResolverError):
+        await made.resolver.addresses("www.example")
+    assert len(server.asked) == 2
+
+
+async def test_a_failure_is_forgotten_when_the_resolvers_change(nursery: trio.Nursery) -> None:
+    made, [bad, good] = await bench(
+        nursery, says(rcode=dns.rcode.SERVFAIL), ADDRESS, patience=SHORT
+    )
+    made.servers = [bad.server]
+    with pytest.raises(ResolverError):
+        await made.resolver.addresses("www.example")
+    made.servers = [good.server]
+    assert await made.resolver.ipv4_addresses("www.example") == ["192.0.2.1"]
+
+
+async def test_after_a_failed_refresh_nobody_waits_for_the_next(nursery: trio.Nursery) -> None:
+    patience = Patience(server=0.05, query=0.05, stale=60, outage=0, failing=0)
+    made, _ = await bench(nursery, times(1, ADDRESS, silent), patience=patience)
+    await made.resolver.addresses("www.example")
+    made.now = 100
+    await made.resolver.addresses("www.example")  # waits for the refresh, which fails
+    began = trio.current_time()
+    for _ in range(3):
+        assert await made.resolver.ipv4_addresses("www.example") == ["192.0.2.1"]
+    assert trio.current_time() - began < 0.05

@@ -1,0 +1,1 @@
+"""The demo: the same small client in two equal small internets, once bare, once under keepline."""

@@ -1,0 +1,36 @@
+"""A certificate authority for one test run, and how programs are told to trust it."""
+
+import ssl
+from pathlib import Path
+
+
+class Authority:
+    """Issues certificates; its own stands in `file`."""
+
+    def __init__(self, directory: Path) -> None:
+        import trustme  # the demo runs where only the relay's own packages are
+
+        self._ca = trustme.CA()
+        self.file = directory / "authority.pem"
+        self._ca.cert_pem.write_to_path(str(self.file))
+
+    def server_context(self, *names: str) -> ssl.SSLContext:
+        """Make the context of a server that has a certificate for `names`, or addresses."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._ca.issue_cert(*names).configure_cert(context)
+        return context
+
+    def client_context(self) -> ssl.SSLContext:
+        """Make the context of a client that trusts this authority and no other."""
+        return ssl.create_default_context(cafile=str(self.file))
+
+    def environment(self) -> dict[str, str]:
+        """Give the variables by which curl, git, Node, Bun, OpenSSL and Python trust it."""
+        names = (
+            "CURL_CA_BUNDLE",
+            "GIT_SSL_CAINFO",
+            "NODE_EXTRA_CA_CERTS",
+            "REQUESTS_CA_BUNDLE",
+            "SSL_CERT_FILE",
+        )
+        return dict.fromkeys(names, str(self.file))

@@ -1,0 +1,1 @@
+"""Tests in real namespaces; nothing they send reaches the real network."""

@@ -1,0 +1,1 @@
+"""Small clients that fetch many answers at once, each in its own language."""

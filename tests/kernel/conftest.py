@@ -1,0 +1,41 @@
+"""Kernel tests run in namespaces of their own: nothing they send reaches the real network."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+
+from netns.errors import SandboxError
+from tests.internet.enter import enter
+from tests.internet.world import Internet
+
+_NO_NAMESPACE = pytest.StashKey[SandboxError | None]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Move the test process before any test, while it has one thread."""
+    try:
+        enter(as_root=config.getoption("act_as") == "root")
+        config.stash[_NO_NAMESPACE] = None
+    except SandboxError as error:
+        config.stash[_NO_NAMESPACE] = error
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip without a namespace, or fail where a skip must not hide."""
+    error = item.config.stash[_NO_NAMESPACE]
+    if error is None:
+        return
+    reason = f"{error}; {error.hint}"
+    if os.environ.get("REQUIRE_NETNS") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+async def internet(nursery: trio.Nursery) -> AsyncIterator[Internet]:
+    """Give the standard small internet, with its name servers answering."""
+    with Internet() as made:
+        await nursery.start(made.serve_names)
+        yield made

@@ -1,0 +1,68 @@
+"""Real seccomp filters, as containers install them: some system calls fail, all others work."""
+
+import ctypes
+import errno
+import platform
+import struct
+from typing import Final
+
+from netns import syscalls
+
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_PR_SET_SECCOMP: Final = 22
+_SECCOMP_MODE_FILTER: Final = 2
+_SECCOMP_RET_ALLOW: Final = 0x7FFF_0000
+_SECCOMP_RET_ERRNO: Final = 0x0005_0000
+
+# Classic BPF: load a word of struct seccomp_data, jump if equal, return; linux/bpf_common.h.
+_LOAD: Final = 0x20
+_JUMP_IF_EQUAL: Final = 0x15
+_RETURN: Final = 0x06
+_NUMBER: Final = 0
+_FIRST_ARGUMENT: Final = 16
+
+_AF_NETLINK: Final = 16
+_NETLINK_NETFILTER: Final = 12
+
+# The numbers of unshare(2) and socket(2), asm/unistd.h.
+_NUMBERS: Final = {
+    "x86_64": {"unshare": 272, "socket": 41},
+    "aarch64": {"unshare": 97, "socket": 198},
+}
+
+
+def forbid_unshare() -> None:
+    """Make unshare(2) fail, as Docker's default profile does for the unprivileged."""
+    _install("unshare", {}, errno.EPERM)
+
+
+def forbid_netfilter() -> None:
+    """Make netlink sockets of netfilter fail, as on a kernel without nfnetlink."""
+    _install("socket", {0: _AF_NETLINK, 2: _NETLINK_NETFILTER}, errno.EPROTONOSUPPORT)
+
+
+def _install(call: str, arguments: dict[int, int], number: int) -> None:
+    """Make `call` fail with errno `number` if its arguments have these values, by position."""
+    conditions = [(_NUMBER, _NUMBERS[platform.machine()][call])]
+    conditions += [(_FIRST_ARGUMENT + 8 * place, value) for place, value in arguments.items()]
+    program: list[bytes] = []
+    for position, (offset, value) in enumerate(conditions):
+        to_the_end = 2 * (len(conditions) - position) - 1  # past the rest and the verdict
+        program += [_step(_LOAD, offset), _step(_JUMP_IF_EQUAL, value, otherwise=to_the_end)]
+    program += [_step(_RETURN, _SECCOMP_RET_ERRNO | number), _step(_RETURN, _SECCOMP_RET_ALLOW)]
+
+    code = ctypes.create_string_buffer(b"".join(program))
+    header = ctypes.create_string_buffer(
+        struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
+    )
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(header))
+
+
+def _step(code: int, value: int, *, otherwise: int = 0) -> bytes:
+    """Write a struct sock_filter."""
+    return struct.pack("HBBI", code, 0, otherwise, value)
+
+
+def _prctl(option: int, arg2: int, arg3: int = 0) -> None:
+    syscalls.prctl(option, arg2, arg3)

@@ -1,0 +1,1 @@
+"""Real programs through the real network, without keepline and with it: equal results."""
