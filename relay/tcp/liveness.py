@@ -130,9 +130,11 @@ class Liveness:
             self._judge(connection, watched, info, now)
         elif info.is_suspicious or watched.grace < diagnosis.GRACE:
             self._suspect(connection, watched, info, nursery)
-        elif waiting != watched.eager and info.probes == 0:
-            self._set_eager(connection, watched, eager=waiting)
-        watched.next_look = now + self._keepalive.idle / 2
+        elif (waiting or info.probes > 0) != watched.eager:
+            # An unanswered probe is asked about again at once, not after the interval.
+            self._set_eager(connection, watched, eager=not watched.eager)
+        # When the next probe, due after so much silence, has had its time to be answered.
+        watched.next_look = now + max(self._keepalive.idle - info.silence, 0) + SWEEP
 
     def _set_eager(self, connection: Connection, watched: _Watched, *, eager: bool) -> None:
         """Probe every second, or as configured.

@@ -94,6 +94,17 @@ async def test_a_flow_forgotten_while_a_request_waits_is_told(
     assert program.seconds < FORGOTTEN_WITHIN
 
 
+async def test_a_flow_forgotten_in_the_middle_of_an_answer_is_told(
+    internet: Internet, nursery: trio.Nursery
+) -> None:
+    await nursery.start(serve, echo, listen(internet.server, SERVER, ECHO))
+    async with inside(Keepline(internet), ["--keepidle", "3"]) as program:
+        number = await used(program)
+        internet.nat.forget()
+        assert await program(at.receive_to_end, number) == (b"", "ConnectionResetError")
+        assert program.seconds < 3 + FORGOTTEN_WITHIN
+
+
 async def test_an_outage_is_held_and_the_answer_comes_when_it_ends(
     internet: Internet, program: Program, slow: Slow
 ) -> None:
