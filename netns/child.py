@@ -46,10 +46,14 @@ def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
+        is_root = os.getuid() == 0
+        _enter_user_namespace(end)  # before the imports: the parent may wait to map it
         links.load()
         redirect.load()
         plan = _receive_plan(plan_pipe)
-        listeners = _build(plan, end)
+        with _step("id map", end):
+            end.recv(1)  # the parent has written it, or has seen that it need not
+        listeners = _build(plan, end, is_root=is_root)
         handoff.send_listeners(end, listeners)
         listeners.close()
         end.close()
@@ -74,17 +78,18 @@ def _receive_plan(pipe: int) -> Plan:
     return Plan(**json.loads(text))
 
 
-def _build(plan: Plan, end: socket.socket) -> handoff.Listeners:
-    """Make the namespace, reporting each step that is done."""
+def _enter_user_namespace(end: socket.socket) -> None:
+    """Get all capabilities over what is made from here on; map an ordinary caller's own id."""
     uid, gid, range_mapped = os.getuid(), os.getgid(), idmap.can_map_range()
-    port_start = Path("/proc/sys/net", _UNPRIVILEGED_PORT_START).read_text()
     with _step("user namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWUSER)
-    with _step("id map", end):
-        if range_mapped:
-            end.recv(1)  # the parent has written it
-        else:
+        if not range_mapped:
             idmap.write_single(uid, gid)
+
+
+def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listeners:
+    """Make the namespace, reporting each step that is done."""
+    port_start = Path("/proc/sys/net", _UNPRIVILEGED_PORT_START).read_text()
     with _step("network and mount namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
     with _step("loopback and routes", end):
@@ -92,7 +97,7 @@ def _build(plan: Plan, end: socket.socket) -> handoff.Listeners:
         # The host's may be bbr, whose pacing halves throughput over lo.
         links.sysctl("ipv4/tcp_congestion_control", "reno")
         # Root loses NET_BIND_SERVICE, a capability over the network, but not port 80.
-        links.sysctl(_UNPRIVILEGED_PORT_START, "0" if uid == 0 else port_start)
+        links.sysctl(_UNPRIVILEGED_PORT_START, "0" if is_root else port_start)
     with _step("name server on port 53", end):
         dns_udp, dns_tcp = _dns_sockets()
     with _step("interception of TCP", end):
@@ -100,7 +105,7 @@ def _build(plan: Plan, end: socket.socket) -> handoff.Listeners:
     with _step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files)
     with _step("capabilities dropped", end):
-        privileges.drop(keep_root=uid == 0)
+        privileges.drop(keep_root=is_root)
     return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, notes)
 
 

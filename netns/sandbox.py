@@ -55,20 +55,20 @@ class Sandbox:
 
         Returns as soon as nothing more is needed from here, before the namespace stands.
         """
-        with open(self._plan_pipe, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
-            json.dump(asdict(plan), file)
+        self._receive()  # the user namespace
         if idmap.can_map_range():
             self._write_map()
+        self._end.send(b"m")
+        with open(self._plan_pipe, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+            json.dump(asdict(plan), file)
 
     def _write_map(self) -> None:
-        """Map the range for the child, which waits: only its parent's namespace may."""
-        self._receive()
+        """Map the range for the child: only its parent's namespace may."""
         try:
             idmap.write_range(self.pid)
         except OSError as error:
             hint = namespace_hint(error.errno, host_facts())
             raise SandboxError(f"id map: {error.strerror}", hint) from error
-        self._end.send(b"m")
 
     def _receive(self) -> Listeners | None:
         """Take the child's next message; None for a step that is done, which is noted."""

@@ -1,6 +1,7 @@
 """One command's session: the sandbox, the relay and the record of what happened."""
 
 import contextlib
+import gc
 import os
 import signal
 import time
@@ -62,6 +63,8 @@ def run(
             )
         )
         log.flush()  # nobody is woken for it yet
+        gc.freeze()  # what is imported stays; see __main__.py
+        gc.enable()
         status = trio.run(_relay, settings, sandbox, listeners, log)
     finally:
         log.close()

@@ -13,17 +13,23 @@ import struct
 import termios
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, TypeAlias
 
 import trio
 
 from relay.record.events import Closer, How
+from relay.tcp import pipes
 from relay.tcp.first_flight import FirstFlight
 from relay.tcp.options import TCP_CLOSE, resets_on_close, state
+from relay.tcp.pipes import Pipe
 
 _BUFFER_SIZE: Final = 256 * 1024
 _TURN: Final = 1024 * 1024
 """Bytes that one direction may move before the others have their turn."""
+
+_BULK: Final = 512 * 1024
+"""Bytes after which a direction is worth a pipe."""
 
 # One buffer serves every connection: what it holds is sent or copied before the next await.
 _buffer = memoryview(bytearray(_BUFFER_SIZE))
@@ -35,6 +41,14 @@ _DRAIN_LIMIT = 60.0
 
 Redial: TypeAlias = Callable[[OSError | None], Awaitable[socket.socket | None]]
 """Connects once more after a loss (None: a FIN); gives None if that cannot be had."""
+
+
+class After(Enum):
+    """What comes after a direction's turn."""
+
+    WAIT = "the source has nothing more now"
+    YIELD = "others have their turn"
+    END = "the direction has ended"
 
 
 @dataclass(slots=True)
@@ -103,37 +117,66 @@ class Pump:
             self._second_done.set()
 
     async def _copy(self, source: Side, sink: Side) -> None:
-        """Copy one direction until its end or until either socket is lost."""
-        turn = 0
-        try:
+        """Copy one direction, turn by turn, until its end or until either socket is lost."""
+        with contextlib.suppress(trio.ClosedResourceError):  # a loss of the other direction
             while not self._over:
-                loss = None
+                is_bulk = source.received >= _BULK and not self._flight.is_open
+                pipe = pipes.borrow() if is_bulk else None
                 try:
-                    count = source.sock.recv_into(_buffer)
-                except BlockingIOError:
-                    turn = 0
+                    after = await self._turn(source, sink, pipe)
+                finally:
+                    if pipe is not None:
+                        pipe.release()
+                if after is After.WAIT:
                     await trio.lowlevel.wait_readable(source.sock)
-                    continue
-                except OSError as error:
-                    loss, count = error, 0
-                if count == 0:
-                    if await self._replaced(source, loss):
-                        continue
-                    self._end(source, sink, loss)
+                elif after is After.YIELD:
+                    await trio.lowlevel.checkpoint()
+                else:
                     return
-                source.received += count
-                source.last_byte = trio.current_time()
+
+    async def _turn(self, source: Side, sink: Side, pipe: Pipe | None) -> "After":
+        """Move what the source has, up to a turn's share, through the pipe or the buffer."""
+        moved = 0
+        while moved < _TURN:
+            loss = None
+            try:
+                count = source.sock.recv_into(_buffer) if pipe is None else pipe.fill(source.sock)
+            except BlockingIOError:
+                return After.WAIT
+            except OSError as error:
+                loss, count = error, 0
+            if count == 0:
+                if await self._replaced(source, loss):
+                    continue
+                self._end(source, sink, loss)
+                return After.END
+            source.received += count
+            source.last_byte = trio.current_time()
+            moved += count
+            if pipe is not None:
+                went = await self._empty(pipe, sink)
+            else:
                 data = _buffer[:count]
                 if self._flight.is_open:
                     data = await self._first(source, data)
-                if not await self._send(sink, data):
-                    return
-                turn += count
-                if turn >= _TURN:
-                    turn = 0
-                    await trio.lowlevel.checkpoint()
-        except trio.ClosedResourceError:
-            return  # the other direction met a loss, or the session is over
+                went = await self._send(sink, data)
+            if not went:
+                return After.END
+        return After.YIELD
+
+    async def _empty(self, pipe: Pipe, sink: Side) -> bool:
+        """Send all that is in the pipe; False if the sink is lost."""
+        while pipe.inside:
+            if self._over:
+                return False
+            try:
+                pipe.empty(sink.sock)
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(sink.sock)
+            except OSError as error:
+                self._lose(sink, error)
+                return False
+        return True
 
     async def _send(self, sink: Side, data: memoryview) -> bool:
         """Send all of `data`, which may be the shared buffer's; False if the sink is lost."""

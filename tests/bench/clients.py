@@ -1,0 +1,92 @@
+"""Clients of the load, one behind each variant, all alive at once so that they take turns."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from .variants import Variant
+from .world import World
+
+_LIMIT: Final = 30.0
+"""Seconds that one order may take."""
+
+
+class LoadError(Exception):
+    """A client could not do what it was asked; the message says why."""
+
+
+class Client:
+    """A client's process, started behind a variant."""
+
+    def __init__(self, world: World, variant: Variant) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the client
+        self._process = world.client.popen(
+            [*variant.prefix, sys.executable, "-I", "-m", "tests.bench.client"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=world.environment,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._orders = self._process.stdin
+        self._answers = self._process.stdout
+        self._relay_name = variant.relay
+
+    def ask(self, order: str, **arguments: Any) -> float:
+        """Have it measure; raises LoadError."""
+        limit = threading.Timer(_LIMIT, self._process.kill)
+        limit.start()
+        try:
+            self._orders.write(json.dumps([order, arguments]).encode() + b"\n")
+            self._orders.flush()
+            answer = self._answers.readline()
+        except BrokenPipeError:
+            answer = b""
+        finally:
+            limit.cancel()
+        if not answer:
+            raise LoadError(self._last_words())
+        told: dict[str, Any] = json.loads(answer)
+        if "failure" in told:
+            raise LoadError(told["failure"])
+        figure: float = told["figure"]
+        return figure
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it can be asked again."""
+        return self._process.poll() is None
+
+    def relay_memory(self) -> int:
+        """Give the resident bytes of the process that moves the bytes; 0 without one."""
+        if self._relay_name is None:
+            return 0
+        for pid in (self._process.pid, *_children(self._process.pid)):
+            status = Path(f"/proc/{pid}/status").read_text()
+            fields = dict(line.split(":", 1) for line in status.splitlines())
+            if fields["Name"].strip().startswith(self._relay_name):
+                return int(fields["VmRSS"].split()[0]) * 1024
+        raise LoadError(f"there is no process called {self._relay_name}")
+
+    def close(self) -> None:
+        """End it: its orders end."""
+        self._orders.close()
+        self._process.wait()
+        self._errors.close()
+
+    def _last_words(self) -> str:
+        self._process.kill()
+        self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").splitlines()
+        said = [line.strip(" |+-") for line in lines if line.strip(" |+-")]
+        return said[-1] if said else f"ended with status {self._process.returncode}"
+
+
+def _children(pid: int) -> list[int]:
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,0 +1,78 @@
+"""Two hosts and a cable: the client's, with the variants' processes, and the server's."""
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import trio
+
+from tests.internet.hosts import Host
+from tests.internet.links import Link
+from tests.internet.servers.nameserver import serve_names
+from tests.internet.servers.zone import Zone
+
+SERVER: Final = "203.0.113.10"
+NAME: Final = "server.test"
+_NAMES: Final = "203.0.113.53"
+# Not the server itself: pasta hands what goes to the gateway to its own host.
+_GATEWAY: Final = "203.0.113.1"
+_CLIENT: Final = "203.0.113.2"
+
+
+class World:
+    """The client's host, the server's, and the load's server running there."""
+
+    def __init__(self) -> None:
+        with ExitStack() as undo:
+            self.client = Host("client")
+            undo.callback(self.client.close)
+            self._server = Host("server")
+            undo.callback(self._server.close)
+            link = Link((self.client, "eth0"), (self._server, "eth0"))
+            link.left.add_address(f"{_CLIENT}/24")
+            link.left.add_route("default", _GATEWAY)
+            for address in (_GATEWAY, SERVER, _NAMES):
+                link.right.add_address(f"{address}/24")
+            self.client.use_resolvers(_NAMES)
+            self.environment = _environment(self.client.directory)
+            self._start_server()
+            self._undo = undo.pop_all()
+
+    def _start_server(self) -> None:
+        command = [sys.executable, "-I", "-m", "tests.bench.server"]
+        server = self._server.popen(command, stdout=subprocess.PIPE)
+        assert server.stdout is not None
+        server.stdout.readline()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Kill what still runs in either host."""
+        self._undo.close()
+
+    async def serve_names(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Answer the client's one name, for `nursery.start`."""
+        zone = Zone()
+        zone.add(NAME, "A", SERVER)
+        await serve_names(self._server, _NAMES, zone, task_status=task_status)
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """Give the caller's environment without its keepline: no settings, sessions of its own."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("KEEPLINE_")}
+    return kept | {
+        "XDG_CONFIG_HOME": str(directory / "config"),
+        "XDG_STATE_HOME": str(directory / "state"),
+    }
