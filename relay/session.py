@@ -149,7 +149,8 @@ def _stop_too(sandbox: Sandbox) -> None:
     except OSError:
         return
     os.kill(os.getpid(), signal.SIGSTOP)
-    sandbox.signal(signal.SIGCONT)
+    if not sandbox.has_news():  # it has a group of its own, which the shell did not continue
+        sandbox.signal(signal.SIGCONT)
 
 
 async def _orphans_end(signals: AsyncIterator[int]) -> None:

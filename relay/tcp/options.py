@@ -12,6 +12,10 @@ TCP_RTO_MAX_MS: Final = 44
 """tcp(7), Linux 6.15: the longest pause between two retransmissions."""
 
 
+SYN_RETRIES: Final = 3
+"""TCP_SYNCNT: a dial without an answer ends after 4 s (15 s without TCP_RTO_MAX_MS)."""
+
+
 @dataclass(frozen=True)
 class KeepAlive:
     """When a silent upstream is probed and given up."""
@@ -36,6 +40,7 @@ class KeepAlive:
         sock.setsockopt(tcp, socket.TCP_KEEPCNT, self.count)
         sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, self.user_timeout * 1000)
         sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
+        sock.setsockopt(tcp, socket.TCP_SYNCNT, SYN_RETRIES)
         if self.rto_max:
             with contextlib.suppress(OSError):  # ENOPROTOOPT before Linux 6.15
                 sock.setsockopt(tcp, TCP_RTO_MAX_MS, self.rto_max)
