@@ -121,6 +121,9 @@ def _given_up(event: DialFailed) -> str:
     return f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw a reset"
 
 
+_IN_AN_ANSWER = 3.0
+"""Seconds since upstream's last byte within which the answer may not have been complete."""
+
 _HOW = {
     "reset": "reset by the other side",
     "timeout": "fell silent",
@@ -131,6 +134,11 @@ _HOW = {
 def _lost(event: ConnectionClosed) -> str:
     cause = f" ({event.cause})" if event.cause else ""
     lost = f"{_HOW[event.how]}{cause}"
+    if not event.waiting and event.received and event.idle < _IN_AN_ANSWER:
+        return (
+            f"{lost} right after {size(event.received)} of an answer, perhaps in the middle of it;"
+            " the program saw a reset"
+        )
     if not event.waiting and event.received:
         return (
             f"{lost} after {event.idle:.0f} s idle, with nothing asked; a pool drops such a"

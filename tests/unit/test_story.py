@@ -125,6 +125,12 @@ def test_a_loss_while_idle() -> None:
     ]
 
 
+def test_a_loss_in_the_middle_of_an_answer() -> None:
+    ((hidden, what),) = told(DIALLED, closed(waiting=False, idle=0.1))
+    assert not hidden
+    assert "right after 100 B of an answer, perhaps in the middle of it" in what
+
+
 def test_a_loss_before_anything_was_said() -> None:
     ((hidden, what),) = told(DIALLED, closed(waiting=False, received=0))
     assert not hidden
