@@ -105,6 +105,11 @@ class Sandbox:
             return Stopped()
         return Ended(self._reap(status))
 
+    def has_news(self) -> bool:
+        """Tell whether the command went on, stopped or ended since poll() last told, waitid(2)."""
+        kinds = os.WCONTINUED | os.WSTOPPED | os.WEXITED
+        return os.waitid(os.P_PID, self.pid, kinds | os.WNOHANG | os.WNOWAIT) is not None
+
     @staticmethod
     def _reap(status: int) -> int:
         code = os.waitstatus_to_exitcode(status)

@@ -17,10 +17,6 @@ EXIT_OWN_FAILURE: Final = 125
 _EXIT_INTERRUPTED: Final = 130
 
 
-class _NoSessionError(Exception):
-    """There is nothing to show; the arguments are the cause and the next step."""
-
-
 class _Parser(argparse.ArgumentParser):
     """Bad usage is our own failure, not the command's: 125, as env(1) has it."""
 
@@ -41,13 +37,16 @@ def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None)
         return _fail(str(error), "mend the setting, or leave it out for its default")
     except SandboxError as error:
         return _fail(error.message, error.hint)
-    except _NoSessionError as error:
-        return _fail(*error.args)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `keepline log | head`
         return 0
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
+    except Exception:  # noqa: BLE001 - our own defect has our own status, and tells all
+        import traceback  # noqa: PLC0415 - never needed, one hopes
+
+        traceback.print_exc()
+        return _fail("this is a defect of keepline", "please report it with what stands above")
 
 
 def _fail(cause: str, hint: str) -> int:
@@ -192,14 +191,14 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _session(name: str | None) -> Path:
-    """Find a session's file, the latest without a name; raises _NoSessionError."""
+    """Find a session's file, the latest without a name; ends with an error if there is none."""
     from relay.record import flightlog  # noqa: PLC0415
 
     folder = flightlog.sessions_folder(os.environ)
     known = [path for path in flightlog.sessions(folder) if name in (None, path.stem)]
     if not known:
         wanted = f"session {name}" if name else "session"
-        raise _NoSessionError(f"there is no {wanted} in {folder}", f"ls {folder}")
+        raise SystemExit(_fail(f"there is no {wanted} in {folder}", f"ls {folder}"))
     return known[-1]
 
 

@@ -1,5 +1,6 @@
 """One connection from accept to close: destination, name, policy, dial, pump, record."""
 
+import errno
 import math
 import socket
 from collections.abc import Callable
@@ -174,7 +175,7 @@ class Connection:
             sock, attempts = await self._shared.dialer.dial(
                 self.target, held=held, wanted=self._is_wanted, avoid=avoid
             )
-            self.reached = sock.getpeername()[0]
+            self.reached = _peer(sock)
             self._shared.record(
                 Dialled(
                     connection=self.number,
@@ -216,6 +217,17 @@ class Connection:
             self._dialling.cancel()
         if self.pump is not None:
             self.pump.abort()
+
+
+def _peer(sock: socket.socket) -> str:
+    """Tell which address was reached; empty if it has reset the connection by now."""
+    try:
+        address: str = sock.getpeername()[0]
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+        return ""
+    return address
 
 
 def original_destination(sock: socket.socket, intercept: Intercept) -> tuple[str, int]:

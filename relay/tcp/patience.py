@@ -2,8 +2,10 @@
 
 Rules, in order:
 1. What no waiting can mend (forbidden, invalid) is told at once.
-2. A refusal is told at once by a destination never seen alive in this session.
-3. Everything else is an outage, and held until the deadline.
+2. A connection that was reset before it could be used had been accepted: it is no refusal, and is
+   dialled again at once, RESETS times.
+3. A refusal is told at once by a destination never seen alive in this session.
+4. Everything else is an outage, and held until the deadline.
 
 No sockets and no clock here: time and randomness are passed in.
 """
@@ -16,6 +18,8 @@ from typing import Final
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 1.5
 """Seconds. Short, so that a destination that is back is noticed within two."""
+
+RESETS: Final = 3
 
 _HOPELESS: Final = frozenset(
     {
@@ -73,6 +77,8 @@ class Patience:
         self.rounds += 1
         if failure.number in _HOPELESS:
             return GiveUp(failure.cause)
+        if failure.number == errno.ECONNRESET and self.rounds <= RESETS and elapsed < self._limit:
+            return Retry(0.0)
         if failure.number in _REFUSALS and not self._known:
             return GiveUp(failure.cause)
         left = self._limit - elapsed

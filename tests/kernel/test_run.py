@@ -24,6 +24,7 @@ from tests.internet.servers.listening import listen, serve
 from tests.internet.world import NAMES, OTHER_NAMES, SERVER, Internet
 from tests.kernel.inside import inside
 from tests.kernel.keepline import Done, Keepline
+from tests.kernel.terminal import processes
 
 ROOT = os.getuid() == 0
 
@@ -292,13 +293,11 @@ async def test_an_interrupt_ends_a_command_that_takes_it_so(keepline: Keepline) 
 
 async def until_running(parent: int, program: str) -> int:
     """Wait until a child of `parent` has become the program; give its pid."""
-    processes = trio.Path("/proc")
     with trio.fail_after(10):
         while True:
-            children = await (processes / f"{parent}/task/{parent}/children").read_text()
-            for pid in children.split():
-                if await (processes / pid / "comm").read_text() == f"{program}\n":
-                    return int(pid)
+            for process in await processes(parent):
+                if process.name == program:
+                    return process.pid
             await trio.sleep(0.01)
 
 

@@ -24,6 +24,7 @@ from tests.internet.wire import Capture
 from tests.internet.world import CLIENT, NAMES, SERVER, Internet
 from tests.kernel.inside import inside
 from tests.kernel.keepline import Keepline, Session
+from tests.kernel.terminal import processes
 
 ECHO = 7
 SINK = 9
@@ -42,10 +43,17 @@ async def gone(session: Session) -> int:
         return await trio.to_thread.run_sync(session.process.wait, abandon_on_cancel=True)
 
 
+async def until_reaped(session: Session) -> None:
+    """Wait until the relay knows of the end of its command, which has ended."""
+    with trio.fail_after(10):
+        while "Z" in [process.state for process in await processes(session.pid)]:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+
 async def child_of(pid: int) -> int:
     """Give the one child of a process."""
-    (child,) = (await trio.Path(f"/proc/{pid}/task/{pid}/children").read_text()).split()
-    return int(child)
+    _itself, child, *_below = await processes(pid)
+    return child.pid
 
 
 async def ended(pidfd: int) -> None:
@@ -140,6 +148,7 @@ async def test_with_linger_a_signal_ends_the_wait(keepline: Keepline) -> None:
     command = inside("leave_behind", SERVER, str(ECHO))
     async with keepline.start(*command, options=["--linger"]) as session:
         assert await session.readline() == b"left behind\n"
+        await until_reaped(session)
         session.process.send_signal(signal.SIGTERM)
         assert await gone(session) == 4
         done = await session.end(b"\n")

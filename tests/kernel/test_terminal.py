@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -160,6 +161,36 @@ async def test_keepline_stops_and_goes_on_as_a_job(outer: Terminal, keepline: Ke
     await outer.key("C-c")
     await outer.line("echo ended-$?")
     await outer.shows("^ended-130")
+
+
+async def test_a_command_that_is_stopped_again_at_once_stays_so(
+    outer: Terminal, keepline: Keepline
+) -> None:
+    """As by a second Ctrl-Z before the relay has woken from the first."""
+    await outer.line(typed(keepline, "sleep", "1000"))
+    await outer.runs("sleep")
+    await outer.key("C-z")
+    await outer.shows(r"^\[1\]\+ +Stopped ")
+    relay, command = [process.pid for process in await processes(await job_of(outer))]
+    os.kill(command, signal.SIGCONT)
+    await until_all_run(command)
+    os.kill(command, signal.SIGSTOP)
+    before = await switches(relay)
+    os.kill(relay, signal.SIGCONT)
+    with trio.fail_after(DEADLINE):
+        while await switches(relay) == before or await states(relay) != "TT":  # noqa: ASYNC110
+            await trio.sleep(0.01)
+    await outer.line("fg")
+    await outer.runs("sleep")
+    await outer.key("C-c")
+    await outer.line("echo ended-$?")
+    await outer.shows("^ended-130")
+
+
+async def switches(pid: int) -> list[str]:
+    """Count how often a process has been scheduled."""
+    text = await trio.Path(f"/proc/{pid}/status").read_text()
+    return [line for line in text.splitlines() if "ctxt_switches" in line]
 
 
 async def test_a_program_that_handles_the_stop_itself(outer: Terminal, keepline: Keepline) -> None:

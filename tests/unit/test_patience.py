@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from relay.tcp.patience import LONGEST_PAUSE, Failure, GiveUp, Patience, Retry
 
 REFUSED = Failure("Connection refused", errno.ECONNREFUSED)
+RESET = Failure("Connection reset by peer", errno.ECONNRESET)
 NO_ROUTE = Failure("Network is unreachable", errno.ENETUNREACH)
 NO_ANSWER = Failure("no answer", errno.ETIMEDOUT)
 FORBIDDEN = Failure("Operation not permitted", errno.EPERM)
@@ -24,6 +25,22 @@ def test_a_refusal_by_a_destination_never_seen_alive_is_told_at_once() -> None:
 
 def test_a_refusal_by_a_known_destination_is_held() -> None:
     assert patience(known=True).failed(REFUSED, 0.1) == Retry(0.25)
+
+
+def test_a_reset_after_the_accept_is_dialled_again_at_once_three_times() -> None:
+    state = patience()
+    assert [state.failed(RESET, 0.1) for _ in range(3)] == [Retry(0.0)] * 3
+    assert state.failed(RESET, 0.1) == GiveUp("Connection reset by peer")
+
+
+def test_resets_by_a_known_destination_are_held_after_that() -> None:
+    state = patience(known=True)
+    verdicts = [state.failed(RESET, 0.1) for _ in range(4)]
+    assert verdicts == [Retry(0.0)] * 3 + [Retry(1.5)]
+
+
+def test_a_reset_after_the_deadline_is_told() -> None:
+    assert patience().failed(RESET, 300) == GiveUp("Connection reset by peer")
 
 
 @pytest.mark.parametrize("failure", [NO_ROUTE, NO_ANSWER, Failure("SERVFAIL")])
