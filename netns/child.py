@@ -4,11 +4,13 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -102,11 +104,12 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         dns_udp, dns_tcp = _dns_sockets()
     with _step("interception of TCP", end):
         intercept, tcp, notes = _intercept(plan)
+        tcp_table = FileIO("/proc/thread-self/net/tcp", "rb")
     with _step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
-    return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, notes)
+    return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, tcp_table, notes)
 
 
 @contextlib.contextmanager
@@ -177,12 +180,18 @@ def _become(plan: Plan, parent: int) -> NoReturn:
     if os.getppid() != parent:
         os._exit(EXIT_OWN_FAILURE)
     program = plan.command[0]
+    environment = {**os.environ, **plan.environment}
     if not program:  # execvpe raises ValueError
         _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
     try:
-        os.execvpe(  # noqa: S606 - the very thing we are for
-            program, list(plan.command), {**os.environ, **plan.environment}
-        )
+        try:
+            os.execvpe(program, list(plan.command), environment)  # noqa: S606 - what we are for
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            # A script without "#!": the shell runs it, as execvp(3) has it.
+            script = shutil.which(program) or program
+            os.execve("/bin/sh", ["sh", script, *plan.command[1:]], environment)  # noqa: S606
     except FileNotFoundError:
         _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
     except OSError as error:

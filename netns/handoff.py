@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from io import FileIO
 from typing import Any
 
 from netns.redirect import Intercept
@@ -30,6 +31,8 @@ class Listeners:
     tcp: Sequence[socket.socket]
     dns_udp: socket.socket
     dns_tcp: socket.socket
+    tcp_table: FileIO
+    """The namespace's /proc/net/tcp, to be read from its start."""
     notes: Sequence[str] = ()
     """What is less than it could be, for people."""
 
@@ -37,6 +40,7 @@ class Listeners:
         """Close all of them."""
         for sock in (*self.tcp, self.dns_udp, self.dns_tcp):
             sock.close()
+        self.tcp_table.close()
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
@@ -52,8 +56,9 @@ def send_step(end: socket.socket, step: Step) -> None:
 def send_listeners(end: socket.socket, listeners: Listeners) -> None:
     """Hand the sockets over, unix(7) SCM_RIGHTS."""
     sockets = (listeners.dns_udp, listeners.dns_tcp, *listeners.tcp)
+    fds = [listeners.tcp_table.fileno(), *(sock.fileno() for sock in sockets)]
     message = {"intercept": listeners.intercept, "notes": list(listeners.notes)}
-    socket.send_fds(end, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
+    socket.send_fds(end, [json.dumps(message).encode()], fds)
 
 
 def receive(end: socket.socket) -> Step | Listeners:
@@ -69,7 +74,8 @@ def receive(end: socket.socket) -> Step | Listeners:
     fds = array.array("i")
     for _level, _type, rights in ancillary:
         fds.frombytes(rights)
+    tcp_table = FileIO(fds.pop(0), "rb")
     dns_udp, dns_tcp, *tcp = (socket.socket(fileno=fd) for fd in fds)
     for sock in (dns_udp, dns_tcp, *tcp):
         sock.setblocking(False)  # noqa: FBT003 - positional only
-    return Listeners(message["intercept"], tcp, dns_udp, dns_tcp, message["notes"])
+    return Listeners(message["intercept"], tcp, dns_udp, dns_tcp, tcp_table, message["notes"])

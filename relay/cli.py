@@ -137,8 +137,10 @@ def _settings(arguments: argparse.Namespace) -> config.Settings:
 
 def _file_settings() -> dict[str, Any]:
     """Read config.toml, XDG Base Directory Specification; an absent one says nothing."""
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(home) if Path(home).is_absolute() else Path.home() / ".config"
+    from relay.record.flightlog import home  # noqa: PLC0415 - needed by all that follows
+
+    folder = os.environ.get("XDG_CONFIG_HOME", "")
+    base = Path(folder) if Path(folder).is_absolute() else home() / ".config"
     path = base / "keepline/config.toml"
     try:
         text = path.read_text()

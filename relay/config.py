@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "auto"
     ports: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
-        Meta(description="the ports that intercept = ports can catch"),
+        Meta(max_length=250, description="the ports that intercept = ports can catch"),
     ] = ()
     linger: Annotated[
         bool, Meta(description="stay until all processes the command left behind have ended")

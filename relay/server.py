@@ -118,7 +118,7 @@ async def finish(listeners: Listeners, connections: Connections) -> None:
     for listener in listeners.tcp:
         accept_waiting(listener, connections)
     with trio.move_on_after(_DRAIN):
-        await connections.finish()
+        await connections.finish(listeners.tcp_table.readall().decode())
 
 
 async def write_log(log: FlightLog) -> None:

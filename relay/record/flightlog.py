@@ -1,5 +1,6 @@
 """A session's events in one JSONL file, bounded in size; the file is locked while it is live."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -58,18 +59,19 @@ class FlightLog:
         self._pending.append(line)
 
     def flush(self) -> None:
-        """Write what is pending; raises OSError (disk full)."""
-        if self._pending:
-            data = b"\n".join(self._pending) + b"\n"
-            self._pending.clear()
-            os.write(self._fd, data)
+        """Write what is pending; a full disk ends the record, not the session."""
+        data = b"".join(line + b"\n" for line in self._pending)
+        self._pending.clear()
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            self._left = -1
 
     def close(self) -> None:
         """Flush and unlock."""
-        try:
-            self.flush()
-        finally:
-            os.close(self._fd)
+        self.flush()
+        os.close(self._fd)
 
 
 def _create(path: Path) -> int:
@@ -79,10 +81,18 @@ def _create(path: Path) -> int:
     return fd
 
 
+def home() -> Path:
+    """Give the caller's home; the root folder for whoever has none."""
+    try:
+        return Path.home()
+    except RuntimeError:  # no HOME, no passwd entry
+        return Path("/")
+
+
 def sessions_folder(environment: Mapping[str, str]) -> Path:
     """Give the folder of all sessions, XDG Base Directory Specification."""
     state = environment.get("XDG_STATE_HOME", "")
-    base = Path(state) if Path(state).is_absolute() else Path.home() / ".local/state"
+    base = Path(state) if Path(state).is_absolute() else home() / ".local/state"
     return base / "keepline/sessions"
 
 
@@ -109,8 +119,9 @@ def prune(folder: Path) -> None:
 
 
 def read(path: Path) -> Iterator[AnyEvent]:
-    """Read a session's events; a last line cut short by a killed relay is left out."""
+    """Read a session's events; lines cut short, or of another version's events, are left out."""
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
-                yield _decoder.decode(line)
+                with contextlib.suppress(msgspec.MsgspecError):
+                    yield _decoder.decode(line)

@@ -11,6 +11,7 @@ from relay.record.events import (
     ConnectionOpened,
     DialFailed,
     Dialled,
+    LogFull,
     SessionStarted,
 )
 
@@ -33,6 +34,8 @@ class SessionState(msgspec.Struct):
     program: str = ""
     pid: int = 0
     connections: dict[int, OpenConnection] = {}
+    complete: bool = True
+    """False once the log has reached its limit: what came later is not known."""
 
 
 def state_of(session: str, events: Iterable[AnyEvent]) -> SessionState:
@@ -46,9 +49,12 @@ def state_of(session: str, events: Iterable[AnyEvent]) -> SessionState:
                 to = f"{event.name or event.address}:{event.port}"
                 state.connections[number] = OpenConnection(number, to, event.at)
             case Dialled(connection=number):
-                state.connections[number].reached = event.address
+                if number in state.connections:
+                    state.connections[number].reached = event.address
             case ConnectionClosed() | ConnectionDenied() | DialFailed():
                 state.connections.pop(event.connection, None)
+            case LogFull():
+                state.complete = False
             case _:
                 pass
     return state
@@ -65,5 +71,7 @@ def lines(states: list[SessionState]) -> Iterator[str]:
         yield "no live session"
     for state in states:
         yield f"{state.session}  {state.program} (pid {state.pid})"
+        if not state.complete:
+            yield "  the log is full: connections as they were then"
         for open_ in state.connections.values():
             yield f"  #{open_.connection:<5} {open_.to:40} {open_.reached or 'being dialled'}"

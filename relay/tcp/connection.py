@@ -23,6 +23,7 @@ from relay.record.events import (
 from relay.tcp.dialer import Dialer, DialError, Target, is_dialable
 from relay.tcp.options import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
 from relay.tcp.pump import Pump
+from relay.tcp.table import Endpoint, closed_by_their_side
 
 Intercept: TypeAlias = Literal["tproxy", "redirect", "ports"]
 
@@ -53,6 +54,8 @@ class Connections:
     live: "set[Connection]" = field(default_factory=set)
     ending: bool = False
     """Whether the command has ended."""
+    _last_words: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
+    """Connections, as programs see them, that were closed with data still to come."""
     _idle: trio.Event = field(default_factory=trio.Event)
 
     def start(self, program: socket.socket) -> None:
@@ -77,12 +80,24 @@ class Connections:
             if connection.pump is not None:
                 connection.pump.lose_if_vanished(addresses)
 
-    async def finish(self) -> None:
+    def has_last_words(self, connection: "Connection") -> bool:
+        """Tell whether a program that is gone, or has half-closed, had something to say.
+
+        Its FIN has arrived, or is behind data for which our receive buffer had no room.
+        """
+        program, (_name, address, port) = connection.program, connection.target
+        if state(program) == TCP_CLOSE_WAIT:
+            return True
+        return (peer(program), (address, port)) in self._last_words
+
+    async def finish(self, tcp_table: str) -> None:
         """Deliver what programs that are gone said last; reset what nobody will read.
 
-        A connection whose program has sent its FIN runs on until both directions have ended.
+        `tcp_table` is the namespace's /proc/net/tcp. A connection whose program's side is closed
+        runs on until both directions have ended.
         """
         self.ending = True
+        self._last_words = closed_by_their_side(tcp_table)
         for connection in list(self.live):
             connection.abandon()
         if self.live:
@@ -168,14 +183,14 @@ class Connection:
         def held(cause: str) -> None:
             self._shared.record(DialHeld(connection=self.number, cause=cause))
 
-        if self._shared.ending and state(self.program) != TCP_CLOSE_WAIT:
+        if self._shared.ending and not self._shared.has_last_words(self):
             raise DialError("the command ended")
         started = trio.current_time()
         with trio.CancelScope() as self._dialling:
             sock, attempts = await self._shared.dialer.dial(
                 self.target, held=held, wanted=self._is_wanted, avoid=avoid
             )
-            self.reached = _peer(sock)
+            self.reached = peer(sock)[0]
             self._shared.record(
                 Dialled(
                     connection=self.number,
@@ -210,8 +225,8 @@ class Connection:
         return state(self.program) == TCP_ESTABLISHED
 
     def abandon(self) -> None:
-        """End it as the command has ended, unless the program's side has sent its FIN."""
-        if state(self.program) == TCP_CLOSE_WAIT:
+        """End it as the command has ended, unless its side is closed and has something to say."""
+        if self._shared.has_last_words(self):
             return
         if self._dialling is not None:
             self._dialling.cancel()
@@ -219,15 +234,15 @@ class Connection:
             self.pump.abort()
 
 
-def _peer(sock: socket.socket) -> str:
-    """Tell which address was reached; empty if it has reset the connection by now."""
+def peer(sock: socket.socket) -> Endpoint:
+    """Tell the other end's address and port; empty if it has reset the connection by now."""
     try:
-        address: str = sock.getpeername()[0]
+        address, port = sock.getpeername()
     except OSError as error:
         if error.errno != errno.ENOTCONN:
             raise
-        return ""
-    return address
+        return "", 0
+    return address, port
 
 
 def original_destination(sock: socket.socket, intercept: Intercept) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Lost flows are told in seconds and outages held: a NAT, links and addresses that break show it."""
+"""Lost flows are told in seconds and outages held, shown by a NAT, links and addresses."""
 
 from collections.abc import AsyncIterator
 

@@ -10,6 +10,7 @@ from relay.record.events import (
     ConnectionOpened,
     DialFailed,
     Dialled,
+    LogFull,
     NameAssigned,
     SessionStarted,
 )
@@ -98,6 +99,17 @@ def test_json_for_programs() -> None:
             "connections": {
                 "1": {"connection": 1, "to": "192.0.2.1:80", "since": 5.0, "reached": None}
             },
+            "complete": True,
         }
     ]
     assert json.loads(status.as_json([])) == []
+
+
+def test_a_full_log_is_told() -> None:
+    state = status.state_of(
+        "s1", [STARTED, opened(1), Dialled(connection=9, address="", seconds=0)]
+    )
+    assert state.complete
+    full = status.state_of("s1", [STARTED, opened(1), LogFull(limit=1)])
+    assert not full.complete
+    assert "  the log is full: connections as they were then" in status.lines([full])
