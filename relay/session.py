@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +43,8 @@ def run(
         signal.signal(number, signal.SIG_IGN)
     if settings.linger:
         adopt_orphans()
-    import trio  # noqa: PLC0415 - while the child builds the namespace, which takes as long
+    with _no_library_search():
+        import trio  # noqa: PLC0415 - while the child builds the namespace, which takes as long
 
     listeners = sandbox.listeners()
     log = _open_log(name, settings, warn)
@@ -73,6 +74,25 @@ def run(
 
         warn(f"{story.summary(story.losses(read(log.path)))} See: keepline explain {name}")
     return status
+
+
+@contextlib.contextmanager
+def _no_library_search() -> Iterator[None]:
+    """Keep trio's import from running ldconfig: it looks for libpthread, to name threads with.
+
+    The relay has none to name, and needs no other program.
+    """
+    import ctypes.util  # noqa: PLC0415 - for trio
+
+    def find_nothing(name: str) -> None:  # noqa: ARG001 - the signature it stands in for
+        return None
+
+    search = ctypes.util.find_library
+    ctypes.util.find_library = find_nothing
+    try:
+        yield
+    finally:
+        ctypes.util.find_library = search
 
 
 def plan(
