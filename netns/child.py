@@ -187,15 +187,22 @@ def _become(plan: Plan, parent: int) -> NoReturn:
         try:
             os.execvpe(program, list(plan.command), environment)  # noqa: S606 - what we are for
         except OSError as error:
-            if error.errno != errno.ENOEXEC:
+            script = shutil.which(program) or program
+            if error.errno != errno.ENOEXEC or _is_binary(script):
                 raise
             # A script without "#!": the shell runs it, as execvp(3) has it.
-            script = shutil.which(program) or program
             os.execve("/bin/sh", ["sh", script, *plan.command[1:]], environment)  # noqa: S606
     except FileNotFoundError:
         _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
     except OSError as error:
         _refuse(program, error.errno or 0, EXIT_CANNOT_EXECUTE)
+
+
+def _is_binary(path: str) -> bool:
+    """Tell a program of another machine from a script."""
+    with open(path, "rb") as file:
+        head = file.read(128)
+    return b"\0" in head or head.startswith(b"\x7fELF")
 
 
 def _refuse(program: str, number: int, status: int) -> NoReturn:

@@ -450,3 +450,13 @@ async def test_the_real_tmp_is_seen_and_written(keepline: Keepline) -> None:
         done = await keepline.run(*in_shell("cat outside; echo made > inside"), cwd=name)
         assert done.stdout == b"seen"
         assert await (folder / "inside").read_text() == "made\n"
+
+
+async def test_a_script_without_an_interpreter_line_is_run_by_the_shell(
+    keepline: Keepline, tmp_path: Path
+) -> None:
+    script = tmp_path / "script"
+    script.write_text('echo "$1"; exit 5\n')
+    script.chmod(0o755)
+    done = await keepline.run(str(script), "word", check=False)
+    assert (done.status, done.stdout, done.stderr) == (5, b"word\n", "")
