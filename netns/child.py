@@ -200,7 +200,7 @@ def _become(plan: Plan, parent: int) -> NoReturn:
 
 def _is_binary(path: str) -> bool:
     """Tell a program of another machine from a script."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         head = file.read(128)
     return b"\0" in head or head.startswith(b"\x7fELF")
 

@@ -1,6 +1,15 @@
-"""Command line options of the whole suite."""
+"""Command line options of the whole suite, and the signals that its programs begin with."""
+
+import signal
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Undo what nohup or a background job has set: ignored signals stay ignored through exec."""
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
