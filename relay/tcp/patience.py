@@ -5,7 +5,8 @@ Rules, in order:
 2. A connection that was reset before it could be used had been accepted: it is no refusal, and is
    dialled again at once, RESETS times.
 3. A refusal is told at once by a destination never seen alive in this session.
-4. Everything else is an outage, and held until the deadline.
+4. Everything else is an outage, and held until the deadline. Pauses double, but a round that
+   got no answer has been a pause itself.
 
 No sockets and no clock here: time and randomness are passed in.
 """
@@ -85,4 +86,6 @@ class Patience:
         if left <= 0:
             return GiveUp(f"{failure.cause}, for {self._limit:g} s")
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.rounds - 1, 16))
+        if failure.number == errno.ETIMEDOUT:
+            longest = FIRST_PAUSE
         return Retry(min(longest * self._jitter(), left))

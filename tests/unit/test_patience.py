@@ -61,6 +61,11 @@ def test_pauses_double_up_to_a_limit() -> None:
     assert state.rounds == 5
 
 
+def test_a_round_without_an_answer_was_a_pause_itself() -> None:
+    state = patience()
+    assert [state.failed(NO_ANSWER, 1) for _ in range(5)] == [Retry(0.25)] * 5
+
+
 def test_jitter_is_full() -> None:
     assert patience(jitter=0).failed(NO_ROUTE, 1) == Retry(0)
     assert patience(jitter=0.5).failed(NO_ROUTE, 1) == Retry(0.125)
