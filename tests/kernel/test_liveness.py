@@ -1,6 +1,8 @@
 """Lost flows are told in seconds and outages held, shown by a NAT, links and addresses."""
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -175,3 +177,18 @@ async def test_a_dial_into_a_black_hole_is_held_until_it_ends(
     back = trio.current_time()
     assert await program(at.receive, number, 5) == b"hello"
     assert trio.current_time() - back < VANISHED_WITHIN
+
+
+def cpu_seconds(pid: int) -> float:
+    """Read how much processor time a process has had, proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_a_thousand_idle_connections_cost_next_to_nothing(program: Program) -> None:
+    await program(at.open_connections, SERVER, ECHO, 1000)
+    await program(at.use_all)
+    before = cpu_seconds(program.session.pid)
+    await trio.sleep(10)  # what is measured is this time
+    assert cpu_seconds(program.session.pid) - before <= 0.2
+    await program(at.close_all)
