@@ -6,11 +6,7 @@ upstream's first byte, a lost upstream is replaced as far as first_flight.py all
 
 import contextlib
 import errno
-import fcntl
-import os
 import socket
-import struct
-import termios
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -19,9 +15,9 @@ from typing import Final, TypeAlias
 import trio
 
 from relay.record.events import Closer, How
-from relay.tcp import pipes
+from relay.tcp import losses, pipes
 from relay.tcp.first_flight import FirstFlight
-from relay.tcp.options import TCP_CLOSE, resets_on_close, state
+from relay.tcp.options import resets_on_close
 from relay.tcp.pipes import Pipe
 
 _BUFFER_SIZE: Final = 256 * 1024
@@ -34,9 +30,7 @@ _BULK: Final = 512 * 1024
 # One buffer serves every connection: what it holds is sent or copied before the next await.
 _buffer = memoryview(bytearray(_BUFFER_SIZE))
 
-_DRAIN_FIRST_WAIT = 0.001
-_DRAIN_LONGEST_WAIT = 0.25
-_DRAIN_LIMIT = 60.0
+_DRAIN_LIMIT: Final = 60.0
 """Seconds for a peer that does not read."""
 
 Redial: TypeAlias = Callable[[OSError | None], Awaitable[socket.socket | None]]
@@ -254,7 +248,7 @@ class Pump:
         try:
             sink.sock.shutdown(socket.SHUT_WR)
         except OSError:  # ENOTCONN: lost in the meantime
-            self._lose(sink, _lost(sink.sock))
+            self._lose(sink, losses.lost(sink.sock))
 
     def _lose(self, sink: Side, error: OSError) -> None:
         """Note a loss met while sending: what `sink` had sent before is still to be read."""
@@ -267,7 +261,7 @@ class Pump:
         if side.loss is None:
             side.loss = error
         if self.outcome.cause is None:
-            self.outcome = Outcome(side.closer, _how(error), error.strerror or str(error))
+            self.outcome = Outcome(side.closer, losses.how(error), error.strerror or str(error))
 
     def _stop(self) -> None:
         """End both directions, a waiting one with ClosedResourceError."""
@@ -283,7 +277,7 @@ class Pump:
         for side in (self.program, self.upstream):
             if side.loss is None and side.sock.fileno() != -1:
                 with trio.move_on_after(_DRAIN_LIMIT):
-                    await _drained(side.sock)
+                    await losses.drained(side.sock)
                 resets_on_close(side.sock)
 
     def lose_if_vanished(self, addresses: frozenset[str]) -> None:
@@ -320,36 +314,3 @@ class Pump:
             if side.sock.fileno() != -1:
                 resets_on_close(side.sock)
         self._stop()
-
-
-def _lost(sock: socket.socket) -> OSError:
-    """Say how a socket was lost, SO_ERROR of socket(7); a reset if somebody was told before."""
-    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET
-    return OSError(number, os.strerror(number))
-
-
-def _how(error: OSError) -> How:
-    match error:
-        case ConnectionResetError() | BrokenPipeError():
-            return "reset"
-        case TimeoutError():
-            return "timeout"
-        case _:
-            return "unreachable"
-
-
-async def _drained(sock: socket.socket) -> None:
-    """Wait until the peer's kernel has acknowledged all data: a reset would discard the rest.
-
-    There is no event for it, so the queue's length is read (SIOCOUTQ, tcp(7)), ever more rarely.
-    """
-    wait = _DRAIN_FIRST_WAIT
-    while _unacknowledged(sock) and state(sock) != TCP_CLOSE:
-        await trio.sleep(wait)
-        wait = min(2 * wait, _DRAIN_LONGEST_WAIT)
-
-
-def _unacknowledged(sock: socket.socket) -> int:
-    """Bytes in the send queue that the peer has not acknowledged; a FIN counts as one."""
-    (length,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))
-    return int(length)

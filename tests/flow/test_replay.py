@@ -17,13 +17,19 @@ HELLO = client_hello.real()
 class Upstreams:
     """Gives the pump a new upstream each time it asks, and us its far end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, held: bool = False) -> None:
+        """Answer dials at once, or when `answer` is set."""
         self.losses: list[OSError | None] = []
+        self.dialling = trio.Event()
+        self.answer = trio.Event()
+        if not held:
+            self.answer.set()
         self._send, self._receive = trio.open_memory_channel[trio.SocketStream](TRIES)
-        self.closing = trio.Event()
 
     async def redial(self, loss: OSError | None) -> socket.socket | None:
         self.losses.append(loss)
+        self.dialling.set()
+        await self.answer.wait()
         ours, theirs = tcp.connected()
         await self._send.send(trio.SocketStream(trio.socket.from_stdlib_socket(theirs)))
         return ours
@@ -138,58 +144,38 @@ async def test_a_reset_before_the_first_word_is_dialled_again() -> None:
 
 
 async def test_words_spoken_while_another_upstream_is_dialled_make_the_loss_visible() -> None:
-    upstreams = Upstreams()
-    dialling, spoken = trio.Event(), trio.Event()
-
-    async def slow_redial(loss: OSError | None) -> socket.socket | None:
-        dialling.set()
-        await spoken.wait()
-        return await upstreams.redial(loss)
-
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            pumped = await tcp.start(nursery, slow_redial)
-            with pumped:
-                await pumped.program.send_all(HELLO)
-                await read(pumped.server, len(HELLO))
-                reset(pumped, pumped.server)
-                await dialling.wait()
-                await pumped.program.send_all(b"early words")
-                while pumped.pump.program.received < len(HELLO) + len(b"early words"):
-                    await trio.lowlevel.checkpoint()
-                spoken.set()
-                assert await tcp.read_until_reset(pumped.program) == b""
-                server = await upstreams.next()
-                assert await tcp.read_until_reset(server) == b""
-                server.socket.close()
-                await pumped.ended.wait()
+    upstreams = Upstreams(held=True)
+    async with pumping(upstreams) as pumped:
+        await lose_after_hello(pumped, upstreams)
+        await pumped.program.send_all(b"early words")
+        while pumped.pump.program.received < len(HELLO) + len(b"early words"):
+            await trio.lowlevel.checkpoint()
+        upstreams.answer.set()
+        assert await tcp.read_until_reset(pumped.program) == b""
+        server = await upstreams.next()
+        assert await tcp.read_until_reset(server) == b""
+        server.socket.close()
 
 
 async def test_a_program_that_leaves_while_another_upstream_is_dialled_ends_it() -> None:
-    upstreams = Upstreams()
-    dialling, left = trio.Event(), trio.Event()
+    upstreams = Upstreams(held=True)
+    async with pumping(upstreams) as pumped:
+        await lose_after_hello(pumped, upstreams)
+        reset(pumped, pumped.program)
+        while pumped.pump.program.loss is None:
+            await trio.lowlevel.checkpoint()
+        upstreams.answer.set()
+        server = await upstreams.next()
+        assert await server.receive_some() == b""
+        server.socket.close()
 
-    async def slow_redial(loss: OSError | None) -> socket.socket | None:
-        dialling.set()
-        await left.wait()
-        return await upstreams.redial(loss)
 
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            pumped = await tcp.start(nursery, slow_redial)
-            with pumped:
-                await pumped.program.send_all(HELLO)
-                await read(pumped.server, len(HELLO))
-                reset(pumped, pumped.server)
-                await dialling.wait()
-                reset(pumped, pumped.program)
-                while pumped.pump.program.loss is None:
-                    await trio.lowlevel.checkpoint()
-                left.set()
-                server = await upstreams.next()
-                assert await server.receive_some() == b""
-                server.socket.close()
-                await pumped.ended.wait()
+async def lose_after_hello(pumped: tcp.Pumped, upstreams: Upstreams) -> None:
+    """Lose upstream once it has the ClientHello, and wait until another is dialled."""
+    await pumped.program.send_all(HELLO)
+    await read(pumped.server, len(HELLO))
+    reset(pumped, pumped.server)
+    await upstreams.dialling.wait()
 
 
 async def test_no_other_upstream_is_told_as_a_reset() -> None:

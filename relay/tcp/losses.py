@@ -1,0 +1,51 @@
+"""How a socket was lost, and when another may be reset because of it."""
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+import termios
+from typing import Final
+
+import trio
+
+from relay.record.events import How
+from relay.tcp.options import TCP_CLOSE, state
+
+_FIRST_WAIT: Final = 0.001
+_LONGEST_WAIT: Final = 0.25
+
+
+def lost(sock: socket.socket) -> OSError:
+    """Say how a socket was lost, SO_ERROR of socket(7); a reset if somebody was told before."""
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET
+    return OSError(number, os.strerror(number))
+
+
+def how(error: OSError) -> How:
+    """Name the kind of loss that an error is."""
+    match error:
+        case ConnectionResetError() | BrokenPipeError():
+            return "reset"
+        case TimeoutError():
+            return "timeout"
+        case _:
+            return "unreachable"
+
+
+async def drained(sock: socket.socket) -> None:
+    """Wait until the peer's kernel has acknowledged all data: a reset would discard the rest.
+
+    There is no event for it, so the queue's length is read (SIOCOUTQ, tcp(7)), ever more rarely.
+    """
+    wait = _FIRST_WAIT
+    while _unacknowledged(sock) and state(sock) != TCP_CLOSE:
+        await trio.sleep(wait)
+        wait = min(2 * wait, _LONGEST_WAIT)
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Bytes in the send queue that the peer has not acknowledged; a FIN counts as one."""
+    (length,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))
+    return int(length)
