@@ -55,14 +55,17 @@ class NameService:
             )
             await NameServer(udp, tcp, responder).serve()
 
-    async def lookup(self, name: str) -> list[str]:
-        """Give the IPv4 addresses of a name that may be dialled; raises DialError."""
+    async def lookup(self, name: str, *, fresh: bool) -> list[str]:
+        """Give the IPv4 addresses of a name that may be dialled; raises DialError.
+
+        `fresh` asks the resolvers even if the cache knows: the addresses it gave do not answer.
+        """
         if self._resolver is None:
             raise DialError("no name has been asked for in this session")
         from relay.dns.resolver import ResolverError  # noqa: PLC0415 - loaded by now
 
         try:
-            addresses = await self._resolver.ipv4_addresses(name)
+            addresses = await self._resolver.ipv4_addresses(name, fresh=fresh)
         except ResolverError as error:
             raise DialError(str(error)) from error
         return list(filter(is_dialable, addresses))

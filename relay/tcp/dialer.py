@@ -7,10 +7,10 @@ import errno
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import trio
 
@@ -47,12 +47,19 @@ class Target(NamedTuple):
     port: int
 
 
+class Lookup(Protocol):
+    """Resolves a name."""
+
+    async def __call__(self, name: str, *, fresh: bool) -> list[str]:
+        """Give its IPv4 addresses, `fresh` ones past any cache; raises DialError."""
+
+
 class Dialer:
     """Dials for all connections of a session."""
 
     def __init__(
         self,
-        lookup: Callable[[str], Awaitable[list[str]]],
+        lookup: Lookup,
         keepalive: KeepAlive,
         weather: Weather,
         patience: float,
@@ -84,7 +91,7 @@ class Dialer:
         patience = Patience(self._patience, known=key in self._seen_alive, jitter=random.random)
         while True:
             try:
-                sock = await self._round(target, avoid, started)
+                sock = await self._round(target, avoid, started, fresh=patience.rounds > 0)
             except DialError as error:
                 failure = Failure(error.cause, error.number)
             else:
@@ -100,11 +107,13 @@ class Dialer:
             if not wanted():
                 raise DialError("the program closed the connection first")
 
-    async def _round(self, target: Target, avoid: str, started: float) -> socket.socket:
+    async def _round(
+        self, target: Target, avoid: str, started: float, *, fresh: bool
+    ) -> socket.socket:
         """Try every address once; raises DialError with the last one's cause."""
         addresses = [target.address]
         if target.name is not None:
-            addresses = await self._lookup(target.name)
+            addresses = await self._lookup(target.name, fresh=fresh)
             addresses.sort(key=lambda address: address == avoid)
         if not addresses:
             raise DialError("the name has no address that may be dialled")

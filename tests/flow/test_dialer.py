@@ -34,7 +34,9 @@ class Names:
         self._answers = list(answers)
         self.asked = 0
 
-    async def lookup(self, _name: str) -> list[str]:
+    async def lookup(self, name: str, *, fresh: bool) -> list[str]:
+        assert name
+        assert fresh == (self.asked > 0)
         answer = self._answers[min(self.asked, len(self._answers) - 1)]
         self.asked += 1
         if isinstance(answer, str):

@@ -179,6 +179,21 @@ async def test_a_dial_into_a_black_hole_is_held_until_it_ends(
     assert trio.current_time() - back < VANISHED_WITHIN
 
 
+async def test_an_idle_connection_is_retired_where_asked_for(
+    internet: Internet, nursery: trio.Nursery
+) -> None:
+    await nursery.start(serve, echo, listen(internet.server, SERVER, ECHO))
+    keepline = Keepline(internet)
+    keepline.config.write_text(f'[destination."{SERVER}:{ECHO}"]\nidle_retire = 2\n')
+    async with inside(keepline) as program:
+        number = await used(program)
+        assert await program(at.receive_to_end, number) == (b"", "fin")
+        assert 1.5 < program.seconds < 4
+        await program(at.close, number)
+        closed = await program.session.until(ConnectionClosed)
+        assert (closed.by, closed.how) == ("keepline", "fin")
+
+
 def cpu_seconds(pid: int) -> float:
     """Read how much processor time a process has had, proc(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
