@@ -1,0 +1,183 @@
+"""The table: what was measured, beside what was promised; pure but for the versions' programs."""
+
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from typing import Final
+
+from .plan import Run
+from .players import Kind, program
+from .row import Promise, Row, Sample
+from .soak import HANG, Soaked
+from .worker import Played
+
+_HEAD: Final = (
+    *("#", "fault", "client", "N", "errors bare", "errors", "median / worst bare"),
+    *("median / worst", "losses hidden", "promise", "kept"),
+)
+
+SHORT: Final = (
+    "The short form: each row once, its wait shortened to the seconds shown"
+    " (row 7: a NAT that forgets after 8 s, and --keepidle 3)."
+)
+
+_INTRO: Final = """\
+# Chaos: what breaks, and what a program sees of it
+
+`scripts/chaos` plays each fault to real clients (the `fetch` of Bun and of Node with their pools,
+and a Python client for what they cannot do) through a small internet of network namespaces, bare
+and under keepline, and fails if a promise is broken. `scripts/chaos --row 11` plays one row,
+`--short` each row once with shortened waits (that is what CI runs), `--write` writes this page.
+
+N is the number of samples under keepline. Where a fault lasts for seconds, N clients, each with a
+keepline of its own, meet it side by side, at random moments. Times are to the answer, or to the
+moment the loss is told where that is what is promised; they count from the end of an outage, from
+the fault, or from the request, whichever the promise is about. Bun and Python speak TLS, Node
+plain HTTP, for its fetch gives a handshake ten seconds and no more. The figures without
+keepline are there to compare and promise nothing: they are of few samples, and a client that gets
+no answer is waited for a minute at most, ten seconds where there are many samples ("never"). Losses
+hidden are those that keepline's own flight logs count. Row 17 is played beside the others, on the
+same cores.
+
+What a relay cannot do shows in row 11: an answer that was on its way when the network fell silent
+goes on when the *server's* kernel sends it again, which after a long outage may take as long once
+more. The bare ACK that would make it do so sooner is none that a program can have its kernel send,
+so there the promise is to be no later than without keepline. Where the client's side has to
+speak, keepline does so within a second.
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table."""
+
+    cells: tuple[str, ...]
+    broken: tuple[str, ...]
+    skipped: bool = False
+
+
+def lines(run: Run) -> list[Line]:
+    """Make the whole table."""
+    made = [_line(row, run.played[row.name], run) for row in run.rows if row.name in run.played]
+    if run.soaked is not None or run.soak_failure:
+        made.append(_soak_line(run.soaked, run.soak_failure))
+    return made
+
+
+def _line(row: Row, played: Played, run: Run) -> Line:
+    skipped = played.failure.startswith("there is no ")
+    broken = tuple(
+        [played.failure] if played.failure else row.promise.broken(played.keepline, played.bare)
+    )
+    verdict = "not played" if skipped else "yes" if not broken else f"**no**: {'; '.join(broken)}"
+    cells = (
+        str(row.number),
+        row.fault_of(row.short if run.is_short else row.seconds),
+        row.client,
+        str(len(played.keepline)),
+        _errors(played.bare),
+        _errors(played.keepline),
+        _times(played.bare, row.promise),
+        _times(played.keepline, row.promise),
+        str(played.hidden),
+        row.promise.text,
+        verdict,
+    )
+    return Line(cells, () if skipped else broken, skipped)
+
+
+def _soak_line(soaked: Soaked | None, failure: str) -> Line:
+    promise = f"0 hangs (no outcome in {HANG:g} s), 0 leaks (descriptors, connections, memory)"
+    if soaked is None:
+        empty = ("17", "soak", "bun, python", "0", "", "", "", "", "", promise, failure)
+        return Line(empty, (failure,))
+    broken = tuple(soaked.broken())
+    growth = max(
+        (b.memory - a.memory for a, b in zip(soaked.before, soaked.after, strict=True)), default=0
+    )
+    descriptors = [
+        f"{a.descriptors} → {b.descriptors}"
+        for a, b in zip(soaked.before, soaked.after, strict=True)
+    ]
+    found = f"descriptors {', '.join(descriptors)}; memory {growth / 1024:+,.0f} KiB"
+    verdict = f"**no**: {'; '.join(broken)}" if broken else "yes"
+    cells = (
+        "17",
+        f"{soaked.minutes:g} min of 1 % loss, random FIN, RST, forgetting, 20 loops of requests",
+        "bun, python",
+        f"{soaked.requests:,}",
+        "",
+        f"{sum(soaked.told.values())} (made by the server's FIN and RST, and the NAT)",
+        "",
+        f"{_time(soaked.median)} / {_time(soaked.worst)}",
+        "",
+        promise,
+        f"{verdict} ({found})",
+    )
+    return Line(cells, broken)
+
+
+def _errors(samples: Sequence[Sample]) -> str:
+    if not samples:
+        return "-"
+    return f"{sum(bool(sample.error) for sample in samples)} of {len(samples)}"
+
+
+def _times(samples: Sequence[Sample], promise: Promise) -> str:
+    """Tell how long it took; an error counts only where telling a loss is what is promised."""
+    seconds = [
+        sample.seconds
+        for sample in samples
+        if promise.errors != "none" or not sample.error or math.isinf(sample.seconds)
+    ]
+    return f"{_time(median(seconds))} / {_time(max(seconds))}" if seconds else "-"
+
+
+def _time(seconds: float) -> str:
+    if math.isinf(seconds):
+        return "never"
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def markdown(run: Run, table: Sequence[Line]) -> Iterator[str]:
+    """Write the page."""
+    yield _INTRO
+    yield f"Played on {datetime.now(UTC):%d %B %Y}; {'; '.join(environment())}."
+    if run.is_short:
+        yield f"\n{SHORT}"
+    yield ""
+    yield _row(_HEAD)
+    yield _row(["---"] * len(_HEAD))
+    for line in table:
+        yield _row(line.cells)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def plain(table: Sequence[Line]) -> Iterator[str]:
+    """Write the table for a terminal, a line or two for each row."""
+    for line in table:
+        number, fault, client, times, _bare, errors, _times_bare, seconds, *_rest = line.cells
+        yield (
+            f"{number:>2}  {fault} ({client}): N {times}, errors {errors}, {seconds};"
+            f" {line.cells[-1].replace('**', '')}"
+        )
+
+
+def environment() -> Iterator[str]:
+    """Name the versions that matter."""
+    yield f"Linux {platform.release().split('-')[0]}, {os.cpu_count()} cores"
+    yield f"Python {platform.python_version()}"
+    names: dict[Kind, str] = {"bun": "Bun", "node": "Node"}
+    for kind, name in names.items():
+        found = program(kind)
+        if found is not None:
+            told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
+            yield f"{name} {told.stdout.strip().removeprefix('v')}"
