@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from relay.tcp.options import TCP_CLOSE, state
+from relay.tcp.pump import Outcome
 from tests.flow import tcp
 
 DATA = os.urandom(100_000)
@@ -155,3 +157,23 @@ async def test_a_vanished_address_ends_upstream_after_what_it_had_sent() -> None
     assert pumped.outcome is not None
     assert (pumped.outcome.by, pumped.outcome.how) == ("upstream", "unreachable")
     assert pumped.outcome.cause == "the host's address is gone"
+
+
+async def test_words_after_the_other_sides_end_are_no_loss() -> None:
+    """TLS says close_notify to a server that has closed: its kernel answers by a reset."""
+    async with pumping() as pumped:
+        await pumped.server.send_all(b"answer")
+        await pumped.server.aclose()
+        assert await tcp.read_all(pumped.program) == b"answer"
+        await pumped.program.send_all(b"close_notify")
+        while state(pumped.pump.upstream.sock) != TCP_CLOSE:
+            await trio.lowlevel.checkpoint()
+        await pumped.program.send_all(b"more")
+        while pumped.pump.upstream.loss is None:
+            await trio.lowlevel.checkpoint()
+    assert pumped.outcome is not None
+    assert (pumped.outcome.by, pumped.outcome.how, pumped.outcome.cause) == (
+        "upstream",
+        "fin",
+        None,
+    )
