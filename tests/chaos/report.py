@@ -32,7 +32,7 @@ _INTRO: Final = """\
 `scripts/chaos` plays each fault to real clients (the `fetch` of Bun and of Node with their pools,
 and a Python client for what they cannot do) through a small internet of network namespaces, bare
 and under keepline, and fails if a promise is broken. `scripts/chaos --row 11` plays one row,
-`--short` each row once with shortened waits (that is what CI runs), `--write` writes this page.
+`--short` each row once with shortened waits, in two minutes, `--write` writes this page.
 
 N is the number of samples under keepline. Where a fault lasts for seconds, N clients, each with a
 keepline of its own, meet it side by side, at random moments. Times are to the answer, or to the
