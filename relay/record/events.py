@@ -172,12 +172,18 @@ class ConnectionClosed(Event):
     """Seconds since the last byte in either direction."""
     waiting: bool = False
     """Whether the last byte was the program's: it had asked for something."""
+    after_fin: bool = False
+    """Whether upstream had said its FIN before."""
     cause: str | None = None
 
     @property
     def is_loss(self) -> bool:
-        """Upstream was lost; whatever else ended was ended by somebody."""
-        return self.by == "upstream" and self.how in ("reset", "timeout", "unreachable")
+        """Upstream was lost; whatever else ended was ended by somebody.
+
+        A server that has closed answers TLS's close_notify by a reset: that is no loss.
+        """
+        lost = self.how in ("reset", "timeout", "unreachable")
+        return self.by == "upstream" and lost and not self.after_fin
 
 
 class NameAssigned(Event):

@@ -161,6 +161,7 @@ class Connection:
                 seconds=ended - self._started,
                 idle=ended - max(side.last_byte for side in sides),
                 waiting=self.pump.program.last_byte > self.pump.upstream.last_byte,
+                after_fin=self.pump.upstream.ended,
                 cause=outcome.cause,
             )
         )

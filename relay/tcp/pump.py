@@ -257,13 +257,10 @@ class Pump:
             self._stop()
 
     def _note_loss(self, side: Side, error: OSError) -> None:
-        """Keep the first loss; it counts more than a FIN of the other side before it.
-
-        A side that had said its FIN and then met more words was not lost: it had closed.
-        """
+        """Keep the first loss; it counts more than a FIN before it."""
         if side.loss is None:
             side.loss = error
-        if self.outcome.cause is None and not side.ended:
+        if self.outcome.cause is None:
             self.outcome = Outcome(side.closer, losses.how(error), error.strerror or str(error))
 
     def _stop(self) -> None:

@@ -204,4 +204,5 @@ def test_what_counts_as_a_loss() -> None:
     ]
     assert all(event.is_loss for event in losses)
     others = [STARTED, OPENED, DIALLED, closed(how="fin"), closed(by="program"), Slept(seconds=9)]
+    others.append(closed(after_fin=True))  # close_notify to a server that has closed
     assert not any(event.is_loss for event in others)
