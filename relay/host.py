@@ -1,7 +1,9 @@
 """What must be true of the host before a session starts: IPv4, and resolvers that speak it."""
 
+import array
 import fcntl
 import socket
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -10,24 +12,20 @@ from netns.errors import SandboxError
 from netns.mounts import RESOLV_CONF
 from relay.dns import resolvconf
 
-_SIOCGIFADDR: Final = 0x8915  # netdevice(7)
-_IFNAMSIZ: Final = 16
+_SIOCGIFCONF: Final = 0x8912  # netdevice(7)
 _IFREQ_SIZE: Final = 40
-_LOOPBACK: Final = 127
+_MOST_ADDRESSES: Final = 1024
 _SOMEWHERE: Final = ("192.0.2.1", 9)
 
 
 def require_ipv4() -> None:
-    """Raise SandboxError unless there is an IPv4 address besides loopback's, or a route out.
-
-    Inside another keepline there is the route alone.
-    """
+    """Raise SandboxError unless there is an IPv4 address besides loopback's, or a route out."""
     try:
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     except OSError as error:
         raise SandboxError(f"no IPv4: {error.strerror}", "use a kernel with IPv4") from error
     with probe:
-        if any(_has_ipv4(probe, name) for _index, name in socket.if_nameindex()):
+        if any(not address.startswith("127.") for address in local_addresses()):
             return
         if probe.connect_ex(_SOMEWHERE) == 0:  # no packet is sent
             return
@@ -37,14 +35,17 @@ def require_ipv4() -> None:
     )
 
 
-def _has_ipv4(probe: socket.socket, interface: str) -> bool:
-    """Ask for the interface's address, SIOCGIFADDR of netdevice(7)."""
-    request = interface.encode()[: _IFNAMSIZ - 1].ljust(_IFREQ_SIZE, b"\0")
-    try:
-        answer = fcntl.ioctl(probe, _SIOCGIFADDR, request)
-    except OSError:
-        return False  # EADDRNOTAVAIL: it has none
-    return answer[20] != _LOOPBACK  # ifr_addr's first byte of sin_addr
+def local_addresses() -> frozenset[str]:
+    """Read this network namespace's IPv4 addresses, SIOCGIFCONF of netdevice(7)."""
+    buffer = array.array("B", bytes(_IFREQ_SIZE * _MOST_ADDRESSES))
+    address, size = buffer.buffer_info()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = struct.pack("iP", size, address)
+        (used,) = struct.unpack_from("i", fcntl.ioctl(sock, _SIOCGIFCONF, request))
+    entries = bytes(buffer[:used])
+    return frozenset(
+        socket.inet_ntoa(entries[at + 20 : at + 24]) for at in range(0, used, _IFREQ_SIZE)
+    )
 
 
 def read_resolv_conf(nameservers: Sequence[str]) -> str:

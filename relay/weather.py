@@ -4,21 +4,18 @@ rtnetlink(7) only wakes us; what is true now is then read afresh, so no event ca
 """
 
 import errno
-import fcntl
 import socket
-import struct
 import time
 from collections.abc import Callable
 from typing import Final
 
 import trio
 
+from relay.host import local_addresses
+
 _RTMGRP_LINK = 0x1
 _RTMGRP_IPV4_IFADDR = 0x10
 _RTMGRP_IPV4_ROUTE = 0x40
-_SIOCGIFCONF = 0x8912  # netdevice(7)
-_IFREQ_SIZE = 40
-_MOST_ADDRESSES = 1024
 
 _SUSPENDED: Final = 2.0
 """Seconds that CLOCK_BOOTTIME must gain on CLOCK_MONOTONIC: it runs on while a machine sleeps."""
@@ -68,21 +65,6 @@ def _discard(sock: socket.socket) -> None:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-
-
-def local_addresses() -> frozenset[str]:
-    """Read this network namespace's IPv4 addresses, SIOCGIFCONF of netdevice(7)."""
-    import array  # noqa: PLC0415 - only when something changed
-
-    buffer = array.array("B", bytes(_IFREQ_SIZE * _MOST_ADDRESSES))
-    address, size = buffer.buffer_info()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        request = struct.pack("iP", size, address)
-        (used,) = struct.unpack_from("i", fcntl.ioctl(sock, _SIOCGIFCONF, request))
-    entries = bytes(buffer[:used])
-    return frozenset(
-        socket.inet_ntoa(entries[at + 20 : at + 24]) for at in range(0, used, _IFREQ_SIZE)
-    )
 
 
 class SleepDetector:
