@@ -7,7 +7,9 @@ Rules:
 3. If it is answered, the suspect is dead once it has had no ACK for GRACE seconds, the network
    has been up meanwhile (for SETTLED seconds at least, for GRACE after an outage), and a dial
    has been answered just now: something on the way, or the peer, has forgotten it.
-4. An ACK clears a suspect.
+4. The time that a late answer took is no time in which the network was up; one lost SYN begins
+   nothing anew.
+5. An ACK clears a suspect.
 """
 
 import struct
@@ -26,7 +28,8 @@ SETTLED: Final = 3.0
 """Seconds in which a living peer has had two chances to answer: both kinds come every second."""
 
 PROMPT: Final = 0.9
-"""Seconds. An answer that took longer is one to a repeated SYN: the network was down before."""
+"""Seconds. An answer that took longer is one to a repeated SYN: the network was down before it,
+or the first one was lost."""
 
 FRESH: Final = 3.0
 """Seconds for which an answer proves that the network is up."""
@@ -79,7 +82,8 @@ class Path:
         self._down_since: float | None = None
         self._answered = now
         self._suspected = now
-        self._settle = SETTLED
+        self._was_down = False
+        self._was_late = False
 
     @property
     def is_down(self) -> bool:
@@ -90,11 +94,14 @@ class Path:
         """Note an answer to a dial; gives how long the network was down, None if it was not."""
         down_since, self._down_since = self._down_since, None
         self._answered = now
-        if down_since is None and now - began > PROMPT:
-            down_since = began
         if down_since is not None:
-            self._up_since, self._settle = now, GRACE
+            self._up_since, self._was_down = now, True
             return now - down_since
+        took = now - began
+        if took > PROMPT:
+            self._up_since = now if self._up_since is None else self._up_since + took
+            self._was_late = True
+            return took
         if self._up_since is None:
             self._up_since = self._suspected
         return None
@@ -108,12 +115,14 @@ class Path:
         return news
 
     def judge(self, info: TcpInfo, now: float, grace: float = GRACE) -> Verdict:
-        """Apply rules 2 to 4 to a suspect."""
+        """Apply rules 2 to 5 to a suspect."""
         if info.retransmits == 0 and info.probes == 0:
             return Verdict.CLEAR
         if self.is_down:
             return Verdict.HOLD
         if self._up_since is None or now - self._answered > FRESH:
             return Verdict.WAIT
-        settled = now - self._up_since >= min(self._settle, grace)
+        # Probes come every second; an older kernel's retransmissions are further apart.
+        is_slow = self._was_down or (self._was_late and info.retransmits > 0)
+        settled = now - self._up_since >= min(GRACE if is_slow else SETTLED, grace)
         return Verdict.DEAD if settled and info.silence >= grace else Verdict.WAIT

@@ -77,6 +77,22 @@ def test_a_late_answer_means_that_the_network_was_down() -> None:
     assert path.judge(info(GRACE), GRACE) is Verdict.WAIT
 
 
+def test_one_lost_syn_begins_nothing_anew() -> None:
+    path = Path(10)
+    path.answered(10, 10.05)
+    path.answered(12, 13.05)
+    idle = info(20, retransmits=0, probes=3)
+    assert path.judge(idle, 10 + SETTLED + 1) is Verdict.WAIT
+    assert path.judge(idle, 10 + SETTLED + 1.06) is Verdict.DEAD
+
+
+def test_probes_after_a_late_answer_need_no_more_time_than_else() -> None:
+    path = Path(10)
+    path.answered(10, 11.05)
+    assert path.judge(info(20, retransmits=0, probes=3), 11.05 + SETTLED) is Verdict.DEAD
+    assert path.judge(info(20, retransmits=3), 11.05 + SETTLED) is Verdict.WAIT
+
+
 def test_an_answer_from_long_ago_proves_nothing() -> None:
     path = Path(0)
     path.answered(0, 0.05)
@@ -92,7 +108,7 @@ class Paths(RuleBasedStateMachine):
         self.path = Path(self.now)
         self.up_since: float | None = None
         self.answered = 0.0
-        self.was_down = False
+        self.was_down = self.was_late = False
 
     @rule(seconds=st.floats(0, 10))
     def time_passes(self, seconds: float) -> None:
@@ -104,8 +120,9 @@ class Paths(RuleBasedStateMachine):
         self.path.answered(began, self.now)
         if self.up_since is None:
             self.up_since = 0.0 if self.answered == 0.0 and took <= PROMPT else self.now
-        if took > PROMPT:
-            self.up_since, self.was_down = self.now, True
+        elif took > PROMPT:
+            self.up_since += took
+        self.was_late |= took > PROMPT and self.answered >= 0
         self.answered = self.now
 
     @rule()
@@ -120,7 +137,8 @@ class Paths(RuleBasedStateMachine):
         verdict = self.path.judge(TcpInfo(retransmits, probes, 0, silence), self.now)
         if verdict is Verdict.DEAD:
             assert self.up_since is not None
-            assert self.now - self.up_since >= (GRACE if self.was_down else SETTLED)
+            slow = self.was_down or (self.was_late and retransmits > 0)
+            assert self.now - self.up_since >= (GRACE if slow else SETTLED) - 1e-6
             assert self.now - self.answered <= FRESH
             assert silence >= GRACE
             assert retransmits or probes
