@@ -40,6 +40,8 @@ class Plan:
     """Added to the caller's."""
     intercept: Sequence[redirect.Intercept] = redirect.WAYS
     """Ways to catch TCP connections, the preferred one first."""
+    door: int | None = None
+    """A port of the namespace's loopback to listen on as well."""
     ports: Sequence[int] = redirect.COMMON_PORTS
 
 
@@ -104,6 +106,8 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         dns_udp, dns_tcp = _dns_sockets()
     with _step("interception of TCP", end):
         intercept, tcp, notes = _intercept(plan)
+        if plan.door is not None:
+            tcp.append(_listen("127.0.0.1", plan.door))
         tcp_table = FileIO("/proc/thread-self/net/tcp", "rb")
     with _step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files)

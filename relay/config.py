@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
+from relay.gateway.doors import parse_host
 from relay.policy import Policy, RuleError
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
@@ -77,6 +78,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
         Meta(max_length=250, description="the ports that intercept = ports can catch"),
     ] = ()
+    gateway: Annotated[
+        Literal["auto", "tls", "http", "off"],
+        Meta(description="hide losses of HTTP to the API host; auto: if the command is claude"),
+    ] = "auto"
+    gateway_hosts: Annotated[
+        tuple[str, ...], Meta(description="whom the gateway speaks HTTP with, HOST[:PORT]")
+    ] = ("api.anthropic.com",)
+    hold: Annotated[
+        Literal["auto", "message", "block", "none"],
+        Meta(
+            description="what of a streamed answer the gateway holds until it is complete;"
+            " auto: block on a terminal, else message"
+        ),
+    ] = "auto"
+    stream_silence: Annotated[
+        int,
+        Meta(
+            ge=1, le=86400, description="seconds of silence after which a streamed answer is lost"
+        ),
+    ] = 60
     linger: Annotated[
         bool, Meta(description="stay until all processes the command left behind have ended")
     ] = False
@@ -94,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(str(error)) from None
         for server in self.nameservers:
             nameserver(server)
+        for host in self.gateway_hosts:
+            parse_host(host)
 
     def policy(self) -> Policy:
         """Make the policy of the session; raises RuleError."""
@@ -114,7 +137,10 @@ class Described(NamedTuple):
     @property
     def shown_default(self) -> str:
         """Say what holds if it is not set."""
-        return "default: none" if self.default in ((), False) else f"default: {self.default}"
+        if self.default in ((), False):
+            return "default: none"
+        shown = ",".join(self.default) if isinstance(self.default, tuple) else self.default
+        return f"default: {shown}"
 
 
 def described() -> Iterator[Described]:
@@ -150,8 +176,48 @@ def from_toml(text: str, path: str) -> dict[str, Any]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
-    _validate(values, lambda key: f"{path}:{_line_of(key, text)}: ", strict=True)
+    place = _Place(path, text)
+    values = _without_table(values, place)
+    _validate(values, place, strict=True)
     return values
+
+
+_GATEWAY_KEYS: Final = {
+    "mode": "gateway",
+    "hosts": "gateway_hosts",
+    "hold": "hold",
+    "stream_silence": "stream_silence",
+}
+"""What may stand in the table [gateway], and the setting that it is."""
+
+
+def _without_table(values: dict[str, Any], place: "_Place") -> dict[str, Any]:
+    """Take the settings out of the table [gateway]; raises ConfigError."""
+    table = values.get("gateway")
+    if not isinstance(table, dict):
+        return values
+    flat = {key: value for key, value in values.items() if key != "gateway"}
+    for key, value in table.items():
+        if key not in _GATEWAY_KEYS:
+            known = ", ".join(_GATEWAY_KEYS)
+            raise ConfigError(f"{place(key)}gateway.{key}: there is no such setting, but {known}")
+        flat[_GATEWAY_KEYS[key]] = value
+        place.aliases[_GATEWAY_KEYS[key]] = key
+    return flat
+
+
+class _Place:
+    """Where in a config file a setting stands."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.aliases: dict[str, str] = {}
+        """Settings that the file calls by another name."""
+        self._path = path
+        self._text = text
+
+    def __call__(self, key: str) -> str:
+        """Give path and line, as the beginning of a message."""
+        return f"{self._path}:{_line_of(self.aliases.get(key, key), self._text)}: "
 
 
 def _line_of(key: str, text: str) -> int:

@@ -10,8 +10,9 @@ import trio
 from netns.handoff import Listeners
 from relay.config import Settings
 from relay.dns.service import NameService
+from relay.gateway.entry import Entry
 from relay.record.flightlog import FlightLog
-from relay.tcp.connection import Connections
+from relay.tcp.connection import Connections, Gateway
 from relay.tcp.dialer import Dialer
 from relay.tcp.liveness import Liveness
 from relay.tcp.options import KeepAlive
@@ -35,10 +36,11 @@ async def serve(
     settings: Settings,
     listeners: Listeners,
     log: FlightLog,
+    entry: Entry | None = None,
     *,
     task_status: trio.TaskStatus[Connections],
 ) -> None:
-    """Relay until cancelled; started with the session's connections."""
+    """Relay until cancelled; started with the session's connections. `entry` is the gateway's."""
     policy = settings.policy()
     names = NameService(settings, policy, log.record)
     weather = Weather()
@@ -60,9 +62,11 @@ async def serve(
             record=log.record,
             nursery=nursery,
         )
+        if entry is not None:
+            connections.gateway = _gateway(entry, settings, connections)
 
         liveness = Liveness(
-            connections, keepalive, weather, log.record, SleepDetector(boottime_lead)
+            connections.lines, keepalive, weather, log.record, SleepDetector(boottime_lead)
         )
 
         def changed(addresses: frozenset[str]) -> None:
@@ -76,6 +80,18 @@ async def serve(
         for listener in listeners.tcp:
             nursery.start_soon(accept, listener, connections)
         task_status.started(connections)
+
+
+def _gateway(entry: Entry, settings: Settings, connections: Connections) -> Gateway:
+    """Make the gateway of the session."""
+    from relay.gateway import gateway  # noqa: PLC0415 - most sessions have none
+
+    return gateway.Gateway(
+        entry,
+        silence=settings.stream_silence,
+        patience=settings.patience,
+        connections=connections,
+    )
 
 
 def _allow_descriptors() -> None:

@@ -16,6 +16,7 @@ from netns.sandbox import Ended, Listeners, Plan, Sandbox, Stopped, adopt_orphan
 from relay import __version__, host
 from relay.config import SESSION_VARIABLE, Settings
 from relay.dns import resolvconf
+from relay.gateway import entry as gateway
 from relay.record.events import SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 
@@ -37,7 +38,25 @@ def run(
     host.require_ipv4()
     resolv_conf = host.read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    sandbox.build(plan(settings, command, resolv_conf, {SESSION_VARIABLE: name}))
+    entry = gateway.prepare(settings, command, os.environ, sessions_folder(os.environ), name, warn)
+    try:
+        return _run(sandbox, settings, command, resolv_conf, name, entry, warn)
+    finally:
+        if entry is not None:
+            entry.close()
+
+
+def _run(  # noqa: PLR0913 - what run() has found out
+    sandbox: Sandbox,
+    settings: Settings,
+    command: Sequence[str],
+    resolv_conf: str,
+    name: str,
+    entry: gateway.Entry | None,
+    warn: Callable[[str], None],
+) -> int:
+    environment = {SESSION_VARIABLE: name, **(entry.environment if entry is not None else {})}
+    sandbox.build(plan(settings, command, resolv_conf, environment, entry))
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # they wait until they can be passed on
     for number in _LEFT_TO_COMMAND:
         signal.signal(number, signal.SIG_IGN)
@@ -61,12 +80,13 @@ def run(
                 uid=os.getuid(),
                 intercept=listeners.intercept,
                 dns=settings.dns,
+                gateway=gateway.described(entry.doors) if entry is not None else "",
             )
         )
         log.flush()  # nobody is woken for it yet
         gc.freeze()  # what is imported stays; see __main__.py
         gc.enable()
-        status = trio.run(_relay, settings, sandbox, listeners, log)
+        status = trio.run(_relay, settings, sandbox, listeners, log, entry)
     finally:
         log.close()
     if log.has_losses and log.path is not None:
@@ -96,7 +116,11 @@ def _no_library_search() -> Iterator[None]:
 
 
 def plan(
-    settings: Settings, command: Sequence[str], resolv_conf: str, environment: dict[str, str]
+    settings: Settings,
+    command: Sequence[str],
+    resolv_conf: str,
+    environment: dict[str, str],
+    entry: gateway.Entry | None = None,
 ) -> Plan:
     """Say what the namespace is to look like."""
     files = {RESOLV_CONF: resolvconf.for_namespace(resolv_conf, OWN_ADDRESS)}
@@ -107,7 +131,8 @@ def plan(
         files,
         environment,
         WAYS if settings.intercept == "auto" else (settings.intercept,),
-        settings.ports or COMMON_PORTS,
+        ports=settings.ports or COMMON_PORTS,
+        door=entry.port if entry is not None else None,
     )
 
 
@@ -123,7 +148,13 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
     return log
 
 
-async def _relay(settings: Settings, sandbox: Sandbox, listeners: Listeners, log: FlightLog) -> int:
+async def _relay(
+    settings: Settings,
+    sandbox: Sandbox,
+    listeners: Listeners,
+    log: FlightLog,
+    entry: gateway.Entry | None,
+) -> int:
     """Relay until the command has ended; then deliver what it sent last."""
     import trio  # noqa: PLC0415 - see run()
 
@@ -134,7 +165,7 @@ async def _relay(settings: Settings, sandbox: Sandbox, listeners: Listeners, log
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.write_log, log)
-            connections = await nursery.start(server.serve, settings, listeners, log)
+            connections = await nursery.start(server.serve, settings, listeners, log, entry)
             status = await _command_end(sandbox, signals)
             if settings.linger:
                 await _orphans_end(signals)

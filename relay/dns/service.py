@@ -1,7 +1,7 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +28,12 @@ class NameService:
         self._policy = policy
         self._record = record
         self._resolver: Resolver | None = None
+        self._wanted = trio.Event()
+        self._is_ready = trio.Event()
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer the program until cancelled; both sockets belong to the service from here on."""
-        await _first_question(udp, tcp)
+        await self._first_question(udp, tcp)
         from relay.dns.hostresolvers import HostResolvers  # noqa: PLC0415
         from relay.dns.nameserver import NameServer  # noqa: PLC0415
         from relay.dns.resolver import DEFAULT_PATIENCE, Patience, Resolver  # noqa: PLC0415
@@ -46,6 +48,7 @@ class NameService:
             self._resolver = Resolver(
                 lambda: own or of_host(), self._record, nursery, patience=patience
             )
+            self._is_ready.set()
             responder = Responder(
                 self._resolver,
                 self.names,
@@ -61,7 +64,9 @@ class NameService:
         `fresh` asks the resolvers even if the cache knows: the addresses it gave do not answer.
         """
         if self._resolver is None:
-            raise DialError("no name has been asked for in this session")
+            self._wanted.set()
+            await self._is_ready.wait()
+        assert self._resolver is not None
         from relay.dns.resolver import ResolverError  # noqa: PLC0415 - loaded by now
 
         try:
@@ -70,14 +75,14 @@ class NameService:
             raise DialError(str(error)) from error
         return list(filter(is_dialable, addresses))
 
+    async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
+        """Wait until either socket has something to read, or a name is to be dialled."""
 
-async def _first_question(udp: socket.socket, tcp: socket.socket) -> None:
-    """Wait until either socket has something to read."""
+        async def wait(for_it: Awaitable[None]) -> None:
+            await for_it
+            nursery.cancel_scope.cancel()
 
-    async def wait(sock: socket.socket) -> None:
-        await trio.lowlevel.wait_readable(sock)
-        nursery.cancel_scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait, udp)
-        nursery.start_soon(wait, tcp)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait, trio.lowlevel.wait_readable(udp))
+            nursery.start_soon(wait, trio.lowlevel.wait_readable(tcp))
+            nursery.start_soon(wait, self._wanted.wait())

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 Closer: TypeAlias = Literal["program", "upstream", "keepline"]
+Saw: TypeAlias = Literal["reset", "error event", "status 502"]
+Distrust: TypeAlias = Literal["refused the certificate", "closed right after the handshake"]
 How: TypeAlias = Literal["fin", "reset", "timeout", "unreachable", "session-end"]
 
 
@@ -39,6 +41,8 @@ class SessionStarted(Event):
     uid: int
     intercept: Literal["tproxy", "redirect", "ports"]
     dns: Literal["synthetic", "real"]
+    gateway: str = ""
+    """What the gateway reads, for people; empty if it is off."""
 
 
 class SessionEnded(Event):
@@ -186,6 +190,86 @@ class ConnectionClosed(Event):
         return self.by == "upstream" and lost and not self.after_fin
 
 
+class UpstreamOpened(Event):
+    """The gateway needs a connection of its own to a host it speaks HTTP with."""
+
+    connection: int
+    host: str
+    port: int
+
+
+class UpstreamReady(Event):
+    """It stands, TLS is agreed on."""
+
+    connection: int
+    protocol: str
+    """h2 or http/1.1."""
+    seconds: float
+    """Since it was needed, the dial included."""
+
+
+class UpstreamClosed(Event):
+    """It has ended; what was lost with it, if anything, is told by the requests."""
+
+    connection: int
+    cause: str
+    sent: int = 0
+    received: int = 0
+    seconds: float = 0.0
+
+
+class AskedAgain(Event):
+    """The gateway lost an answer before the program had any of its content, and asks once more."""
+
+    connection: int
+    """The program's."""
+    method: str
+    path: str
+    """Without its query."""
+    cause: str
+    resends: int
+    """How often it has been asked again, this time included."""
+    may_be_billed: bool = False
+    """Whether upstream may have worked on the lost one too, and count both."""
+
+    @property
+    def is_loss(self) -> bool:
+        """An answer that would have failed."""
+        return True
+
+
+class RequestLost(Event):
+    """The gateway gave a request up."""
+
+    connection: int
+    """The program's."""
+    method: str
+    path: str
+    """Without its query."""
+    cause: str
+    resends: int
+    saw: Saw
+    """What the program saw of it."""
+
+    @property
+    def is_loss(self) -> bool:
+        """It is one."""
+        return True
+
+
+class Distrusted(Event):
+    """A program did not take the session's certificate: it does not know the session's CA."""
+
+    connection: int
+    host: str
+    how: Distrust
+
+    @property
+    def is_loss(self) -> bool:
+        """A connection that would have worked without the gateway."""
+        return True
+
+
 class NameAssigned(Event):
     """A name got its synthetic address for the rest of the session."""
 
@@ -263,6 +347,12 @@ AnyEvent: TypeAlias = (
     | PathUp
     | Slept
     | ConnectionClosed
+    | UpstreamOpened
+    | UpstreamReady
+    | UpstreamClosed
+    | AskedAgain
+    | RequestLost
+    | Distrusted
     | NameAssigned
     | AnswerWithheld
     | NameRefused

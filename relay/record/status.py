@@ -13,6 +13,8 @@ from relay.record.events import (
     Dialled,
     LogFull,
     SessionStarted,
+    UpstreamClosed,
+    UpstreamOpened,
 )
 
 
@@ -48,10 +50,13 @@ def state_of(session: str, events: Iterable[AnyEvent]) -> SessionState:
             case ConnectionOpened(connection=number):
                 to = f"{event.name or event.address}:{event.port}"
                 state.connections[number] = OpenConnection(number, to, event.at)
+            case UpstreamOpened(connection=number):
+                to = f"{event.host}:{event.port} (gateway)"
+                state.connections[number] = OpenConnection(number, to, event.at)
             case Dialled(connection=number):
                 if number in state.connections:
                     state.connections[number].reached = event.address
-            case ConnectionClosed() | ConnectionDenied() | DialFailed():
+            case ConnectionClosed() | ConnectionDenied() | DialFailed() | UpstreamClosed():
                 state.connections.pop(event.connection, None)
             case LogFull():
                 state.complete = False

@@ -5,17 +5,21 @@ from dataclasses import dataclass, field
 
 from relay.record.events import (
     AnyEvent,
+    AskedAgain,
     Cleared,
     ConnectionClosed,
     ConnectionOpened,
     DialFailed,
     DialHeld,
     Dialled,
+    Distrusted,
     LookupFailed,
     Replaying,
+    RequestLost,
     ServedStale,
     Slept,
     Suspected,
+    UpstreamOpened,
 )
 from relay.record.view import size, told
 
@@ -62,10 +66,53 @@ def losses(events: Iterable[AnyEvent]) -> Iterator[Loss]:
             case LookupFailed():
                 what = f"{event.name}: not found out, {event.cause}; the program got an error"
                 yield Loss(event.at, hidden=False, what=what, evidence=(told(event),))
+            case UpstreamOpened():
+                connections[event.connection] = _Connection(f"{event.host}:{event.port}")
+            case AskedAgain() | RequestLost() | Distrusted():
+                to = connections[event.connection].to if event.connection in connections else "?"
+                yield _of_gateway(event, to)
             case _ if (connection := connections.get(getattr(event, "connection", 0))) is not None:
                 yield from _of_connection(event, connection)
             case _:
                 pass
+
+
+def _of_gateway(event: AskedAgain | RequestLost | Distrusted, to: str) -> Loss:
+    """Tell of what the gateway lost."""
+    match event:
+        case AskedAgain():
+            billed = "; upstream may bill both" if event.may_be_billed else ""
+            what = (
+                f"{to}: the answer to {event.method} {event.path} was lost ({event.cause}) before"
+                f" the program had any of it; asked again, time {event.resends}{billed}"
+            )
+        case RequestLost():
+            asked = f" after {event.resends} more tries" if event.resends else ""
+            what = (
+                f"{to}: the answer to {event.method} {event.path} was lost ({event.cause})"
+                f"{asked}; the program saw {_SAW[event.saw]}"
+            )
+        case Distrusted():
+            what = (
+                f"{to}: a program {_DISTRUST[event.how]}: it does not know the certificate"
+                f" authority that this session has for {event.host}. It takes it from"
+                " NODE_EXTRA_CA_CERTS; for other programs use --gateway=http, or off"
+            )
+    return Loss(event.at, isinstance(event, AskedAgain), what, (told(event),))
+
+
+_SAW = {
+    "reset": "a reset",
+    "error event": "an error event",
+    "status 502": "status 502 with the cause in it",
+}
+
+_DISTRUST = {
+    "refused the certificate": "refused the gateway's certificate",
+    "closed right after the handshake": (
+        "closed right after the TLS handshake with the gateway, probably"
+    ),
+}
 
 
 def _of_connection(event: AnyEvent, connection: _Connection) -> Iterator[Loss]:

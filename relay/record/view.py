@@ -7,6 +7,7 @@ from typing import assert_never
 from relay.record.events import (
     AnswerWithheld,
     AnyEvent,
+    AskedAgain,
     Cleared,
     ConnectionClosed,
     ConnectionDenied,
@@ -14,6 +15,7 @@ from relay.record.events import (
     DialFailed,
     DialHeld,
     Dialled,
+    Distrusted,
     LogFull,
     LookupFailed,
     NameAssigned,
@@ -21,6 +23,7 @@ from relay.record.events import (
     PathDown,
     PathUp,
     Replaying,
+    RequestLost,
     ResolversChanged,
     ResolverSilent,
     ServedStale,
@@ -28,6 +31,9 @@ from relay.record.events import (
     SessionStarted,
     Slept,
     Suspected,
+    UpstreamClosed,
+    UpstreamOpened,
+    UpstreamReady,
 )
 
 
@@ -48,6 +54,7 @@ def told(event: AnyEvent) -> str:  # noqa: C901, PLR0911, PLR0912 - one case an 
             return (
                 f"session {event.session} of {event.program} started {begun:%Y-%m-%d %H:%M:%S}"
                 f" (pid {event.pid}, uid {event.uid}, {event.intercept}, {event.dns} names)"
+                + (f"; {event.gateway}" if event.gateway else "")
             )
         case SessionEnded():
             return (
@@ -89,6 +96,29 @@ def told(event: AnyEvent) -> str:  # noqa: C901, PLR0911, PLR0912 - one case an 
             return f"the machine slept for {event.seconds:.0f} s"
         case ConnectionClosed():
             return f"#{event.connection} {_closed(event)}"
+        case UpstreamOpened():
+            return f"#{event.connection} opened by the gateway to {event.host}:{event.port}"
+        case UpstreamReady():
+            took = f"{event.seconds * 1000:.1f} ms"
+            return f"#{event.connection} speaks {event.protocol} after {took}"
+        case UpstreamClosed():
+            return (
+                f"#{event.connection} of the gateway ended ({event.cause}) after"
+                f" {event.seconds:.1f} s; sent {size(event.sent)}, received {size(event.received)}"
+            )
+        case AskedAgain():
+            billed = "; it may be billed twice" if event.may_be_billed else ""
+            return (
+                f"#{event.connection} {event.method} {event.path} lost ({event.cause}), asked"
+                f" again, {event.resends}. time{billed}"
+            )
+        case RequestLost():
+            return (
+                f"#{event.connection} {event.method} {event.path} given up ({event.cause}), after"
+                f" {event.resends} more tries; the program saw: {event.saw}"
+            )
+        case Distrusted():
+            return f"#{event.connection} {event.how} of the gateway for {event.host}"
         case NameAssigned():
             return f"name {event.name} is {event.address} in this session"
         case AnswerWithheld():

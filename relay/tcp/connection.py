@@ -21,6 +21,7 @@ from relay.record.events import (
     Replaying,
 )
 from relay.tcp.dialer import Dialer, DialError, Target, is_dialable
+from relay.tcp.line import Line
 from relay.tcp.options import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
 from relay.tcp.pump import Pump
 from relay.tcp.table import Endpoint, closed_by_their_side
@@ -40,6 +41,16 @@ class Naming(Protocol):
         """Tell whether an address is in the synthetic range."""
 
 
+class Gateway(Protocol):
+    """What speaks HTTP for some destinations; see relay/gateway."""
+
+    def at(self, target: Target) -> Target | None:
+        """Give the upstream of what it serves there, None if that is left to the pump."""
+
+    async def serve(self, program: socket.socket, number: int, target: Target) -> None:
+        """Serve an accepted connection to the end."""
+
+
 @dataclass(kw_only=True)
 class Connections:
     """All connections of a session, and what they share."""
@@ -52,16 +63,23 @@ class Connections:
     nursery: trio.Nursery
     opened: int = 0
     live: "set[Connection]" = field(default_factory=set)
+    lines: set[Line] = field(default_factory=set)
+    """Upstream connections that stand, the gateway's included."""
+    gateway: Gateway | None = None
     ending: bool = False
     """Whether the command has ended."""
     _last_words: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
     """Connections, as programs see them, that were closed with data still to come."""
     _idle: trio.Event = field(default_factory=trio.Event)
 
+    def number(self) -> int:
+        """Give the next connection its number."""
+        self.opened += 1
+        return self.opened
+
     def start(self, program: socket.socket) -> None:
         """Relay an accepted connection in a task of its own."""
-        self.opened += 1
-        connection = Connection(self, self.opened, program)
+        connection = Connection(self, self.number(), program)
         self.live.add(connection)
         self.nursery.start_soon(self._run, connection)
 
@@ -71,14 +89,15 @@ class Connections:
         finally:
             connection.program.close()
             self.live.discard(connection)
+            self.lines.discard(connection)
             if not self.live:
                 self._idle.set()
 
     def drop_vanished(self, addresses: frozenset[str]) -> None:
         """End upstream connections whose local address is not ours any more."""
-        for connection in self.live:
-            if connection.pump is not None:
-                connection.pump.lose_if_vanished(addresses)
+        for line in tuple(self.lines):
+            if line.sock is not None and line.sock.getsockname()[0] not in addresses:
+                line.lose(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))
 
     def has_last_words(self, connection: "Connection") -> bool:
         """Tell whether a program that is gone, or has half-closed, had something to say.
@@ -118,7 +137,8 @@ class Connection:
         self._started = trio.current_time()
         self.reached = ""
         self.retire_after = math.inf
-        self._dialling: trio.CancelScope | None = None
+        self._scope: trio.CancelScope | None = None
+        """Of the dial, or of the gateway's work."""
 
     async def relay(self) -> None:
         """Relay it; returns when it is over, whatever its end."""
@@ -127,6 +147,8 @@ class Connection:
         name = shared.naming.name_of(address)
         self.target = Target(name, address, port)
         shared.record(ConnectionOpened(connection=number, address=address, port=port, name=name))
+        served = shared.gateway.at(self.target) if shared.gateway is not None else None
+        self.target = served or self.target
 
         verdict = self._judge()
         match verdict:
@@ -139,6 +161,11 @@ class Connection:
             case _:
                 assert_never(verdict)
 
+        if served is not None and shared.gateway is not None:
+            with trio.CancelScope() as self._scope:
+                await shared.gateway.serve(self.program, number, served)
+            return
+
         self.retire_after = shared.policy.idle_retire(self._flow())
         try:
             upstream = await self._dial()
@@ -148,6 +175,7 @@ class Connection:
             return
 
         self.pump = Pump(self.program, upstream, self._dial_again)
+        shared.lines.add(self)
         outcome = await self.pump.run(shared.nursery)
         sides = (self.pump.program, self.pump.upstream)
         ended = trio.current_time()
@@ -187,7 +215,7 @@ class Connection:
         if self._shared.ending and not self._shared.has_last_words(self):
             raise DialError("the command ended")
         started = trio.current_time()
-        with trio.CancelScope() as self._dialling:
+        with trio.CancelScope() as self._scope:
             sock, attempts = await self._shared.dialer.dial(
                 self.target, held=held, wanted=self._is_wanted, avoid=avoid
             )
@@ -225,12 +253,54 @@ class Connection:
         """
         return state(self.program) == TCP_ESTABLISHED
 
+    @property
+    def port(self) -> int:
+        """The upstream port; this and what follows is Line."""
+        return self.target.port
+
+    @property
+    def sock(self) -> socket.socket | None:
+        """The upstream socket while it can be watched."""
+        if self.pump is None or self.pump.upstream.ended:
+            return None
+        sock = self.pump.upstream.sock
+        return None if sock.fileno() == -1 else sock
+
+    @property
+    def asked(self) -> float:
+        """When the program last said something."""
+        return self.pump.program.last_byte if self.pump is not None else self._started
+
+    @property
+    def answered(self) -> float:
+        """When upstream last did."""
+        return self.pump.upstream.last_byte if self.pump is not None else self._started
+
+    @property
+    def may_retire(self) -> bool:
+        """Whether upstream has spoken and neither side has ended."""
+        return (
+            self.pump is not None
+            and self.pump.upstream.received > 0
+            and not (self.pump.program.ended or self.pump.upstream.ended)
+        )
+
+    def lose(self, error: OSError) -> None:
+        """Give upstream up."""
+        if self.pump is not None:
+            self.pump.lose_upstream(error)
+
+    def retire(self, cause: str) -> None:
+        """Close an idle pair."""
+        if self.pump is not None:
+            self.pump.retire(cause)
+
     def abandon(self) -> None:
         """End it as the command has ended, unless its side is closed and has something to say."""
         if self._shared.has_last_words(self):
             return
-        if self._dialling is not None:
-            self._dialling.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
         if self.pump is not None:
             self.pump.abort()
 

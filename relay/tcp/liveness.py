@@ -6,7 +6,7 @@ for an answer or have been idle for as long as keepalive takes. diagnosis.py jud
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +14,8 @@ import trio
 
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
 from relay.tcp import diagnosis
-from relay.tcp.connection import Connection, Connections
 from relay.tcp.diagnosis import Path, TcpInfo, Verdict
+from relay.tcp.line import Line
 from relay.tcp.options import KeepAlive, resets_on_close
 from relay.weather import SleepDetector, Weather
 
@@ -54,19 +54,19 @@ class Liveness:
 
     def __init__(
         self,
-        connections: Connections,
+        lines: Collection[Line],
         keepalive: KeepAlive,
         weather: Weather,
         record: Callable[[Event], None],
         sleep: SleepDetector,
     ) -> None:
         """Keep what watch() needs."""
-        self._connections = connections
+        self._lines = lines
         self._keepalive = keepalive
         self._weather = weather
         self._record = record
         self._sleep = sleep
-        self._watched: dict[Connection, _Watched] = {}
+        self._watched: dict[Line, _Watched] = {}
         self._paths: dict[tuple[str, int], Path] = {}
         self._in_haste = False
 
@@ -87,36 +87,34 @@ class Liveness:
         self._probe_all(diagnosis.GRACE)
 
     def _probe_all(self, grace: float) -> None:
-        for connection in self._connections.live:
-            watched = self._watched.setdefault(connection, _Watched())
+        for line in self._lines:
+            watched = self._watched.setdefault(line, _Watched())
             watched.grace = min(watched.grace, grace)
             watched.next_look = 0.0
             if not watched.eager:
-                self._set_eager(connection, watched, eager=True)
+                self._set_eager(line, watched, eager=True)
 
     def _sweep(self, nursery: trio.Nursery) -> None:
         now = trio.current_time()
-        for gone in self._watched.keys() - self._connections.live:
+        for gone in self._watched.keys() - set(self._lines):
             del self._watched[gone]
-        for connection in tuple(self._connections.live):
-            if _is_to_retire(connection, now):
-                assert connection.pump is not None
-                connection.pump.retire(f"idle for {connection.retire_after:g} s, idle_retire")
-            elif self._is_due(connection, now):
-                self._look(connection, now, nursery)
+        for line in tuple(self._lines):
+            if _is_to_retire(line, now):
+                line.retire(f"idle for {line.retire_after:g} s, idle_retire")
+            elif self._is_due(line, now):
+                self._look(line, now, nursery)
         suspects = [(c, w) for c, w in self._watched.items() if w.suspect]
         self._in_haste = any(w.grace < diagnosis.GRACE for _c, w in suspects)
         suspected = {_destination(c) for c, _w in suspects}
         for address in self._paths.keys() - suspected:
             del self._paths[address]
 
-    def _is_due(self, connection: Connection, now: float) -> bool:
-        """Tell whether a connection's TCP_INFO is worth reading, by what the pump has seen."""
-        pump = connection.pump
-        if pump is None or pump.upstream.ended or pump.upstream.sock.fileno() == -1:
+    def _is_due(self, line: Line, now: float) -> bool:
+        """Tell whether a connection's TCP_INFO is worth reading, by what has moved on it."""
+        if line.sock is None:
             return False
-        watched = self._watched.get(connection)
-        asked, answered = pump.program.last_byte, pump.upstream.last_byte
+        watched = self._watched.get(line)
+        asked, answered = line.asked, line.answered
         if asked > answered:
             return now - asked >= WAITING
         if watched is not None and (watched.suspect or watched.eager):
@@ -125,66 +123,62 @@ class Liveness:
             watched is None or now >= watched.next_look
         )
 
-    def _look(self, connection: Connection, now: float, nursery: trio.Nursery) -> None:
-        pump = connection.pump
-        assert pump is not None
-        watched = self._watched.setdefault(connection, _Watched())
-        sock = pump.upstream.sock
+    def _look(self, line: Line, now: float, nursery: trio.Nursery) -> None:
+        sock = line.sock
+        assert sock is not None
+        watched = self._watched.setdefault(line, _Watched())
         info = TcpInfo.parse(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TcpInfo.SIZE))
-        waiting = pump.program.last_byte > pump.upstream.last_byte
+        waiting = line.asked > line.answered
         if watched.suspect:
-            self._judge(connection, watched, info, now)
+            self._judge(line, watched, info, now)
         elif info.is_suspicious or watched.grace < diagnosis.GRACE:
-            self._suspect(connection, watched, info, nursery)
+            self._suspect(line, watched, info, nursery)
         elif (waiting or info.probes > 0) != watched.eager:
             # An unanswered probe is asked about again at once, not after the interval.
-            self._set_eager(connection, watched, eager=not watched.eager)
+            self._set_eager(line, watched, eager=not watched.eager)
         # When the next probe, due after so much silence, has had its time to be answered.
         watched.next_look = now + max(self._keepalive.idle - info.silence, 0) + SWEEP
 
-    def _set_eager(self, connection: Connection, watched: _Watched, *, eager: bool) -> None:
+    def _set_eager(self, line: Line, watched: _Watched, *, eager: bool) -> None:
         """Probe every second, or as configured.
 
         A new TCP_KEEPIDLE takes effect at once: a socket idle for longer is probed right away.
         """
         watched.eager = eager
-        if connection.pump is None or connection.pump.upstream.sock.fileno() == -1:
+        sock = line.sock
+        if sock is None:
             return
-        sock = connection.pump.upstream.sock
         idle, interval = (1, 1) if eager else (self._keepalive.idle, self._keepalive.interval)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
 
-    def _suspect(
-        self, connection: Connection, watched: _Watched, info: TcpInfo, nursery: trio.Nursery
-    ) -> None:
+    def _suspect(self, line: Line, watched: _Watched, info: TcpInfo, nursery: trio.Nursery) -> None:
         watched.suspect = True
         self._record(
             Suspected(
-                connection=connection.number,
+                connection=line.number,
                 retransmits=info.retransmits,
                 probes=info.probes,
                 unacked=info.unacked,
                 silence=info.silence,
             )
         )
-        destination = _destination(connection)
+        destination = _destination(line)
         if destination not in self._paths:
             path = self._paths[destination] = Path(trio.current_time())
             nursery.start_soon(self._dial_again, destination, path)
 
-    def _judge(self, connection: Connection, watched: _Watched, info: TcpInfo, now: float) -> None:
-        path = self._paths[_destination(connection)]
+    def _judge(self, line: Line, watched: _Watched, info: TcpInfo, now: float) -> None:
+        path = self._paths[_destination(line)]
         verdict = path.judge(info, now, watched.grace)
         if verdict is Verdict.CLEAR:
             watched.suspect = False
             watched.grace = diagnosis.GRACE
-            self._record(Cleared(connection=connection.number))
+            self._record(Cleared(connection=line.number))
         elif verdict is Verdict.DEAD:
             watched.suspect = False
-            assert connection.pump is not None
             cause = f"no ACK for {info.silence:.0f} s, but a new connection is answered"
-            connection.pump.lose_upstream(OSError(errno.ETIMEDOUT, cause))
+            line.lose(OSError(errno.ETIMEDOUT, cause))
 
     async def _dial_again(self, destination: tuple[str, int], path: Path) -> None:
         """See whether the destination answers, every other second while it has suspects."""
@@ -202,27 +196,20 @@ class Liveness:
 
     def _make_speak(self, destination: tuple[str, int]) -> None:
         """Probe the held connections at once; those with data outstanding retransmit it soon."""
-        for connection, watched in self._watched.items():
-            if watched.suspect and _destination(connection) == destination:
-                self._set_eager(connection, watched, eager=True)
+        for line, watched in self._watched.items():
+            if watched.suspect and _destination(line) == destination:
+                self._set_eager(line, watched, eager=True)
 
 
-def _is_to_retire(connection: Connection, now: float) -> bool:
+def _is_to_retire(line: Line, now: float) -> bool:
     """Tell whether upstream spoke last, and longer ago than its destination's idle_retire."""
-    pump = connection.pump
-    if pump is None or pump.program.ended or pump.upstream.ended:
-        return False
-    asked, answered = pump.program.last_byte, pump.upstream.last_byte
-    return (
-        pump.upstream.received > 0
-        and answered > asked
-        and now - answered >= connection.retire_after
-    )
+    idle = line.answered > line.asked and now - line.answered >= line.retire_after
+    return idle and line.may_retire
 
 
-def _destination(connection: Connection) -> tuple[str, int]:
+def _destination(line: Line) -> tuple[str, int]:
     """Give the upstream address and port that a connection has reached."""
-    return connection.reached, connection.target.port
+    return line.reached, line.port
 
 
 async def _answers(destination: tuple[str, int]) -> bool:

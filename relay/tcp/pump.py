@@ -280,13 +280,6 @@ class Pump:
                     await losses.drained(side.sock)
                 resets_on_close(side.sock)
 
-    def lose_if_vanished(self, addresses: frozenset[str]) -> None:
-        """Give upstream up if its local address is not among this host's any more."""
-        if self.upstream.sock.fileno() == -1:
-            return
-        if self.upstream.sock.getsockname()[0] not in addresses:
-            self.lose_upstream(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))
-
     def lose_upstream(self, error: OSError) -> None:
         """Take note that upstream is lost, which the kernel has not noticed yet.
 

@@ -21,6 +21,8 @@ from .starts import turns
 from .worker import Played
 
 BUSY: Final = 1
+GATEWAYS: Final = 3
+"""Rows of the gateway side by side; each has up to nine clients."""
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Run:
                     nursery.start_soon(self._soak)
                 nursery.start_soon(self._side_by_side, groups["waits"], self.jobs)
                 nursery.start_soon(self._side_by_side, groups["quick"], BUSY)
+            await self._side_by_side(groups["gateway"], min(GATEWAYS, self.jobs))
             await self._side_by_side(groups["alone"], 1)
 
     async def _side_by_side(self, rows: Sequence[Row], at_once: int) -> None:

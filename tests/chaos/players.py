@@ -24,8 +24,17 @@ from relay.record import flightlog
 from relay.record.events import AnyEvent
 from tests.internet.hosts import Host
 
-Kind: TypeAlias = Literal["bun", "node", "python"]
-KINDS: Final[tuple[Kind, ...]] = ("bun", "node", "python")
+Kind: TypeAlias = Literal["bun", "node", "python", "agent"]
+"""A runtime with its fetch, or "agent": Bun with the rules of the real client."""
+
+KINDS: Final[tuple[Kind, ...]] = ("bun", "node", "python", "agent")
+
+_SCRIPTS: Final[Mapping[Kind, str]] = {
+    "bun": "fetch.mjs",
+    "node": "fetch.mjs",
+    "python": "python.py",
+    "agent": "agent.mjs",
+}
 
 _CLIENTS: Final = Path(__file__).with_name("clients")
 _PROGRAMS: Final = Path(__file__).resolve().parents[2] / ".venv/programs/node_modules/.bin"
@@ -36,7 +45,8 @@ def program(kind: Kind) -> str | None:
     """Find the client's runtime; None if this machine has none."""
     if kind == "python":
         return sys.executable
-    return shutil.which(kind) or shutil.which(kind, path=str(_PROGRAMS))
+    runtime = "bun" if kind == "agent" else kind
+    return shutil.which(runtime) or shutil.which(runtime, path=str(_PROGRAMS))
 
 
 @dataclass(frozen=True)
@@ -84,9 +94,8 @@ class Player:
         """
         self.kind: Kind = kind
         self.under_keepline = keepline is not None
-        script = "python.py" if kind == "python" else "fetch.mjs"
         isolated = ["-I"] if kind == "python" else []
-        argv = [str(program(kind)), *isolated, str(_CLIENTS / script)]
+        argv = [str(program(kind)), *isolated, str(_CLIENTS / _SCRIPTS[kind])]
         folder.mkdir(parents=True)
         self._sessions = folder / "keepline/sessions"
         self._stderr = folder / "stderr"

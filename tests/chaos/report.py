@@ -4,6 +4,7 @@ import math
 import os
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ _HEAD: Final = (
     *("#", "fault", "client", "N", "errors bare", "errors", "median / worst bare"),
     *("median / worst", "losses hidden", "promise", "kept"),
 )
+
+_KINDS: Final = frozenset({"fatal", "silently wrong", "asked again", "no answer"})
+"""Errors of the client with the real one's rules, each counted by itself."""
 
 SHORT: Final = (
     "The short form: each row once, its wait shortened to the seconds shown"
@@ -49,6 +53,24 @@ goes on when the *server's* kernel sends it again, which after a long outage may
 more. The bare ACK that would make it do so sooner is none that a program can have its kernel send,
 so there the promise is to be no later than without keepline. Where the client's side has to
 speak, keepline does so within a second.
+
+Rows 18 to 24 are about the gateway (`--gateway`), before a fake API server that fails where a
+script says. Their client, "agent", is Bun's `fetch` with the rules that were measured with the real
+client: it retries what failed before an answer began; a stream that is lost before any block of it
+was finished it asks for once more, as one document; any other loss is *fatal*; a stream that ends
+cleanly after a finished block, before message_stop, leaves it *silently wrong*. *Asked again* is
+what it got over by itself. A visible loss is any of these. A line has all places at which its fault
+is possible (before the head, after it, in thinking, in text, in tool_use, between blocks, after
+message_delta, in the body of an answer that is no stream), each 1, 2 and 5 times in a row: 50
+samples of each fault, place and number under keepline, half of them over HTTP/2 upstream and half
+over HTTP/1.1, where the fault is not HTTP/2's own; bare 2 of each, over HTTP/1.1, which is all that
+the client speaks. Half of the losses come right behind the last byte, half 30 ms later. Silence
+before the head is no loss: a head may be as late as ten minutes. The limit for silence, 60 s, is
+set to the seconds shown, and the client's own watchdogs (300 s without an event, 600 s without a
+head) are set to 15 s and 60 s, bare to 3 s; its retries pause 10 to 100 ms. Each sample also asks
+the server's log: at most 1 + 5 tries of a request, all with the same body and header fields, none
+after the client had content, none of a POST that is not on the list and may have been processed;
+and the message must be the one of the last try, for the server never says the same twice.
 """
 
 
@@ -125,7 +147,10 @@ def _soak_line(soaked: Soaked | None, failure: str) -> Line:
 def _errors(samples: Sequence[Sample]) -> str:
     if not samples:
         return "-"
-    return f"{sum(bool(sample.error) for sample in samples)} of {len(samples)}"
+    errors = [sample.error.partition(":")[0] for sample in samples if sample.error]
+    kinds = Counter(error for error in errors if error in _KINDS)
+    told = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
+    return f"{len(errors)} of {len(samples)}" + (f" ({told})" if told else "")
 
 
 def _times(samples: Sequence[Sample], promise: Promise) -> str:

@@ -46,6 +46,8 @@ class Promise:
     share: float = 1.0
     later: float = math.inf
     """Seconds by which the worst sample may come later than the worst bare one."""
+    bearable: Sequence[str] = ()
+    """Errors that are none: what the client got over by itself."""
 
     def broken(self, samples: Sequence[Sample], bare: Sequence[Sample]) -> Iterator[str]:
         """Tell in which ways it is broken; without bare samples nothing is compared with them."""
@@ -61,7 +63,9 @@ class Promise:
         middle = median(sample.seconds for sample in samples)
         if middle > self.median:
             yield f"median {middle:.3g} s"
-        errors = [sample.error for sample in samples if sample.error]
+        errors = [
+            sample.error for sample in samples if sample.error and sample.error not in self.bearable
+        ]
         if self.errors == "none" and errors:
             yield f"{len(errors)} errors, {errors[0]}"
         if self.errors == "all" and len(errors) < len(samples):
@@ -87,8 +91,9 @@ class Row:
     """How long the fault lasts."""
     short: float = 0.0
     """The same in the short form."""
-    group: Literal["waits", "quick", "alone"] = "waits"
-    """Whether it mostly waits, is busy, or measures so finely that nothing else may run."""
+    group: Literal["waits", "quick", "gateway", "alone"] = "waits"
+    """Whether it mostly waits, is busy, is busy with many clients and waits in between, or measures
+    so finely that nothing else may run."""
 
     @property
     def name(self) -> str:

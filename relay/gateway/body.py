@@ -1,0 +1,64 @@
+"""A request's body: read from the program once, kept for another try as far as memory allows."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from relay.gateway.fields import Fields
+
+KEPT: Final = 32 * 1024 * 1024
+"""Bytes; a larger body is passed on once."""
+
+
+class Body:
+    """One of them; `piece` is upstream.messages.Pieces."""
+
+    def __init__(self, receive: Callable[[], Awaitable[bytes | None]], limit: int = KEPT) -> None:
+        """Read by `receive`, which gives None at the end; keep `limit` bytes."""
+        self.trailers: Fields = []
+        self.is_kept = True
+        self.ended = trio.Event()
+        """Set when all of it was read from the program."""
+        self._receive = receive
+        self._left = limit
+        self._pieces: list[bytes] = []
+        self._forgotten = 0
+        self._reading = trio.Lock()
+
+    async def piece(self, number: int) -> bytes | None:
+        """Give a piece; None after the last."""
+        async with self._reading:
+            index = number - self._forgotten
+            assert index >= 0, "a body that is not kept is read once"
+            if index < len(self._pieces):
+                return self._pieces[index]
+            if self.ended.is_set():
+                return None
+            data = await self._receive()
+            if data is None:
+                self.ended.set()
+                return None
+            self._keep(data)
+            return data
+
+    def _keep(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            self.is_kept = False
+            self._forgotten += len(self._pieces) + 1
+            self._pieces.clear()
+        else:
+            self._pieces.append(data)
+
+    async def finish(self, limit: int) -> bool:
+        """Read what nobody wanted, up to `limit` bytes; False if there is more."""
+        while not self.ended.is_set():
+            data = await self._receive()
+            if data is None:
+                self.ended.set()
+                return True
+            limit -= len(data)
+            if limit < 0:
+                return False
+        return True

@@ -1,0 +1,272 @@
+"""A CA for this session, good for the gateway's hosts alone, and a leaf for each, made by openssl.
+
+Keys never touch a file system: they live in memory files, memfd_create(2), and the CA's is gone
+before a program hears of the CA. openssl is used as OpenSSL 1.1.1 has it, without its settings.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address
+from typing import TYPE_CHECKING, Final, Self
+
+from netns.errors import SandboxError
+
+if TYPE_CHECKING:
+    import ssl
+
+VALID_DAYS: Final = 90
+TIMEOUT: Final = 10.0
+"""Seconds for all of openssl's work, which takes 0.02."""
+
+_HINT: Final = "install or mend openssl, or use --gateway=http or --gateway=off"
+_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_NO_SETTINGS: Final = dict.fromkeys(("OPENSSL_CONF", "SSL_CERT_DIR", "SSL_CERT_FILE"), os.devnull)
+"""Nor the system's authorities: `openssl x509` would read them all, which takes 20 ms."""
+
+_NEW_KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+_DAYS: Final = ("-days", str(VALID_DAYS), "-sha256")
+
+
+class CertificateError(SandboxError):
+    """The certificates could not be made; `hint` is the next step, one line."""
+
+
+class _Memory:
+    """A file without a name, closed at exec and gone with its last descriptor."""
+
+    def __init__(self, name: str, text: str = "") -> None:
+        """Make it; raises OSError. `name` is for people who look at /proc."""
+        self.fd = os.memfd_create(f"keepline {name}")
+        self.path = f"/proc/self/fd/{self.fd}"
+        os.write(self.fd, text.encode())
+
+    def __enter__(self) -> Self:
+        """Give the file, for as long as it is needed."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Forget it."""
+        os.close(self.fd)
+
+
+_Arguments = Sequence[str | _Memory]
+
+
+@dataclass(frozen=True, eq=False)
+class Certificates:
+    """The CA of a session and what its servers need."""
+
+    ca: str
+    """The CA's certificate, PEM: not a secret. Empty without hosts."""
+    _leaves: Mapping[str, str]
+    _key: _Memory
+    """All leaves have one: it never leaves this process."""
+    _contexts: dict[str, "ssl.SSLContext"] = field(default_factory=dict)
+
+    def server_context(self, host: str) -> "ssl.SSLContext":
+        """Give the context of a server that is `host`: TLS 1.2 or later, HTTP/1.1.
+
+        Raises KeyError for a host that make() was not told of.
+        """
+        if host not in self._contexts:
+            self._contexts[host] = self._load(self._leaves[host])
+        return self._contexts[host]
+
+    def _load(self, leaf: str) -> "ssl.SSLContext":
+        import ssl  # noqa: PLC0415 - make() runs while the start waits, and needs none of it
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        with _Memory("leaf", leaf) as chain:
+            context.load_cert_chain(chain.path, self._key.path)
+        return context
+
+    def close(self) -> None:
+        """Forget the key; contexts that were given stay good."""
+        os.close(self._key.fd)
+
+
+def find() -> str | None:
+    """Find the openssl program; None if there is none."""
+    return shutil.which("openssl")
+
+
+def make(hosts: Sequence[str], *, openssl: str) -> Certificates:
+    """Make a CA and a leaf for each host, a name or a dotted IPv4 address; takes about 15 ms.
+
+    Raises CertificateError if `openssl` cannot be run, fails, or takes longer than TIMEOUT.
+    """
+    return _make(hosts, permitted=hosts, openssl=openssl)
+
+
+def _make(hosts: Sequence[str], *, permitted: Sequence[str], openssl: str) -> Certificates:
+    """Make a CA for `permitted` sign leaves for `hosts`, which a test lets differ."""
+    try:
+        key = _Memory("key")
+        try:
+            ca, leaves = _signed(hosts, _settings(hosts, permitted), key, openssl)
+        except BaseException:
+            os.close(key.fd)
+            raise
+    except OSError as error:
+        raise CertificateError(f"{error.filename or openssl}: {error.strerror}", _HINT) from error
+    return Certificates(ca, dict(zip(hosts, leaves, strict=True)), key)
+
+
+def _signed(
+    hosts: Sequence[str], settings: str, key: _Memory, openssl: str
+) -> tuple[str, list[str]]:
+    """Make the CA, fill `key`, and sign a leaf for each host; the CA's own key is then gone."""
+    if not hosts:
+        return "", []
+    run = _Openssl(openssl)
+    with _Memory("settings", settings) as config, _Memory("CA key") as ca_key:
+        ca, request = run(_ca(config, ca_key), _request(config, key))
+        with _Memory("CA", ca) as issuer, _Memory("request", request) as asked:
+            sign = ("-in", asked, "-CA", issuer, "-CAkey", ca_key, "-extfile", config)
+            return ca, run(*(_leaf(number, sign) for number in range(len(hosts))))
+
+
+def _ca(config: _Memory, key: _Memory) -> _Arguments:
+    """Give the arguments that make a key and a certificate signed with it.
+
+    The subject is another in each session, so that one that runs in another's namespace, which
+    knows both, never takes the one for the other.
+    """
+    name = f"/CN=keepline session CA {os.urandom(4).hex()}"
+    new = ("req", "-x509", *_NEW_KEY, "-keyout", key, "-config", config)
+    return (*new, "-extensions", "ca", "-subj", name, *_serial(), *_DAYS)
+
+
+def _request(config: _Memory, key: _Memory) -> _Arguments:
+    """Give the arguments that make a key and ask for a certificate: one for all leaves."""
+    return ("req", "-new", *_NEW_KEY, "-keyout", key, "-config", config, "-sha256")
+
+
+def _leaf(number: int, sign: _Arguments) -> _Arguments:
+    """Give the arguments that sign the request for one host."""
+    return ("x509", "-req", *sign, "-extensions", f"leaf{number}", *_serial(), *_DAYS)
+
+
+def _serial() -> tuple[str, str]:
+    """Choose a serial number of 128 bits: else openssl would keep count in a file."""
+    return "-set_serial", f"0x{os.urandom(16).hex()}"
+
+
+def _settings(hosts: Sequence[str], permitted: Sequence[str]) -> str:
+    """Write openssl's settings, config(5ssl): for requests, and each certificate's extensions."""
+    lines = [
+        "[req]",
+        "prompt = no",
+        "distinguished_name = subject",
+        "[subject]",
+        "CN = keepline gateway",
+        "[ca]",
+        "basicConstraints = critical,CA:TRUE,pathlen:0",
+        "keyUsage = critical,keyCertSign",
+        "subjectKeyIdentifier = hash",
+        "nameConstraints = critical,@hosts",
+        "[hosts]",
+        *_constraints(permitted),
+    ]
+    for number, host in enumerate(hosts):
+        lines += [
+            f"[leaf{number}]",
+            "basicConstraints = critical,CA:FALSE",
+            "keyUsage = critical,digitalSignature",
+            "extendedKeyUsage = serverAuth",
+            "subjectKeyIdentifier = hash",
+            "authorityKeyIdentifier = keyid",
+            f"subjectAltName = {_alternative_name(host)}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _constraints(permitted: Sequence[str]) -> list[str]:
+    """Permit these names, and no address where none is among them: RFC 5280 section 4.2.1.10.
+
+    BoringSSL, which Bun uses, refuses an address of any kind below a CA that constrains addresses.
+    So if one is needed, the CA says nothing of them: that its key is gone has to be enough.
+    """
+    names = [host for host in permitted if not _is_address(host)]
+    # `invalid` is nobody's, RFC 6761: without names, none is permitted.
+    lines = [f"permitted;DNS.{number} = {name}" for number, name in enumerate(names or ["invalid"])]
+    if len(names) == len(permitted):
+        lines += ["excluded;IP.0 = 0.0.0.0/0.0.0.0", "excluded;IP.1 = ::/::"]
+    return lines
+
+
+def _alternative_name(host: str) -> str:
+    """Write a host as a subjectAltName; raises ValueError for what would be another setting."""
+    if _is_address(host):
+        return f"IP:{host}"
+    if not _NAME.fullmatch(host):
+        raise ValueError(f"{host!r} is no name in lower case and no IPv4 address")
+    return f"DNS:{host}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except AddressValueError:
+        return False
+    return True
+
+
+class _Openssl:
+    """Runs of one openssl program, all within one deadline."""
+
+    def __init__(self, program: str) -> None:
+        """Begin the time."""
+        self._program = program
+        self._deadline = time.monotonic() + TIMEOUT
+        self._environment = os.environ | _NO_SETTINGS
+
+    def __call__(self, *commands: _Arguments) -> list[str]:
+        """Run them side by side; give what each printed, PEM. Raises CertificateError, OSError."""
+        running: list[subprocess.Popen[str]] = []
+        try:
+            running.extend(map(self._start, commands))
+            return [self._result(process) for process in running]
+        finally:
+            for process in running:
+                with process:  # which reaps it
+                    process.kill()
+
+    def _start(self, command: _Arguments) -> "subprocess.Popen[str]":
+        """Start one that may read and write the memory files it is told of."""
+        files = [argument for argument in command if isinstance(argument, _Memory)]
+        words = [arg.path if isinstance(arg, _Memory) else arg for arg in command]
+        return subprocess.Popen(  # noqa: S603 - the caller's openssl, no shell
+            [self._program, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[file.fd for file in files],
+            env=self._environment,
+            text=True,
+            errors="replace",
+        )
+
+    def _result(self, process: "subprocess.Popen[str]") -> str:
+        """Wait for what it prints; raises CertificateError."""
+        try:
+            out, err = process.communicate(timeout=self._deadline - time.monotonic())
+        except subprocess.TimeoutExpired:
+            raise CertificateError(
+                f"{self._program} was not done after {TIMEOUT:g} s", _HINT
+            ) from None
+        if process.returncode < 0:
+            raise CertificateError(
+                f"{self._program}: killed by signal {-process.returncode}", _HINT
+            )
+        if process.returncode > 0 or "-----BEGIN CERTIFICATE" not in out:
+            said = (err.strip() or "no certificate came out").splitlines()[-1]
+            raise CertificateError(f"{self._program}: {said}", _HINT)
+        return out

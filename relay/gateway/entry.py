@@ -1,0 +1,148 @@
+"""What a session prepares for its gateway before the command starts: door, certificates, words.
+
+The program learns of the session's CA by a file beside the flight log, which goes with the session;
+it holds certificates alone, which are no secret.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, assert_never
+
+from netns.errors import SandboxError
+from relay.config import Settings
+from relay.gateway import doors
+from relay.gateway.doors import Closed, DoorError, Doors
+from relay.gateway.hold import Hold
+
+if TYPE_CHECKING:
+    from relay.gateway.certificates import Certificates
+
+DOOR_PORT: Final = 4430
+"""Of the http door, on the namespace's loopback, where every port is free."""
+
+EXTRA_CA: Final = "NODE_EXTRA_CA_CERTS"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A gateway that can be opened."""
+
+    doors: Doors
+    certificates: "Certificates | None"
+    hold: Hold
+    environment: Mapping[str, str]
+    """What the program is told."""
+    bundle: Path | None
+    """The file with the session's CA."""
+
+    @property
+    def port(self) -> int | None:
+        """The port of the namespace's loopback that is to be listened on."""
+        return DOOR_PORT if self.doors.door == "http" else None
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self.bundle is not None:
+            with contextlib.suppress(OSError):
+                self.bundle.unlink()
+
+
+def choose(
+    settings: Settings, command: Sequence[str], environment: Mapping[str, str]
+) -> Doors | Closed:
+    """Choose the door, and see that what lies behind it can be trusted; raises SandboxError."""
+    if settings.gateway == "off" or (settings.gateway == "auto" and not doors.is_for(command)):
+        return Closed(f"gateway = {settings.gateway}")  # most sessions need nothing of what follows
+    from relay.gateway import certificates, trust  # noqa: PLC0415
+
+    try:
+        chosen = doors.choose(
+            settings.gateway,
+            settings.gateway_hosts,
+            command,
+            environment,
+            dns=settings.dns,
+            openssl=certificates.find() is not None,
+        )
+    except DoorError as error:
+        raise SandboxError(error.message, error.hint) from None
+    if isinstance(chosen, Doors) and not trust.roots(environment):
+        lack = SandboxError(
+            "the gateway trusts nobody: this system has no certificate authorities",
+            "install ca-certificates, or set SSL_CERT_FILE, or use --gateway=off",
+        )
+        if settings.gateway != "auto":
+            raise lack
+        return Closed(lack.message)
+    return chosen
+
+
+def prepare(  # noqa: PLR0913 - all that decides
+    settings: Settings,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    session: str,
+    warn: Callable[[str], None],
+) -> Entry | None:
+    """Make what the chosen door needs; None if the gateway is off. Raises SandboxError.
+
+    What makes it fail is told by `warn` where the gateway was not asked for by name.
+    """
+    chosen = choose(settings, command, environment)
+    match chosen:
+        case Closed(why):
+            if settings.gateway == "auto" and doors.is_for(command):
+                warn(f"the gateway is off: {why}")
+            return None
+        case Doors():
+            pass
+        case _:
+            assert_never(chosen)
+    hold: Hold = settings.hold if settings.hold != "auto" else _by_terminal()
+    if not chosen.certificate_hosts:
+        return Entry(chosen, None, hold, chosen.environment(DOOR_PORT), None)
+    from relay.gateway import certificates  # noqa: PLC0415
+
+    openssl = certificates.find()
+    assert openssl is not None
+    made = certificates.make(chosen.certificate_hosts, openssl=openssl)
+    bundle = _written(made.ca, environment, folder / f"{session}.pem", warn)
+    told = {**chosen.environment(DOOR_PORT), EXTRA_CA: str(bundle)}
+    return Entry(chosen, made, hold, told, bundle)
+
+
+def _written(
+    ca: str, environment: Mapping[str, str], path: Path, warn: Callable[[str], None]
+) -> Path:
+    from relay.gateway import trust  # noqa: PLC0415
+
+    text = trust.extra_ca_text(environment, ca, warn=warn)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(text)
+    except OSError as error:
+        raise SandboxError(
+            f"the gateway's certificate cannot be shown to the program: {path}: {error.strerror}",
+            "set XDG_STATE_HOME to a folder that is writable, or use --gateway=http or off",
+        ) from error
+    return path
+
+
+def _by_terminal() -> Hold:
+    """On a terminal somebody reads along; else nobody minds a message that comes at once."""
+    return "block" if os.isatty(1) else "message"
+
+
+def described(chosen: Doors | Closed) -> str:
+    """Say for people whether it is on, and what it reads."""
+    if isinstance(chosen, Closed):
+        return f"gateway off ({chosen.why})"
+    hosts = ", ".join(dict.fromkeys(upstream.host for upstream in chosen.upstreams))
+    return (
+        f"gateway on ({chosen.door}; {chosen.why}): it reads requests to {hosts} and their answers,"
+        " and keeps nothing of either"
+    )

@@ -1,0 +1,288 @@
+"""One request, from its head to the end of its answer: ask, hold back, hand over, ask again.
+
+What a try comes to is a value: None when the answer was given, else its loss. resend.py says
+whether there is another try, hold.py what of a streamed answer may be handed over.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from relay.gateway import fields, resend, sse
+from relay.gateway.body import Body
+from relay.gateway.doors import is_messages, listed
+from relay.gateway.hold import Answer, Hold
+from relay.gateway.program import Program
+from relay.gateway.upstream.messages import (
+    LostError,
+    Request,
+    Response,
+    Stream,
+    UntrustedError,
+)
+from relay.gateway.upstream.pool import Pool
+from relay.record.events import AskedAgain, Event, RequestLost, Saw
+from relay.tcp.dialer import DialError
+
+PING_EVERY: Final = 10.0
+"""Seconds without a byte to the program, while it waits for what is held back."""
+
+HELD: Final = 32 * 1024 * 1024
+"""Bytes of an answer that is no stream of events, held until it is complete."""
+
+_ERROR_TEXT: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for all requests of a session."""
+
+    hold: Hold
+    silence: float
+    """Seconds without a byte in a streamed answer after which it counts as lost."""
+    patience: float
+    """Seconds in which a lost answer must have begun anew, once the program was told of one."""
+    record: Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """What a try came to that gave no answer."""
+
+    cause: str
+    may_be_processed: bool = True
+    is_final: bool = False
+    """Whether no other try will help: patience has ended, or the certificate is not trusted."""
+    is_trusted: bool = True
+    error: bytes = b""
+    """The SSE error event that upstream gave instead, for when there is no other try."""
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(
+        self, request: Request, body: Body, program: Program, pool: Pool, terms: Terms, number: int
+    ) -> None:
+        """Answer `program`, whose connection is `number`, by `pool`."""
+        method, prefix = request.method.decode("latin-1"), pool.upstream.prefix
+        self._is_listed = listed(method, request.path, prefix)
+        self._is_messages = is_messages(method, request.path, prefix)
+        self._original = request
+        self._request = _forwarded(request, identity=self._is_listed)
+        self._body = body
+        self._program = program
+        self._pool = pool
+        self._terms = terms
+        self._number = number
+        self._resends = 0
+        self._is_committed = False
+        self._streamed: Answer | None = None
+        """What is being held back, once the program was told of a stream."""
+
+    async def run(self) -> None:
+        """Give the program an answer, or its loss."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ping)
+            await self._ask()
+            nursery.cancel_scope.cancel()
+
+    async def _ask(self) -> None:
+        while (loss := await self._try_in_time()) is not None:
+            state = resend.State(
+                is_listed=self._is_listed,
+                may_be_processed=loss.may_be_processed,
+                is_committed=self._is_committed,
+                is_kept=self._body.is_kept,
+                resends=self._resends,
+            )
+            verdict = resend.decide(state, random.random)
+            if loss.is_final or isinstance(verdict, resend.GiveUp):
+                await self._give_up(loss)
+                return
+            self._resends += 1
+            self._terms.record(
+                AskedAgain(
+                    connection=self._number,
+                    method=self._request.method.decode("latin-1"),
+                    path=self._request.path,
+                    cause=loss.cause,
+                    resends=self._resends,
+                    may_be_billed=loss.may_be_processed and self._is_messages,
+                )
+            )
+            await trio.sleep(verdict.pause)
+
+    async def _try_in_time(self) -> _Loss | None:
+        """Try once; what the program was told of must begin anew within patience."""
+        loss: _Loss | None = _Loss("no new answer in time", is_final=True)
+        limit = self._terms.patience if self._program.has_said_head else float("inf")
+        with trio.move_on_after(limit) as self._limit:
+            loss = await self._try()
+        return loss
+
+    async def _try(self) -> _Loss | None:
+        """Ask once."""
+        loss: _Loss | None = None
+        try:
+            async with self._pool.stream() as stream, trio.open_nursery() as nursery:
+                nursery.start_soon(stream.send, self._request, self._body)
+                loss = await self._answered(stream)
+                nursery.cancel_scope.cancel()  # an early answer: the rest is not wanted
+        except DialError as error:
+            return _Loss(error.cause, may_be_processed=False, is_final=True)
+        except UntrustedError as error:
+            cause = f"the certificate of {self._pool.upstream.host} is not trusted: {error}"
+            return _Loss(cause, may_be_processed=False, is_final=True, is_trusted=False)
+        except LostError as error:  # before there was a stream
+            return _Loss(error.cause, error.may_be_processed)
+        return loss
+
+    async def _answered(self, stream: Stream) -> _Loss | None:
+        """Hand the answer over as far as may be."""
+        try:
+            response = await stream.response()
+            self._limit.deadline = float("inf")
+            response = Response(
+                response.status, fields.end_to_end(response.fields), response.reason
+            )
+            is_stream = fields.is_event_stream(response.fields)
+            if self._is_messages and response.status == 200 and is_stream:
+                return await self._stream_of_events(response, stream)
+            if self._program.has_said_head:
+                return await self._status_too_late(response, stream)
+            if self._is_listed and _is_bounded(response):
+                await self._whole(response, stream)
+            else:
+                await self._live(response, stream)
+        except LostError as error:
+            return _Loss(error.cause, error.may_be_processed)
+        return None
+
+    async def _live(self, response: Response, stream: Stream) -> None:
+        """Pass on as it comes."""
+        self._is_committed = True
+        await self._program.head(response)
+        while data := await stream.receive():
+            await self._program.data(data)
+        await self._program.end(stream.trailers)
+
+    async def _whole(self, response: Response, stream: Stream) -> None:
+        """Pass on when it is complete, or when it is too much to hold."""
+        held: list[bytes] = []
+        size = 0
+        while data := await stream.receive():
+            held.append(data)
+            size += len(data)
+            if size > HELD:
+                break
+        self._is_committed = True
+        await self._program.head(response)
+        for piece in held:
+            await self._program.data(piece)
+        held.clear()
+        while data and (data := await stream.receive()):
+            await self._program.data(data)
+        await self._program.end(stream.trailers)
+
+    async def _stream_of_events(self, response: Response, stream: Stream) -> _Loss | None:
+        """Hand a message over, event by event, as far as it may not have to be asked for again."""
+        answer = self._streamed = Answer(self._terms.hold)
+        if not self._program.has_said_head:
+            plain = fields.without(response.fields, b"content-length")
+            await self._program.head(Response(response.status, plain, response.reason))
+        data = b"first"
+        while data:
+            with trio.move_on_after(self._terms.silence) as scope:
+                try:
+                    data = await stream.receive()
+                except LostError:
+                    if not answer.is_complete:
+                        raise
+                    data = b""
+            if scope.cancelled_caught:
+                if not answer.is_complete:
+                    return _Loss(f"silent for {self._terms.silence:g} s")
+                data = b""
+            step = answer.receive(data) if data else answer.end()
+            self._is_committed = answer.committed
+            if step.deliver:
+                await self._program.data(step.deliver)
+            if step.loss is not None:
+                return _Loss(step.loss, error=step.error)
+        await self._program.end(stream.trailers)
+        return None
+
+    async def _status_too_late(self, response: Response, stream: Stream) -> _Loss:
+        """Take an answer that is no stream after a stream was promised: it is an error by now."""
+        text = b""
+        while len(text) < _ERROR_TEXT and (data := await stream.receive()):
+            text += data
+        passing = response.status in {408, 409, 429} or response.status >= 500
+        cause = f"status {response.status} after a loss"
+        return _Loss(cause, is_final=not passing, error=sse.as_error_event(text))
+
+    async def _give_up(self, loss: _Loss) -> None:
+        """Tell the program of a loss that cannot be hidden: never as a clean end."""
+        program = self._program
+        if self._is_committed or (not program.has_said_head and self._must_be_a_reset(loss)):
+            saw: Saw = "reset"
+            program.abort()
+        elif program.has_said_head:
+            saw = "error event"
+            await program.data(loss.error or sse.error_event("api_error", _message(loss, self)))
+            await program.end([])
+        else:
+            saw = "status 502"
+            await program.fail(_message(loss, self), retry=loss.is_trusted)
+        self._terms.record(
+            RequestLost(
+                connection=self._number,
+                method=self._request.method.decode("latin-1"),
+                path=self._request.path,
+                cause=loss.cause,
+                resends=self._resends,
+                saw=saw,
+            )
+        )
+
+    def _must_be_a_reset(self, loss: _Loss) -> bool:
+        """A request that may have been processed and may not be repeated: not by a status either."""
+        return loss.may_be_processed and not self._is_listed
+
+    async def _ping(self) -> None:
+        """Keep the program's watchdogs quiet while a stream that was promised is held back."""
+        while True:
+            left = self._program.written + PING_EVERY - trio.current_time()
+            await trio.sleep(left if left > 0 else PING_EVERY)
+            if trio.current_time() >= self._program.written + PING_EVERY:
+                await self._program.ping(sse.PING, if_wanted=self._wants_ping)
+
+    def _wants_ping(self) -> bool:
+        answer = self._streamed
+        return answer is not None and answer.wants_pings and answer.may_ping
+
+
+def _forwarded(request: Request, *, identity: bool) -> Request:
+    """Make what is sent on of what was received."""
+    kept = fields.without(fields.end_to_end(request.fields), b"host", b"expect")
+    if identity:
+        kept = fields.asking_identity(kept)
+    return Request(request.method, request.target, kept, request.is_framed)
+
+
+def _is_bounded(response: Response) -> bool:
+    length = fields.length(response.fields)
+    return (length is not None and length <= HELD) or fields.is_json(response.fields)
+
+
+def _message(loss: _Loss, exchange: Exchange) -> str:
+    """Say it to a person who reads it in the program's output."""
+    host = exchange._pool.upstream.host  # noqa: SLF001 - of this module
+    if not loss.is_trusted:
+        return f"{loss.cause}; name its CA in SSL_CERT_FILE, or use --gateway=off"
+    tries = exchange._resends + 1  # noqa: SLF001
+    return f"no answer from {host}: {loss.cause} (asked {tries} times; see keepline explain)"

@@ -1,0 +1,189 @@
+"""The gateway of a session: which connections it serves, by which certificate, to which upstream.
+
+What it needs beyond its doors (TLS, HTTP) is loaded when the first connection comes.
+"""
+
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from relay.gateway.doors import Upstream
+from relay.gateway.entry import DOOR_PORT, Entry
+from relay.record.events import ConnectionClosed, DialHeld, Dialled, Distrust, Distrusted
+from relay.tcp.dialer import Target
+
+if TYPE_CHECKING:
+    import ssl
+
+    from relay.gateway.exchange import Terms
+    from relay.gateway.program import Program
+    from relay.gateway.upstream.messages import Request
+    from relay.gateway.upstream.pool import Pool
+    from relay.gateway.upstream.wire import Wire
+    from relay.tcp.connection import Connections
+
+_LOOPBACK: Final = "127.0.0.1"
+_HANDSHAKE: Final = 30.0
+"""Seconds for a program to agree on TLS."""
+
+_DISTRUST: Final = frozenset(
+    {"TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_CERTIFICATE_UNKNOWN", "SSLV3_ALERT_BAD_CERTIFICATE"}
+)
+_AT_ONCE: Final = 1.0
+"""Seconds within which a client that checks certificates after the handshake has closed."""
+
+
+class Gateway:
+    """Serves the connections that come through its doors."""
+
+    def __init__(
+        self, entry: Entry, *, silence: float, patience: float, connections: "Connections"
+    ) -> None:
+        """Dial as `connections` do; `silence` and `patience` are those of exchange.Terms."""
+        self._doors = entry.doors
+        self._certificates = entry.certificates
+        self._hold = entry.hold
+        self._silence = silence
+        self._patience = patience
+        self._shared = connections
+        self._record = connections.record
+        self._terms: Terms | None = None
+        self._pools: dict[Upstream, Pool] = {}
+
+    def at(self, target: Target) -> Target | None:
+        """Give the upstream of a connection that the gateway serves, None if it is another's."""
+        upstream = self._upstream(target)
+        if upstream is None:
+            return None
+        is_literal = upstream.host.replace(".", "").isdigit()
+        return Target(None if is_literal else upstream.host, upstream.host, upstream.port)
+
+    def _upstream(self, target: Target) -> Upstream | None:
+        if (target.name, target.address, target.port) == (None, _LOOPBACK, DOOR_PORT):
+            return self._doors.base
+        return self._doors.upstream_at(target.name or target.address, target.port)
+
+    async def serve(self, program: socket.socket, number: int, target: Target) -> None:
+        """Serve a connection of the program's to its end."""
+        from relay.gateway.program import Program  # noqa: PLC0415
+
+        upstream = self._doors.base if self._doors.door == "http" else self._upstream(target)
+        assert upstream is not None
+        began = trio.current_time()
+        stream = await self._opened(program, upstream, number)
+        side = Program(stream, program) if stream is not None else None
+        try:
+            if side is not None:
+                await self._requests(side, self._pool(upstream), number)
+                if not side.requests and trio.current_time() - began < _AT_ONCE:
+                    self._note_distrust(number, upstream, "closed right after the handshake")
+        finally:
+            ended = trio.current_time()
+            aborted = side is not None and side.is_aborted
+            self._record(
+                ConnectionClosed(
+                    connection=number,
+                    by="keepline" if aborted else "program",
+                    how="reset" if aborted else "fin",
+                    sent=side.received if side is not None else 0,
+                    received=side.sent if side is not None else 0,
+                    seconds=ended - began,
+                    idle=ended - side.written if side is not None else 0.0,
+                )
+            )
+
+    async def _opened(
+        self, program: socket.socket, upstream: Upstream, number: int
+    ) -> "trio.abc.Stream | None":
+        """Agree on TLS where the door wants it; None if the program does not."""
+        plain = trio.SocketStream(trio.socket.from_stdlib_socket(program))
+        if self._doors.door == "http" or not upstream.tls:
+            return plain
+        assert self._certificates is not None
+        context = self._certificates.server_context(upstream.host)
+        stream = trio.SSLStream(plain, context, server_side=True, https_compatible=True)
+        with trio.move_on_after(_HANDSHAKE):
+            try:
+                await stream.do_handshake()
+            except trio.BrokenResourceError as error:
+                reason = getattr(error.__cause__, "reason", None)
+                if reason in _DISTRUST:
+                    self._note_distrust(number, upstream, "refused the certificate")
+                return None
+            return stream
+        return None
+
+    def _note_distrust(self, number: int, upstream: Upstream, how: Distrust) -> None:
+        if self._doors.door == "tls" and upstream.tls:
+            self._record(Distrusted(connection=number, host=upstream.host, how=how))
+
+    async def _requests(self, program: "Program", pool: "Pool", number: int) -> None:
+        """Answer one request after the other."""
+        from relay.gateway.exchange import Exchange, Terms  # noqa: PLC0415
+        from relay.gateway.fields import values  # noqa: PLC0415
+
+        if self._terms is None:
+            self._terms = Terms(self._hold, self._silence, self._patience, self._record)
+        while (request := await program.request()) is not None:
+            if values(request.fields, b"upgrade") and not request.is_framed:
+                await _upgrade(program, request, pool)
+                break
+            body = program.body()
+            exchange = Exchange(request, body, program, pool, self._terms, number)
+            async with program.exchange(body):
+                await exchange.run()
+            if not await program.next_is_possible(body):
+                break
+        await program.close()
+
+    def _pool(self, upstream: Upstream) -> "Pool":
+        if upstream not in self._pools:
+            from relay.gateway.trust import ALPN, client_context  # noqa: PLC0415
+            from relay.gateway.upstream.pool import Pool  # noqa: PLC0415
+
+            contexts: dict[bool, ssl.SSLContext] = {}
+
+            def context(http2: bool) -> "ssl.SSLContext":  # noqa: FBT001 - which of two
+                if http2 not in contexts:
+                    alpn = ALPN if http2 else ALPN[1:]
+                    contexts[http2] = client_context(os.environ, alpn=alpn)
+                return contexts[http2]
+
+            self._pools[upstream] = Pool(
+                upstream,
+                connect=self._connect,
+                number=self._shared.number,
+                context=context,
+                nursery=self._shared.nursery,
+                record=self._record,
+            )
+        return self._pools[upstream]
+
+    async def _connect(self, upstream: Upstream, number: int) -> "Wire":
+        """Dial with patience; raises DialError."""
+        from relay.gateway.upstream.wire import Wire  # noqa: PLC0415
+
+        def held(cause: str) -> None:
+            self._record(DialHeld(connection=number, cause=cause))
+
+        is_literal = upstream.host.replace(".", "").isdigit()
+        name = None if is_literal else upstream.host
+        began = trio.current_time()
+        sock, attempts = await self._shared.dialer.dial(
+            Target(name, upstream.host, upstream.port), held=held, wanted=lambda: True
+        )
+        address = sock.getpeername()[0]
+        seconds = trio.current_time() - began
+        self._record(
+            Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
+        )
+        return Wire(sock, number, address, upstream.port, self._shared.lines)
+
+
+async def _upgrade(program: "Program", request: "Request", pool: "Pool") -> None:
+    """Pass an upgrade through untouched: once upstream agrees, bytes are copied both ways."""
+    from relay.gateway.upgrade import pass_through  # noqa: PLC0415
+
+    await pass_through(program, request, pool)

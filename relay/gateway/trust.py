@@ -1,0 +1,196 @@
+"""What the gateway trusts upstream: the system's store, SSL_CERT_FILE and NODE_EXTRA_CA_CERTS.
+
+All of it is read as the program would have read it: the gateway speaks in its place.
+"""
+
+import contextlib
+import re
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from netns.errors import SandboxError
+
+FILE: Final = "SSL_CERT_FILE"
+FOLDER: Final = "SSL_CERT_DIR"
+EXTRA: Final = "NODE_EXTRA_CA_CERTS"
+
+ALPN: Final = ("h2", "http/1.1")
+WELL_KNOWN: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora
+    "/etc/ssl/ca-bundle.pem",  # openSUSE
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # RHEL
+    "/etc/ssl/cert.pem",  # Alpine
+)
+"""Where systems keep their store; a Python that was not built for one looks elsewhere."""
+
+_BEGIN: Final = re.compile(r"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
+_BLOCK: Final = re.compile(
+    r"-----BEGIN (X509 |)CERTIFICATE-----[^-\x80-\xff]*(-----END \1CERTIFICATE-----)?"
+)
+"""Those that Node reads, the broken too; a key beside them, or a comment, is none of them."""
+_HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+"""A file that OpenSSL finds in a folder, `man openssl-rehash`."""
+
+
+class TrustError(SandboxError):
+    """A store that was named cannot be used; `hint` is the next step, one line."""
+
+
+class _Store(NamedTuple):
+    """Where the system's authorities are."""
+
+    file: str
+    """Empty if there is none."""
+    folders: str
+    """Separated by colons."""
+
+
+def _nobody(note: str) -> None:
+    """Tell nobody: the caller has asked for the same file before."""
+
+
+def client_context(
+    environment: Mapping[str, str],
+    *,
+    alpn: Sequence[str] = ALPN,
+    warn: Callable[[str], None] = _nobody,
+) -> ssl.SSLContext:
+    """Make the context of connections to upstream: TLS 1.2 or later, name and chain verified.
+
+    Takes 20 ms for each file of 140 authorities. Raises TrustError if SSL_CERT_FILE or the system's
+    file cannot be read; like Node, only tells `warn` of a NODE_EXTRA_CA_CERTS that cannot.
+    """
+    store = _store(environment)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(list(alpn))
+    if store.folders:
+        context.load_verify_locations(capath=store.folders)
+    if store.file:
+        try:
+            context.load_verify_locations(cafile=store.file)
+        except (OSError, ssl.SSLError) as error:
+            raise _unusable(environment, store.file, "a certificate in it is broken") from error
+    if environment.get(EXTRA) != store.file:
+        _load(context, _extra(environment, warn))
+    return context
+
+
+def roots(environment: Mapping[str, str]) -> list[str]:
+    """Say where trust comes from, for people; empty if nothing is trusted.
+
+    Only looks, in 1 ms, at what client_context() reads. Raises TrustError for a SSL_CERT_FILE that
+    is missing or has no certificate.
+    """
+    store = _store(environment)
+    found = [_named(environment, FILE, store.file), _named(environment, FOLDER, store.folders)]
+    if _extra(environment, _nobody):
+        found.append(f"{EXTRA}={environment[EXTRA]}")
+    return [place for place in found if place]
+
+
+def _named(environment: Mapping[str, str], variable: str, place: str) -> str:
+    return f"{variable}={place}" if place and environment.get(variable) else place
+
+
+def extra_ca_text(
+    environment: Mapping[str, str], ca: str, *, warn: Callable[[str], None] = _nobody
+) -> str:
+    """Give the PEM text that the program gets as NODE_EXTRA_CA_CERTS: `ca` and its caller's own.
+
+    What cannot be read is left out, and told to `warn`: for one such certificate Bun would
+    ignore all of them, and Node all that follow, which is why `ca` is the first.
+    """
+    blocks = _extra(environment, warn)
+    scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    readable = _load(scratch, blocks)
+    if len(readable) < len(blocks):
+        left_out = len(blocks) - len(readable)
+        warn(f"{EXTRA}={environment[EXTRA]}: {left_out} of its certificates cannot be read")
+    return "".join(f"{block.strip()}\n" for block in (ca, *readable) if block)
+
+
+def _load(context: ssl.SSLContext, blocks: Sequence[str]) -> list[str]:
+    """Trust those that can be read; gives them."""
+    readable = []
+    for block in blocks:
+        with contextlib.suppress(ssl.SSLError):
+            context.load_verify_locations(cadata=block)
+            readable.append(block)
+    return readable
+
+
+def _store(environment: Mapping[str, str]) -> _Store:
+    """Find the system's store as OpenSSL does, SSL_CTX_load_verify_locations(3).
+
+    Each variable stands in for its default; one that is empty is taken as unset. Where neither is
+    set and OpenSSL's own places have nothing, the first of WELL_KNOWN is taken.
+    """
+    defaults = ssl.get_default_verify_paths()
+    named_file, named_folder = environment.get(FILE), environment.get(FOLDER)
+    folders = [
+        folder
+        for folder in (named_folder or defaults.openssl_capath).split(":")
+        if _is_hashed(folder)
+    ]
+    if named_file:
+        _require_certificates(environment, named_file)
+        return _Store(named_file, ":".join(folders))
+    places = [defaults.openssl_cafile]
+    if not named_folder and not folders:
+        places += WELL_KNOWN
+    return _Store(next(filter(_has_certificates, places), ""), ":".join(folders))
+
+
+def _is_hashed(folder: str) -> bool:
+    """Tell whether OpenSSL would find anything in the folder."""
+    try:
+        return any(_HASHED.fullmatch(path.name) for path in Path(folder).iterdir())
+    except OSError:
+        return False
+
+
+def _has_certificates(path: str) -> bool:
+    try:
+        return _BEGIN.search(_read(path)) is not None
+    except OSError:
+        return False
+
+
+def _require_certificates(environment: Mapping[str, str], path: str) -> None:
+    try:
+        if _BEGIN.search(_read(path)) is not None:
+            return
+    except OSError as error:
+        raise _unusable(environment, path, str(error.strerror)) from error
+    raise _unusable(environment, path, "there is no certificate in it")
+
+
+def _read(path: str) -> str:
+    """Read any bytes: comments beside certificates may be of any encoding."""
+    return Path(path).read_text(encoding="latin-1")
+
+
+def _unusable(environment: Mapping[str, str], path: str, reason: str) -> TrustError:
+    if environment.get(FILE):
+        return TrustError(f"{FILE}={path}: {reason}", f"mend or unset {FILE}")
+    return TrustError(f"{path}: {reason}", f"mend it, or name another: {FILE}")
+
+
+def _extra(environment: Mapping[str, str], warn: Callable[[str], None]) -> list[str]:
+    """Read the certificates of the caller's NODE_EXTRA_CA_CERTS, not yet decoded."""
+    path = environment.get(EXTRA)
+    if not path:
+        return []
+    try:
+        text = _read(path)
+    except OSError as error:
+        warn(f"{EXTRA}={path}: {error.strerror}: it is ignored")
+        return []
+    blocks = [match[0] for match in _BLOCK.finditer(text)]
+    if not blocks:
+        warn(f"{EXTRA}={path}: there is no certificate in it")
+    return blocks

@@ -1,0 +1,132 @@
+"""HTTP/1.1 towards upstream, RFC 9112 by h11: one request at a time on a connection."""
+
+import contextlib
+from typing import Final
+
+import h11
+import trio
+
+from relay.gateway.fields import Fields, length
+from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
+from relay.gateway.upstream.wire import Wire
+
+MAX_HEAD: Final = 128 * 1024
+"""Bytes of a head; one that is larger is an error."""
+
+PIECE: Final = 64 * 1024
+
+BROKEN: Final = "what it sent is not HTTP/1.1"
+
+
+class Http1:
+    """One connection, and the request that it carries."""
+
+    protocol = "http/1.1"
+
+    def __init__(self, stream: trio.abc.Stream, wire: Wire, authority: bytes) -> None:
+        """Speak through `stream`, which is TLS or the wire itself."""
+        self.trailers: Fields = []
+        self.wire = wire
+        self._stream = stream
+        self._authority = authority
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._watching: trio.CancelScope | None = None
+        self._watched = trio.Event()
+        self.is_dead = False
+
+    async def send(self, request: Request, body: Pieces) -> None:
+        """Send a request; a loss shows in what comes back."""
+        fields = [(b"Host", self._authority), *request.fields]
+        if request.is_framed and length(fields) is None:
+            fields.append((b"Transfer-Encoding", b"chunked"))
+        head = h11.Request(method=request.method, target=request.target, headers=fields)
+        if not await self._send(head):
+            return
+        number = 0
+        while (piece := await body.piece(number)) is not None:
+            number += 1
+            if not await self._send(h11.Data(piece)):
+                return
+        await self._send(h11.EndOfMessage(headers=body.trailers))
+
+    async def _send(self, event: h11.Event) -> bool:
+        """Send one event; False if upstream takes no more."""
+        try:
+            await self._stream.send_all(self._h11.send(event) or b"")
+        except (trio.BrokenResourceError, trio.ClosedResourceError, h11.LocalProtocolError):
+            return False  # h11's: upstream has answered and closed already
+        return True
+
+    async def response(self) -> Response:
+        """Wait for the head of the answer; raises LostError. 1xx are not passed on, but for 101."""
+        while True:
+            event = await self._next()
+            if isinstance(event, h11.Response) or (
+                isinstance(event, h11.InformationalResponse) and event.status_code == 101
+            ):
+                return Response(event.status_code, event.headers.raw_items(), bytes(event.reason))
+            if not isinstance(event, h11.InformationalResponse):
+                raise LostError(BROKEN)
+
+    async def receive(self) -> bytes:
+        """Give more of the body, nothing at its end; raises LostError."""
+        while True:
+            event = await self._next()
+            if isinstance(event, h11.Data) and event.data:
+                return bytes(event.data)
+            if isinstance(event, h11.EndOfMessage):
+                self.trailers = event.headers.raw_items()
+                return b""
+            if not isinstance(event, h11.Data):
+                raise LostError(BROKEN)
+
+    async def _next(self) -> object:
+        """Give h11's next event; raises LostError."""
+        ended = False
+        while True:
+            try:
+                event = self._h11.next_event()
+            except h11.RemoteProtocolError:
+                raise LostError(self.wire.cause if ended else BROKEN) from None
+            if isinstance(event, h11.ConnectionClosed):
+                raise LostError(self.wire.cause)
+            if event is not h11.NEED_DATA:
+                return event
+            try:
+                data = await self._stream.receive_some(PIECE)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise LostError(self.wire.cause) from None
+            ended = not data
+            self._h11.receive_data(bytes(data))
+
+    def switch(self) -> tuple[trio.abc.Stream, bytes]:
+        """After 101: give the stream, and what has come already."""
+        return self._stream, self._h11.trailing_data[0]
+
+    def rest(self) -> bool:
+        """Get ready for another request, if both sides have said all and go on."""
+        if self._h11.states != {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
+            return False
+        self._h11.start_next_cycle()
+        return not self._h11.trailing_data[0]
+
+    async def watch(self) -> None:
+        """While idle, see when upstream closes; ended by wake()."""
+        self._watched = trio.Event()
+        try:
+            with trio.CancelScope() as self._watching:
+                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._stream.receive_some(PIECE)
+                self.is_dead = True  # closed, or speaks without being asked
+        finally:
+            self._watched.set()
+
+    async def wake(self) -> None:
+        """End the watch, and return when nobody reads any more."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await self._watched.wait()
+
+    async def close(self) -> None:
+        """Close at once: what may still come is not wanted."""
+        await trio.aclose_forcefully(self._stream)

@@ -1,0 +1,365 @@
+"""HTTP/2 towards upstream, RFC 9113 by h2: many requests on one connection.
+
+One task reads, one writes, one sends PINGs while nothing comes. A GOAWAY lets the streams that it
+has not refused run to their end and takes no new ones.
+"""
+
+import os
+from collections import deque
+from typing import Final
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
+import trio
+from h2.errors import ErrorCodes
+from hyperframe.frame import Frame, GoAwayFrame
+
+from relay.gateway.fields import Fields
+from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
+from relay.gateway.upstream.wire import Wire
+
+PING_AFTER: Final = 20.0
+"""Seconds without a byte from upstream."""
+
+STREAM_WINDOW: Final = 256 * 1024
+CONNECTION_WINDOW: Final = 1024 * 1024
+"""Bytes that may be on their way to us; they bound what a slow program makes us keep."""
+
+_FIRST_WINDOW: Final = 65535
+_PIECE: Final = 64 * 1024
+
+BROKEN: Final = "what it sent is not HTTP/2"
+
+
+class _Connection(h2.connection.H2Connection):
+    """Goes on after a GOAWAY, for streams that it has not refused; h2 itself would end them."""
+
+    def _receive_goaway_frame(
+        self, frame: GoAwayFrame
+    ) -> tuple[list[Frame], list[h2.events.Event]]:
+        event = h2.events.ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
+
+
+class Http2:
+    """One connection."""
+
+    protocol = "h2"
+
+    def __init__(self, stream: trio.abc.Stream, wire: Wire, authority: bytes) -> None:
+        """Speak through `stream`; run() does the work."""
+        self.wire = wire
+        self.authority = authority
+        self.is_draining = False
+        """Whether it takes no new streams: refused, or lost."""
+        self._stream = stream
+        self.h2 = _Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
+        self._streams: dict[int, Http2Stream] = {}
+        self._unwritten: list[Http2Stream] = []
+        self._reserved = 0
+        self._loss: LostError | None = None
+        self._wanted = trio.Event()
+        self._written = trio.Event()
+        self._window = trio.Event()
+        self._emptied = trio.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Say our preface and settings."""
+        codes = h2.settings.SettingCodes
+        self.h2.local_settings = h2.settings.Settings(
+            client=True,
+            initial_values={
+                codes.ENABLE_PUSH: 0,
+                codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+                codes.MAX_HEADER_LIST_SIZE: self.h2.DEFAULT_MAX_HEADER_LIST_SIZE,
+            },
+        )
+        self.h2.initiate_connection()
+        self.h2.increment_flow_control_window(CONNECTION_WINDOW - _FIRST_WINDOW)
+        self.wake()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more stream may be opened."""
+        limit = self.h2.remote_settings.max_concurrent_streams
+        return not self.is_draining and self._reserved < limit
+
+    def open(self) -> "Http2Stream":
+        """Reserve a stream; to be closed."""
+        self._reserved += 1
+        return Http2Stream(self)
+
+    async def run(self) -> None:
+        """Read and write until the connection is lost, or is draining and has no streams left."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._ping)
+                nursery.start_soon(self._end_when_drained, nursery.cancel_scope)
+                await self._read()
+                nursery.cancel_scope.cancel()
+        finally:
+            self.is_draining = True
+            self._lose(self._loss or LostError(self.wire.cause))
+            await trio.aclose_forcefully(self._stream)
+
+    async def _read(self) -> None:
+        """Read until there is no more; notes the loss."""
+        while True:
+            try:
+                data = await self._stream.receive_some(_PIECE)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+            if not data:
+                return
+            try:
+                events = self.h2.receive_data(data)
+            except h2.exceptions.ProtocolError:
+                self._loss = LostError(BROKEN)
+                self.wake()  # it is told why
+                with trio.move_on_after(1):
+                    await self._written.wait()
+                return
+            for event in events:
+                self._handle(event)
+            self.wake()
+
+    def _handle(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.ConnectionTerminated():
+                self._go_away(event)
+            case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
+                self._move_window()
+            case h2.events.StreamReset(stream_id=int(number), error_code=code):
+                stream = self._streams.pop(number, None)
+                if stream is not None:
+                    refused = code == ErrorCodes.REFUSED_STREAM
+                    name = code.name if isinstance(code, ErrorCodes) else str(code)
+                    stream.lose(LostError(f"RST_STREAM {name}", may_be_processed=not refused))
+                    self._move_window()
+            case h2.events.PushedStreamReceived():
+                pass  # refused by our settings
+            case _:
+                stream = self._streams.get(getattr(event, "stream_id", None) or 0)
+                if stream is not None:
+                    stream.put(event)
+
+    def _go_away(self, event: h2.events.ConnectionTerminated) -> None:
+        """Take no more streams, and give up those that upstream says it has not seen."""
+        self.is_draining = True
+        last = event.last_stream_id if event.last_stream_id is not None else 0
+        for refused in [number for number in self._streams if number > last]:
+            self._streams.pop(refused).lose(
+                LostError("GOAWAY, not processed", may_be_processed=False)
+            )
+        self._move_window()
+        self._emptied.set()
+
+    async def _end_when_drained(self, scope: trio.CancelScope) -> None:
+        while not self.is_draining or self._reserved:
+            self._emptied = trio.Event()
+            await self._emptied.wait()
+        scope.cancel()
+
+    def _lose(self, loss: LostError) -> None:
+        """Tell all streams that the connection is gone."""
+        self._loss = loss
+        for stream in self._streams.values():
+            stream.lose(LostError(loss.cause, may_be_processed=stream.was_written))
+        self._streams.clear()
+        self._move_window()
+        self._written.set()
+
+    def wake(self) -> None:
+        """Have what is waiting written."""
+        self._wanted.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            for stream in self._unwritten:
+                stream.was_written = True
+            self._unwritten.clear()
+            data = self.h2.data_to_send()
+            try:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return  # what came before is still read, and the loss met there
+            written, self._written = self._written, trio.Event()
+            written.set()
+
+    async def _ping(self) -> None:
+        while True:
+            quiet = trio.current_time() - max(self.wire.answered, self.wire.asked)
+            if quiet >= PING_AFTER:
+                self.h2.ping(os.urandom(8))
+                self.wake()
+                quiet = 0.0
+            await trio.sleep(PING_AFTER - quiet)
+
+    def _move_window(self) -> None:
+        moved, self._window = self._window, trio.Event()
+        moved.set()
+
+    async def send(self, stream: "Http2Stream", request: Request, body: Pieces) -> None:
+        """Send a request on a new stream."""
+        if self._loss is not None or self.is_draining:
+            cause = self._loss.cause if self._loss is not None else "GOAWAY"
+            stream.lose(LostError(cause, may_be_processed=False))
+            return
+        number = self.h2.get_next_available_stream_id()
+        stream.number = number
+        fields = [
+            (b":method", request.method),
+            (b":scheme", b"https"),
+            (b":authority", self.authority),
+            (b":path", request.target),
+            *((name.lower(), value) for name, value in request.fields),
+        ]
+        try:
+            self.h2.send_headers(number, fields, end_stream=not request.is_framed)
+        except h2.exceptions.ProtocolError:
+            stream.lose(LostError("the request cannot be said in HTTP/2", may_be_processed=False))
+            return
+        self._streams[number] = stream
+        self._unwritten.append(stream)
+        self.wake()
+        if not request.is_framed:
+            return
+        index = 0
+        while (piece := await body.piece(index)) is not None:
+            index += 1
+            if not await self._send_data(stream, number, memoryview(piece)):
+                return
+        if number in self._streams:
+            if body.trailers:
+                trailers = [(name.lower(), value) for name, value in body.trailers]
+                self.h2.send_headers(number, trailers, end_stream=True)
+            else:
+                self.h2.end_stream(number)
+            self.wake()
+
+    async def _send_data(self, stream: "Http2Stream", number: int, data: memoryview) -> bool:
+        """Send a piece as the windows allow; False if the stream has ended meanwhile."""
+        while data:
+            if number not in self._streams or stream.has_ended:
+                return False
+            room = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
+            if room <= 0:
+                await self._window.wait()
+                continue
+            self.h2.send_data(number, bytes(data[:room]))
+            data = data[room:]
+            written = self._written
+            self.wake()
+            await written.wait()
+        return True
+
+    def consumed(self, number: int, count: int) -> None:
+        """Let upstream send as much more, for the program has taken what came."""
+        if self._loss is None and count:
+            self.h2.acknowledge_received_data(count, number)
+            self.wake()
+
+    def release(self, stream: "Http2Stream") -> None:
+        """Forget a stream; if it is not over, upstream is told that it is not wanted any more."""
+        self._reserved -= 1
+        if stream.number is not None:
+            if self._streams.pop(stream.number, None) is not None and self._loss is None:
+                if not stream.is_finished(self.h2):
+                    self.h2.reset_stream(stream.number, ErrorCodes.CANCEL)
+                self.wake()
+            self.consumed(stream.number, stream.unread)
+        self._emptied.set()
+
+
+class Http2Stream:
+    """One request and its answer."""
+
+    def __init__(self, connection: Http2) -> None:
+        """Nothing has been sent yet."""
+        self.trailers: Fields = []
+        self.number: int | None = None
+        self.was_written = False
+        self.has_ended = False
+        """Whether the whole answer has arrived."""
+        self._connection = connection
+        self._events: deque[h2.events.Event] = deque()
+        self._loss: LostError | None = None
+        self._arrived = trio.Event()
+
+    def put(self, event: h2.events.Event) -> None:
+        """Take what has arrived."""
+        if isinstance(event, h2.events.StreamEnded):
+            self.has_ended = True
+        self._events.append(event)
+        self._arrived.set()
+
+    def lose(self, loss: LostError) -> None:
+        """Take the loss, which counts after what has arrived."""
+        if self._loss is None:
+            self._loss = loss
+        self._arrived.set()
+
+    def release(self) -> None:
+        """Forget it; what has not come yet is not wanted any more."""
+        self._connection.release(self)
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the windows that what has arrived and was not read takes up."""
+        return sum(
+            event.flow_controlled_length or 0
+            for event in self._events
+            if isinstance(event, h2.events.DataReceived)
+        )
+
+    def is_finished(self, connection: h2.connection.H2Connection) -> bool:
+        """Whether both sides have said all."""
+        state = connection.streams.get(self.number or 0)
+        return state is None or bool(state.closed)
+
+    async def send(self, request: Request, body: Pieces) -> None:
+        """Send a request; a loss shows in what comes back."""
+        await self._connection.send(self, request, body)
+
+    async def response(self) -> Response:
+        """Wait for the head of the answer; raises LostError. 1xx are not passed on."""
+        while True:
+            event = await self._next()
+            if isinstance(event, h2.events.ResponseReceived):
+                fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
+                status = dict(fields)[b":status"]
+                plain = [field for field in fields if not field[0].startswith(b":")]
+                return Response(int(status), plain)
+
+    async def receive(self) -> bytes:
+        """Give more of the body, nothing at its end; raises LostError."""
+        while True:
+            event = await self._next()
+            match event:
+                case h2.events.DataReceived():
+                    self._connection.consumed(self.number or 0, event.flow_controlled_length or 0)
+                    if event.data:
+                        return event.data
+                case h2.events.TrailersReceived():
+                    self.trailers = [(bytes(n), bytes(v)) for n, v in event.headers or ()]
+                case h2.events.StreamEnded():
+                    return b""
+                case _:
+                    pass
+
+    async def _next(self) -> h2.events.Event:
+        while not self._events:
+            if self._loss is not None:
+                raise self._loss
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+        return self._events.popleft()

@@ -1,0 +1,94 @@
+"""The TCP connection under an upstream: notes when it was spoken to and when it answered."""
+
+import contextlib
+import math
+import os
+import socket
+from collections.abc import Iterator
+
+import trio
+
+from relay.tcp.line import Line
+from relay.tcp.options import resets_on_close
+
+
+class Wire(trio.abc.Stream):
+    """One of them; what liveness watches of the gateway."""
+
+    may_retire = False
+    retire_after = math.inf
+
+    def __init__(
+        self, sock: socket.socket, number: int, reached: str, port: int, lines: set[Line]
+    ) -> None:
+        """Take over a connected, non-blocking socket; it is among `lines` until it is closed."""
+        now = trio.current_time()
+        self.number = number
+        self.reached = reached
+        self.port = port
+        self.asked = self.answered = self.opened = now
+        self.sent = self.received = 0
+        self._sock = sock
+        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        self._loss: OSError | None = None
+        self._ended = False
+        self._lines = lines
+        lines.add(self)
+
+    @property
+    def sock(self) -> socket.socket | None:
+        """The socket while it lives."""
+        return None if self._ended or self._sock.fileno() == -1 else self._sock
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send; raises BrokenResourceError."""
+        self.asked = trio.current_time()
+        self.sent += len(data)
+        with self._noting_loss():
+            await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """See trio.abc.SendStream."""
+        with self._noting_loss():
+            await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Receive; raises BrokenResourceError."""
+        with self._noting_loss():
+            data = await self._stream.receive_some(max_bytes)
+        self.answered = trio.current_time()
+        self.received += len(data)
+        self._ended = self._ended or not data
+        return bytes(data)
+
+    @contextlib.contextmanager
+    def _noting_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except trio.BrokenResourceError as error:
+            if self._loss is None and isinstance(error.__cause__, OSError):
+                self._loss = error.__cause__
+            raise
+
+    async def aclose(self) -> None:
+        """Close."""
+        self._lines.discard(self)
+        await self._stream.aclose()
+
+    def lose(self, error: OSError) -> None:
+        """Take note of a loss that the kernel has not noticed yet, and end what waits for it."""
+        if self._loss is None and self.sock is not None:
+            self._loss = error
+            resets_on_close(self._sock)
+            with contextlib.suppress(OSError):  # it has noticed after all
+                self._sock.shutdown(socket.SHUT_RDWR)
+
+    def retire(self, cause: str) -> None:
+        """Never asked for: idle ones are kept alive."""
+
+    @property
+    def cause(self) -> str:
+        """Say how it ended, for people."""
+        if self._loss is not None:
+            return self._loss.strerror or os.strerror(self._loss.errno or 0)
+        return "closed" if self._ended else "closed by TLS"
