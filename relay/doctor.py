@@ -10,6 +10,8 @@ import msgspec
 from netns.sandbox import Sandbox, SandboxError
 from relay import host, session
 from relay.config import ConfigError, Settings
+from relay.gateway import entry
+from relay.gateway.doors import PROGRAM, Doors
 from relay.record.flightlog import sessions_folder
 from relay.tcp.options import TCP_RTO_MAX_MS
 
@@ -30,6 +32,7 @@ _NO_COMMAND: Final = ()
 
 def examine(settings: Settings | ConfigError) -> Iterator[Check]:
     """Try everything; what depends on a failed thing is not tried."""
+    yield _gateway(Settings() if isinstance(settings, ConfigError) else settings)
     if isinstance(settings, ConfigError):
         yield Check("settings", works=False, detail=str(settings), fix="mend or remove the setting")
         settings = Settings()
@@ -46,6 +49,23 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
     yield from _namespace(settings, resolv_conf)
     yield _rto_max()
     yield _flight_log()
+
+
+def _gateway(settings: Settings) -> Check:
+    """Say what the gateway would do for the command that it is made for, and what it reads."""
+    name = f"gateway, for {PROGRAM}"
+    try:
+        chosen = entry.choose(settings, (PROGRAM,), os.environ)
+    except SandboxError as error:
+        return Check(name, works=False, needed=False, detail=error.message, fix=error.hint)
+    is_wanted = settings.gateway != "off"
+    return Check(
+        name,
+        works=isinstance(chosen, Doors) or not is_wanted,
+        needed=False,
+        detail=entry.described(chosen),
+        fix="mend what is said above; losses in the middle of an answer are told, not hidden",
+    )
 
 
 def _tried(name: str, attempt: Callable[[], object]) -> Check:

@@ -38,61 +38,48 @@ def run(
     host.require_ipv4()
     resolv_conf = host.read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    entry = gateway.prepare(settings, command, os.environ, sessions_folder(os.environ), name, warn)
-    try:
-        return _run(sandbox, settings, command, resolv_conf, name, entry, warn)
-    finally:
-        if entry is not None:
-            entry.close()
+    bundle = sessions_folder(os.environ) / f"{name}.pem"
+    with gateway.opened(settings, command, bundle, warn) as entry:
+        told = entry.environment if entry is not None else {}
+        sandbox.build(plan(settings, command, resolv_conf, {SESSION_VARIABLE: name, **told}, entry))
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # they wait until they can be passed
+        for number in _LEFT_TO_COMMAND:
+            signal.signal(number, signal.SIG_IGN)
+        if settings.linger:
+            adopt_orphans()
+        with _no_library_search():
+            import trio  # noqa: PLC0415 - while the child builds the namespace, which takes as long
 
-
-def _run(  # noqa: PLR0913 - what run() has found out
-    sandbox: Sandbox,
-    settings: Settings,
-    command: Sequence[str],
-    resolv_conf: str,
-    name: str,
-    entry: gateway.Entry | None,
-    warn: Callable[[str], None],
-) -> int:
-    environment = {SESSION_VARIABLE: name, **(entry.environment if entry is not None else {})}
-    sandbox.build(plan(settings, command, resolv_conf, environment, entry))
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # they wait until they can be passed on
-    for number in _LEFT_TO_COMMAND:
-        signal.signal(number, signal.SIG_IGN)
-    if settings.linger:
-        adopt_orphans()
-    with _no_library_search():
-        import trio  # noqa: PLC0415 - while the child builds the namespace, which takes as long
-
-    listeners = sandbox.listeners()
-    log = _open_log(name, settings, warn)
-    try:
+        listeners = sandbox.listeners()
         if listeners.intercept == "ports" and listeners.notes:
             caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
             warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
-        log.record(
-            SessionStarted(
-                session=name,
-                version=__version__,
-                program=command[0],
-                pid=os.getpid(),
-                uid=os.getuid(),
-                intercept=listeners.intercept,
-                dns=settings.dns,
-                gateway=gateway.described(entry.doors) if entry is not None else "",
+        log = _open_log(name, settings, warn)
+        try:
+            log.record(
+                SessionStarted(
+                    session=name,
+                    version=__version__,
+                    program=command[0],
+                    pid=os.getpid(),
+                    uid=os.getuid(),
+                    intercept=listeners.intercept,
+                    dns=settings.dns,
+                    gateway=gateway.described(entry.doors) if entry is not None else "",
+                )
             )
-        )
-        log.flush()  # nobody is woken for it yet
-        gc.freeze()  # what is imported stays; see __main__.py
-        gc.enable()
-        status = trio.run(_relay, settings, sandbox, listeners, log, entry)
-    finally:
-        log.close()
+            log.flush()  # nobody is woken for it yet
+            gc.freeze()  # what is imported stays; see __main__.py
+            gc.enable()
+            status = trio.run(_relay, settings, sandbox, listeners, log, entry)
+        finally:
+            log.close()
     if log.has_losses and log.path is not None:
         from relay.record import story  # noqa: PLC0415 - seldom
 
-        warn(f"{story.summary(story.losses(read(log.path)))} See: keepline explain {name}")
+        summary = story.summary(story.losses(read(log.path)))
+        if summary:
+            warn(f"{summary} See: keepline explain {name}")
     return status
 
 

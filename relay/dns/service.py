@@ -1,7 +1,7 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,11 +78,12 @@ class NameService:
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Wait until either socket has something to read, or a name is to be dialled."""
 
-        async def wait(for_it: Awaitable[None]) -> None:
-            await for_it
-            nursery.cancel_scope.cancel()
+        async def readable(sock: socket.socket) -> None:
+            await trio.lowlevel.wait_readable(sock)
+            self._wanted.set()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait, trio.lowlevel.wait_readable(udp))
-            nursery.start_soon(wait, trio.lowlevel.wait_readable(tcp))
-            nursery.start_soon(wait, self._wanted.wait())
+            nursery.start_soon(readable, udp)
+            nursery.start_soon(readable, tcp)
+            await self._wanted.wait()
+            nursery.cancel_scope.cancel()

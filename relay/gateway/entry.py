@@ -6,7 +6,7 @@ it holds certificates alone, which are no secret.
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
@@ -35,19 +35,11 @@ class Entry:
     hold: Hold
     environment: Mapping[str, str]
     """What the program is told."""
-    bundle: Path | None
-    """The file with the session's CA."""
 
     @property
     def port(self) -> int | None:
         """The port of the namespace's loopback that is to be listened on."""
         return DOOR_PORT if self.doors.door == "http" else None
-
-    def close(self) -> None:
-        """Remove the file."""
-        if self.bundle is not None:
-            with contextlib.suppress(OSError):
-                self.bundle.unlink()
 
 
 def choose(
@@ -80,47 +72,48 @@ def choose(
     return chosen
 
 
-def prepare(  # noqa: PLR0913 - all that decides
-    settings: Settings,
-    command: Sequence[str],
-    environment: Mapping[str, str],
-    folder: Path,
-    session: str,
-    warn: Callable[[str], None],
-) -> Entry | None:
-    """Make what the chosen door needs; None if the gateway is off. Raises SandboxError.
+@contextlib.contextmanager
+def opened(
+    settings: Settings, command: Sequence[str], bundle: Path, warn: Callable[[str], None]
+) -> Iterator[Entry | None]:
+    """Make what the chosen door needs, for as long as the session lasts; None if it is off.
 
-    What makes it fail is told by `warn` where the gateway was not asked for by name.
+    The session's CA is written to `bundle`. Raises SandboxError; where the gateway was not asked
+    for by name, that it cannot be had is told by `warn`.
     """
-    chosen = choose(settings, command, environment)
+    chosen = choose(settings, command, os.environ)
     match chosen:
         case Closed(why):
             if settings.gateway == "auto" and doors.is_for(command):
                 warn(f"the gateway is off: {why}")
-            return None
+            yield None
+            return
         case Doors():
             pass
         case _:
             assert_never(chosen)
     hold: Hold = settings.hold if settings.hold != "auto" else _by_terminal()
     if not chosen.certificate_hosts:
-        return Entry(chosen, None, hold, chosen.environment(DOOR_PORT), None)
+        yield Entry(chosen, None, hold, chosen.environment(DOOR_PORT))
+        return
     from relay.gateway import certificates  # noqa: PLC0415
 
     openssl = certificates.find()
     assert openssl is not None
     made = certificates.make(chosen.certificate_hosts, openssl=openssl)
-    bundle = _written(made.ca, environment, folder / f"{session}.pem", warn)
-    told = {**chosen.environment(DOOR_PORT), EXTRA_CA: str(bundle)}
-    return Entry(chosen, made, hold, told, bundle)
+    _write(made.ca, bundle, warn)
+    try:
+        yield Entry(chosen, made, hold, {EXTRA_CA: str(bundle)})
+    finally:
+        with contextlib.suppress(OSError):
+            bundle.unlink()
 
 
-def _written(
-    ca: str, environment: Mapping[str, str], path: Path, warn: Callable[[str], None]
-) -> Path:
+def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
+    """Write the authorities that the program is to trust besides its own."""
     from relay.gateway import trust  # noqa: PLC0415
 
-    text = trust.extra_ca_text(environment, ca, warn=warn)
+    text = trust.extra_ca_text(os.environ, ca, warn=warn)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.write_text(text)
@@ -129,7 +122,6 @@ def _written(
             f"the gateway's certificate cannot be shown to the program: {path}: {error.strerror}",
             "set XDG_STATE_HOME to a folder that is writable, or use --gateway=http or off",
         ) from error
-    return path
 
 
 def _by_terminal() -> Hold:

@@ -1,4 +1,4 @@
-"""Header fields on their way through: unchanged, but for those of one hop (RFC 9110, 7.6.1); pure."""
+"""Header fields on their way through: unchanged, but for those of one hop, RFC 9110 7.6.1; pure."""
 
 from collections.abc import Iterable
 from typing import Final, TypeAlias

@@ -112,10 +112,15 @@ def is_live(path: Path) -> bool:
 
 
 def prune(folder: Path) -> None:
-    """Remove the oldest ended sessions beyond SESSIONS_KEPT."""
-    for path in sessions(folder)[:-SESSIONS_KEPT]:
+    """Remove the oldest ended sessions beyond SESSIONS_KEPT, and what killed ones left behind."""
+    known = sessions(folder)
+    for path in known[:-SESSIONS_KEPT]:
         if not is_live(path):
             path.unlink(missing_ok=True)
+    for path in known:
+        certificates = path.with_suffix(".pem")
+        if certificates.exists() and not is_live(path):
+            certificates.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Iterator[AnyEvent]:

@@ -19,6 +19,7 @@ from relay.record.events import (
     ServedStale,
     Slept,
     Suspected,
+    UpstreamClosed,
     UpstreamOpened,
 )
 from relay.record.view import size, told
@@ -84,13 +85,13 @@ def _of_gateway(event: AskedAgain | RequestLost | Distrusted, to: str) -> Loss:
             billed = "; upstream may bill both" if event.may_be_billed else ""
             what = (
                 f"{to}: the answer to {event.method} {event.path} was lost ({event.cause}) before"
-                f" the program had any of it; asked again, time {event.resends}{billed}"
+                f" the program had any of it; asked again, resend {event.resends}{billed}"
             )
         case RequestLost():
-            asked = f" after {event.resends} more tries" if event.resends else ""
+            asked = f", {event.resends} resends included" if event.resends else ""
             what = (
-                f"{to}: the answer to {event.method} {event.path} was lost ({event.cause})"
-                f"{asked}; the program saw {_SAW[event.saw]}"
+                f"{to}: there was no answer to {event.method} {event.path} ({event.cause}){asked};"
+                f" the program saw {_SAW[event.saw]}"
             )
         case Distrusted():
             what = (
@@ -129,6 +130,9 @@ def _of_connection(event: AnyEvent, connection: _Connection) -> Iterator[Loss]:
             )
         case Cleared():
             what = f"{to}: silent for {_held(event, connection)} in an outage, then went on"
+            yield _settled(event, connection, hidden=True, what=what)
+        case UpstreamClosed() if connection.events:
+            what = f"{to}: fell silent ({event.cause}); the gateway goes on with another connection"
             yield _settled(event, connection, hidden=True, what=what)
         case DialFailed():
             if connection.events:

@@ -109,13 +109,13 @@ def told(event: AnyEvent) -> str:  # noqa: C901, PLR0911, PLR0912 - one case an 
         case AskedAgain():
             billed = "; it may be billed twice" if event.may_be_billed else ""
             return (
-                f"#{event.connection} {event.method} {event.path} lost ({event.cause}), asked"
-                f" again, {event.resends}. time{billed}"
+                f"#{event.connection} {event.method} {event.path} lost ({event.cause}): asked"
+                f" again, resend {event.resends}{billed}"
             )
         case RequestLost():
             return (
-                f"#{event.connection} {event.method} {event.path} given up ({event.cause}), after"
-                f" {event.resends} more tries; the program saw: {event.saw}"
+                f"#{event.connection} {event.method} {event.path} given up ({event.cause}) after"
+                f" {event.resends} resends; the program saw: {event.saw}"
             )
         case Distrusted():
             return f"#{event.connection} {event.how} of the gateway for {event.host}"

@@ -170,7 +170,7 @@ async def gateway(
         return ["127.0.0.1"]
 
     upstream = Upstream(host, served.port, served.authority is not None, prefix)
-    entry = Entry(Doors("http", (upstream,), "a test"), None, hold, {}, None)
+    entry = Entry(Doors("http", (upstream,), "a test"), None, hold, {})
     with _trusting(served):
         async with trio.open_nursery() as nursery:
             shared = Connections(

@@ -37,6 +37,15 @@ def test_a_destination_has_settings_of_its_own() -> None:
     assert policy.idle_retire(Flow("example.org", 443)) == math.inf
 
 
+def test_the_gateway_has_a_table_of_its_own() -> None:
+    text = '[gateway]\nmode = "http"\nhosts = ["llm.example:8443"]\nhold = "none"\n'
+    file = config.merge(config.from_toml(text, "c.toml"))
+    assert (file.gateway, file.gateway_hosts, file.hold) == ("http", ("llm.example:8443",), "none")
+    assert config.merge(config.from_toml('gateway = "off"', "c.toml")).gateway == "off"
+    words = config.from_environment({"KEEPLINE_GATEWAY": "tls", "KEEPLINE_GATEWAY_HOSTS": "a,b"})
+    assert config.merge(words).gateway_hosts == ("a", "b")
+
+
 def test_the_session_variable_is_no_setting() -> None:
     assert config.from_environment({"KEEPLINE_SESSION": "x"}) == {}
 
@@ -54,6 +63,10 @@ def test_the_session_variable_is_no_setting() -> None:
         ("nameservers = ['192.0.2.1:x']", "c.toml:1: nameservers: '192.0.2.1:x' is not an IPv4"),
         ("[destination.x]\nidle_retire = 0", "c.toml:1: destination: Expected `int` >= 1"),
         ("\n[destination.'a b']\nidle_retire = 1", "c.toml:2: destination: 'a b': the form is"),
+        ("[gateway]\nmode = 'x'", "c.toml:2: gateway: Invalid enum value 'x'"),
+        ("[gateway]\nhosts = ['a b']", "c.toml:2: gateway_hosts: 'a b' has no host name"),
+        ("[gateway]\nhold = 1", "c.toml:2: hold: Expected `str`, got `int`"),
+        ("[gateway]\nhost = []", "c.toml:2: gateway.host: there is no such setting, but mode,"),
         ("ports = [0]", "c.toml:1: ports: Expected `int` >= 1"),
         ("keepidle = \n", "c.toml: Invalid value (at line 1, column 12)"),
     ],
@@ -89,4 +102,5 @@ def test_every_setting_is_described() -> None:
     by_name = {setting.name: setting for setting in described}
     assert by_name["keepidle"].shown_default == "default: 20"
     assert by_name["allow"].shown_default == "default: none"
+    assert by_name["gateway_hosts"].shown_default == "default: api.anthropic.com"
     assert by_name["dns"].choices == ("synthetic", "real")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.gateway.sse import PING, Event, Splitter, error_event
+from relay.gateway.sse import PING, Event, Splitter, as_error_event, error_event
 
 BOM = b"\xef\xbb\xbf"
 ENDS = (b"\n", b"\r", b"\r\n")
@@ -267,3 +267,13 @@ def test_an_error_is_written_as_the_api_host_does() -> None:
     assert error_event("api_error", "Lost") == (
         b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"Lost"}}\n\n'
     )
+
+
+def test_an_error_that_was_a_whole_body_becomes_an_event() -> None:
+    document = b'{"type": "error",\n "error": {"type": "api_error", "message": "x"}}'
+    event = as_error_event(document)
+    assert event == (
+        b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"x"}}\n\n'
+    )
+    for other in (b"", b"<html>", b"[]", b'{"type": "message"}', b"\xff"):
+        assert as_error_event(other) == b""

@@ -13,6 +13,8 @@ from relay.record.events import (
     LogFull,
     NameAssigned,
     SessionStarted,
+    UpstreamClosed,
+    UpstreamOpened,
 )
 
 STARTED = SessionStarted(
@@ -43,6 +45,16 @@ def closed(number: int) -> ConnectionClosed:
 def test_a_session_is_what_its_start_says() -> None:
     state = status.state_of("s1", [STARTED])
     assert (state.session, state.program, state.pid, state.connections) == ("s1", "curl", 77, {})
+
+
+def test_the_gateway_has_connections_of_its_own() -> None:
+    opened_ = UpstreamOpened(connection=2, host="a.example", port=443)
+    state = status.state_of("s1", [STARTED, opened_, dialled(2)])
+    assert [(o.to, o.reached) for o in state.connections.values()] == [
+        ("a.example:443 (gateway)", "192.0.2.1")
+    ]
+    closed_ = UpstreamClosed(connection=2, cause="closed")
+    assert status.state_of("s1", [STARTED, opened_, closed_]).connections == {}
 
 
 def test_a_session_without_events_has_its_name_alone() -> None:

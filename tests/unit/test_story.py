@@ -3,18 +3,23 @@
 from relay.record import story
 from relay.record.events import (
     AnyEvent,
+    AskedAgain,
     Cleared,
     ConnectionClosed,
     ConnectionOpened,
     DialFailed,
     DialHeld,
     Dialled,
+    Distrusted,
     LookupFailed,
     Replaying,
+    RequestLost,
     ServedStale,
     SessionStarted,
     Slept,
     Suspected,
+    UpstreamClosed,
+    UpstreamOpened,
 )
 
 STARTED = SessionStarted(
@@ -55,6 +60,69 @@ def test_what_went_well_is_no_loss() -> None:
     ends = [closed(how="fin"), closed(by="program"), closed(by="keepline", how="session-end")]
     for end in ends:
         assert told(DIALLED, end) == []
+
+
+def test_what_the_gateway_hides_and_what_not() -> None:
+    again = AskedAgain(
+        at=103,
+        connection=1,
+        method="POST",
+        path="/v1/messages",
+        cause="closed",
+        resends=1,
+        may_be_billed=True,
+    )
+    head = AskedAgain(connection=1, method="HEAD", path="/", cause="closed", resends=1)
+    lost = RequestLost(
+        connection=1, method="GET", path="/", cause="closed", resends=5, saw="status 502"
+    )
+    first = RequestLost(
+        connection=9, method="POST", path="/x", cause="closed", resends=0, saw="reset"
+    )
+    assert told(again, head, lost, first) == [
+        (
+            True,
+            "api.test:443: the answer to POST /v1/messages was lost (closed) before the program"
+            " had any of it; asked again, resend 1; upstream may bill both",
+        ),
+        (
+            True,
+            "api.test:443: the answer to HEAD / was lost (closed) before the program"
+            " had any of it; asked again, resend 1",
+        ),
+        (
+            False,
+            "api.test:443: there was no answer to GET / (closed), 5 resends included; the program"
+            " saw status 502 with the cause in it",
+        ),
+        (False, "?: there was no answer to POST /x (closed); the program saw a reset"),
+    ]
+
+
+def test_a_connection_of_the_gateway_that_fell_silent() -> None:
+    opened = UpstreamOpened(at=105, connection=2, host="api.test", port=443)
+    silent = Suspected(at=110, connection=2, retransmits=3, probes=0, unacked=1, silence=4)
+    ended = UpstreamClosed(at=115, connection=2, cause="no ACK for 7 s")
+    assert told(opened, ended) == []
+    assert told(opened, silent, ended) == [
+        (
+            True,
+            "api.test:443: fell silent (no ACK for 7 s); the gateway goes on with another"
+            " connection",
+        )
+    ]
+
+
+def test_a_program_that_does_not_know_the_ca() -> None:
+    for how, words in (
+        ("refused the certificate", "refused the gateway's certificate"),
+        ("closed right after the handshake", "closed right after the TLS handshake"),
+    ):
+        event = Distrusted(connection=1, host="api.test", how=how)  # type: ignore[arg-type]
+        ((hidden, what),) = told(event)
+        assert not hidden
+        assert words in what
+        assert "NODE_EXTRA_CA_CERTS" in what
 
 
 def test_a_held_dial() -> None:

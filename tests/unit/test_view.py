@@ -8,6 +8,7 @@ from relay.record import view
 from relay.record.events import (
     AnswerWithheld,
     AnyEvent,
+    AskedAgain,
     Cleared,
     ConnectionClosed,
     ConnectionDenied,
@@ -15,6 +16,7 @@ from relay.record.events import (
     DialFailed,
     DialHeld,
     Dialled,
+    Distrusted,
     How,
     LogFull,
     LookupFailed,
@@ -23,6 +25,7 @@ from relay.record.events import (
     PathDown,
     PathUp,
     Replaying,
+    RequestLost,
     ResolversChanged,
     ResolverSilent,
     ServedStale,
@@ -30,6 +33,9 @@ from relay.record.events import (
     SessionStarted,
     Slept,
     Suspected,
+    UpstreamClosed,
+    UpstreamOpened,
+    UpstreamReady,
 )
 
 STARTED = SessionStarted(
@@ -116,6 +122,40 @@ TOLD: list[tuple[AnyEvent, str]] = [
         "#1 upstream silent for 2.0 s: 3 retransmissions, 2 probes unanswered,"
         " 1 segments outstanding",
     ),
+    (
+        UpstreamOpened(connection=2, host="a.example", port=443),
+        "#2 opened by the gateway to a.example:443",
+    ),
+    (UpstreamReady(connection=2, protocol="h2", seconds=0.0123), "#2 speaks h2 after 12.3 ms"),
+    (
+        UpstreamClosed(connection=2, cause="closed", sent=1024, received=0, seconds=2.04),
+        "#2 of the gateway ended (closed) after 2.0 s; sent 1.0 KiB, received 0 B",
+    ),
+    (
+        AskedAgain(connection=1, method="GET", path="/v1/models", cause="closed", resends=1),
+        "#1 GET /v1/models lost (closed): asked again, resend 1",
+    ),
+    (
+        AskedAgain(
+            connection=1,
+            method="POST",
+            path="/v1/messages",
+            cause="closed",
+            resends=2,
+            may_be_billed=True,
+        ),
+        "#1 POST /v1/messages lost (closed): asked again, resend 2; it may be billed twice",
+    ),
+    (
+        RequestLost(
+            connection=1, method="GET", path="/", cause="closed", resends=5, saw="status 502"
+        ),
+        "#1 GET / given up (closed) after 5 resends; the program saw: status 502",
+    ),
+    (
+        Distrusted(connection=1, host="a.example", how="refused the certificate"),
+        "#1 refused the certificate of the gateway for a.example",
+    ),
     (Cleared(connection=1), "#1 upstream has answered after all"),
     (PathDown(address="192.0.2.1"), "no answer from 192.0.2.1: its connections are held"),
     (PathUp(address="192.0.2.1", seconds=20.04), "192.0.2.1 answers again after 20.0 s"),
@@ -132,6 +172,8 @@ def test_a_start_is_told_with_its_local_time() -> None:
     line = view.told(STARTED)
     assert line.startswith("session 20260102-030405-77 of curl started 2026-01-0")
     assert line.endswith(" (pid 77, uid 1000, tproxy, synthetic names)")
+    STARTED.gateway = "gateway on: it reads all"
+    assert view.told(STARTED).endswith(" synthetic names); gateway on: it reads all")
 
 
 @pytest.mark.parametrize(

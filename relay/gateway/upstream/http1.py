@@ -31,6 +31,7 @@ class Http1:
         self._authority = authority
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._watching: trio.CancelScope | None = None
+        """None while it is in use."""
         self._watched = trio.Event()
         self.is_dead = False
 
@@ -108,13 +109,15 @@ class Http1:
         if self._h11.states != {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
             return False
         self._h11.start_next_cycle()
+        # Here already, not in watch(): the next request may come before that task runs.
+        self._watching, self._watched = trio.CancelScope(), trio.Event()
         return not self._h11.trailing_data[0]
 
     async def watch(self) -> None:
-        """While idle, see when upstream closes; ended by wake()."""
-        self._watched = trio.Event()
+        """While idle, after rest(), see when upstream closes; ended by wake()."""
+        assert self._watching is not None
         try:
-            with trio.CancelScope() as self._watching:
+            with self._watching:
                 with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._stream.receive_some(PIECE)
                 self.is_dead = True  # closed, or speaks without being asked
@@ -126,6 +129,7 @@ class Http1:
         if self._watching is not None:
             self._watching.cancel()
             await self._watched.wait()
+            self._watching = None
 
     async def close(self) -> None:
         """Close at once: what may still come is not wanted."""

@@ -1,0 +1,64 @@
+"""Header fields: those of one hop stay behind, all others pass as they were written."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.gateway import fields
+
+SENT = [
+    (b"Anthropic-Version", b"2023-06-01"),
+    (b"Connection", b"keep-alive, X-Of-This-Hop"),
+    (b"x-of-this-hop", b"1"),
+    (b"Keep-Alive", b"timeout=5"),
+    (b"TE", b"trailers"),
+    (b"Transfer-Encoding", b"chunked"),
+    (b"Upgrade", b"h2c"),
+    (b"X-Stainless-Retry-Count", b"0"),
+    (b"x-of-this-hop-not", b"2"),
+]
+
+
+def test_fields_of_one_hop_stay_behind() -> None:
+    assert fields.end_to_end(SENT) == [
+        (b"Anthropic-Version", b"2023-06-01"),
+        (b"X-Stainless-Retry-Count", b"0"),
+        (b"x-of-this-hop-not", b"2"),
+    ]
+
+
+def test_identity_takes_the_place_of_what_was_asked_for() -> None:
+    asked = [(b"Accept-Encoding", b"gzip, br"), (b"Accept", b"*/*")]
+    assert fields.asking_identity(asked) == [
+        (b"Accept", b"*/*"),
+        (b"accept-encoding", b"identity"),
+    ]
+
+
+def test_event_streams() -> None:
+    stream = (b"Content-Type", b"text/event-stream; charset=utf-8")
+    assert fields.is_event_stream([stream])
+    assert fields.is_event_stream([stream, (b"content-encoding", b"identity")])
+    assert not fields.is_event_stream([stream, (b"content-encoding", b"gzip")])
+    assert not fields.is_event_stream([(b"Content-Type", b"application/json")])
+    assert not fields.is_event_stream([])
+
+
+def test_lengths() -> None:
+    assert fields.length([(b"Content-Length", b"12")]) == 12
+    assert fields.length([(b"content-length", b"12, 12")]) == 12
+    for odd in (b"12, 13", b"-1", b"x", b"", b"\xb2"):
+        assert fields.length([(b"content-length", odd)]) is None
+
+
+def test_json() -> None:
+    assert fields.is_json([(b"content-type", b"application/json; charset=utf-8")])
+    assert not fields.is_json([(b"content-type", b"text/html")])
+    assert not fields.is_json([])
+
+
+@given(st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8))))
+def test_any_fields_are_read_and_none_is_made_up(given: list[tuple[bytes, bytes]]) -> None:
+    assert set(fields.end_to_end(given)) <= set(given)
+    fields.length(given)
+    fields.is_json(given)
+    fields.is_event_stream(given)
