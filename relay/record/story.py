@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from relay.record.events import (
     AnyEvent,
@@ -99,6 +100,8 @@ def _of_gateway(event: AskedAgain | RequestLost | Distrusted, to: str) -> Loss:
                 f" authority that this session has for {event.host}. It takes it from"
                 " NODE_EXTRA_CA_CERTS; for other programs use --gateway=http, or off"
             )
+        case _:
+            assert_never(event)
     return Loss(event.at, isinstance(event, AskedAgain), what, (told(event),))
 
 

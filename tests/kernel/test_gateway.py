@@ -1,0 +1,507 @@
+"""The gateway with real programs: who gets it, by which door, what they are told, what it needs."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trio
+
+from relay.gateway.entry import DOOR_PORT
+from relay.record.events import (
+    ConnectionDenied,
+    ConnectionOpened,
+    NameRefused,
+    SessionStarted,
+    UpstreamOpened,
+    UpstreamReady,
+)
+from tests.internet.servers.api.server import Api
+from tests.internet.servers.http import Site
+from tests.internet.servers.listening import listen, over_tls, serve
+from tests.internet.world import SECOND, THIRD, Internet
+from tests.kernel.asking import (
+    HOSTS,
+    HTTP,
+    NAME,
+    TLS,
+    URL,
+    answers,
+    ask,
+    explained,
+    other_authority,
+    runs,
+    said,
+    script,
+    serve_api,
+    without_openssl,
+)
+from tests.kernel.keepline import Done, Keepline
+from tests.kernel.programs import needs
+
+MODELS: Final = ("GET", f"{URL}/v1/models")
+OTHER: Final = "two.test"
+DOOR: Final = f"http://127.0.0.1:{DOOR_PORT}"
+WHAT_IT_IS_TOLD: Final = 'echo "$ANTHROPIC_BASE_URL $NODE_EXTRA_CA_CERTS"'
+
+
+@pytest.fixture
+async def api(internet: Internet, nursery: trio.Nursery) -> Api:
+    """Serve https://server.test."""
+    return await serve_api(internet, nursery)
+
+
+@pytest.fixture
+def keepline(internet: Internet) -> Keepline:
+    """Give keepline, whose programs trust the internet's authority, and so does it."""
+    made = Keepline(internet)
+    made.environment |= internet.authority.environment()
+    made.environment.pop("ANTHROPIC_BASE_URL", None)
+    return made
+
+
+def of(done: Done) -> str:
+    """Tell what the session's gateway is, as the flight log has it."""
+    return done.only(SessionStarted).gateway
+
+
+# The tls door
+
+
+@pytest.mark.parametrize("program", ["bun", "node"])
+async def test_a_program_reaches_the_api_over_h2_and_others_as_ever(
+    internet: Internet, nursery: trio.Nursery, api: Api, keepline: Keepline, program: str
+) -> None:
+    """The other host's authority is one that only the caller's own NODE_EXTRA_CA_CERTS names."""
+    authority = other_authority(internet, "others")
+    keepline.environment["NODE_EXTRA_CA_CERTS"] = str(authority.file)
+    other = over_tls(Site(), authority.server_context(OTHER))
+    for address in (SECOND, THIRD):
+        await nursery.start(serve, other, listen(internet.server, address, 443))
+
+    words = (*MODELS, "POST", f"{URL}/v1/messages", "GET", f"https://{OTHER}/")
+    done = await keepline.run(*ask(program, *words), options=TLS)
+
+    models, told, hello = answers(done)
+    assert (models.status, len(json.loads(models.text)["data"])) == (200, 19)
+    assert (told.status, told.text) == (200, said())
+    assert (hello.status, hello.text) == (200, "hello")
+    assert done.stderr == ""
+    assert [asked.request.protocol for asked in api.log.asked] == ["h2", "h2"]
+    assert api.log.connections == 1
+    assert [event.protocol for event in done.all(UpstreamReady)] == ["h2"]
+    assert [event.host for event in done.all(UpstreamOpened)] == [NAME]
+    assert {event.name for event in done.all(ConnectionOpened)} == {NAME, OTHER}
+
+
+async def test_the_certificate_is_of_the_sessions_own_ca(api: Api, keepline: Keepline) -> None:
+    openssl = needs("openssl")
+    show = (
+        f"{openssl} s_client -connect {NAME}:443 -servername {NAME} -verify_hostname {NAME}"
+        ' -CAfile "$NODE_EXTRA_CA_CERTS" -verify_return_error </dev/null 2>&1;'
+        f'{openssl} x509 -in "$NODE_EXTRA_CA_CERTS" -noout -text'
+    )
+    done = await keepline.run("sh", "-c", show, options=TLS)
+    shown = done.stdout.decode()
+    assert re.search(r"^issuer=CN ?= ?keepline session CA [0-9a-f]{8}$", shown, re.MULTILINE)
+    assert "Verify return code: 0 (ok)" in shown
+    assert re.search(rf"Name Constraints: critical\s+Permitted:\s+DNS:{NAME}\s", shown)
+    assert api.log.asked == []
+
+
+async def test_the_ca_is_beside_the_flight_log_for_as_long_as_the_session(
+    internet: Internet, keepline: Keepline
+) -> None:
+    options = {"umask": 0, "options": TLS}
+    async with keepline.start("sh", "-c", f"{WHAT_IT_IS_TOLD}; cat", **options) as session:
+        base, file = (await session.readline()).decode().rstrip("\n").split(" ")
+        await session.until(SessionStarted)
+        assert session.log is not None
+        path = session.log.with_suffix(".pem")
+        assert (base, file) == ("", str(path))
+        assert path.stat().st_mode & 0o022 == 0, "others may not add to it"
+        assert path.stat().st_uid == os.getuid()
+        first, *others = path.read_text().split("-----END CERTIFICATE-----\n")[:-1]
+        own = internet.authority.file.read_text()
+        assert [f"{text}-----END CERTIFICATE-----\n" for text in others] == [own]
+        assert first.strip() not in own
+        await session.end()
+    assert not path.exists()
+    assert [each.suffix for each in keepline.sessions.iterdir()] == [".jsonl"]
+
+
+async def test_a_ca_that_a_killed_session_left_goes_with_the_next(keepline: Keepline) -> None:
+    async with keepline.start("cat", options=TLS) as session:
+        await session.until(SessionStarted)
+        session.process.kill()
+        await session.end()
+    assert [path.suffix for path in keepline.sessions.iterdir()].count(".pem") == 1
+    await keepline.run("true")
+    assert {path.suffix for path in keepline.sessions.iterdir()} == {".jsonl"}
+
+
+REACH_FOR_KEYS: Final = """
+import os, sys
+from pathlib import Path
+
+own = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+print(*[name for name in own if "memfd" in name])
+relay = os.getppid()
+try:
+    found = os.listdir(f"/proc/{relay}/fd")
+except PermissionError as error:
+    print(error.strerror)
+else:
+    for number in found:
+        try:
+            print(number, os.readlink(f"/proc/{relay}/fd/{number}"))
+        except PermissionError as error:
+            print(error.strerror)
+            break
+print("PRIVATE" in repr(os.environ))
+sys.stdin.read()
+"""
+
+
+async def test_no_private_key_is_on_disk_or_in_the_programs_reach(
+    internet: Internet, keepline: Keepline
+) -> None:
+    python = (sys.executable, "-I", "-c", REACH_FOR_KEYS)
+    async with keepline.start(*python, options=TLS) as session:
+        told = [(await session.readline()).decode().rstrip("\n") for _ in range(3)]
+        assert told == ["", "Permission denied", "False"]
+        kept = [os.readlink(path) for path in Path(f"/proc/{session.pid}/fd").iterdir()]
+        assert [name for name in kept if "CA key" in name] == []
+        await session.end()
+    for folder in (keepline.folder, internet.client.directory):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert [path for path in files if b"PRIVATE KEY" in path.read_bytes()] == []
+
+
+# The http door
+
+
+@pytest.mark.parametrize("program", ["bun", "node"])
+async def test_the_http_door_needs_no_openssl_and_no_certificate(
+    api: Api, keepline: Keepline, tmp_path: Path, program: str
+) -> None:
+    argv = ask(program, "GET", "/v1/models", "POST", "/v1/messages")
+    environment = without_openssl(tmp_path) | {"NODE_EXTRA_CA_CERTS": ""}
+    done = await keepline.run(*argv, options=HTTP, env=environment)
+    models, told = answers(done)
+    assert (models.status, told.text) == (200, said())
+    assert done.stderr == ""
+    assert {asked.request.protocol for asked in api.log.asked} == {"h2"}
+    assert api.log.asked[0].request.path == "/v1/models"
+    assert not list(keepline.sessions.glob("*.pem"))
+
+
+@pytest.mark.parametrize("intercept", ["tproxy", "redirect", "ports"])
+async def test_the_http_door_is_told_by_the_base_url(
+    api: Api, keepline: Keepline, intercept: str
+) -> None:
+    fetch = f'echo "$ANTHROPIC_BASE_URL"; {needs("curl")} -sS "$ANTHROPIC_BASE_URL/v1/models"'
+    done = await keepline.run("sh", "-c", fetch, options=[*HTTP, "--intercept", intercept])
+    base, models = done.stdout.decode().splitlines()
+    assert base == DOOR
+    assert len(json.loads(models)["data"]) == 19
+    assert done.only(SessionStarted).intercept == intercept
+
+
+@pytest.mark.parametrize("door", ["tls", "http"])
+@pytest.mark.parametrize(
+    ("base", "protocol"),
+    [(f"{URL}:8443/some/where", "h2"), (f"http://{NAME}:8080/some/where/", "http/1.1")],
+    ids=["https", "http"],
+)
+async def test_the_users_own_base_url_is_the_upstream(
+    internet: Internet,
+    nursery: trio.Nursery,
+    keepline: Keepline,
+    door: str,
+    base: str,
+    protocol: str,
+) -> None:
+    api = await serve_api(internet, nursery, 8443, plain=(8080,))
+    told = script(internet.directory, "tell", 'echo "$ANTHROPIC_BASE_URL"', runs(*ask("bun")))
+    words = ("GET", "/v1/models")
+    own = {"ANTHROPIC_BASE_URL": base}
+    done = await keepline.run(str(told), *words, options=[f"--gateway={door}"], env=own)
+    seen = base if door == "tls" else f"{DOOR}/some/where"
+    first, answer = done.stdout.decode().splitlines()
+    assert first == seen
+    assert json.loads(answer)["status"] == 404  # the fake API has nothing there
+    slashes = "//" if seen.endswith("/") else "/"
+    (asked,) = api.log.asked
+    assert asked.request.path == f"/some/where{slashes}v1/models"
+    assert asked.request.protocol == protocol
+    assert done.only(UpstreamOpened).host == NAME
+
+
+# Which command gets it
+
+
+@pytest.fixture
+def claude(internet: Internet) -> Path:
+    """Make a program of that name, which tells what it was told."""
+    return script(internet.directory, "claude", WHAT_IT_IS_TOLD)
+
+
+async def test_a_command_named_claude_gets_it_and_no_other(
+    internet: Internet, keepline: Keepline, claude: Path
+) -> None:
+    link = internet.directory / "link"
+    link.symlink_to(claude)
+    below = internet.directory / "below"
+    below.mkdir()
+    (below / "claude").symlink_to(link)
+    paths = {"PATH": f"{claude.parent}:{keepline.environment['PATH']}"}
+    for argv in (["claude"], [str(claude)], [str(below / "claude"), "-p", "hello"]):
+        done = await keepline.run(*argv, options=[HOSTS], env=paths)
+        assert of(done).startswith("gateway on (tls; the command is claude): it reads requests")
+        assert done.stdout.decode().endswith(".pem\n")
+        assert done.stderr == ""
+    for argv in ([str(link)], ["env", "claude"], ["sh", "-c", WHAT_IT_IS_TOLD, "claude"]):
+        done = await keepline.run(*argv, options=[HOSTS], env=paths)
+        assert of(done) == ""
+        assert done.stdout.decode().split() == [str(internet.authority.file)]
+
+
+async def test_claude_asks_through_it(api: Api, internet: Internet, keepline: Keepline) -> None:
+    claude = script(internet.directory, "claude", runs(*ask("bun")))
+    done = await keepline.run(str(claude), "POST", f"{URL}/v1/messages", options=[HOSTS])
+    (told,) = answers(done)
+    assert told.text == said()
+    assert [asked.request.protocol for asked in api.log.asked] == ["h2"]
+
+
+async def test_without_openssl_claude_takes_the_http_door(
+    keepline: Keepline, claude: Path, tmp_path: Path
+) -> None:
+    done = await keepline.run(str(claude), options=[HOSTS], env=without_openssl(tmp_path))
+    assert done.stdout.decode().split()[0] == DOOR
+    assert of(done).startswith("gateway on (http; the command is claude; over plain HTTP: ")
+    assert "openssl" in of(done)
+
+
+async def test_with_real_names_claude_takes_the_http_door(keepline: Keepline, claude: Path) -> None:
+    done = await keepline.run(str(claude), options=["--dns=real", HOSTS])
+    assert done.stdout.decode().split()[0] == DOOR
+    assert of(done).startswith("gateway on (http; ")
+
+
+async def test_with_a_loopback_base_url_it_is_off_and_that_is_said(
+    keepline: Keepline, claude: Path
+) -> None:
+    own = {"ANTHROPIC_BASE_URL": "http://localhost:8080/secret"}
+    done = await keepline.run(str(claude), env=own)
+    assert done.stdout.decode().split()[0] == own["ANTHROPIC_BASE_URL"]
+    assert of(done) == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("keepline: the gateway is off: ANTHROPIC_BASE_URL is the program's own")
+    assert "secret" not in line
+    done = await keepline.run(str(claude), env=own, options=["--gateway=http"], check=False)
+    assert (done.status, done.stdout) == (125, b"")
+    assert "secret" not in done.stderr
+
+
+# Settings
+
+
+async def test_it_can_be_turned_off_in_each_way(keepline: Keepline, claude: Path) -> None:
+    async def is_on(**arguments: object) -> bool:
+        done = await keepline.run(str(claude), **arguments)  # type: ignore[arg-type]
+        assert done.stderr == ""
+        return bool(of(done))
+
+    assert await is_on()
+    assert not await is_on(options=["--gateway=off"])
+    assert not await is_on(env={"KEEPLINE_GATEWAY": "off"})
+    keepline.config.write_text('[gateway]\nmode = "off"\n')
+    assert not await is_on()
+    assert await is_on(env={"KEEPLINE_GATEWAY": "auto"})
+    keepline.config.write_text('gateway = "off"\n')
+    assert not await is_on()
+    assert await is_on(options=["--gateway=tls"])
+
+
+async def test_the_config_file_has_a_table_for_it(api: Api, keepline: Keepline) -> None:
+    keepline.config.write_text(f'[gateway]\nmode = "tls"\nhosts = ["{NAME}"]\nhold = "none"\n')
+    done = await keepline.run(*ask("bun", *MODELS))
+    assert answers(done)[0].status == 200
+    assert of(done) == (
+        f"gateway on (tls; gateway = tls): it reads requests to {NAME} and their answers, and"
+        " keeps nothing of either"
+    )
+    assert [asked.request.protocol for asked in api.log.asked] == ["h2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "told"),
+    [
+        ('[gateway]\nhosts = ["bad host"]', ":2", "'bad host'"),
+        ('[gateway]\nhosts = ["localhost"]', ":2", "'localhost' is the program's own loopback"),
+        ('[gateway]\n\nhosts = ["a.test:0"]', ":3", "'a.test:0' has a port that is no number"),
+        ('[gateway]\nmode = "on"', ":2", "Invalid enum value 'on'"),
+        ("[gateway]\nstream_silence = 0", ":2", "Expected `int` >= 1"),
+        ('[gateway]\nhost = "a.test"', ":2", "there is no such setting, but mode, hosts, hold"),
+    ],
+)
+async def test_a_bad_table_is_told_with_its_place(
+    keepline: Keepline, text: str, place: str, told: str
+) -> None:
+    keepline.config.write_text(f"{text}\n")
+    done = await keepline.run("true", check=False)
+    assert (done.status, done.stdout) == (125, b"")
+    cause, fix = done.stderr.splitlines()
+    assert cause.startswith(f"keepline: {keepline.config}{place}: ")
+    assert told in cause
+    assert fix.startswith("  try: ")
+
+
+@pytest.mark.parametrize("host", ["bad host", "::1", "localhost", "a.test:99999", "*.test"])
+async def test_bad_hosts_are_told_with_their_place(keepline: Keepline, host: str) -> None:
+    for place, arguments in (
+        ("--gateway-hosts: ", {"options": [f"--gateway-hosts={host}"]}),
+        ("KEEPLINE_GATEWAY_HOSTS: ", {"env": {"KEEPLINE_GATEWAY_HOSTS": host}}),
+    ):
+        done = await keepline.run("true", check=False, **arguments)  # type: ignore[arg-type]
+        assert (done.status, done.stdout) == (125, b"")
+        assert done.stderr.startswith(f"keepline: {place}gateway_hosts: {host!r} ")
+
+
+# What it lacks
+
+
+async def refused(keepline: Keepline, *options: str, env: dict[str, str] | None = None) -> str:
+    """Give why a session with it does not start, when it must not."""
+    argv = ("touch", str(keepline.folder / "has run"))
+    done = await keepline.run(*argv, options=options, env=env, check=False)
+    assert (done.status, done.stdout, done.events) == (125, b"", [])
+    assert not (keepline.folder / "has run").exists()
+    cause, fix = done.stderr.splitlines()
+    assert fix.startswith("  try: ")
+    return cause.removeprefix("keepline: ") + fix
+
+
+async def test_the_tls_door_that_was_asked_for_needs_openssl(
+    keepline: Keepline, tmp_path: Path
+) -> None:
+    assert await refused(keepline, *TLS, env=without_openssl(tmp_path)) == (
+        "the tls gateway needs the openssl program, and there is none"
+        "  try: install openssl, or use --gateway=http"
+    )
+
+
+async def test_the_tls_door_that_was_asked_for_needs_names(keepline: Keepline) -> None:
+    told = await refused(keepline, *TLS, "--dns=real")
+    assert told.startswith("the tls gateway needs dns = synthetic: ")
+    assert told.endswith("  try: leave out --dns real, or use --gateway=http")
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("echo broken >&2; exit 3", "broken"),
+        ("kill -SEGV $$", "killed by signal 11"),
+        ("echo something", "no certificate came out"),
+    ],
+)
+async def test_an_openssl_that_fails_is_told(
+    keepline: Keepline, tmp_path: Path, does: str, told: str
+) -> None:
+    environment = without_openssl(tmp_path)
+    broken = script(Path(environment["PATH"]), "openssl", does)
+    assert (await refused(keepline, *TLS, env=environment)).startswith(f"{broken}: {told}  try: ")
+
+
+async def test_an_openssl_that_fails_does_not_keep_claude_from_running(
+    keepline: Keepline, claude: Path, tmp_path: Path
+) -> None:
+    environment = without_openssl(tmp_path)
+    script(Path(environment["PATH"]), "openssl", "exit 3")
+    done = await keepline.run(str(claude), env=environment)
+    assert done.stdout != b""
+
+
+# What people are told
+
+
+async def test_the_first_line_of_explain_tells_what_it_reads(keepline: Keepline) -> None:
+    for options, door in ((TLS, "tls"), (HTTP, "http")):
+        await keepline.run("true", options=options)
+        first, *rest = await explained(keepline)
+        assert first.startswith("session ")
+        assert first.endswith(
+            f"; gateway on ({door}; gateway = {door}): it reads requests to {NAME} and their"
+            " answers, and keeps nothing of either"
+        )
+        assert rest == ["Nothing was lost."]
+    await keepline.run("true")
+    assert "gateway" not in (await explained(keepline))[0]
+
+
+async def test_the_first_line_of_doctor_tells_what_it_reads(
+    keepline: Keepline, tmp_path: Path
+) -> None:
+    async def first(**env: str) -> str:
+        told = await keepline.call("doctor", env=env)
+        assert told.status == 0
+        return told.stdout.decode().splitlines()[0]
+
+    reads = "it reads requests to api.anthropic.com and their answers, and keeps nothing of either"
+    name = "gateway, for claude"
+    on = f"works   {name}: gateway on"
+    assert await first() == f"{on} (tls; the command is claude): {reads}"
+    http = await first(**without_openssl(tmp_path))
+    assert http.startswith(f"{on} (http; the command is claude; over plain HTTP: ")
+    assert http.endswith(reads)
+    assert await first(KEEPLINE_GATEWAY="off") == f"works   {name}: gateway off (gateway = off)"
+    told = await first(ANTHROPIC_BASE_URL="http://localhost/secret")
+    assert told.startswith(f"lacks   {name}: gateway off (ANTHROPIC_BASE_URL is the program's own")
+    assert "secret" not in told
+
+
+# Policy
+
+
+@pytest.mark.parametrize("door", [TLS, HTTP], ids=["tls", "http"])
+@pytest.mark.parametrize(
+    "rule", [f"--deny={NAME}", f"--deny={NAME}:443", f"--allow={OTHER}", f"--allow={NAME}:80"]
+)
+async def test_what_may_not_be_reached_is_not_reached_by_it(
+    api: Api, keepline: Keepline, door: tuple[str, ...], rule: str
+) -> None:
+    url = "/v1/models" if door is HTTP else f"{URL}/v1/models"
+    done = await keepline.run(*ask("node", "GET", url), options=[*door, rule])
+    (answer,) = answers(done)
+    assert answer.error is not None
+    assert done.all(ConnectionDenied) or done.all(NameRefused)
+    assert (api.log.connections, done.all(UpstreamOpened)) == (0, [])
+
+
+@pytest.mark.parametrize("door", [TLS, HTTP], ids=["tls", "http"])
+@pytest.mark.parametrize("rule", [f"--allow={NAME}", f"--allow={NAME}:443", f"--deny={OTHER}"])
+async def test_what_may_be_reached_is_reached_by_it(
+    api: Api, keepline: Keepline, door: tuple[str, ...], rule: str
+) -> None:
+    url = "/v1/models" if door is HTTP else f"{URL}/v1/models"
+    done = await keepline.run(*ask("node", "GET", url), options=[*door, rule])
+    assert answers(done)[0].status == 200
+    assert done.stderr == ""
+
+
+# What it costs those who have none
+
+
+async def test_without_it_nothing_of_it_is_loaded(keepline: Keepline) -> None:
+    argv = keepline.argv("run", "--", "true")
+    argv[1:1] = ["-X", "importtime"]
+    done = await keepline.host.run_process(argv, env=keepline.environment)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines()}
+    assert "relay.session" in loaded
+    assert loaded.isdisjoint({"ssl", "h11", "h2", "relay.gateway.gateway", "relay.gateway.trust"})
+    assert not {name for name in loaded if name.startswith("h2.")}
