@@ -42,7 +42,8 @@ class Terms:
 
     hold: Hold
     silence: float
-    """Seconds without a byte in a streamed answer after which it counts as lost."""
+    """Seconds without a byte in an answer that has begun after which it counts as lost; not where
+    it is passed on as it comes, and can be neither read nor asked for again."""
     patience: float
     """Seconds in which a lost answer must have begun anew, once the program was told of one."""
     record: Callable[[Event], None]
@@ -155,9 +156,8 @@ class Exchange:
             if self._program.has_said_head:
                 return await self._status_too_late(response, stream)
             if self._is_listed and _is_bounded(response):
-                await self._whole(response, stream)
-            else:
-                await self._live(response, stream)
+                return await self._whole(response, stream)
+            await self._live(response, stream)
         except LostError as error:
             return _Loss(error.cause, error.may_be_processed)
         return None
@@ -170,23 +170,30 @@ class Exchange:
             await self._program.data(data)
         await self._program.end(stream.trailers)
 
-    async def _whole(self, response: Response, stream: Stream) -> None:
+    async def _whole(self, response: Response, stream: Stream) -> _Loss | None:
         """Pass on when it is complete, or when it is too much to hold."""
         held: list[bytes] = []
         size = 0
-        while data := await stream.receive():
+        data = b"first"
+        while data and size <= HELD:
+            with trio.move_on_after(self._terms.silence) as scope:
+                data = await stream.receive()
+            if scope.cancelled_caught:
+                return self._silent()
             held.append(data)
             size += len(data)
-            if size > HELD:
-                break
         self._is_committed = True
         await self._program.head(response)
-        for piece in held:
+        for piece in filter(None, held):
             await self._program.data(piece)
         held.clear()
         while data and (data := await stream.receive()):
             await self._program.data(data)
         await self._program.end(stream.trailers)
+        return None
+
+    def _silent(self) -> _Loss:
+        return _Loss(f"silent for {self._terms.silence:g} s")
 
     async def _stream_of_events(self, response: Response, stream: Stream) -> _Loss | None:
         """Hand a message over, event by event, as far as it may not have to be asked for again."""
@@ -205,7 +212,7 @@ class Exchange:
                     data = b""
             if scope.cancelled_caught:
                 if not answer.is_complete:
-                    return _Loss(f"silent for {self._terms.silence:g} s")
+                    return self._silent()
                 data = b""
             step = answer.receive(data) if data else answer.end()
             self._is_committed = answer.committed

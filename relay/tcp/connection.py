@@ -146,9 +146,10 @@ class Connection:
         address, port = original_destination(self.program, shared.intercept)
         name = shared.naming.name_of(address)
         self.target = Target(name, address, port)
-        shared.record(ConnectionOpened(connection=number, address=address, port=port, name=name))
         served = shared.gateway.at(self.target) if shared.gateway is not None else None
         self.target = served or self.target
+        name, port = self.target.name, self.target.port
+        shared.record(ConnectionOpened(connection=number, address=address, port=port, name=name))
 
         verdict = self._judge()
         match verdict:

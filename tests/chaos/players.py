@@ -39,6 +39,8 @@ _SCRIPTS: Final[Mapping[Kind, str]] = {
 _CLIENTS: Final = Path(__file__).with_name("clients")
 _PROGRAMS: Final = Path(__file__).resolve().parents[2] / ".venv/programs/node_modules/.bin"
 _PIECE: Final = 1 << 16
+_LAST_LINES: Final = 8
+"""The last calls of a traceback, its error, and what keepline says of that."""
 
 
 def program(kind: Kind) -> str | None:
@@ -195,8 +197,12 @@ class Player:
         return list(flightlog.read(log)) if log else []
 
     def last_words(self) -> str:
-        """Give what it wrote to stderr."""
-        return self._stderr.read_text(errors="replace") or f"status {self.process.poll()}"
+        """Give the end of what it wrote to stderr, in one line: it stands in the row's verdict."""
+        lines = [line.strip(" |+-") for line in self._stderr.read_text(errors="replace").split("\n")]
+        return " / ".join([line for line in lines if line][-_LAST_LINES:]) or self._status()
+
+    def _status(self) -> str:
+        return f"it ended without a word, status {self.process.poll()}"
 
     def __enter__(self) -> Self:
         return self

@@ -132,6 +132,7 @@ async def test_doctor_finds_nothing_where_all_works(keepline: Keepline) -> None:
     assert all(line.startswith("works   ") for line in lines if "TCP_RTO_MAX_MS" not in line)
     checks = json.loads((await keepline.call("doctor", "--json")).stdout)
     assert [check["name"] for check in checks] == [
+        "gateway, for claude",
         "settings",
         "IPv4 on this host",
         "resolvers",
@@ -153,7 +154,7 @@ async def test_doctor_finds_an_invalid_setting_and_tries_the_rest(keepline: Keep
     keepline.config.write_text("keepidle = 0\n")
     told = await keepline.call("doctor")
     assert told.status == 1
-    first, fix, *rest = told.stdout.decode().splitlines()
+    _gateway, first, fix, *rest = told.stdout.decode().splitlines()
     assert first == f"FAILS   settings: {keepline.config}:1: keepidle: Expected `int` >= 1"
     assert fix.startswith("        try: ")
     assert any(line.startswith("works   capabilities dropped") for line in rest)
