@@ -1,11 +1,12 @@
 """A request's body: read from the program once, kept for another try as far as memory allows."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from relay.gateway.fields import Fields
+if TYPE_CHECKING:
+    from relay.gateway.fields import Fields
 
 KEPT: Final = 32 * 1024 * 1024
 """Bytes; a larger body is passed on once."""

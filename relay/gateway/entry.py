@@ -61,15 +61,21 @@ def choose(
         )
     except DoorError as error:
         raise SandboxError(error.message, error.hint) from None
-    if isinstance(chosen, Doors) and not trust.roots(environment):
-        lack = SandboxError(
-            "the gateway trusts nobody: this system has no certificate authorities",
-            "install ca-certificates, or set SSL_CERT_FILE, or use --gateway=off",
-        )
+    if isinstance(chosen, Closed):
+        return chosen
+    try:
+        has_roots = bool(trust.roots(environment))
+    except SandboxError as error:
         if settings.gateway != "auto":
-            raise lack
-        return Closed(lack.message)
-    return chosen
+            raise
+        return Closed(error.message)
+    if has_roots or not any(upstream.tls for upstream in chosen.upstreams):
+        return chosen
+    lack = "the gateway trusts nobody: this system has no certificate authorities"
+    if settings.gateway != "auto":
+        hint = "install ca-certificates, or set SSL_CERT_FILE, or use --gateway=off"
+        raise SandboxError(lack, hint)
+    return Closed(lack)
 
 
 @contextlib.contextmanager
@@ -100,8 +106,15 @@ def opened(
 
     openssl = certificates.find()
     assert openssl is not None
-    made = certificates.make(chosen.certificate_hosts, openssl=openssl)
-    _write(made.ca, bundle, warn)
+    try:
+        made = certificates.make(chosen.certificate_hosts, openssl=openssl)
+        _write(made.ca, bundle, warn)
+    except SandboxError as error:
+        if settings.gateway != "auto":
+            raise
+        warn(f"the gateway is off: {error.message}")
+        yield None
+        return
     try:
         yield Entry(chosen, made, hold, {EXTRA_CA: str(bundle)})
     finally:
@@ -116,6 +129,7 @@ def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
     text = trust.extra_ca_text(os.environ, ca, warn=warn)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)  # whatever the umask: who can add to it is trusted
         path.write_text(text)
     except OSError as error:
         raise SandboxError(

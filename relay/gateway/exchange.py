@@ -4,6 +4,7 @@ What a try comes to is a value: None when the answer was given, else its loss. r
 whether there is another try, hold.py what of a streamed answer may be handed over.
 """
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,23 +63,26 @@ class _Loss:
     """The SSE error event that upstream gave instead, for when there is no other try."""
 
 
+@dataclass(eq=False)
 class Exchange:
     """One request and its answer."""
 
-    def __init__(
-        self, request: Request, body: Body, program: Program, pool: Pool, terms: Terms, number: int
-    ) -> None:
-        """Answer `program`, whose connection is `number`, by `pool`."""
-        method, prefix = request.method.decode("latin-1"), pool.upstream.prefix
-        self._is_listed = listed(method, request.path, prefix)
-        self._is_messages = is_messages(method, request.path, prefix)
-        self._original = request
-        self._request = _forwarded(request, identity=self._is_listed)
-        self._body = body
-        self._program = program
-        self._pool = pool
-        self._terms = terms
-        self._number = number
+    request: Request
+    _body: Body
+    _program: Program
+    _pool: Pool
+    """Of the upstream that is asked."""
+    _terms: Terms
+    _number: int
+    """Of the program's connection."""
+
+    def __post_init__(self) -> None:
+        """Make what is sent on of what was received."""
+        method, prefix = self.request.method.decode("latin-1"), self._pool.upstream.prefix
+        self._is_listed = listed(method, self.request.path, prefix)
+        self._is_messages = is_messages(method, self.request.path, prefix)
+        self._request = _forwarded(self.request, identity=self._is_listed)
+        self._limit = trio.CancelScope()
         self._resends = 0
         self._is_committed = False
         self._streamed: Answer | None = None
@@ -119,11 +123,10 @@ class Exchange:
 
     async def _try_in_time(self) -> _Loss | None:
         """Try once; what the program was told of must begin anew within patience."""
-        loss: _Loss | None = _Loss("no new answer in time", is_final=True)
-        limit = self._terms.patience if self._program.has_said_head else float("inf")
+        limit = self._terms.patience if self._program.has_said_head else math.inf
         with trio.move_on_after(limit) as self._limit:
-            loss = await self._try()
-        return loss
+            return await self._try()
+        return _Loss("no new answer in time", is_final=True)
 
     async def _try(self) -> _Loss | None:
         """Ask once."""
@@ -146,7 +149,7 @@ class Exchange:
         """Hand the answer over as far as may be."""
         try:
             response = await stream.response()
-            self._limit.deadline = float("inf")
+            self._limit.deadline = math.inf
             response = Response(
                 response.status, fields.end_to_end(response.fields), response.reason
             )
@@ -164,8 +167,8 @@ class Exchange:
 
     async def _live(self, response: Response, stream: Stream) -> None:
         """Pass on as it comes."""
-        self._is_committed = True
         await self._program.head(response)
+        self._is_committed = True
         while data := await stream.receive():
             await self._program.data(data)
         await self._program.end(stream.trailers)
@@ -182,8 +185,8 @@ class Exchange:
                 return self._silent()
             held.append(data)
             size += len(data)
-        self._is_committed = True
         await self._program.head(response)
+        self._is_committed = True
         for piece in filter(None, held):
             await self._program.data(piece)
         held.clear()
@@ -226,8 +229,9 @@ class Exchange:
     async def _status_too_late(self, response: Response, stream: Stream) -> _Loss:
         """Take an answer that is no stream after a stream was promised: it is an error by now."""
         text = b""
-        while len(text) < _ERROR_TEXT and (data := await stream.receive()):
-            text += data
+        with trio.move_on_after(self._terms.silence):
+            while len(text) < _ERROR_TEXT and (data := await stream.receive()):
+                text += data
         passing = response.status in {408, 409, 429} or response.status >= 500
         cause = f"status {response.status} after a loss"
         return _Loss(cause, is_final=not passing, error=sse.as_error_event(text))
@@ -257,16 +261,18 @@ class Exchange:
         )
 
     def _must_be_a_reset(self, loss: _Loss) -> bool:
-        """A request that may have been processed and may not be repeated: not by a status either."""
+        """Tell whether it may have been processed and may not be repeated: a status asks for it."""
         return loss.may_be_processed and not self._is_listed
 
     async def _ping(self) -> None:
         """Keep the program's watchdogs quiet while a stream that was promised is held back."""
+        due = self._program.written + PING_EVERY
         while True:
-            left = self._program.written + PING_EVERY - trio.current_time()
-            await trio.sleep(left if left > 0 else PING_EVERY)
-            if trio.current_time() >= self._program.written + PING_EVERY:
+            await trio.sleep_until(due)
+            due = self._program.written + PING_EVERY
+            if trio.current_time() >= due:
                 await self._program.ping(sse.PING, if_wanted=self._wants_ping)
+                due = trio.current_time() + PING_EVERY
 
     def _wants_ping(self) -> bool:
         answer = self._streamed

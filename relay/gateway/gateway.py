@@ -29,7 +29,11 @@ _HANDSHAKE: Final = 30.0
 """Seconds for a program to agree on TLS."""
 
 _DISTRUST: Final = frozenset(
-    {"TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_CERTIFICATE_UNKNOWN", "SSLV3_ALERT_BAD_CERTIFICATE"}
+    {
+        *("TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_CERTIFICATE_UNKNOWN"),
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "UNEXPECTED_EOF_WHILE_READING",  # Node, which closes without a word
+    }
 )
 _AT_ONCE: Final = 1.0
 """Seconds within which a client that checks certificates after the handshake has closed."""
@@ -67,6 +71,10 @@ class Gateway:
 
     async def serve(self, program: socket.socket, number: int, target: Target) -> None:
         """Serve a connection of the program's to its end."""
+        with program.dup() as own:  # a stream closes it; `program` is asked for its state meanwhile
+            await self._serve(own, number, target)
+
+    async def _serve(self, program: socket.socket, number: int, target: Target) -> None:
         from relay.gateway.program import Program  # noqa: PLC0415
 
         upstream = self._doors.base if self._doors.door == "http" else self._upstream(target)
@@ -77,10 +85,10 @@ class Gateway:
         try:
             if side is not None:
                 await self._requests(side, self._pool(upstream), number)
-                if not side.requests and trio.current_time() - began < _AT_ONCE:
-                    self._note_distrust(number, upstream, "closed right after the handshake")
         finally:
             ended = trio.current_time()
+            if side is not None and not side.requests and ended - began < _AT_ONCE:
+                self._note_distrust(number, upstream, "closed right after the handshake")
             aborted = side is not None and side.is_aborted
             self._record(
                 ConnectionClosed(
@@ -105,6 +113,8 @@ class Gateway:
         context = self._certificates.server_context(upstream.host)
         stream = trio.SSLStream(plain, context, server_side=True, https_compatible=True)
         with trio.move_on_after(_HANDSHAKE):
+            if not await _says_hello(plain):
+                return None
             try:
                 await stream.do_handshake()
             except trio.BrokenResourceError as error:
@@ -180,6 +190,14 @@ class Gateway:
             Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
         )
         return Wire(sock, number, address, upstream.port, self._shared.lines)
+
+
+async def _says_hello(program: trio.SocketStream) -> bool:
+    """Wait for the first byte; whoever closes without one has seen no certificate."""
+    try:
+        return bool(await program.socket.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
 
 
 async def _upgrade(program: "Program", request: "Request", pool: "Pool") -> None:

@@ -2,18 +2,19 @@
 
 import contextlib
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NoReturn
 
 import h11
 import trio
 
 from relay.gateway.body import Body
-from relay.gateway.fields import Fields, values
+from relay.gateway.fields import Fields, end_to_end, length, values, without
 from relay.gateway.upstream.http1 import MAX_HEAD, PIECE
-from relay.gateway.upstream.messages import Request, Response
+from relay.gateway.upstream.messages import LostError, Request, Response
 from relay.tcp import losses
 from relay.tcp.options import resets_on_close
 
@@ -23,7 +24,16 @@ _UNREAD: Final = 1024 * 1024
 _DRAIN_LIMIT: Final = 10.0
 """Seconds for a program that does not read what came before a loss."""
 
-_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+_LINGER: Final = 2.0
+"""Seconds for a program that still sends to take the answer, RFC 9112 section 9.6."""
+
+_BODILESS: Final = frozenset({204, 304})
+_ABSOLUTE: Final = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+"""What a request to a proxy has before its path, RFC 9112 section 3.2.2."""
+
+_UNSAYABLE: Final = "what it sent cannot be said in HTTP/1.1"
+
+_GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 class Program:
@@ -42,6 +52,14 @@ class Program:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._writing = trio.Lock()
         self._scope = trio.CancelScope()
+        self._body = Body(self._piece)
+        self._is_head = False
+        """Whether the current request is HEAD."""
+        self._is_bodiless = False
+        """Whether the answer to it has no body, whatever upstream sends."""
+        self._is_chunked = False
+        self._mistake: int | None = None
+        """The status for what is not HTTP."""
 
     async def request(self) -> Request | None:
         """Wait for the next request; None when the program has closed, or speaks no HTTP."""
@@ -58,15 +76,21 @@ class Program:
         if not isinstance(event, h11.Request):
             return None
         self.requests += 1
+        if event.method == b"CONNECT":  # the gateway is no proxy
+            await self._refuse(501)
+            return None
+        self._is_head = event.method == b"HEAD"
+        self._body = Body(self._piece)
         fields = event.headers.raw_items()
-        framed = bool(values(fields, b"transfer-encoding")) or any(
-            length != b"0" for length in values(fields, b"content-length")
-        )
-        return Request(event.method, event.target, fields, is_framed=framed)
+        is_chunked = bool(values(fields, b"transfer-encoding"))
+        if is_chunked:  # which overrides a length, RFC 9112 section 6.3
+            fields = without(fields, b"content-length")
+        framed = is_chunked or (length(fields) or 0) > 0
+        return Request(event.method, _origin_form(event.target), fields, is_framed=framed)
 
     def body(self) -> Body:
         """Give the current request's body."""
-        return Body(self._piece)
+        return self._body
 
     async def _next(self) -> object:
         while True:
@@ -74,58 +98,81 @@ class Program:
             if event is not h11.NEED_DATA:
                 return event
             if self._h11.they_are_waiting_for_100_continue:
-                await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+                await self._go_on()
             data = await self._stream.receive_some(PIECE)
             self.received += len(data)
             self._h11.receive_data(bytes(data))
+
+    async def _go_on(self) -> None:
+        """Say that the body is wanted, unless the answer has begun meanwhile."""
+        async with self._writing:
+            if self._h11.they_are_waiting_for_100_continue:
+                await self._send(h11.InformationalResponse(status_code=100, headers=[]))
 
     async def _piece(self) -> bytes | None:
         """Read a piece of the body; a program that goes away ends the request."""
         try:
             event = await self._next()
-        except (h11.RemoteProtocolError, *_GONE):
+        except h11.RemoteProtocolError as error:
+            self._mistake = error.error_status_hint
             await self._end_request()
-            raise AssertionError from None
+        except _GONE:
+            await self._end_request()
         if isinstance(event, h11.Data):
             return bytes(event.data)
+        if isinstance(event, h11.EndOfMessage):
+            self._body.trailers = end_to_end(event.headers.raw_items())
         return None
 
     @contextlib.asynccontextmanager
     async def exchange(self, body: Body) -> AsyncIterator[None]:
-        """Be in one; left early when the program goes away."""
+        """Be in one; left early when the program goes away, or speaks no HTTP any more."""
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, body)
                 yield
                 nursery.cancel_scope.cancel()
+        if self._mistake is not None and not self.has_said_head:
+            await self._refuse(self._mistake)
 
     async def _watch(self, body: Body) -> None:
         """See when the program closes while it waits; more requests wait their turn."""
         await body.ended.wait()
-        data = b"more"
+        data = b""
         with contextlib.suppress(*_GONE):
             data = bytes(await self._stream.receive_some(PIECE))
             self.received += len(data)
         self._h11.receive_data(data)
-        if not data or data == b"more":
+        if not data:
             self._scope.cancel()
 
-    async def _end_request(self) -> None:
-        """The program is gone: nothing that is done for it matters any more."""
+    async def _end_request(self) -> NoReturn:
+        """End the exchange: nothing that is done for the program matters any more.
+
+        Raises BrokenResourceError where there is none.
+        """
         self._scope.cancel()
         await trio.lowlevel.checkpoint_if_cancelled()
-        await trio.sleep_forever()
+        raise trio.BrokenResourceError("the program is gone")
 
     async def head(self, response: Response) -> None:
-        """Give the head of the answer."""
+        """Give the head of the answer; raises LostError for one that cannot be said."""
+        status = response.status
+        kind = h11.InformationalResponse if status < 200 else h11.Response
+        reason = response.reason or _reason(status)
+        try:
+            event = kind(status_code=status, headers=response.fields, reason=reason)
+        except h11.LocalProtocolError:
+            raise LostError(_UNSAYABLE) from None
         self.has_said_head = True
-        reason = response.reason or _reason(response.status)
-        kind = h11.InformationalResponse if response.status < 200 else h11.Response
-        await self._give(kind(status_code=response.status, headers=response.fields, reason=reason))
+        self._is_bodiless = self._is_head or status in _BODILESS
+        self._is_chunked = not self._is_bodiless and _is_chunked(response, self._h11)
+        await self._give(event)
 
     async def data(self, data: bytes) -> None:
-        """Give some of its body."""
-        await self._give(h11.Data(data))
+        """Give some of its body; raises LostError if that is more than the head has told."""
+        if not self._is_bodiless:
+            await self._give(h11.Data(data))
 
     async def ping(self, data: bytes, *, if_wanted: Callable[[], bool]) -> None:
         """Put `data` in between, unless it is not wanted any more when its turn comes."""
@@ -134,9 +181,12 @@ class Program:
                 await self._write(h11.Data(data))
 
     async def end(self, trailers: Fields) -> None:
-        """Say that it is complete."""
-        chunked = self._h11.their_http_version != b"1.0"
-        await self._give(h11.EndOfMessage(headers=trailers if chunked else []))
+        """Say that it is complete; raises LostError if that is less than the head has told."""
+        try:
+            event = h11.EndOfMessage(headers=end_to_end(trailers) if self._is_chunked else [])
+        except h11.LocalProtocolError:
+            raise LostError(_UNSAYABLE) from None
+        await self._give(event)
 
     async def _give(self, event: h11.Event) -> None:
         async with self._writing:
@@ -148,6 +198,8 @@ class Program:
             await self._send(event)
         except _GONE:
             await self._end_request()
+        except h11.LocalProtocolError:
+            raise LostError(_UNSAYABLE) from None
 
     async def _send(self, event: h11.Event) -> None:
         data = self._h11.send(event)
@@ -156,7 +208,8 @@ class Program:
             await self._stream.send_all(data)
 
     async def _refuse(self, status: int) -> None:
-        """Answer what is no request; the connection ends with it."""
+        """Answer what is no request; the connection ends with it, and so do its bytes."""
+        self._mistake = status
         with contextlib.suppress(*_GONE, h11.LocalProtocolError):
             await self._send(
                 h11.Response(
@@ -188,7 +241,7 @@ class Program:
             return False
         try:
             return await body.finish(_UNREAD) and self._h11.their_state is h11.DONE
-        except (h11.RemoteProtocolError, *_GONE):
+        except _GONE:
             return False
 
     def switch(self) -> tuple[trio.abc.Stream, bytes]:
@@ -203,8 +256,32 @@ class Program:
             resets_on_close(self._sock)
             await trio.aclose_forcefully(self._stream)
             return
-        with trio.move_on_after(1):
-            await self._stream.aclose()
+        with trio.move_on_after(_LINGER):
+            await self._linger()
+        await trio.aclose_forcefully(self._stream)
+
+    async def _linger(self) -> None:
+        """Read what a program still sends: unread, it would turn our FIN into a reset."""
+        if self._mistake is None and self._h11.their_state is not h11.SEND_BODY:
+            return
+        with contextlib.suppress(*_GONE, OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+            while await self._stream.receive_some(PIECE):
+                pass
+
+
+def _origin_form(target: bytes) -> bytes:
+    """Leave the host out of a target that has one, and with it a user and a password."""
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None:
+        return target
+    rest = target[absolute.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def _is_chunked(response: Response, connection: h11.Connection) -> bool:
+    """Tell whether h11 ends the answer by a chunk, the one place for trailers."""
+    return length(response.fields) is None and connection.their_http_version != b"1.0"
 
 
 def _reason(status: int) -> bytes:

@@ -3,6 +3,9 @@
 It gets an upstream connection of its own. Nothing of it is held back or asked again.
 """
 
+from contextlib import AsyncExitStack
+from typing import Final
+
 import trio
 
 from relay.gateway import fields
@@ -12,27 +15,34 @@ from relay.gateway.upstream.messages import LostError, Request, Response, Untrus
 from relay.gateway.upstream.pool import Pool
 from relay.tcp.dialer import DialError
 
-_SWITCHING = 101
-_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+_SWITCHING: Final = 101
+_GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 async def pass_through(program: Program, request: Request, pool: Pool) -> None:
-    """Ask upstream; if it agrees, copy until both sides have ended, else give its answer."""
+    """Ask upstream; if it agrees, copy until one side has ended, else give its answer."""
+    async with AsyncExitStack() as stack:
+        upstream: Http1 | None = None
+        async with program.exchange(program.body()):
+            upstream = await _agreed(program, request, pool, stack)
+        if upstream is not None:
+            await _both_ways(program, upstream)
+
+
+async def _agreed(
+    program: Program, request: Request, pool: Pool, stack: AsyncExitStack
+) -> Http1 | None:
+    """Ask, and give the answer; None if that is not 101, or if there is none."""
     body = program.body()
     await body.piece(0)  # there is none; so the request is complete
     try:
-        async with pool.alone() as upstream:
-            await upstream.send(_with_host_left_out(request), body)
-            response = await upstream.response()
-            if response.status != _SWITCHING:
-                await _plain_answer(program, upstream, response)
-                return
+        upstream = await stack.enter_async_context(pool.alone())
+        await upstream.send(_with_host_left_out(request), body)
+        response = await upstream.response()
+        if response.status == _SWITCHING:
             await program.head(response)
-            theirs, first = program.switch()
-            ours, early = upstream.switch()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_copy, theirs, ours, first, nursery.cancel_scope)
-                nursery.start_soon(_copy, ours, theirs, early, nursery.cancel_scope)
+            return upstream
+        await _plain_answer(program, upstream, response)
     except (LostError, DialError) as error:
         if program.has_said_head:
             program.abort()
@@ -40,6 +50,7 @@ async def pass_through(program: Program, request: Request, pool: Pool) -> None:
             await program.fail(f"no answer from {pool.upstream.host}: {error.cause}", retry=True)
     except UntrustedError as error:
         await program.fail(f"{pool.upstream.host} is not trusted: {error}", retry=False)
+    return None
 
 
 def _with_host_left_out(request: Request) -> Request:
@@ -55,15 +66,21 @@ async def _plain_answer(program: Program, upstream: Http1, response: Response) -
     await program.end(upstream.trailers)
 
 
-async def _copy(
-    source: trio.abc.Stream, sink: trio.abc.Stream, first: bytes, scope: trio.CancelScope
-) -> None:
-    """Copy one direction; its end, or a loss, ends both: these protocols say goodbye themselves."""
-    try:
-        if first:
-            await sink.send_all(first)
-        while data := await source.receive_some(PIECE):
-            await sink.send_all(data)
-    except _GONE:
-        pass  # the other side sees the end of it
-    scope.cancel()
+async def _both_ways(program: Program, upstream: Http1) -> None:
+    """Copy; the end of one direction ends both: these protocols say goodbye themselves."""
+    theirs, first = program.switch()
+    ours, early = upstream.switch()
+    async with trio.open_nursery() as nursery:
+
+        async def copy(source: trio.abc.Stream, sink: trio.abc.Stream, begun: bytes) -> None:
+            try:
+                if begun:
+                    await sink.send_all(begun)
+                while data := await source.receive_some(PIECE):
+                    await sink.send_all(data)
+            except _GONE:
+                program.abort()  # a loss is passed on as one
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(copy, theirs, ours, first)
+        nursery.start_soon(copy, ours, theirs, early)

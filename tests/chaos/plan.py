@@ -22,7 +22,7 @@ from .worker import Played
 
 BUSY: Final = 1
 GATEWAYS: Final = 3
-"""Rows of the gateway side by side; each has up to nine clients."""
+"""Rows of the gateway side by side; each has dozens of requests on their way."""
 
 
 @dataclass

@@ -198,7 +198,9 @@ class Player:
 
     def last_words(self) -> str:
         """Give the end of what it wrote to stderr, in one line: it stands in the row's verdict."""
-        lines = [line.strip(" |+-") for line in self._stderr.read_text(errors="replace").split("\n")]
+        lines = [
+            line.strip(" |+-") for line in self._stderr.read_text(errors="replace").split("\n")
+        ]
         return " / ".join([line for line in lines if line][-_LAST_LINES:]) or self._status()
 
     def _status(self) -> str:

@@ -27,7 +27,8 @@ _KINDS: Final = frozenset({"fatal", "silently wrong", "asked again", "no answer"
 
 SHORT: Final = (
     "The short form: each row once, its wait shortened to the seconds shown"
-    " (row 7: a NAT that forgets after 8 s, and --keepidle 3)."
+    " (row 7: a NAT that forgets after 8 s, and --keepidle 3; rows 18 to 21: each fault at each"
+    " place once)."
 )
 
 _INTRO: Final = """\
@@ -64,13 +65,15 @@ is possible (before the head, after it, in thinking, in text, in tool_use, betwe
 message_delta, in the body of an answer that is no stream), each 1, 2 and 5 times in a row: 50
 samples of each fault, place and number under keepline, half of them over HTTP/2 upstream and half
 over HTTP/1.1, where the fault is not HTTP/2's own; bare 2 of each, over HTTP/1.1, which is all that
-the client speaks. Half of the losses come right behind the last byte, half 30 ms later. Silence
-before the head is no loss: a head may be as late as ten minutes. The limit for silence, 60 s, is
-set to the seconds shown, and the client's own watchdogs (300 s without an event, 600 s without a
-head) are set to 15 s and 60 s, bare to 3 s; its retries pause 10 to 100 ms. Each sample also asks
-the server's log: at most 1 + 5 tries of a request, all with the same body and header fields, none
-after the client had content, none of a POST that is not on the list and may have been processed;
-and the message must be the one of the last try, for the server never says the same twice.
+the client speaks. One keepline carries 32 of these requests at a time (100 in row 20), on two cores
+that play three rows at once, so its times are those of a busy machine. Half of the losses come
+right behind the last byte, half 30 ms later. Silence before the head is no loss: a head may be as
+late as ten minutes. The limit for silence, 60 s, is set to the seconds shown, and the client's own
+watchdogs (300 s without an event, 600 s without a head) are set to 15 s and 60 s, bare to 3 s; its
+retries pause 10 to 100 ms. Each sample also asks the server's log: at most 1 + 5 tries of a
+request, all with the same body and header fields, none after the client had content, none of a POST
+that is not on the list and may have been processed; and the message must be the one of the last
+try, for the server never says the same twice.
 """
 
 

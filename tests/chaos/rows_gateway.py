@@ -3,14 +3,16 @@
 A variant is one fault at one place, 1, 2 or 5 times in a row; after that the request is served
 well. Each row has all the variants of its faults, and a row's `times` are samples of each variant:
 under keepline every other one over HTTP/2 upstream, the others over HTTP/1.1. Bare, the client
-speaks HTTP/1.1, so what only HTTP/2 has is not played there.
+speaks HTTP/1.1, so what only HTTP/2 has is not played there. One keepline carries dozens of
+requests at a time: most of a lost one's time is pauses. The short form has each place once.
 
 The server never says the same twice, so an answer put together from two tries shows.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -82,17 +84,21 @@ Variants: TypeAlias = Callable[[int], Sequence[Variant]]
 
 
 @dataclass(frozen=True)
-class Session:
-    """A client that asks one after the other, or so many at a time."""
+class Asker:
+    """Asks one after the other, beside others: by a client, of a server."""
 
     player: Player
     name: str
-    at_once: int = 1
 
     @property
     def url(self) -> str:
         """Where the messages are."""
         return f"https://{self.name}/v1/messages"
+
+    @property
+    def is_by_h2(self) -> bool:
+        """Whether it is asked over HTTP/2 upstream."""
+        return self.name != _H1_NAME
 
 
 class Gateway:
@@ -105,78 +111,78 @@ class Gateway:
         self._is_only_h2 = is_only_h2
         self.numbers = count(1)
 
-    async def serve(self) -> None:
-        """Serve under two names: with HTTP/2, and without it."""
-        internet = self.scene.stage.internet
-        internet.zone.add(_H1_NAME, "A", SECOND)
-        places = ((NAME, SERVER, BOTH), (_H1_NAME, SECOND, ("http/1.1",)))
-        for name, address, protocols in places:
-            tls = context(internet.authority, name, protocols=protocols)
-            await self.scene.stage.serve(over_tls(self.api, tls), 443, address)
+    async def serve(self, *, h2: int, h1: int, is_shared: bool = False) -> list[Asker]:
+        """Serve, and start the clients: so many ask at a time over HTTP/2 and HTTP/1.1 upstream.
 
-    async def sessions(self, *, h2: tuple[int, int], h1: tuple[int, int]) -> list[Session]:
-        """Start so many clients, each of which asks so much at a time; the bare one as h1 does."""
-        found: list[Session] = []
+        Each has an HTTP/2 connection of its own, or all share one. The bare client asks as h1 does.
+        """
+        names = [NAME] * h2 if is_shared else [f"h2-{number}.test" for number in range(h2)]
+        if self._is_only_h2:
+            h1 = 0
+        await self._listen(SERVER, set(names), BOTH)
+        await self._listen(SECOND, {_H1_NAME}, ("http/1.1",))
+        names += [_H1_NAME] * h1
+        askers: list[Asker] = []
         if self.scene.times:
-            for name, (number, at_once) in ((NAME, h2), (_H1_NAME, h1)):
-                if name == NAME or not self._is_only_h2:
-                    players = await self._players(number, name)
-                    found += [Session(player, name, at_once) for player in players]
-        if self.scene.bare and not self._is_only_h2:
-            (player,) = await self.scene.stage.players("agent", bare=1)
-            found.append(Session(player, _H1_NAME, h1[1]))
-        return found
+            ours = await self._ours(names)
+            askers += [Asker(ours, name) for name in names]
+        if self.scene.bare:
+            (bare,) = await self.scene.stage.players("agent", bare=1)
+            askers += [Asker(bare, _H1_NAME)] * h1
+        return askers
 
-    async def _players(self, number: int, name: str) -> list[Player]:
+    async def _listen(
+        self, address: str, names: AbstractSet[str], protocols: Sequence[str]
+    ) -> None:
+        internet = self.scene.stage.internet
+        for name in names - {NAME}:
+            internet.zone.add(name, "A", address)
+        tls = context(internet.authority, *names, protocols=protocols)
+        await self.scene.stage.serve(over_tls(self.api, tls), 443, address)
+
+    async def _ours(self, names: Iterable[str]) -> Player:
         silence = ["--stream-silence", f"{self.scene.seconds:g}"] if self.scene.seconds else []
-        options = ["--gateway=tls", f"--gateway-hosts={name}", f"--hold={self._hold}", *silence]
-        players = await self.scene.stage.players("agent", keepline=number, options=options)
-        self.scene.everyone += players
-        return players
+        hosts = ",".join(sorted(set(names)))
+        options = ["--gateway=tls", f"--gateway-hosts={hosts}", f"--hold={self._hold}", *silence]
+        (ours,) = await self.scene.stage.players("agent", keepline=1, options=options)
+        self.scene.everyone.append(ours)
+        return ours
 
-    async def ask_all(self, sessions: Sequence[Session], variants: Variants) -> None:
-        """Share the samples out among the sessions, and have all of them asked for."""
+    async def ask_all(self, askers: Sequence[Asker], variants: Variants) -> None:
+        """Have all samples asked for; those who ask alike take them from one queue."""
+        waiting = {kind: self._samples(*kind, variants) for kind in map(_kind, askers)}
         async with trio.open_nursery() as nursery:
-            for session in sessions:
-                waiting = self._share(session, sessions, variants)
-                for _ in range(session.at_once):
-                    nursery.start_soon(self._work, session, waiting)
+            for asker in askers:
+                nursery.start_soon(self._work, asker, waiting[_kind(asker)])
 
-    def _share(
-        self, session: Session, sessions: Sequence[Session], variants: Variants
-    ) -> deque[Variant]:
-        """Give a session its part: one that is alike has every second, third ... of the same."""
-        alike = [each for each in sessions if _kind(each) == _kind(session)]
-        is_bare = not session.player.under_keepline
-        times = self.scene.bare if is_bare else self.scene.times
-        samples = [
+    def _samples(self, is_bare: bool, is_by_h2: bool, variants: Variants) -> deque[Variant]:
+        return deque(
             variant
-            for round_ in range(times)
+            for round_ in range(self.scene.bare if is_bare else self.scene.times)
             for number, variant in enumerate(variants(round_))
-            if is_bare or self._is_only_h2 or (round_ + number) % 2 == (session.name == NAME)
-        ]
-        return deque(samples[alike.index(session) :: len(alike)])
+            if is_bare or self._is_only_h2 or (round_ + number) % 2 == is_by_h2
+        )
 
-    async def _work(self, session: Session, waiting: deque[Variant]) -> None:
+    async def _work(self, asker: Asker, waiting: deque[Variant]) -> None:
         while waiting:
-            await self.ask(session, waiting.popleft())
+            await self.ask(asker, waiting.popleft())
 
-    async def ask(self, session: Session, variant: Variant) -> None:
+    async def ask(self, asker: Asker, variant: Variant) -> None:
         """Ask once, and judge."""
         number = next(self.numbers)
         self.api.script.add(*variant.failures, key=str(number))
-        reply = await self.do(session, "ask", number, stream=variant.is_streamed)
+        reply = await self.do(asker, "ask", number, stream=variant.is_streamed)
         if reply is None:
             sample = Sample(math.inf, NO_ANSWER)
         else:
             sample = Sample(reply.seconds, _told(reply.said), self._wrong(number, reply.said))
-        self.scene.note(session.player, sample)
+        self.scene.note(asker.player, sample)
 
-    async def do(self, session: Session, do: str, number: int, **more: Any) -> Reply | None:
+    async def do(self, asker: Asker, do: str, number: int, **more: Any) -> Reply | None:
         """Have a client do something, for as long as may be."""
-        player = session.player
+        player = asker.player
         watchdogs = _WATCHDOGS if player.under_keepline else _BARE_WATCHDOGS
-        settings = {"url": session.url, "headers": _FIELDS} | _SOON | watchdogs | more
+        settings = {"url": asker.url, "headers": _FIELDS} | _SOON | watchdogs | more
         with trio.move_on_after(_CAP):
             return await player.do(do, key=str(number), seed=number, **settings)
         return None
@@ -206,8 +212,8 @@ class Gateway:
         return found
 
 
-def _kind(session: Session) -> tuple[str, bool]:
-    return session.name, session.player.under_keepline
+def _kind(asker: Asker) -> tuple[bool, bool]:
+    return not asker.player.under_keepline, asker.is_by_h2
 
 
 def _told(said: Mapping[str, Any]) -> str:
@@ -225,23 +231,26 @@ def _told(said: Mapping[str, Any]) -> str:
 async def lost(scene: Scene, faults: Sequence[Fault], hold: Hold) -> None:
     """All variants of some faults; time counts from the request."""
     gateway = Gateway(scene, hold, is_only_h2=set(faults) <= ONLY_H2)
-    await gateway.serve()
-    if Fault.SILENCE in faults:
-        sessions = await gateway.sessions(h2=(2, 50), h1=(2, 50))
-    else:  # a fault that ends an HTTP/2 connection would meet all of its streams
-        sessions = await gateway.sessions(h2=(6, 1), h1=(1, 6))
-    await gateway.ask_all(sessions, partial(variants, faults))
+    at_once = _SILENT_AT_ONCE if Fault.SILENCE in faults else _AT_ONCE
+    is_shared = not set(faults) & _OF_THE_CONNECTION  # else one's loss would be that of all
+    by_h2 = at_once * 2 if set(faults) <= ONLY_H2 else at_once
+    askers = await gateway.serve(h2=by_h2, h1=at_once, is_shared=is_shared)
+    await gateway.ask_all(askers, partial(variants, faults, is_short=scene.is_short))
 
 
-def variants(faults: Sequence[Fault], round_: int) -> list[Variant]:
-    """Give each fault at each place, so many times in a row."""
+def variants(faults: Sequence[Fault], round_: int, *, is_short: bool) -> list[Variant]:
+    """Give each fault at each place, so many times in a row; if short, each place once."""
     pause = _PAUSE if round_ // 2 % 2 == 0 else 0
-    return [
+    every = [
         Variant([Failure(fault, position, pause)] * times, position is not Position.IN_BODY)
         for fault in faults
         for position in places(fault)
         for times in _IN_A_ROW
     ]
+    if not is_short:
+        return every
+    kinds = len(_IN_A_ROW)
+    return [each for number, each in enumerate(every) if number % kinds == number // kinds % kinds]
 
 
 def places(fault: Fault) -> list[Position]:
@@ -251,31 +260,31 @@ def places(fault: Fault) -> list[Position]:
 
 
 async def lost_together(scene: Scene, faults: Sequence[Fault], hold: Hold) -> None:
-    """Ten requests on one HTTP/2 connection, lost together, and twice more."""
+    """Ten requests on one HTTP/2 connection, lost together by the fault of one, which fails twice.
+
+    The others would fail a second later, so all of them are in the middle of their answers.
+    """
     gateway = Gateway(scene, hold, is_only_h2=True)
-    await gateway.serve()
-    sessions = await gateway.sessions(h2=(1, _TOGETHER), h1=(0, 0))
+    askers = await gateway.serve(h2=_TOGETHER, h1=0, is_shared=True)
     places_ = [each for each in Position if each not in {Position.START, Position.IN_BODY}]
-
-    def of_round(round_: int) -> list[Variant]:
+    for round_ in range(scene.times):
         fault = faults[round_ % len(faults)]
-        return [
-            Variant([Failure(fault, position, _PAUSE)] * 2)
-            for position in (places_ * 3)[round_ % len(places_) :][:_TOGETHER]
-        ]
-
-    await gateway.ask_all(sessions, of_round)
+        async with trio.open_nursery() as nursery:
+            for number, asker in enumerate(askers):
+                pauses = (_PAUSE, _PAUSE) if number == 0 else (1.0,)
+                position = places_[(round_ + number) % len(places_)]
+                failures = [Failure(fault, position, pause) for pause in pauses]
+                nursery.start_soon(gateway.ask, asker, Variant(failures))
 
 
 async def drained(scene: Scene, hold: Hold) -> None:
     """A GOAWAY before each answer, which goes on; the next request needs another connection."""
     gateway = Gateway(scene, hold, is_only_h2=True)
-    await gateway.serve()
-    sessions = await gateway.sessions(h2=(2, 1), h1=(0, 0))
-    await gateway.ask_all(sessions, lambda _round: [Variant([Failure(Fault.GOAWAY_DRAIN)])])
+    askers = await gateway.serve(h2=2, h1=0)
+    await gateway.ask_all(askers, lambda _round: [Variant([Failure(Fault.GOAWAY_DRAIN)])])
     for asked in gateway.api.log.asked:
         if len(gateway.api.log.attempts(asked.request.key)) > 1:
-            scene.note(sessions[0].player, Sample(0, wrong="an answer that went on was left"))
+            scene.note(askers[0].player, Sample(0, wrong="an answer that went on was left"))
 
 
 # 22: what is passed on as it is
@@ -284,19 +293,18 @@ async def drained(scene: Scene, hold: Hold) -> None:
 async def passed_on(scene: Scene) -> None:
     """Errors that the server means: the client is told, and the server asked once."""
     gateway = Gateway(scene, "message")
-    await gateway.serve()
-    for session in await gateway.sessions(h2=(1, 1), h1=(1, 1)):
-        for _ in range(scene.times if session.player.under_keepline else scene.bare):
+    for asker in await gateway.serve(h2=1, h1=1):
+        for _ in range(scene.times if asker.player.under_keepline else scene.bare):
             for told in _TOLD:
-                await _pass_on(gateway, session, told)
+                await _pass_on(gateway, asker, told)
 
 
-async def _pass_on(gateway: Gateway, session: Session, told: Failure | Status) -> None:
+async def _pass_on(gateway: Gateway, asker: Asker, told: Failure | Status) -> None:
     number = next(gateway.numbers)
     gateway.api.script.add(told, key=str(number))
-    reply = await gateway.do(session, "ask", number, stream=True)
+    reply = await gateway.do(asker, "ask", number, stream=True)
     if reply is None:
-        gateway.scene.note(session.player, Sample(math.inf, NO_ANSWER))
+        gateway.scene.note(asker.player, Sample(math.inf, NO_ANSWER))
         return
     if isinstance(told, Failure):
         is_told = reply.said["events"] == [told.fault.value]
@@ -308,7 +316,7 @@ async def _pass_on(gateway: Gateway, session: Session, told: Failure | Status) -
     if len(gateway.api.log.tries(f"{number}.0")) > 1:
         found.append(f"{told} was asked for again")
     sample = Sample(reply.seconds, _told(reply.said), "; ".join(found))
-    gateway.scene.note(session.player, sample)
+    gateway.scene.note(asker.player, sample)
 
 
 # 23: what may not be asked for again
@@ -317,28 +325,27 @@ async def _pass_on(gateway: Gateway, session: Session, told: Failure | Status) -
 async def unlisted(scene: Scene, faults: Sequence[Fault]) -> None:
     """A POST for something else: it may have been processed, or was refused."""
     gateway = Gateway(scene, "message", is_only_h2=set(faults) <= ONLY_H2)
-    await gateway.serve()
-    for session in await gateway.sessions(h2=(1, 1), h1=(1, 1)):
-        for _ in range(scene.times if session.player.under_keepline else scene.bare):
+    for asker in await gateway.serve(h2=1, h1=1):
+        for _ in range(scene.times if asker.player.under_keepline else scene.bare):
             for fault in faults:
-                if session.name == NAME or fault not in ONLY_H2:
-                    await _post(gateway, session, fault)
+                if asker.is_by_h2 or fault not in ONLY_H2:
+                    await _post(gateway, asker, fault)
 
 
-async def _post(gateway: Gateway, session: Session, fault: Fault) -> None:
+async def _post(gateway: Gateway, asker: Asker, fault: Fault) -> None:
     number = next(gateway.numbers)
     position = possible(fault)[number % len(possible(fault))]
     gateway.api.script.add(Failure(fault, position), key=str(number))
-    url = f"https://{session.name}/v1/other"
-    reply = await gateway.do(session, "send", number, url=url, method="POST", body="{}")
+    url = f"https://{asker.name}/v1/other"
+    reply = await gateway.do(asker, "send", number, url=url, method="POST", body="{}")
     if reply is None:
-        gateway.scene.note(session.player, Sample(math.inf, NO_ANSWER))
+        gateway.scene.note(asker.player, Sample(math.inf, NO_ANSWER))
         return
     tries = gateway.api.log.attempts(str(number))
     found = gateway.rules_broken(number, reply.said)
     if fault not in UNPROCESSED and len(tries) > 1:
         found.append(f"asked {len(tries)} times")
-    gateway.scene.note(session.player, Sample(reply.seconds, reply.error or "", "; ".join(found)))
+    gateway.scene.note(asker.player, Sample(reply.seconds, reply.error or "", "; ".join(found)))
 
 
 # 24: nothing fails
@@ -347,16 +354,15 @@ async def _post(gateway: Gateway, session: Session, fault: Fault) -> None:
 async def well(scene: Scene, hold: Hold) -> None:
     """Time counts from the request to the first event of its content."""
     gateway = Gateway(scene, hold)
-    await gateway.serve()
+    askers = await gateway.serve(h2=1, h1=1)
     firsts: dict[bool, list[float]] = {False: [], True: []}
-    sessions = await gateway.sessions(h2=(1, 1), h1=(1, 1))
-    for session in sessions:
-        is_ours = session.player.under_keepline
+    for asker in askers:
+        is_ours = asker.player.under_keepline
         for _ in range(scene.times if is_ours else 2 * scene.bare):
             number = next(gateway.numbers)
-            reply = await gateway.do(session, "ask", number, stream=True)
+            reply = await gateway.do(asker, "ask", number, stream=True)
             if reply is None:
-                scene.note(session.player, Sample(math.inf, NO_ANSWER))
+                scene.note(asker.player, Sample(math.inf, NO_ANSWER))
                 continue
             said = reply.said
             found = gateway.rules_broken(number, said)
@@ -365,14 +371,23 @@ async def well(scene: Scene, hold: Hold) -> None:
                 found.append("other bytes")
             seconds = math.inf if said["first"] is None else said["first"] / 1000
             firsts[is_ours].append(seconds)
-            scene.note(session.player, Sample(seconds, _told(said), "; ".join(found)))
+            scene.note(asker.player, Sample(seconds, _told(said), "; ".join(found)))
     if hold == "block" and min(map(len, firsts.values())) >= _ENOUGH:
         later = median(firsts[True]) - median(firsts[False])
         if later > _LATER:
             why = f"the first event comes {later * 1000:.1f} ms later"
-            ours = next(each.player for each in sessions if each.player.under_keepline)
+            ours = next(each.player for each in askers if each.player.under_keepline)
             scene.note(ours, Sample(median(firsts[True]), wrong=why))
 
+
+_AT_ONCE: Final = 16
+_SILENT_AT_ONCE: Final = 50
+"""Askers, over each of the two; mostly they wait."""
+
+_OF_THE_CONNECTION: Final = frozenset(
+    {Fault.FIN, Fault.TLS_CLOSE, Fault.RST, Fault.GOAWAY, Fault.GOAWAY_ABOVE}
+)
+"""They end an HTTP/2 connection, under all of its streams."""
 
 _TOGETHER: Final = 10
 _ENOUGH: Final = 50
@@ -422,7 +437,7 @@ ROWS: Final = [
             times=50,
             bare=0 if set(faults) <= ONLY_H2 else 2,
             seconds=5 if Fault.SILENCE in faults else 0,
-            short=3 if Fault.SILENCE in faults else 0,
+            short=2 if Fault.SILENCE in faults else 0,
             group="gateway",
         )
         for number, what, faults in _LOST
@@ -467,7 +482,7 @@ ROWS: Final = [
         client="agent",
         promise=Promise("asked once: loss told", _CAP, "all"),
         play=partial(unlisted, faults=(*_ENDED, Fault.GOAWAY, Fault.RST_INTERNAL)),
-        times=25,
+        times=50,
         bare=2,
         group="gateway",
     ),

@@ -9,24 +9,29 @@
 
 import os
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import h11
 import trio
+import trio.testing
 
 from relay.gateway.doors import Doors, Upstream
 from relay.gateway.entry import Entry
 from relay.gateway.gateway import Gateway
 from relay.gateway.hold import Hold
 from relay.policy import Policy
-from relay.record.events import AskedAgain, Event, RequestLost
+from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, UpstreamOpened
 from relay.tcp.connection import Connections
 from relay.tcp.dialer import Dialer, Target
 from relay.tcp.options import KeepAlive
 from relay.weather import Weather
-from tests.internet.servers.api.server import Served
+from tests.internet.servers.api.server import Api, Served, context
+from tests.internet.servers.listening import Handler, over_tls, serve
+from tests.internet.servers.tls import Authority
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 
@@ -106,7 +111,7 @@ class Program:
             elif isinstance(event, h11.EndOfMessage):
                 answer.trailers = event.headers.raw_items()
                 answer.is_complete = True
-            elif event is h11.ConnectionClosed or isinstance(event, h11.ConnectionClosed):
+            elif isinstance(event, h11.ConnectionClosed):
                 answer.loss = "closed"
                 return
             yield event
@@ -133,7 +138,7 @@ class Running:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             stream = await trio.open_tcp_stream(*listener.getsockname())
             accepted, _address = listener.accept()
-        accepted.setblocking(False)  # noqa: FBT003
+        accepted.setblocking(False)
         number = self.shared.number()
         target = Target(None, "127.0.0.1", self.upstream.port)
         self.shared.nursery.start_soon(self._serve, accepted, number, target)
@@ -143,6 +148,17 @@ class Running:
     async def _serve(self, accepted: socket.socket, number: int, target: Target) -> None:
         with accepted:
             await self.gateway.serve(accepted, number, target)
+
+    async def assert_nothing_is_left(self) -> None:
+        """See that no task and no socket of a request is left: what lives is ready for another."""
+        await trio.testing.wait_all_tasks_blocked()
+        pools = list(self.gateway._pools.values())
+        waiting = sum(len(pool._idle) + len(pool._http2) for pool in pools)
+        assert len(self.shared.nursery.child_tasks) == waiting == len(self.shared.lines)
+        assert all(each._reserved == 0 for pool in pools for each in pool._http2)
+        opened = [event for event in self.events if isinstance(event, UpstreamOpened)]
+        closed = [event for event in self.events if isinstance(event, UpstreamClosed)]
+        assert len(opened) == len(closed) + waiting, self.events
 
     def resends(self) -> list[AskedAgain]:
         """Give what was asked again."""
@@ -154,9 +170,24 @@ class Running:
 
 
 @asynccontextmanager
+async def bare_upstream(handler: Handler, *, protocols: Sequence[str] = ()) -> AsyncIterator[Served]:
+    """Serve by `handler` in the place of a fake API: over TLS if it is to offer protocols."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    with tempfile.TemporaryDirectory(prefix="upstream-") as folder:
+        authority = Authority(Path(folder)) if protocols else None
+        if authority is not None:
+            handler = over_tls(handler, context(authority, "server.test", protocols=protocols))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve, handler, listener)
+            yield Served(Api(), listener.socket.getsockname()[1], authority)
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
 async def gateway(
     served: Served,
     *,
+    is_trusted: bool = True,
     hold: Hold = "message",
     silence: float = 60.0,
     patience: float = 5.0,
@@ -166,12 +197,12 @@ async def gateway(
     """Run a gateway for a fake API."""
     events: list[Event] = []
 
-    async def lookup(_name: str, *, fresh: bool) -> list[str]:  # noqa: ARG001
+    async def lookup(name: str, *, fresh: bool) -> list[str]:
         return ["127.0.0.1"]
 
     upstream = Upstream(host, served.port, served.authority is not None, prefix)
     entry = Entry(Doors("http", (upstream,), "a test"), None, hold, {})
-    with _trusting(served):
+    with _trusting(served if is_trusted else None):
         async with trio.open_nursery() as nursery:
             shared = Connections(
                 intercept="tproxy",
@@ -187,10 +218,10 @@ async def gateway(
 
 
 @contextmanager
-def _trusting(served: Served) -> Iterator[None]:
+def _trusting(served: Served | None) -> Iterator[None]:
     """Have the gateway trust the fake API, by the variable that says so."""
     before = os.environ.get("SSL_CERT_FILE")
-    if served.authority is not None:
+    if served is not None and served.authority is not None:
         os.environ["SSL_CERT_FILE"] = str(served.authority.file)
     try:
         yield

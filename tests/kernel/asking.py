@@ -1,9 +1,9 @@
 """A fake API in the small internet, and programs under keepline that ask it.
 
-    api = await serve_api(internet, nursery)            # https://server.test
-    done = await keepline.run(*ask("bun", "GET", f"{URL}/v1/models"), options=TLS)
-    (answer,) = answers(done)
-    assert (answer.status, answer.text) == (200, MODELS)
+api = await serve_api(internet, nursery)            # https://server.test
+done = await keepline.run(*ask("bun", "GET", f"{URL}/v1/models"), options=TLS)
+(answer,) = answers(done)
+assert (answer.status, answer.text) == (200, MODELS)
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from relay.gateway.doors import BASE_URL
 from tests.internet.servers.api import stream
 from tests.internet.servers.api.log import Request
 from tests.internet.servers.api.messages import message
@@ -109,7 +110,7 @@ def script(folder: Path, name: str, *lines: str) -> Path:
 
 
 def runs(*argv: str) -> str:
-    """Give the line of a script that becomes another program, with its own arguments after these."""
+    """Give the line of a script that becomes another program, its own arguments put after."""
     return f'exec {shlex.join(argv)} "$@"'
 
 
@@ -123,14 +124,16 @@ def without_openssl(folder: Path) -> dict[str, str]:
     return {"PATH": str(found)}
 
 
-def without(keepline: Keepline, *names: str) -> None:
-    """Take variables out of the environment of all that follows."""
-    for name in names:
-        keepline.environment.pop(name, None)
+def keepline_of(internet: Internet, authority: Authority | None = None) -> Keepline:
+    """Give keepline in an environment that tells of no certificates but an authority's."""
+    made = Keepline(internet)
+    named = (*internet.authority.environment(), "SSL_CERT_DIR", BASE_URL)
+    made.environment = {name: text for name, text in made.environment.items() if name not in named}
+    if authority is not None:
+        made.environment |= authority.environment()
+    return made
 
 
 async def explained(keepline: Keepline) -> list[str]:
     """Give the lines of `keepline explain`."""
     return (await keepline.call("explain")).stdout.decode().splitlines()
-
-

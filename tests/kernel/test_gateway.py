@@ -32,6 +32,7 @@ from tests.kernel.asking import (
     answers,
     ask,
     explained,
+    keepline_of,
     other_authority,
     runs,
     said,
@@ -57,10 +58,7 @@ async def api(internet: Internet, nursery: trio.Nursery) -> Api:
 @pytest.fixture
 def keepline(internet: Internet) -> Keepline:
     """Give keepline, whose programs trust the internet's authority, and so does it."""
-    made = Keepline(internet)
-    made.environment |= internet.authority.environment()
-    made.environment.pop("ANTHROPIC_BASE_URL", None)
-    return made
+    return keepline_of(internet, internet.authority)
 
 
 def of(done: Done) -> str:
@@ -115,8 +113,8 @@ async def test_the_certificate_is_of_the_sessions_own_ca(api: Api, keepline: Kee
 async def test_the_ca_is_beside_the_flight_log_for_as_long_as_the_session(
     internet: Internet, keepline: Keepline
 ) -> None:
-    options = {"umask": 0, "options": TLS}
-    async with keepline.start("sh", "-c", f"{WHAT_IT_IS_TOLD}; cat", **options) as session:
+    command = ("sh", "-c", f"{WHAT_IT_IS_TOLD}; cat")
+    async with keepline.start(*command, options=TLS, umask=0) as session:
         base, file = (await session.readline()).decode().rstrip("\n").split(" ")
         await session.until(SessionStarted)
         assert session.log is not None
@@ -163,14 +161,21 @@ sys.stdin.read()
 """
 
 
+def memory_files(pid: int) -> list[str]:
+    """Give the names of the files without a path that a process has open."""
+    links = [path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()]
+    return [str(link) for link in links if "memfd" in str(link)]
+
+
 async def test_no_private_key_is_on_disk_or_in_the_programs_reach(
     internet: Internet, keepline: Keepline
 ) -> None:
     python = (sys.executable, "-I", "-c", REACH_FOR_KEYS)
     async with keepline.start(*python, options=TLS) as session:
         assert await session.readline() == b"[] [] False\n"
-        kept = [os.readlink(path) for path in Path(f"/proc/{session.pid}/fd").iterdir()]
-        assert [name for name in kept if "CA key" in name] == []
+        kept = memory_files(session.pid)
+        assert "memfd:keepline key" in " ".join(kept)
+        assert "CA key" not in " ".join(kept)
         await session.end()
     for folder in (keepline.folder, internet.client.directory):
         files = [path for path in folder.rglob("*") if path.is_file()]
@@ -214,13 +219,9 @@ async def test_the_http_door_is_told_by_the_base_url(
     ids=["https", "http"],
 )
 async def test_the_users_own_base_url_is_the_upstream(
-    internet: Internet,
-    nursery: trio.Nursery,
-    keepline: Keepline,
-    door: str,
-    base: str,
-    protocol: str,
+    internet: Internet, nursery: trio.Nursery, door: str, base: str, protocol: str
 ) -> None:
+    keepline = keepline_of(internet, internet.authority)
     api = await serve_api(internet, nursery, 8443, plain=(8080,))
     told = script(internet.directory, "tell", 'echo "$ANTHROPIC_BASE_URL"', runs(*ask("bun")))
     words = ("GET", "/v1/models")
@@ -364,7 +365,7 @@ async def test_bad_hosts_are_told_with_their_place(keepline: Keepline, host: str
         ("--gateway-hosts: ", {"options": [f"--gateway-hosts={host}"]}),
         ("KEEPLINE_GATEWAY_HOSTS: ", {"env": {"KEEPLINE_GATEWAY_HOSTS": host}}),
     ):
-        done = await keepline.run("true", check=False, **arguments)  # type: ignore[arg-type]
+        done = await keepline.run("true", check=False, **arguments)
         assert (done.status, done.stdout) == (125, b"")
         assert done.stderr.startswith(f"keepline: {place}gateway_hosts: {host!r} ")
 
@@ -418,9 +419,26 @@ async def test_an_openssl_that_fails_does_not_keep_claude_from_running(
     keepline: Keepline, claude: Path, tmp_path: Path
 ) -> None:
     environment = without_openssl(tmp_path)
-    script(Path(environment["PATH"]), "openssl", "exit 3")
+    broken = script(Path(environment["PATH"]), "openssl", "exit 3")
     done = await keepline.run(str(claude), env=environment)
-    assert done.stdout != b""
+    assert done.stdout.decode().split() == [keepline.environment["NODE_EXTRA_CA_CERTS"]]
+    assert done.stderr == (f"keepline: the gateway is off: {broken}: no certificate came out\n")
+    assert of(done) == ""
+
+
+async def test_an_unwritable_state_folder_costs_claude_the_gateway_and_the_log(
+    keepline: Keepline, claude: Path, tmp_path: Path
+) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    state = {"XDG_STATE_HOME": str(in_the_way)}
+    done = await keepline.run(str(claude), env=state)
+    assert done.stdout.decode().split() == [keepline.environment["NODE_EXTRA_CA_CERTS"]]
+    first, second = done.stderr.splitlines()
+    assert first.startswith("keepline: the gateway is off: the gateway's certificate cannot be ")
+    assert second.startswith("keepline: no flight log for this session: ")
+    told = await refused(keepline, *TLS, env=state)
+    assert told.endswith("or use --gateway=http or off")
 
 
 # What people are told
@@ -475,7 +493,7 @@ async def test_what_may_not_be_reached_is_not_reached_by_it(
     done = await keepline.run(*ask("bun", "GET", url), options=[*door, rule])
     (answer,) = answers(done)
     assert answer.error is not None
-    assert done.all(ConnectionDenied) or done.all(NameRefused)
+    assert {ConnectionDenied, NameRefused} & {type(event) for event in done.events}
     assert (api.log.connections, done.all(UpstreamOpened)) == (0, [])
 
 

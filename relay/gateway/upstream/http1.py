@@ -6,7 +6,7 @@ from typing import Final
 import h11
 import trio
 
-from relay.gateway.fields import Fields, length
+from relay.gateway.fields import Fields, length, values, without
 from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
 from relay.gateway.upstream.wire import Wire
 
@@ -30,8 +30,11 @@ class Http1:
         self._stream = stream
         self._authority = authority
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-        self._watching: trio.CancelScope | None = None
-        """None while it is in use."""
+        self._was_said = True
+        """Whether upstream may have had the head of the request."""
+        self._is_sent = False
+        """Whether all of the request was written."""
+        self._watching = trio.CancelScope()
         self._watched = trio.Event()
         self.is_dead = False
 
@@ -41,14 +44,15 @@ class Http1:
         if request.is_framed and length(fields) is None:
             fields.append((b"Transfer-Encoding", b"chunked"))
         head = h11.Request(method=request.method, target=request.target, headers=fields)
-        if not await self._send(head):
+        self._was_said = await self._send(head)
+        if not self._was_said:
             return
         number = 0
         while (piece := await body.piece(number)) is not None:
             number += 1
             if not await self._send(h11.Data(piece)):
                 return
-        await self._send(h11.EndOfMessage(headers=body.trailers))
+        self._is_sent = await self._send(h11.EndOfMessage(headers=body.trailers))
 
     async def _send(self, event: h11.Event) -> bool:
         """Send one event; False if upstream takes no more."""
@@ -65,7 +69,10 @@ class Http1:
             if isinstance(event, h11.Response) or (
                 isinstance(event, h11.InformationalResponse) and event.status_code == 101
             ):
-                return Response(event.status_code, event.headers.raw_items(), bytes(event.reason))
+                fields = event.headers.raw_items()
+                if values(fields, b"transfer-encoding"):  # RFC 9112 section 6.3
+                    fields = without(fields, b"content-length")
+                return Response(event.status_code, fields, bytes(event.reason))
             if not isinstance(event, h11.InformationalResponse):
                 raise LostError(BROKEN)
 
@@ -88,34 +95,39 @@ class Http1:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError:
-                raise LostError(self.wire.cause if ended else BROKEN) from None
+                raise self._lost(self.wire.cause if ended else BROKEN) from None
             if isinstance(event, h11.ConnectionClosed):
-                raise LostError(self.wire.cause)
+                raise self._lost(self.wire.cause)
             if event is not h11.NEED_DATA:
                 return event
             try:
                 data = await self._stream.receive_some(PIECE)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                raise LostError(self.wire.cause) from None
+                raise self._lost(self.wire.cause) from None
             ended = not data
             self._h11.receive_data(bytes(data))
+
+    def _lost(self, cause: str) -> LostError:
+        return LostError(cause, may_be_processed=self._was_said)
 
     def switch(self) -> tuple[trio.abc.Stream, bytes]:
         """After 101: give the stream, and what has come already."""
         return self._stream, self._h11.trailing_data[0]
 
     def rest(self) -> bool:
-        """Get ready for another request, if both sides have said all and go on."""
-        if self._h11.states != {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
+        """Get ready for another request, if both sides have said all and go on; see watch()."""
+        is_over = self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
+        if not is_over or not self._is_sent:
             return False
         self._h11.start_next_cycle()
+        self.trailers = []
+        self._was_said, self._is_sent = True, False
         # Here already, not in watch(): the next request may come before that task runs.
         self._watching, self._watched = trio.CancelScope(), trio.Event()
         return not self._h11.trailing_data[0]
 
     async def watch(self) -> None:
         """While idle, after rest(), see when upstream closes; ended by wake()."""
-        assert self._watching is not None
         try:
             with self._watching:
                 with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -126,10 +138,9 @@ class Http1:
 
     async def wake(self) -> None:
         """End the watch, and return when nobody reads any more."""
-        if self._watching is not None:
-            self._watching.cancel()
+        self._watching.cancel()
+        with trio.CancelScope(shield=True):  # it ends at once
             await self._watched.wait()
-            self._watching = None
 
     async def close(self) -> None:
         """Close at once: what may still come is not wanted."""

@@ -5,8 +5,9 @@ has not refused run to their end and takes no new ones.
 """
 
 import os
+import re
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import h2.config
 import h2.connection
@@ -17,21 +18,33 @@ import trio
 from h2.errors import ErrorCodes
 from hyperframe.frame import Frame, GoAwayFrame
 
-from relay.gateway.fields import Fields
 from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
 from relay.gateway.upstream.wire import Wire
+
+if TYPE_CHECKING:
+    from relay.gateway.fields import Fields
 
 PING_AFTER: Final = 20.0
 """Seconds without a byte from upstream."""
 
+MOST_STREAMS: Final = 64
+"""At once; more get another connection."""
+
 STREAM_WINDOW: Final = 256 * 1024
-CONNECTION_WINDOW: Final = 1024 * 1024
-"""Bytes that may be on their way to us; they bound what a slow program makes us keep."""
+CONNECTION_WINDOW: Final = MOST_STREAMS * STREAM_WINDOW
+"""Bytes that may be on their way to us; they bound what slow programs make us keep, and leave room
+for the others whatever few or many of them do not read."""
+
+SETTINGS_WAIT: Final = 1.0
+"""Seconds for upstream to say how many streams it takes; it should at once, RFC 9113 3.4."""
 
 _FIRST_WINDOW: Final = 65535
 _PIECE: Final = 64 * 1024
 
 BROKEN: Final = "what it sent is not HTTP/2"
+UNSAYABLE: Final = "the request cannot be said in HTTP/2"
+
+_STATUS: Final = re.compile(rb"[2-9][0-9]{2}")
 
 
 class _Connection(h2.connection.H2Connection):
@@ -61,6 +74,8 @@ class Http2:
         self.h2 = _Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
         self._streams: dict[int, Http2Stream] = {}
         self._unwritten: list[Http2Stream] = []
+        self._settled = trio.Event()
+        """Set when upstream's settings have come, or never will."""
         self._reserved = 0
         self._loss: LostError | None = None
         self._wanted = trio.Event()
@@ -87,8 +102,14 @@ class Http2:
     @property
     def has_room(self) -> bool:
         """Whether one more stream may be opened."""
-        limit = self.h2.remote_settings.max_concurrent_streams
+        limit = min(self.h2.remote_settings.max_concurrent_streams, MOST_STREAMS)
         return not self.is_draining and self._reserved < limit
+
+    async def settled(self) -> None:
+        """Wait until it is known how many streams upstream takes."""
+        with trio.move_on_after(SETTINGS_WAIT):
+            await self._settled.wait()
+        self._settled.set()
 
     def open(self) -> "Http2Stream":
         """Reserve a stream; to be closed."""
@@ -105,7 +126,6 @@ class Http2:
                 await self._read()
                 nursery.cancel_scope.cancel()
         finally:
-            self.is_draining = True
             self._lose(self._loss or LostError(self.wire.cause))
             await trio.aclose_forcefully(self._stream)
 
@@ -121,10 +141,11 @@ class Http2:
             try:
                 events = self.h2.receive_data(data)
             except h2.exceptions.ProtocolError:
-                self._loss = LostError(BROKEN)
+                written = self._written
                 self.wake()  # it is told why
+                self._lose(LostError(BROKEN))
                 with trio.move_on_after(1):
-                    await self._written.wait()
+                    await written.wait()
                 return
             for event in events:
                 self._handle(event)
@@ -134,7 +155,10 @@ class Http2:
         match event:
             case h2.events.ConnectionTerminated():
                 self._go_away(event)
-            case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
+            case h2.events.RemoteSettingsChanged():
+                self._settled.set()
+                self._move_window()
+            case h2.events.WindowUpdated():
                 self._move_window()
             case h2.events.StreamReset(stream_id=int(number), error_code=code):
                 stream = self._streams.pop(number, None)
@@ -143,12 +167,17 @@ class Http2:
                     name = code.name if isinstance(code, ErrorCodes) else str(code)
                     stream.lose(LostError(f"RST_STREAM {name}", may_be_processed=not refused))
                     self._move_window()
-            case h2.events.PushedStreamReceived():
-                pass  # refused by our settings
-            case _:
-                stream = self._streams.get(getattr(event, "stream_id", None) or 0)
+            case (
+                h2.events.ResponseReceived(stream_id=int(number))
+                | h2.events.DataReceived(stream_id=int(number))
+                | h2.events.TrailersReceived(stream_id=int(number))
+                | h2.events.StreamEnded(stream_id=int(number))
+            ):
+                stream = self._streams.get(number)
                 if stream is not None:
                     stream.put(event)
+            case _:
+                pass  # 1xx among them, which are not passed on
 
     def _go_away(self, event: h2.events.ConnectionTerminated) -> None:
         """Take no more streams, and give up those that upstream says it has not seen."""
@@ -170,11 +199,14 @@ class Http2:
     def _lose(self, loss: LostError) -> None:
         """Tell all streams that the connection is gone."""
         self._loss = loss
+        self.is_draining = True
         for stream in self._streams.values():
             stream.lose(LostError(loss.cause, may_be_processed=stream.was_written))
         self._streams.clear()
         self._move_window()
-        self._written.set()
+        written, self._written = self._written, trio.Event()
+        written.set()
+        self._settled.set()
 
     def wake(self) -> None:
         """Have what is waiting written."""
@@ -196,13 +228,14 @@ class Http2:
             written.set()
 
     async def _ping(self) -> None:
+        due = trio.current_time() + PING_AFTER
         while True:
-            quiet = trio.current_time() - max(self.wire.answered, self.wire.asked)
-            if quiet >= PING_AFTER:
+            await trio.sleep_until(due)
+            due = max(self.wire.answered, self.wire.asked) + PING_AFTER
+            if trio.current_time() >= due and self._loss is None:
                 self.h2.ping(os.urandom(8))
                 self.wake()
-                quiet = 0.0
-            await trio.sleep(PING_AFTER - quiet)
+                due = trio.current_time() + PING_AFTER
 
     def _move_window(self) -> None:
         moved, self._window = self._window, trio.Event()
@@ -214,6 +247,15 @@ class Http2:
             cause = self._loss.cause if self._loss is not None else "GOAWAY"
             stream.lose(LostError(cause, may_be_processed=False))
             return
+        try:
+            await self._say(stream, request, body)
+        except h2.exceptions.ProtocolError:
+            may_be_processed = stream.number in self._streams
+            stream.lose(LostError(UNSAYABLE, may_be_processed=may_be_processed))
+            self.is_draining = True  # h2 may have half of the fields in its compression's state
+
+    async def _say(self, stream: "Http2Stream", request: Request, body: Pieces) -> None:
+        """Send head, body and trailers; raises ProtocolError for what cannot be said."""
         number = self.h2.get_next_available_stream_id()
         stream.number = number
         fields = [
@@ -223,11 +265,7 @@ class Http2:
             (b":path", request.target),
             *((name.lower(), value) for name, value in request.fields),
         ]
-        try:
-            self.h2.send_headers(number, fields, end_stream=not request.is_framed)
-        except h2.exceptions.ProtocolError:
-            stream.lose(LostError("the request cannot be said in HTTP/2", may_be_processed=False))
-            return
+        self.h2.send_headers(number, fields, end_stream=not request.is_framed)
         self._streams[number] = stream
         self._unwritten.append(stream)
         self.wake()
@@ -299,7 +337,8 @@ class Http2Stream:
         """Take what has arrived."""
         if isinstance(event, h2.events.StreamEnded):
             self.has_ended = True
-        self._events.append(event)
+        if not isinstance(event, h2.events.DataReceived) or event.flow_controlled_length:
+            self._events.append(event)  # empty ones come in any number
         self._arrived.set()
 
     def lose(self, loss: LostError) -> None:
@@ -332,13 +371,15 @@ class Http2Stream:
 
     async def response(self) -> Response:
         """Wait for the head of the answer; raises LostError. 1xx are not passed on."""
-        while True:
-            event = await self._next()
-            if isinstance(event, h2.events.ResponseReceived):
-                fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
-                status = dict(fields)[b":status"]
-                plain = [field for field in fields if not field[0].startswith(b":")]
-                return Response(int(status), plain)
+        event = await self._next()
+        if not isinstance(event, h2.events.ResponseReceived):  # h2 lets a body come before it
+            raise LostError(BROKEN)
+        fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
+        status = dict(fields).get(b":status", b"")
+        if not _STATUS.fullmatch(status):
+            raise LostError(BROKEN)
+        plain = [field for field in fields if not field[0].startswith(b":")]
+        return Response(int(status), plain)
 
     async def receive(self) -> bytes:
         """Give more of the body, nothing at its end; raises LostError."""
@@ -354,7 +395,7 @@ class Http2Stream:
                 case h2.events.StreamEnded():
                     return b""
                 case _:
-                    pass
+                    raise LostError(BROKEN)
 
     async def _next(self) -> h2.events.Event:
         while not self._events:

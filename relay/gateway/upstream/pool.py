@@ -6,13 +6,15 @@ ALPN decides which of the two upstream speaks; without TLS it is HTTP/1.1.
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 import trio
 
 from relay.gateway.doors import Upstream
+from relay.gateway.trust import TrustError
 from relay.gateway.upstream.http1 import Http1
-from relay.gateway.upstream.http2 import Http2
+from relay.gateway.upstream.http2 import Http2, Http2Stream
 from relay.gateway.upstream.messages import LostError, Stream, UntrustedError
 from relay.gateway.upstream.wire import Wire
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
@@ -24,84 +26,106 @@ IDLE_KEPT: Final = 8
 """HTTP/1.1 connections kept for reuse."""
 
 
+@dataclass(eq=False)
 class Pool:
     """The connections to one upstream."""
 
-    def __init__(
-        self,
-        upstream: Upstream,
-        *,
-        connect: Callable[[Upstream, int], Awaitable[Wire]],
-        number: Callable[[], int],
-        context: Callable[[bool], ssl.SSLContext],
-        nursery: trio.Nursery,
-        record: Callable[[Event], None],
-    ) -> None:
-        """Connect by `connect`, numbered by `number`; what lives on between requests, in `nursery`.
+    upstream: Upstream
+    _: KW_ONLY
+    connect: Callable[[Upstream, int], Awaitable[Wire]]
+    number: Callable[[], int]
+    """Gives the next connection its number."""
+    context: Callable[[bool], ssl.SSLContext]
+    """Gives the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
+    nursery: trio.Nursery
+    """For what lives on between requests."""
+    record: Callable[[Event], None]
 
-        `context` gives the TLS context, with or without HTTP/2 in its ALPN.
-        """
-        self.upstream = upstream
-        default = 443 if upstream.tls else 80
-        port = "" if upstream.port == default else f":{upstream.port}"
-        self._authority = f"{upstream.host}{port}".encode()
-        self._connect = connect
-        self._number = number
-        self._context = context
-        self._nursery = nursery
-        self._record = record
+    def __post_init__(self) -> None:
+        """Begin without any."""
+        default = 443 if self.upstream.tls else 80
+        port = "" if self.upstream.port == default else f":{self.upstream.port}"
+        self._authority = f"{self.upstream.host}{port}".encode()
         self._http2: list[Http2] = []
         self._idle: list[Http1] = []
         self._connecting = trio.Lock()
-        self._speaks_http1 = not upstream.tls
+        self._dials = 0
+        self._failed: tuple[int, Exception] | None = None
+        """The last dial for all that failed, and why."""
+        self._speaks_http1 = not self.upstream.tls
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Stream]:
         """Give a stream for one request; raises DialError, LostError or UntrustedError."""
-        if not self._speaks_http1:
-            async with self._connecting:  # one connection serves all who wait for it
-                shared = next((each for each in self._http2 if each.has_room), None)
-                opened = shared or await self._new(http2=True)
-                stream = opened.open() if isinstance(opened, Http2) else None
-            if stream is not None:
-                try:
-                    yield stream
-                finally:
-                    stream.release()
-                return
-        else:
-            opened = await self._idle_one() or await self._new(http2=False)
-        assert isinstance(opened, Http1)
+        opened = None if self._speaks_http1 else await self._shared()
+        if isinstance(opened, Http2Stream):
+            try:
+                yield opened
+            finally:
+                opened.release()
+            return
+        connection = opened or await self._idle_one() or await self._new_http1()
         try:
-            yield opened
+            yield connection
         finally:
-            await self._put_back(opened)
+            await self._put_back(connection)
+
+    async def _shared(self) -> Http2Stream | Http1 | None:
+        """Give a stream of a connection for all; None if upstream speaks HTTP/1.1 by now.
+
+        One task dials for all who wait, and a dial that began while they did has failed for all.
+        """
+        seen = self._dials
+        async with self._connecting:
+            for each in self._http2.copy():
+                await each.settled()
+            shared = next((each for each in self._http2 if each.has_room), None)
+            if shared is not None:
+                return shared.open()
+            if self._speaks_http1:
+                return None
+            if self._failed is not None and self._failed[0] > seen:
+                raise self._failed[1]
+            self._dials += 1
+            try:
+                opened = await self._new(http2=True)
+            except Exception as error:
+                self._failed = self._dials, error
+                raise
+            if isinstance(opened, Http2):
+                return opened.open()
+            self._speaks_http1 = True
+            return opened
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[Http1]:
         """Give an HTTP/1.1 connection of its own, for an upgrade; raises like stream()."""
-        connection = await self._new(http2=False)
-        assert isinstance(connection, Http1)
+        connection = await self._new_http1()
         try:
             yield connection
         finally:
             await self._close(connection)
 
+    async def _new_http1(self) -> Http1:
+        connection = await self._new(http2=False)
+        assert isinstance(connection, Http1), "HTTP/2 was not offered"
+        return connection
+
     async def _new(self, *, http2: bool) -> Http1 | Http2:
         """Dial, and agree on TLS and HTTP."""
-        number = self._number()
+        number = self.number()
         host, port = self.upstream.host, self.upstream.port
-        self._record(UpstreamOpened(connection=number, host=host, port=port))
+        self.record(UpstreamOpened(connection=number, host=host, port=port))
         began = trio.current_time()
         wire = None
         try:
-            wire = await self._connect(self.upstream, number)
+            wire = await self.connect(self.upstream, number)
             stream: trio.abc.Stream = wire
             if self.upstream.tls:
                 stream = await self._secured(wire, http2=http2)
         except BaseException as error:
             cause = getattr(error, "cause", None) or type(error).__name__
-            self._record(UpstreamClosed(connection=number, cause=cause))
+            self.record(UpstreamClosed(connection=number, cause=cause))
             if wire is not None:
                 await trio.aclose_forcefully(wire)
             raise
@@ -110,18 +134,19 @@ class Pool:
         if protocol == "h2":
             connection = Http2(stream, wire, self._authority)
             self._http2.append(connection)
-            self._nursery.start_soon(self._run, connection)
+            self.nursery.start_soon(self._run, connection)
         else:
             connection = Http1(stream, wire, self._authority)
-            self._speaks_http1 = True
         seconds = trio.current_time() - began
-        self._record(
-            UpstreamReady(connection=number, protocol=connection.protocol, seconds=seconds)
-        )
+        self.record(UpstreamReady(connection=number, protocol=connection.protocol, seconds=seconds))
         return connection
 
     async def _secured(self, wire: Wire, *, http2: bool) -> "trio.SSLStream[Wire]":
-        stream = trio.SSLStream(wire, self._context(http2), server_hostname=self.upstream.host)
+        try:
+            context = self.context(http2)
+        except TrustError as error:
+            raise UntrustedError(error.message) from error
+        stream = trio.SSLStream(wire, context, server_hostname=self.upstream.host)
         with trio.move_on_after(HANDSHAKE) as scope:
             try:
                 await stream.do_handshake()
@@ -156,7 +181,7 @@ class Pool:
             await self._close(connection)
             return
         self._idle.append(connection)
-        self._nursery.start_soon(self._watch, connection)
+        self.nursery.start_soon(self._watch, connection)
 
     async def _watch(self, connection: Http1) -> None:
         try:
@@ -169,12 +194,14 @@ class Pool:
             await self._close(connection)
 
     async def _close(self, connection: Http1) -> None:
-        await connection.close()
-        self._note_closed(connection)
+        try:
+            await connection.close()
+        finally:  # the program may be gone, and what was done for it cancelled
+            self._note_closed(connection)
 
     def _note_closed(self, connection: Http1 | Http2) -> None:
         wire = connection.wire
-        self._record(
+        self.record(
             UpstreamClosed(
                 connection=wire.number,
                 cause=wire.cause,

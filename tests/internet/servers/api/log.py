@@ -6,6 +6,7 @@ list(log.broken("a.0"))   the rules that were broken with it; empty is well
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -88,15 +89,16 @@ class Log:
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
+        self._of_request: dict[str, list[Asked]] = defaultdict(list)
         self.connections = 0
 
     def tries(self, key: str) -> list[Asked]:
         """Give all tries with one key, in order."""
-        return [asked for asked in self.asked if asked.request.key == key]
+        return [asked for asked in self.attempts(key) if asked.request.key == key]
 
     def attempts(self, key: str) -> list[Asked]:
         """Give all tries of all attempts at one request: "a" has those of "a.0" and "a.1"."""
-        return [asked for asked in self.asked if request_of(asked.request.key) == request_of(key)]
+        return list(self._of_request.get(request_of(key), ()))
 
     def of_path(self, path: str) -> list[Asked]:
         """Give all requests for a path."""
@@ -107,6 +109,7 @@ class Log:
         asked = Asked(request, self._earlier(request), failure, processed)
         asked.body_sha256 = sha256(request.body).hexdigest()
         self.asked.append(asked)
+        self._of_request[request_of(request.key)].append(asked)
         return asked
 
     def broken(self, key: str, *, content_at: float | None = None) -> Iterator[str]:

@@ -1,0 +1,154 @@
+"""HTTP/2 towards upstream: its limits are kept, silence is asked after, oddities are losses."""
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
+import pytest
+import trio
+import trio.testing
+from hyperframe.frame import DataFrame, Frame, HeadersFrame
+
+from tests.flow.gateway import Running, bare_upstream, gateway
+from tests.internet.servers.api.messages import message
+from tests.internet.servers.api.server import Served
+from tests.internet.servers.api.stream import body
+
+STREAM = b'{"seed": 7, "stream": true}'
+EVENTS = body(message(7))
+
+
+class Upstream:
+    """Answers each request by `head` and the frames `more`, with so many streams at once."""
+
+    def __init__(self, *more: Frame, most: int = 100, head: dict[str, str] | None = None) -> None:
+        self.more = more
+        self.most = most
+        self.head = {":status": "200", "content-type": "text/event-stream"} if head is None else head
+        self.connections = self.open = self.widest = self.pings = self.requests = 0
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        self.connections += 1
+        config = h2.config.H2Configuration(
+            client_side=False,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+        )
+        it = h2.connection.H2Connection(config)
+        it.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self.most})
+        it.initiate_connection()
+        waiting: list[int] = []
+        await stream.send_all(it.data_to_send())
+        try:
+            while data := await stream.receive_some():
+                for event in it.receive_data(bytes(data)):
+                    self.pings += isinstance(event, h2.events.PingReceived)
+                    if isinstance(event, h2.events.StreamEnded):
+                        waiting.append(event.stream_id or 0)
+                        self.requests += 1
+                self.widest = max(self.widest, len(waiting))
+                await trio.testing.wait_all_tasks_blocked()
+                for number in waiting:
+                    self.answer(it, number)
+                waiting.clear()
+                more = b""
+                await stream.send_all(it.data_to_send() + more)
+        except trio.BrokenResourceError:
+            pass
+
+    def answer(self, it: h2.connection.H2Connection, number: int) -> None:
+        if self.head:
+            it.send_headers(number, list(self.head.items()))
+        it.send_data(number, EVENTS, end_stream=True)
+
+
+async def ask(it: Running, path: str = "/v1/messages") -> tuple[int, str]:
+    with trio.fail_after(1000):
+        async with it.connection() as program:
+            answer = await program.ask("POST", path, STREAM)
+            assert answer.is_complete or answer.loss
+            return answer.status, answer.loss
+
+
+@pytest.mark.parametrize("most", [1, 7])
+async def test_no_more_streams_than_upstream_takes(
+    most: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    upstream = Upstream(most=most)
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served:
+        async with gateway(served) as it:
+            async with trio.open_nursery() as nursery:
+                for _ in range(30):
+                    nursery.start_soon(ask, it)
+            assert upstream.requests == 30
+            assert upstream.widest <= most
+            assert not it.resends()
+            await it.assert_nothing_is_left()
+
+
+async def test_upstream_is_asked_for_life_while_idle(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    upstream = Upstream()
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served:
+        async with gateway(served) as it:
+            assert await ask(it) == (200, "")
+            await trio.sleep(19)
+            assert upstream.pings == 0
+            await trio.sleep(82)
+            assert upstream.pings in (4, 5)
+            assert await ask(it) == (200, "")
+    assert upstream.connections == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/other"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        {":status": "abc"},
+        {":status": "099"},
+        {":status": "1000"},
+        {":status": "200", "bad name": "x"},
+        {":status": "200", "x": "a\x01b"},
+        {":status": "200", "content-length": "5"},
+        {":status": "200", "content-length": "x"},
+        {":status": "200", "transfer-encoding": "chunked"},
+        {":status": "200", "x": "y" * 100_000},
+        {"no-status": "200"},
+        {},
+    ],
+    ids=repr,
+)
+async def test_what_cannot_be_said_on_is_a_loss(
+    head: dict[str, str], path: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    upstream = Upstream(head=head)
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served:
+        async with gateway(served) as it:
+            status, loss = await ask(it, path)
+            assert loss or status in (502, 200), status
+            await trio.sleep(100)
+            await it.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("status", ["204", "304"])
+async def test_a_body_where_none_may_be_is_left_out(status: str) -> None:
+    upstream = Upstream(head={":status": status})
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        assert await ask(it) == (int(status), "")
+
+
+async def test_a_304_may_tell_a_length() -> None:
+    async def answer(stream: trio.abc.Stream) -> None:
+        it = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        it.initiate_connection()
+        await stream.send_all(it.data_to_send())
+        while data := await stream.receive_some():
+            for event in it.receive_data(bytes(data)):
+                if isinstance(event, h2.events.StreamEnded):
+                    head = [(":status", "304"), ("content-length", "100")]
+                    it.send_headers(event.stream_id or 0, head, end_stream=True)
+            await stream.send_all(it.data_to_send())
+
+    async with bare_upstream(answer, protocols=("h2",)) as served, gateway(served) as it:
+        assert await ask(it, "/a") == (304, "")
