@@ -135,6 +135,8 @@ class Exchange:
             async with self._pool.stream() as stream, trio.open_nursery() as nursery:
                 nursery.start_soon(stream.send, self._request, self._body)
                 loss = await self._answered(stream)
+                if loss is not None:
+                    stream.condemn()
                 nursery.cancel_scope.cancel()  # an early answer: the rest is not wanted
         except DialError as error:
             return _Loss(error.cause, may_be_processed=False, is_final=True)

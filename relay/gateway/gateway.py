@@ -12,6 +12,7 @@ import trio
 from relay.gateway.doors import Upstream
 from relay.gateway.entry import DOOR_PORT, Entry
 from relay.record.events import ConnectionClosed, DialHeld, Dialled, Distrust, Distrusted
+from relay.tcp.connection import peer
 from relay.tcp.dialer import Target
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Gateway:
         self._shared = connections
         self._record = connections.record
         self._terms: Terms | None = None
+        self._is_trusted = False
+        """Whether a program has sent a request: it takes the certificate, or needs none."""
         self._pools: dict[Upstream, Pool] = {}
 
     def at(self, target: Target) -> Target | None:
@@ -87,7 +90,8 @@ class Gateway:
                 await self._requests(side, self._pool(upstream), number)
         finally:
             ended = trio.current_time()
-            if side is not None and not side.requests and ended - began < _AT_ONCE:
+            is_first = not self._is_trusted and side is not None and not side.requests
+            if is_first and ended - began < _AT_ONCE:
                 self._note_distrust(number, upstream, "closed right after the handshake")
             aborted = side is not None and side.is_aborted
             self._record(
@@ -137,6 +141,7 @@ class Gateway:
         if self._terms is None:
             self._terms = Terms(self._hold, self._silence, self._patience, self._record)
         while (request := await program.request()) is not None:
+            self._is_trusted = True
             if values(request.fields, b"upgrade") and not request.is_framed:
                 await _upgrade(program, request, pool)
                 break
@@ -184,7 +189,7 @@ class Gateway:
         sock, attempts = await self._shared.dialer.dial(
             Target(name, upstream.host, upstream.port), held=held, wanted=lambda: True
         )
-        address = sock.getpeername()[0]
+        address = peer(sock)[0]
         seconds = trio.current_time() - began
         self._record(
             Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)

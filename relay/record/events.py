@@ -266,8 +266,8 @@ class Distrusted(Event):
 
     @property
     def is_loss(self) -> bool:
-        """A connection that would have worked without the gateway."""
-        return True
+        """A connection that would have worked; to close early may have other reasons."""
+        return self.how == "refused the certificate"
 
 
 class NameAssigned(Event):

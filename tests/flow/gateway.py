@@ -77,9 +77,7 @@ class Program:
             self.h11.start_next_cycle()
         framing = [("Content-Length", str(len(body)))] if body else []
         await self.send(
-            h11.Request(
-                method=method, target=target, headers=[("Host", "x"), *framing, *fields]
-            )
+            h11.Request(method=method, target=target, headers=[("Host", "x"), *framing, *fields])
         )
         if body:
             await self.send(h11.Data(body))
@@ -170,7 +168,9 @@ class Running:
 
 
 @asynccontextmanager
-async def bare_upstream(handler: Handler, *, protocols: Sequence[str] = ()) -> AsyncIterator[Served]:
+async def bare_upstream(
+    handler: Handler, *, protocols: Sequence[str] = ()
+) -> AsyncIterator[Served]:
     """Serve by `handler` in the place of a fake API: over TLS if it is to offer protocols."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     with tempfile.TemporaryDirectory(prefix="upstream-") as folder:

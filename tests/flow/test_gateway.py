@@ -21,12 +21,15 @@ WHOLE = json.dumps({"seed": 7}).encode()
 async def test_a_streamed_answer_comes_byte_for_byte(
     protocols: tuple[str, ...], hold: Hold
 ) -> None:
-    async with fake_api(protocols=protocols) as served, gateway(served, hold=hold) as it:
-        async with it.connection() as program:
-            for _ in range(3):
-                answer = await program.ask("POST", "/v1/messages?beta=true", STREAM)
-                assert (answer.status, answer.is_complete) == (200, True)
-                assert answer.body == body(message(7, len(served.log.asked) - 1))
+    async with (
+        fake_api(protocols=protocols) as served,
+        gateway(served, hold=hold) as it,
+        it.connection() as program,
+    ):
+        for _ in range(3):
+            answer = await program.ask("POST", "/v1/messages?beta=true", STREAM)
+            assert (answer.status, answer.is_complete) == (200, True)
+            assert answer.body == body(message(7, len(served.log.asked) - 1))
     assert [asked.request.protocol for asked in served.log.asked] == [protocols[0]] * 3
     assert served.log.connections == 1
 
@@ -38,9 +41,12 @@ async def test_a_loss_is_not_seen(
     protocols: tuple[str, ...], fault: Fault, position: Position
 ) -> None:
     request = WHOLE if position is Position.IN_BODY else STREAM
-    async with fake_api(*[Failure(fault, position)] * 2, protocols=protocols) as served:
-        async with gateway(served) as it, it.connection() as program:
-            answer = await program.ask("POST", "/v1/messages", request)
+    async with (
+        fake_api(*[Failure(fault, position)] * 2, protocols=protocols) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        answer = await program.ask("POST", "/v1/messages", request)
     assert (answer.status, answer.loss) == (200, "")
     wanted = message(7, 2)
     assert answer.body == (wanted.document() if request is WHOLE else body(wanted))

@@ -8,7 +8,7 @@ import textwrap
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import h11
 import hypothesis
@@ -22,7 +22,9 @@ from tests.flow.gateway import Program, gateway
 from tests.internet.servers.api.answers import Answer
 from tests.internet.servers.api.log import Request
 from tests.internet.servers.api.server import Api, Served, fake_api
-from tests.internet.servers.tls import Authority
+
+if TYPE_CHECKING:
+    from tests.internet.servers.tls import Authority
 
 EXAMPLES = 1000
 HOLDS: tuple[Hold, ...] = ("message", "block", "none")
@@ -31,14 +33,16 @@ EVENTS = (b"text/event-stream", b"text/event-stream; charset=utf-8", b"Text/Even
 texts = st.text(max_size=40)
 fields = st.sampled_from(["event", "data", "id", "retry", "", "x"])
 comments = st.builds(lambda text: ": " + text.replace("\n", "").replace("\r", ""), texts)
-lines = st.builds(lambda name, text: f"{name}: {json.dumps(text, ensure_ascii=False)}", fields, texts)
+lines = st.builds(
+    lambda name, text: f"{name}: {json.dumps(text, ensure_ascii=False)}", fields, texts
+)
 kinds = st.sampled_from(
     [
         *("message_start", "content_block_start", "content_block_delta", "content_block_delta"),
         *("content_block_stop", "message_delta", "ping", "never_heard_of", "message_stop"),
     ]
 )
-sizes = st.sampled_from([0, 1, 10, 100, 100, 1000, 70_000, 200_000])
+sizes = st.sampled_from([0, 1, 10, 10, 10, 100, 100, 100, 1000, 70_000])
 
 
 @st.composite
@@ -51,8 +55,15 @@ def streams(draw: st.DrawFn) -> bytes:
         text = "é🙂" * (draw(sizes) // 6)
         data = json.dumps({"type": kind, "text": text}, ensure_ascii=False)
         more = draw(st.lists(comments | lines, max_size=1))
-        said += end.join([*(each for each in more if not each.startswith(("event", "data"))),
-                          f"event: {kind}", f"data: {data}", "", ""])
+        said += end.join(
+            [
+                *(each for each in more if not each.startswith(("event", "data"))),
+                f"event: {kind}",
+                f"data: {data}",
+                "",
+                "",
+            ]
+        )
     return said.encode(errors="replace")
 
 
@@ -74,7 +85,8 @@ async def test_a_thousand_answers_are_those_of_upstream() -> None:
 
         async def check(pieces: list[bytes]) -> None:
             current[:] = pieces
-            for program in programs:
+            hold = len(pieces[0]) % 3
+            for program in (programs[hold], programs[3 + hold]):
                 answer = await program.ask("POST", "/v1/messages", b"{}")
                 assert (answer.status, answer.is_complete, answer.loss) == (200, True, "")
                 assert answer.body == b"".join(pieces)
@@ -132,7 +144,7 @@ def resident() -> int:
 @pytest.mark.parametrize("is_slow", [False, True])
 async def test_a_long_answer_takes_little_memory(protocol: str, is_slow: bool) -> None:
     command = [sys.executable, "-c", textwrap.dedent(UPSTREAM), protocol]
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: ASYNC220 - at once
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as upstream:
         assert upstream.stdin is not None
@@ -153,7 +165,7 @@ async def growth(port: int, file: Path, *, is_slow: bool) -> tuple[int, int]:
     served = Served(Api(), port, cast("Authority", OfAnother(file)))
     async with gateway(served, hold="none") as it, it.connection() as program:
         head = h11.Request(method="POST", target="/v1/messages", headers=[("Host", "x")])
-        await program.stream.send_all((program.h11.send(head) or b""))
+        await program.stream.send_all(program.h11.send(head) or b"")
         size, before, most = 0, 0, 0
         while size < 99 * MEGABYTE + 1:
             data = await program.stream.receive_some(1 << 16)

@@ -41,8 +41,10 @@ def mutated(good: bytes, random_: random.Random) -> bytes:
     """Damage some bytes: cut, flip, repeat, insert."""
     data = bytearray(good)
     for _ in range(random_.choice((1, 1, 1, 2, 5))):
-        at = random_.randrange(len(data)) if random_.random() < 0.5 else random_.randrange(
-            min(len(data), 120)
+        at = (
+            random_.randrange(len(data))
+            if random_.random() < 0.5
+            else random_.randrange(min(len(data), 120))
         )
         match random_.randrange(5):
             case 0:
@@ -63,7 +65,9 @@ def mutated(good: bytes, random_: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("hold", ["message", "block", "none"])
-async def test_damaged_http1_has_a_clear_end(hold: Hold, autojump_clock: trio.testing.MockClock) -> None:
+async def test_damaged_http1_has_a_clear_end(
+    hold: Hold, autojump_clock: trio.testing.MockClock
+) -> None:
     answers: list[bytes] = []
 
     async def answer_once(stream: trio.SocketStream) -> None:
@@ -120,20 +124,23 @@ class H2Upstream:
                     await stream.send_all(answer)
                     await trio.sleep(self.chance.choice((0, 300)))
                     return
-                else:
-                    await stream.send_all(answer)
+                await stream.send_all(answer)
         except (trio.BrokenResourceError, h2.exceptions.ProtocolError):
             pass
 
 
 @pytest.mark.parametrize("hold", ["message", "block", "none"])
-async def test_damaged_http2_has_a_clear_end(hold: Hold, autojump_clock: trio.testing.MockClock) -> None:
+async def test_damaged_http2_has_a_clear_end(
+    hold: Hold, autojump_clock: trio.testing.MockClock
+) -> None:
     chance = random.Random(hold)
     upstream = H2Upstream(chance)
-    async with bare_upstream(upstream.serve, protocols=("h2",)) as served:
-        async with gateway(served, hold=hold) as it:
-            for _ in range(EXAMPLES):
-                await ask_once(it, chance, "")
-            await trio.sleep(1000)  # of the clock that jumps: all that waits for time is over
-            await it.assert_nothing_is_left()
-            assert "MARKED" not in repr(it.events)
+    async with (
+        bare_upstream(upstream.serve, protocols=("h2",)) as served,
+        gateway(served, hold=hold) as it,
+    ):
+        for _ in range(EXAMPLES):
+            await ask_once(it, chance, "")
+        await trio.sleep(1000)  # of the clock that jumps: all that waits for time is over
+        await it.assert_nothing_is_left()
+        assert "MARKED" not in repr(it.events)

@@ -37,11 +37,14 @@ async def test_fields_are_passed_on_but_for_those_of_one_hop(protocols: tuple[st
         ("TE", "trailers"),
         ("Proxy-Connection", "close"),
     ]
-    async with fake_api(protocols=protocols) as served, gateway(served) as it:
-        async with it.connection() as program:
-            for path in ("/v1/messages?beta=true", "/v1/other", "/unknown/%20path?q=a%2Fb"):
-                encoding = ("Accept-Encoding", "gzip, br")
-                await program.ask("POST", path, STREAM, [*kept, *dropped, encoding])
+    async with (
+        fake_api(protocols=protocols) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        for path in ("/v1/messages?beta=true", "/v1/other", "/unknown/%20path?q=a%2Fb"):
+            encoding = ("Accept-Encoding", "gzip, br")
+            await program.ask("POST", path, STREAM, [*kept, *dropped, encoding])
     for asked in served.log.asked:
         request = asked.request
         names = [name.decode().lower() for name, _value in request.fields]
@@ -81,16 +84,19 @@ async def test_chunked_bodies_and_trailers_both_ways(protocols: tuple[str, ...])
 
 @BOTH
 async def test_answers_without_a_body(protocols: tuple[str, ...]) -> None:
-    async with fake_api(protocols=protocols) as served, gateway(served) as it:
-        async with it.connection() as program:
-            head = await program.ask("HEAD", "/v1/models")
-            whole = await program.ask("GET", "/v1/models")
-            assert (head.status, head.body, head.is_complete) == (200, b"", True)
-            assert dict(head.fields)[b"content-length"] == str(len(whole.body)).encode()
-            for status in (204, 304):
-                served.api.respond = lambda _, status=status: Answer(status, ((b"etag", b"x"),), ())
-                answer = await program.ask("GET", "/v1/models")
-                assert (answer.status, answer.body, answer.is_complete) == (status, b"", True)
+    async with (
+        fake_api(protocols=protocols) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        head = await program.ask("HEAD", "/v1/models")
+        whole = await program.ask("GET", "/v1/models")
+        assert (head.status, head.body, head.is_complete) == (200, b"", True)
+        assert dict(head.fields)[b"content-length"] == str(len(whole.body)).encode()
+        for status in (204, 304):
+            served.api.respond = lambda _, status=status: Answer(status, ((b"etag", b"x"),), ())
+            answer = await program.ask("GET", "/v1/models")
+            assert (answer.status, answer.body, answer.is_complete) == (status, b"", True)
     assert served.log.connections <= 2
 
 
@@ -98,17 +104,21 @@ async def test_answers_without_a_body(protocols: tuple[str, ...]) -> None:
 async def test_a_head_request_that_is_lost_for_good(
     protocols: tuple[str, ...], autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with fake_api(*[Failure(Fault.FIN)] * 6, protocols=protocols) as served:
-        async with gateway(served) as it, it.connection() as program:
-            answer = await program.ask("HEAD", "/v1/models")
-            assert (answer.status, answer.is_complete) == (502, True)
-            assert (await program.ask("HEAD", "/v1/models")).status == 200
+    async with (
+        fake_api(*[Failure(Fault.FIN)] * 6, protocols=protocols) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        answer = await program.ask("HEAD", "/v1/models")
+        assert (answer.status, answer.is_complete) == (502, True)
+        assert (await program.ask("HEAD", "/v1/models")).status == 200
 
 
 async def test_expect_is_answered_by_the_gateway() -> None:
     async with fake_api() as served, gateway(served) as it, it.raw() as stream:
         await stream.send_all(
-            b"POST /v1/other HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+            b"POST /v1/other HTTP/1.1\r\nHost: x\r\n"
+            b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
         )
         assert bytes(await stream.receive_some()).startswith(b"HTTP/1.1 100")
         await stream.send_all(b"{}")
@@ -200,10 +210,13 @@ async def test_an_early_answer_reaches_a_program_that_still_sends(
 @BOTH
 async def test_a_body_over_the_limit_is_passed_on_once(protocols: tuple[str, ...]) -> None:
     big = bytes(33 * 1024 * 1024)
-    async with fake_api(Failure(Fault.FIN), protocols=protocols) as served:
-        async with gateway(served) as it, it.connection() as program:
-            answer = await program.ask("POST", "/v1/messages", big)
-            assert answer.status == 502
+    async with (
+        fake_api(Failure(Fault.FIN), protocols=protocols) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        answer = await program.ask("POST", "/v1/messages", big)
+        assert answer.status == 502
     assert [len(asked.request.body) for asked in served.log.asked] == [len(big)]
 
 
@@ -212,7 +225,9 @@ async def test_a_body_over_the_limit_is_passed_on_once(protocols: tuple[str, ...
 async def test_upstream_is_told_when_the_program_goes_away(
     protocols: tuple[str, ...], phase: str, autojump_clock: trio.testing.MockClock
 ) -> None:
-    slow = Failure(Fault.SILENCE, Position.START if phase == "before the answer" else Position.IN_TEXT)
+    slow = Failure(
+        Fault.SILENCE, Position.START if phase == "before the answer" else Position.IN_TEXT
+    )
     async with fake_api(slow, protocols=protocols) as served:
         async with gateway(served, hold="none", silence=1e9) as it:
             async with it.connection() as other, it.connection() as program:
@@ -260,12 +275,15 @@ async def ask_at_once(it: Running, count: int) -> None:
 
 
 async def test_a_goaway_drains() -> None:
-    async with fake_api(Failure(Fault.GOAWAY_DRAIN, Position.IN_TEXT)) as served:
-        async with gateway(served) as it, it.connection() as program:
-            for _ in range(2):
-                answer = await program.ask("POST", "/v1/messages", STREAM)
-                assert (answer.status, answer.is_complete) == (200, True)
-            assert not it.resends()
+    async with (
+        fake_api(Failure(Fault.GOAWAY_DRAIN, Position.IN_TEXT)) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        for _ in range(2):
+            answer = await program.ask("POST", "/v1/messages", STREAM)
+            assert (answer.status, answer.is_complete) == (200, True)
+        assert not it.resends()
     assert served.log.connections == 2
 
 
@@ -282,7 +300,9 @@ async def upgraded_echo(stream: trio.SocketStream) -> None:
         await stream.send_all(data)
 
 
-UPGRADE = b" HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\nSec-WebSocket-Key: 1\r\n\r\n"
+UPGRADE = (
+    b" HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\nSec-WebSocket-Key: 1\r\n\r\n"
+)
 
 
 async def test_an_upgrade_is_passed_through() -> None:
@@ -351,10 +371,13 @@ async def test_trailers_of_a_request() -> None:
             asked.extend(await stream.receive_some())
         await stream.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-    async with bare_upstream(answer_at_the_end) as served, gateway(served) as it:
-        async with it.raw() as stream:
-            await stream.send_all(
-                b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                b"1\r\na\r\n0\r\nx-sent: 3\r\n\r\n"
-            )
-            assert bytes(await stream.receive_some()).startswith(b"HTTP/1.1 204")
+    async with (
+        bare_upstream(answer_at_the_end) as served,
+        gateway(served) as it,
+        it.raw() as stream,
+    ):
+        await stream.send_all(
+            b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"1\r\na\r\n0\r\nx-sent: 3\r\n\r\n"
+        )
+        assert bytes(await stream.receive_some()).startswith(b"HTTP/1.1 204")

@@ -7,11 +7,9 @@ import h2.settings
 import pytest
 import trio
 import trio.testing
-from hyperframe.frame import DataFrame, Frame, HeadersFrame
 
 from tests.flow.gateway import Running, bare_upstream, gateway
 from tests.internet.servers.api.messages import message
-from tests.internet.servers.api.server import Served
 from tests.internet.servers.api.stream import body
 
 STREAM = b'{"seed": 7, "stream": true}'
@@ -19,13 +17,14 @@ EVENTS = body(message(7))
 
 
 class Upstream:
-    """Answers each request by `head` and the frames `more`, with so many streams at once."""
+    """Answers each request by `head` and a stream of events; takes `most` at once."""
 
-    def __init__(self, *more: Frame, most: int = 100, head: dict[str, str] | None = None) -> None:
-        self.more = more
+    def __init__(self, *, most: int = 100, head: dict[str, str] | None = None) -> None:
         self.most = most
-        self.head = {":status": "200", "content-type": "text/event-stream"} if head is None else head
-        self.connections = self.open = self.widest = self.pings = self.requests = 0
+        self.head = (
+            {":status": "200", "content-type": "text/event-stream"} if head is None else head
+        )
+        self.connections = self.widest = self.pings = self.requests = 0
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
@@ -35,7 +34,8 @@ class Upstream:
             normalize_outbound_headers=False,
         )
         it = h2.connection.H2Connection(config)
-        it.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self.most})
+        most = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self.most}
+        it.local_settings = h2.settings.Settings(client=False, initial_values=most)
         it.initiate_connection()
         waiting: list[int] = []
         await stream.send_all(it.data_to_send())
@@ -51,8 +51,7 @@ class Upstream:
                 for number in waiting:
                     self.answer(it, number)
                 waiting.clear()
-                more = b""
-                await stream.send_all(it.data_to_send() + more)
+                await stream.send_all(it.data_to_send())
         except trio.BrokenResourceError:
             pass
 
@@ -75,29 +74,28 @@ async def test_no_more_streams_than_upstream_takes(
     most: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     upstream = Upstream(most=most)
-    async with bare_upstream(upstream.serve, protocols=("h2",)) as served:
-        async with gateway(served) as it:
-            async with trio.open_nursery() as nursery:
-                for _ in range(30):
-                    nursery.start_soon(ask, it)
-            assert upstream.requests == 30
-            assert upstream.widest <= most
-            assert not it.resends()
-            await it.assert_nothing_is_left()
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        async with trio.open_nursery() as nursery:
+            for _ in range(30):
+                nursery.start_soon(ask, it)
+        assert upstream.requests == 30
+        assert upstream.widest <= most
+        assert not it.resends()
+        await it.assert_nothing_is_left()
+        assert len(it.shared.lines) == 1
 
 
 async def test_upstream_is_asked_for_life_while_idle(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     upstream = Upstream()
-    async with bare_upstream(upstream.serve, protocols=("h2",)) as served:
-        async with gateway(served) as it:
-            assert await ask(it) == (200, "")
-            await trio.sleep(19)
-            assert upstream.pings == 0
-            await trio.sleep(82)
-            assert upstream.pings in (4, 5)
-            assert await ask(it) == (200, "")
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        assert await ask(it) == (200, "")
+        await trio.sleep(19)
+        assert upstream.pings == 0
+        await trio.sleep(82)
+        assert upstream.pings in (4, 5)
+        assert await ask(it) == (200, "")
     assert upstream.connections == 1
 
 
@@ -123,12 +121,11 @@ async def test_what_cannot_be_said_on_is_a_loss(
     head: dict[str, str], path: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     upstream = Upstream(head=head)
-    async with bare_upstream(upstream.serve, protocols=("h2",)) as served:
-        async with gateway(served) as it:
-            status, loss = await ask(it, path)
-            assert loss or status in (502, 200), status
-            await trio.sleep(100)
-            await it.assert_nothing_is_left()
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        status, loss = await ask(it, path)
+        assert loss or status in (502, 200), status
+        await trio.sleep(100)
+        await it.assert_nothing_is_left()
 
 
 @pytest.mark.parametrize("status", ["204", "304"])

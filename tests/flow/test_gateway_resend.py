@@ -8,10 +8,9 @@ import trio
 import trio.testing
 
 from relay.gateway.hold import Hold
-from tests.flow.gateway import Running, gateway
+from tests.flow.gateway import Answer, Running, gateway
 from tests.internet.servers.api.faults import (
     ONLY_H2,
-    STATUS_OF_ERROR,
     UNPROCESSED,
     Failure,
     Fault,
@@ -38,7 +37,9 @@ def places(fault: Fault) -> list[Position]:
     ]
 
 
-async def ask(it: Running, seed: int, key: str, *, is_stream: bool, path: str = "/v1/messages"):
+async def ask(
+    it: Running, seed: int, key: str, *, is_stream: bool, path: str = "/v1/messages"
+) -> Answer:
     asked = {"seed": seed, "stream": is_stream, "secret": SECRET}
     async with it.connection() as program:
         fields = [*FIELDS, ("x-request-key", key)]
@@ -167,9 +168,11 @@ async def test_an_unlisted_post_that_was_not_processed_is(
 async def test_an_error_of_the_request_is_passed_on_at_once(
     protocols: tuple[str, ...], fault: Fault
 ) -> None:
-    async with fake_api(Failure(fault, Position.IN_TEXT), protocols=protocols) as served:
-        async with gateway(served) as it:
-            answer = await ask(it, 7, "a", is_stream=True)
+    async with (
+        fake_api(Failure(fault, Position.IN_TEXT), protocols=protocols) as served,
+        gateway(served) as it,
+    ):
+        answer = await ask(it, 7, "a", is_stream=True)
     assert (answer.status, answer.is_complete) == (200, True)
     assert fault.value.encode() in answer.body.rpartition(b"event: error")[2]
     assert len(served.log.asked) == 1
@@ -190,7 +193,7 @@ async def test_a_status_is_passed_on(code: int) -> None:
 async def test_a_status_after_a_stream_was_promised(
     code: int, tries: int, autojump_clock: trio.testing.MockClock
 ) -> None:
-    failures = [Failure(Fault.FIN, Position.IN_TEXT), Status(code)]
+    failures: list[Failure | Status] = [Failure(Fault.FIN, Position.IN_TEXT), Status(code)]
     async with fake_api(*failures) as served, gateway(served) as it:
         answer = await ask(it, 7, "a", is_stream=True)
     assert len(served.log.asked) == tries

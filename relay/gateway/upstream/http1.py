@@ -15,6 +15,8 @@ MAX_HEAD: Final = 128 * 1024
 
 PIECE: Final = 64 * 1024
 
+_ANSWERING: Final = frozenset({h11.SEND_RESPONSE, h11.SEND_BODY})
+
 BROKEN: Final = "what it sent is not HTTP/1.1"
 
 
@@ -30,9 +32,11 @@ class Http1:
         self._stream = stream
         self._authority = authority
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        wire.is_awaited = lambda: self._h11.their_state in _ANSWERING
         self._was_said = True
         """Whether upstream may have had the head of the request."""
         self._is_sent = False
+        self._is_condemned = False
         """Whether all of the request was written."""
         self._watching = trio.CancelScope()
         self._watched = trio.Event()
@@ -110,6 +114,10 @@ class Http1:
     def _lost(self, cause: str) -> LostError:
         return LostError(cause, may_be_processed=self._was_said)
 
+    def condemn(self) -> None:
+        """Carry no other request."""
+        self._is_condemned = True
+
     def switch(self) -> tuple[trio.abc.Stream, bytes]:
         """After 101: give the stream, and what has come already."""
         return self._stream, self._h11.trailing_data[0]
@@ -117,7 +125,7 @@ class Http1:
     def rest(self) -> bool:
         """Get ready for another request, if both sides have said all and go on; see watch()."""
         is_over = self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
-        if not is_over or not self._is_sent:
+        if not is_over or not self._is_sent or self._is_condemned:
             return False
         self._h11.start_next_cycle()
         self.trailers = []

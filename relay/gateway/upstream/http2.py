@@ -82,6 +82,7 @@ class Http2:
         self._written = trio.Event()
         self._window = trio.Event()
         self._emptied = trio.Event()
+        wire.is_awaited = lambda: bool(self._streams)
         self._begin()
 
     def _begin(self) -> None:
@@ -104,6 +105,16 @@ class Http2:
         """Whether one more stream may be opened."""
         limit = min(self.h2.remote_settings.max_concurrent_streams, MOST_STREAMS)
         return not self.is_draining and self._reserved < limit
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could carry streams, and carries none."""
+        return not self.is_draining and not self._reserved
+
+    def retire(self) -> None:
+        """Take no new streams, and end with the last."""
+        self.is_draining = True
+        self._emptied.set()
 
     async def settled(self) -> None:
         """Wait until it is known how many streams upstream takes."""
@@ -350,6 +361,10 @@ class Http2Stream:
     def release(self) -> None:
         """Forget it; what has not come yet is not wanted any more."""
         self._connection.release(self)
+
+    def condemn(self) -> None:
+        """Have the connection end with the streams that it carries now."""
+        self._connection.retire()
 
     @property
     def unread(self) -> int:

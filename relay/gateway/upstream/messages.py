@@ -69,3 +69,6 @@ class Stream(Protocol):
 
     async def receive(self) -> bytes:
         """Give more of its body, nothing at the end; raises LostError."""
+
+    def condemn(self) -> None:
+        """Have the next try, and all other requests, go to another connection."""

@@ -63,12 +63,18 @@ class Pool:
                 yield opened
             finally:
                 opened.release()
+                self._retire_surplus()
             return
         connection = opened or await self._idle_one() or await self._new_http1()
         try:
             yield connection
         finally:
             await self._put_back(connection)
+
+    def _retire_surplus(self) -> None:
+        """Keep one of the connections that are shared and idle."""
+        for each in [each for each in self._http2 if each.is_idle][1:]:
+            each.retire()
 
     async def _shared(self) -> Http2Stream | Http1 | None:
         """Give a stream of a connection for all; None if upstream speaks HTTP/1.1 by now.
@@ -124,7 +130,7 @@ class Pool:
             if self.upstream.tls:
                 stream = await self._secured(wire, http2=http2)
         except BaseException as error:
-            cause = getattr(error, "cause", None) or type(error).__name__
+            cause = getattr(error, "cause", None) or str(error) or "the session ended"
             self.record(UpstreamClosed(connection=number, cause=cause))
             if wire is not None:
                 await trio.aclose_forcefully(wire)

@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import trio
 
@@ -26,7 +26,10 @@ class Wire(trio.abc.Stream):
         self.number = number
         self.reached = reached
         self.port = port
-        self.asked = self.answered = self.opened = now
+        self.answered = self.opened = now
+        self.is_awaited: Callable[[], bool] = lambda: False
+        """Whether an answer is to come, whatever was said last; set by who speaks HTTP on it."""
+        self._asked = now
         self.sent = self.received = 0
         self._sock = sock
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
@@ -36,13 +39,23 @@ class Wire(trio.abc.Stream):
         lines.add(self)
 
     @property
+    def asked(self) -> float:
+        """When something was last sent; later than any answer while one is still to come.
+
+        HTTP/2 acknowledges settings and windows, so that what came last may be no answer.
+        """
+        if self.is_awaited():
+            return max(self._asked, math.nextafter(self.answered, math.inf))
+        return self._asked
+
+    @property
     def sock(self) -> socket.socket | None:
         """The socket while it lives."""
         return None if self._ended or self._sock.fileno() == -1 else self._sock
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send; raises BrokenResourceError."""
-        self.asked = trio.current_time()
+        self._asked = trio.current_time()
         self.sent += len(data)
         with self._noting_loss():
             await self._stream.send_all(data)
