@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
-from relay.gateway.doors import parse_host
+from relay.gateway.doors.choice import parse_host
 from relay.policy import Policy, RuleError
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"

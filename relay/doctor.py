@@ -10,8 +10,8 @@ import msgspec
 from netns.sandbox import Sandbox, SandboxError
 from relay import host, session
 from relay.config import ConfigError, Settings
-from relay.gateway import entry
-from relay.gateway.doors import PROGRAM, Doors
+from relay.gateway.doors import entry
+from relay.gateway.doors.choice import PROGRAM, Doors
 from relay.record.flightlog import sessions_folder
 from relay.tcp.options import TCP_RTO_MAX_MS
 

@@ -10,12 +10,12 @@ import trio
 from netns.handoff import Listeners
 from relay.config import Settings
 from relay.dns.service import NameService
-from relay.gateway.entry import Entry
+from relay.gateway.doors.entry import Entry
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Gateway
-from relay.tcp.dialer import Dialer
-from relay.tcp.liveness import Liveness
+from relay.tcp.dial.dialer import Dialer
 from relay.tcp.options import KeepAlive
+from relay.tcp.watch.liveness import Liveness
 from relay.weather import SleepDetector, Weather, boottime_lead, watch
 
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}

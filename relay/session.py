@@ -16,7 +16,7 @@ from netns.sandbox import Ended, Listeners, Plan, Sandbox, Stopped, adopt_orphan
 from relay import __version__, host
 from relay.config import SESSION_VARIABLE, Settings
 from relay.dns import resolvconf
-from relay.gateway import entry as gateway
+from relay.gateway.doors import entry as gateway
 from relay.record.events import SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 

@@ -25,7 +25,7 @@ from dns.rdatatype import AAAA, HINFO, HTTPS, PTR, SVCB, A
 from dns.rdtypes.svcbbase import ParamKey, SVCBBase
 
 from relay.dns.framing import HEADER_SIZE
-from relay.dns.lookup import Lookup
+from relay.dns.lookup.cache import Lookup
 from relay.dns.names import Names, canonical
 
 PAYLOAD = 1232

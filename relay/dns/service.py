@@ -12,10 +12,10 @@ from relay.config import Settings, nameserver
 from relay.dns.names import Names
 from relay.policy import Policy
 from relay.record.events import Event
-from relay.tcp.dialer import DialError, is_dialable
+from relay.tcp.dial.dialer import DialError, is_dialable
 
 if TYPE_CHECKING:
-    from relay.dns.resolver import Resolver
+    from relay.dns.lookup.resolver import Resolver
 
 
 class NameService:
@@ -34,11 +34,11 @@ class NameService:
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer the program until cancelled; both sockets belong to the service from here on."""
         await self._first_question(udp, tcp)
-        from relay.dns.hostresolvers import HostResolvers  # noqa: PLC0415
+        from relay.dns.lookup.hostresolvers import HostResolvers  # noqa: PLC0415
+        from relay.dns.lookup.resolver import DEFAULT_PATIENCE, Patience, Resolver  # noqa: PLC0415
+        from relay.dns.lookup.upstream import Server  # noqa: PLC0415
         from relay.dns.nameserver import NameServer  # noqa: PLC0415
-        from relay.dns.resolver import DEFAULT_PATIENCE, Patience, Resolver  # noqa: PLC0415
         from relay.dns.responder import Responder  # noqa: PLC0415
-        from relay.dns.upstream import Server  # noqa: PLC0415
 
         own = tuple(Server(*nameserver(text)) for text in self._settings.nameservers)
         limit = self._settings.patience
@@ -67,7 +67,7 @@ class NameService:
             self._wanted.set()
             await self._is_ready.wait()
         assert self._resolver is not None
-        from relay.dns.resolver import ResolverError  # noqa: PLC0415 - loaded by now
+        from relay.dns.lookup.resolver import ResolverError  # noqa: PLC0415 - loaded by now
 
         try:
             addresses = await self._resolver.ipv4_addresses(name, fresh=fresh)

@@ -14,7 +14,7 @@ import trio
 
 from relay.gateway import fields, resend, sse
 from relay.gateway.body import Body
-from relay.gateway.doors import is_messages, listed
+from relay.gateway.doors.choice import is_messages, listed
 from relay.gateway.hold import Answer, Hold
 from relay.gateway.program import Program
 from relay.gateway.upstream.messages import (
@@ -26,7 +26,7 @@ from relay.gateway.upstream.messages import (
 )
 from relay.gateway.upstream.pool import Pool
 from relay.record.events import AskedAgain, Event, RequestLost, Saw
-from relay.tcp.dialer import DialError
+from relay.tcp.dial.dialer import DialError
 
 PING_EVERY: Final = 10.0
 """Seconds without a byte to the program, while it waits for what is held back."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from relay.gateway.doors import Upstream
-from relay.gateway.entry import DOOR_PORT, Entry
+from relay.gateway.doors.choice import Upstream
+from relay.gateway.doors.entry import DOOR_PORT, Entry
 from relay.record.events import ConnectionClosed, DialHeld, Dialled, Distrust, Distrusted
 from relay.tcp.connection import peer
-from relay.tcp.dialer import Target
+from relay.tcp.dial.dialer import Target
 
 if TYPE_CHECKING:
     import ssl
@@ -155,7 +155,7 @@ class Gateway:
 
     def _pool(self, upstream: Upstream) -> "Pool":
         if upstream not in self._pools:
-            from relay.gateway.trust import ALPN, client_context  # noqa: PLC0415
+            from relay.gateway.doors.trust import ALPN, client_context  # noqa: PLC0415
             from relay.gateway.upstream.pool import Pool  # noqa: PLC0415
 
             contexts: dict[bool, ssl.SSLContext] = {}

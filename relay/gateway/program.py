@@ -15,8 +15,8 @@ from relay.gateway.body import Body
 from relay.gateway.fields import Fields, end_to_end, length, values, without
 from relay.gateway.upstream.http1 import MAX_HEAD, PIECE
 from relay.gateway.upstream.messages import LostError, Request, Response
-from relay.tcp import losses
 from relay.tcp.options import resets_on_close
+from relay.tcp.transfer import losses
 
 _UNREAD: Final = 1024 * 1024
 """Bytes of a body that nobody wanted which are read, so that the connection can go on."""

@@ -13,7 +13,7 @@ from relay.gateway.program import Program
 from relay.gateway.upstream.http1 import PIECE, Http1
 from relay.gateway.upstream.messages import LostError, Request, Response, UntrustedError
 from relay.gateway.upstream.pool import Pool
-from relay.tcp.dialer import DialError
+from relay.tcp.dial.dialer import DialError
 
 _SWITCHING: Final = 101
 _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)

@@ -20,11 +20,11 @@ from relay.record.events import (
     Event,
     Replaying,
 )
-from relay.tcp.dialer import Dialer, DialError, Target, is_dialable
-from relay.tcp.line import Line
+from relay.tcp.dial.dialer import Dialer, DialError, Target, is_dialable
 from relay.tcp.options import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
-from relay.tcp.pump import Pump
 from relay.tcp.table import Endpoint, closed_by_their_side
+from relay.tcp.transfer.pump import Pump
+from relay.tcp.watch.line import Line
 
 Intercept: TypeAlias = Literal["tproxy", "redirect", "ports"]
 

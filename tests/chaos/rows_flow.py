@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from relay.record.events import Slept
-from relay.tcp.diagnosis import TcpInfo
+from relay.tcp.watch.diagnosis import TcpInfo
 from tests.internet.faults import drop
 from tests.internet.patterns import Packets
 from tests.internet.servers.broken import reset, sent

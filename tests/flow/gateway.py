@@ -19,14 +19,14 @@ import h11
 import trio
 import trio.testing
 
-from relay.gateway.doors import Doors, Upstream
-from relay.gateway.entry import Entry
+from relay.gateway.doors.choice import Doors, Upstream
+from relay.gateway.doors.entry import Entry
 from relay.gateway.gateway import Gateway
 from relay.gateway.hold import Hold
 from relay.policy import Policy
 from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, UpstreamOpened
 from relay.tcp.connection import Connections
-from relay.tcp.dialer import Dialer, Target
+from relay.tcp.dial.dialer import Dialer, Target
 from relay.tcp.options import KeepAlive
 from relay.weather import Weather
 from tests.internet.servers.api.server import Api, Served, context

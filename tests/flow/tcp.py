@@ -7,7 +7,7 @@ from typing import Self
 import trio
 
 from relay.tcp.options import resets_on_close
-from relay.tcp.pump import Outcome, Pump, Redial
+from relay.tcp.transfer.pump import Outcome, Pump, Redial
 
 
 def connected() -> tuple[socket.socket, socket.socket]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.gateway import certificates
-from relay.gateway.certificates import VALID_DAYS, CertificateError, Certificates
-from relay.gateway.trust import extra_ca_text
+from relay.gateway.doors import certificates
+from relay.gateway.doors.certificates import VALID_DAYS, CertificateError, Certificates
+from relay.gateway.doors.trust import extra_ca_text
 from tests.flow.handshakes import shake_hands
 from tests.kernel.programs import needs
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.tcp.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError, Target
+from relay.tcp.dial.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError, Target
 from relay.tcp.options import KeepAlive
 from relay.weather import Weather
 

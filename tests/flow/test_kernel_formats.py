@@ -3,8 +3,8 @@
 import socket
 from pathlib import Path
 
-from relay.tcp.diagnosis import TcpInfo
 from relay.tcp.table import closed_by_their_side
+from relay.tcp.watch.diagnosis import TcpInfo
 
 
 def test_tcp_info_is_the_kernels() -> None:

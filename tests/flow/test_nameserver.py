@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from relay.dns import names, nameserver, responder
 from relay.dns.framing import Unframer, frame
+from relay.dns.lookup.resolver import Patience, Resolver
 from relay.dns.names import Names
 from relay.dns.nameserver import IP_PKTINFO, NameServer
-from relay.dns.resolver import Patience, Resolver
 from relay.dns.responder import Mode, Responder
 from relay.record.events import (
     AnswerWithheld,

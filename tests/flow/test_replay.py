@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from relay.tcp.first_flight import TRIES
+from relay.tcp.transfer.first_flight import TRIES
 from tests.flow import tcp
 from tests.unit import client_hello
 

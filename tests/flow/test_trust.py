@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from relay.gateway import trust
-from relay.gateway.trust import TrustError, client_context, extra_ca_text, roots
+from relay.gateway.doors import trust
+from relay.gateway.doors.trust import TrustError, client_context, extra_ca_text, roots
 from tests.flow.handshakes import shake_hands
 from tests.kernel.programs import needs
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from relay.tcp.diagnosis import (
+from relay.tcp.watch.diagnosis import (
     FRESH,
     GRACE,
     GRACE_AFTER_SLEEP,

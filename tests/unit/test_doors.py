@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.gateway.doors import (
+from relay.gateway.doors.choice import (
     BASE_URL,
     Closed,
     DoorError,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from relay.tcp.first_flight import LIMIT, TRIES, FirstFlight, is_client_hello
+from relay.tcp.transfer.first_flight import LIMIT, TRIES, FirstFlight, is_client_hello
 from tests.unit import client_hello as hello
 
 REAL = hello.real()

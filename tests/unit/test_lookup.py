@@ -5,7 +5,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from relay.dns.lookup import MAX_NEGATIVE_TTL, MAX_TTL, Cache, Lookup, from_answer
+from relay.dns.lookup.cache import MAX_NEGATIVE_TTL, MAX_TTL, Cache, Lookup, from_answer
 
 SOA = "example. {ttl} IN SOA ns.example. admin.example. 1 7200 900 1209600 {minimum}"
 

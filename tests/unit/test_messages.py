@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.dns import messages
-from relay.dns.lookup import Lookup, from_answer
+from relay.dns.lookup.cache import Lookup, from_answer
 from relay.dns.messages import Query, QueryError, parse
 from relay.dns.names import Names
 

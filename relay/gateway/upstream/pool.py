@@ -11,8 +11,8 @@ from typing import Final
 
 import trio
 
-from relay.gateway.doors import Upstream
-from relay.gateway.trust import TrustError
+from relay.gateway.doors.choice import Upstream
+from relay.gateway.doors.trust import TrustError
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2, Http2Stream
 from relay.gateway.upstream.messages import LostError, Stream, UntrustedError

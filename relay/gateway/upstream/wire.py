@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from relay.tcp.line import Line
 from relay.tcp.options import resets_on_close
+from relay.tcp.watch.line import Line
 
 
 class Wire(trio.abc.Stream):

@@ -13,10 +13,10 @@ from typing import Final
 import trio
 
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
-from relay.tcp import diagnosis
-from relay.tcp.diagnosis import Path, TcpInfo, Verdict
-from relay.tcp.line import Line
 from relay.tcp.options import KeepAlive, resets_on_close
+from relay.tcp.watch import diagnosis
+from relay.tcp.watch.diagnosis import Path, TcpInfo, Verdict
+from relay.tcp.watch.line import Line
 from relay.weather import SleepDetector, Weather
 
 SWEEP: Final = 1.0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from relay.dns import resolvconf
-from relay.dns.upstream import Server
+from relay.dns.lookup.upstream import Server
 from relay.record.events import Event, ResolversChanged
 
 

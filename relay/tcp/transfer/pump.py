@@ -15,10 +15,10 @@ from typing import Final, TypeAlias
 import trio
 
 from relay.record.events import Closer, How
-from relay.tcp import losses, pipes
-from relay.tcp.first_flight import FirstFlight
 from relay.tcp.options import resets_on_close
-from relay.tcp.pipes import Pipe
+from relay.tcp.transfer import losses, pipes
+from relay.tcp.transfer.first_flight import FirstFlight
+from relay.tcp.transfer.pipes import Pipe
 
 _BUFFER_SIZE: Final = 256 * 1024
 _TURN: Final = 1024 * 1024

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from netns.errors import SandboxError
 from relay.config import Settings
-from relay.gateway import doors
-from relay.gateway.doors import Closed, DoorError, Doors
+from relay.gateway.doors import choice as doors
+from relay.gateway.doors.choice import Closed, DoorError, Doors
 from relay.gateway.hold import Hold
 
 if TYPE_CHECKING:
-    from relay.gateway.certificates import Certificates
+    from relay.gateway.doors.certificates import Certificates
 
 DOOR_PORT: Final = 4430
 """Of the http door, on the namespace's loopback, where every port is free."""
@@ -48,7 +48,7 @@ def choose(
     """Choose the door, and see that what lies behind it can be trusted; raises SandboxError."""
     if settings.gateway == "off" or (settings.gateway == "auto" and not doors.is_for(command)):
         return Closed(f"gateway = {settings.gateway}")  # most sessions need nothing of what follows
-    from relay.gateway import certificates, trust  # noqa: PLC0415
+    from relay.gateway.doors import certificates, trust  # noqa: PLC0415
 
     try:
         chosen = doors.choose(
@@ -102,7 +102,7 @@ def opened(
     if not chosen.certificate_hosts:
         yield Entry(chosen, None, hold, chosen.environment(DOOR_PORT))
         return
-    from relay.gateway import certificates  # noqa: PLC0415
+    from relay.gateway.doors import certificates  # noqa: PLC0415
 
     openssl = certificates.find()
     assert openssl is not None
@@ -124,7 +124,7 @@ def opened(
 
 def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
     """Write the authorities that the program is to trust besides its own."""
-    from relay.gateway import trust  # noqa: PLC0415
+    from relay.gateway.doors import trust  # noqa: PLC0415
 
     text = trust.extra_ca_text(os.environ, ca, warn=warn)
     try:

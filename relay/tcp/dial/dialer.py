@@ -14,8 +14,8 @@ from typing import Final, NamedTuple, Protocol
 
 import trio
 
+from relay.tcp.dial.patience import Failure, GiveUp, Patience
 from relay.tcp.options import KeepAlive
-from relay.tcp.patience import Failure, GiveUp, Patience
 from relay.weather import Weather
 
 STAGGER: Final = 0.25

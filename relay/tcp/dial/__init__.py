@@ -1,0 +1,1 @@
+"""How an upstream is reached: patience and the race of its addresses."""

@@ -1,0 +1,1 @@
+"""How bytes and ends pass between a program and its upstream."""

@@ -1,0 +1,1 @@
+"""How dead upstream connections are found, and living ones held."""
