@@ -70,6 +70,8 @@ class Http2:
         self.authority = authority
         self.is_draining = False
         """Whether it takes no new streams: refused, or lost."""
+        self._refuses = False
+        """Whether it does not take those either that were opened and not sent yet."""
         self._stream = stream
         self.h2 = _Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
         self._streams: dict[int, Http2Stream] = {}
@@ -192,7 +194,7 @@ class Http2:
 
     def _go_away(self, event: h2.events.ConnectionTerminated) -> None:
         """Take no more streams, and give up those that upstream says it has not seen."""
-        self.is_draining = True
+        self.is_draining = self._refuses = True
         last = event.last_stream_id if event.last_stream_id is not None else 0
         for refused in [number for number in self._streams if number > last]:
             self._streams.pop(refused).lose(
@@ -254,7 +256,7 @@ class Http2:
 
     async def send(self, stream: "Http2Stream", request: Request, body: Pieces) -> None:
         """Send a request on a new stream."""
-        if self._loss is not None or self.is_draining:
+        if self._loss is not None or self._refuses:
             cause = self._loss.cause if self._loss is not None else "GOAWAY"
             stream.lose(LostError(cause, may_be_processed=False))
             return
@@ -263,7 +265,8 @@ class Http2:
         except h2.exceptions.ProtocolError:
             may_be_processed = stream.number in self._streams
             stream.lose(LostError(UNSAYABLE, may_be_processed=may_be_processed))
-            self.is_draining = True  # h2 may have half of the fields in its compression's state
+            # h2 may have half of the fields in its compression's state.
+            self.is_draining = self._refuses = True
 
     async def _say(self, stream: "Http2Stream", request: Request, body: Pieces) -> None:
         """Send head, body and trailers; raises ProtocolError for what cannot be said."""
