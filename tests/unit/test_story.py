@@ -79,6 +79,7 @@ def test_what_the_gateway_hides_and_what_not() -> None:
     first = RequestLost(
         connection=9, method="POST", path="/x", cause="closed", resends=0, saw="reset"
     )
+    assert all(event.is_loss for event in (again, lost))
     assert told(again, head, lost, first) == [
         (
             True,
@@ -119,6 +120,7 @@ def test_a_program_that_does_not_know_the_ca() -> None:
         ("closed right after the handshake", "closed right after the TLS handshake"),
     ):
         event = Distrusted(connection=1, host="api.test", how=how)  # type: ignore[arg-type]
+        assert event.is_loss is (how == "refused the certificate")
         ((hidden, what),) = told(event)
         assert not hidden
         assert words in what
