@@ -149,3 +149,28 @@ async def test_a_304_may_tell_a_length() -> None:
 
     async with bare_upstream(answer, protocols=("h2",)) as served, gateway(served) as it:
         assert await ask(it, "/a") == (304, "")
+
+
+class Short(Upstream):
+    """Says less than it announced, in its very first answer."""
+
+    def answer(self, it: h2.connection.H2Connection, number: int) -> None:
+        if (self.connections, number) != (1, 1):
+            super().answer(it, number)
+            return
+        it.send_headers(number, [*self.head.items(), ("content-length", "100")])
+        it.send_data(number, b"{}", end_stream=True)
+
+
+async def test_a_body_that_is_too_short_is_the_loss_of_its_stream_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    upstream = Short()
+    async with (
+        bare_upstream(upstream.serve, protocols=("h2",)) as served,
+        gateway(served) as it,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(5):
+            nursery.start_soon(ask, it)
+    assert upstream.requests == 6

@@ -16,7 +16,7 @@ import h2.exceptions
 import h2.settings
 import trio
 from h2.errors import ErrorCodes
-from hyperframe.frame import Frame, GoAwayFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
 from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
 from relay.gateway.upstream.wire import Wire
@@ -42,13 +42,18 @@ _FIRST_WINDOW: Final = 65535
 _PIECE: Final = 64 * 1024
 
 BROKEN: Final = "what it sent is not HTTP/2"
+MISMATCHED: Final = "its body is not as long as it said"
 UNSAYABLE: Final = "the request cannot be said in HTTP/2"
 
 _STATUS: Final = re.compile(rb"[2-9][0-9]{2}")
 
 
 class _Connection(h2.connection.H2Connection):
-    """Goes on after a GOAWAY, for streams that it has not refused; h2 itself would end them."""
+    """Goes on where h2 itself would end all streams.
+
+    After a GOAWAY, for those that it has not refused; and when a body is not as long as was said,
+    which is an error of its stream, RFC 9113 8.1.1.
+    """
 
     def _receive_goaway_frame(
         self, frame: GoAwayFrame
@@ -57,6 +62,17 @@ class _Connection(h2.connection.H2Connection):
         event.error_code = frame.error_code
         event.last_stream_id = frame.last_stream_id
         return [], [event]
+
+    def _receive_data_frame(self, frame: DataFrame) -> tuple[list[Frame], list[h2.events.Event]]:
+        try:
+            return super()._receive_data_frame(frame)
+        except h2.exceptions.InvalidBodyLengthError:
+            number, code = frame.stream_id, ErrorCodes.PROTOCOL_ERROR
+            self.acknowledge_received_data(frame.flow_controlled_length, number)
+            self.reset_stream(number, code)
+            reset = h2.events.StreamReset(stream_id=number)
+            reset.error_code, reset.remote_reset = code, False
+            return [], [reset]
 
 
 class Http2:
@@ -173,6 +189,11 @@ class Http2:
                 self._move_window()
             case h2.events.WindowUpdated():
                 self._move_window()
+            case h2.events.StreamReset(stream_id=int(number), remote_reset=False):
+                stream = self._streams.pop(number, None)
+                if stream is not None:
+                    stream.lose(LostError(MISMATCHED))
+                    self._move_window()
             case h2.events.StreamReset(stream_id=int(number), error_code=code):
                 stream = self._streams.pop(number, None)
                 if stream is not None:

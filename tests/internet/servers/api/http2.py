@@ -60,6 +60,8 @@ class Http2:
         """How the connection ends once no stream is left."""
         self._is_over = False
         """Whether it ends once all is written."""
+        self._is_given_up = False
+        """Whether a GOAWAY of the client's or for it has passed: h2 sends nothing more then."""
         self._last = 2**31 - 1
         """The last stream that is answered."""
 
@@ -109,6 +111,7 @@ class Http2:
             try:
                 events = self._h2.receive_data(data)
             except h2.exceptions.ProtocolError:
+                self._is_given_up = True
                 await self._flush()  # h2 tells the client why
                 return
             for event in events:
@@ -143,6 +146,8 @@ class Http2:
                 if number in self._streams:
                     self._streams[number].answering.cancel()
                     self._forget(self._streams[number], "by the client")
+            case h2.events.ConnectionTerminated():
+                self._is_given_up = True
             case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
                 self._room.set()
                 self._room = trio.Event()
@@ -163,8 +168,12 @@ class Http2:
         it.asked, course = self._core.take(
             Request(method, path, it.fields, body, "h2", self._number)
         )
-        with it.answering, contextlib.suppress(h2.exceptions.StreamClosedError):
-            await self._play(it, it.asked, course)
+        try:
+            with it.answering, contextlib.suppress(h2.exceptions.StreamClosedError):
+                await self._play(it, it.asked, course)
+        except h2.exceptions.ProtocolError:
+            if not self._is_given_up:
+                raise
 
     async def _play(self, it: _Stream, asked: Asked, course: Course) -> None:
         if course.ending is Fault.GOAWAY_DRAIN:
