@@ -37,7 +37,8 @@ _INTRO: Final = """\
 `scripts/chaos` plays each fault to real clients (the `fetch` of Bun and of Node with their pools,
 and a Python client for what they cannot do) through a small internet of network namespaces, bare
 and under keepline, and fails if a promise is broken. `scripts/chaos --row 11` plays one row,
-`--short` each row once with shortened waits, in two minutes, `--write` writes this page.
+`--short` each row once with shortened waits, in three minutes, as CI does; `--write` writes this
+page.
 
 N is the number of samples under keepline. Where a fault lasts for seconds, N clients, each with a
 keepline of its own, meet it side by side, at random moments. Times are to the answer, or to the
@@ -53,7 +54,7 @@ What a relay cannot do shows in row 11: an answer that was on its way when the n
 goes on when the *server's* kernel sends it again, which after a long outage may take as long once
 more. The bare ACK that would make it do so sooner is none that a program can have its kernel send,
 so there the promise is to be no later than without keepline. Where the client's side has to
-speak, keepline does so within a second.
+speak, keepline does so within a second; where the gateway speaks, it asks again after a silence.
 
 Rows 18 to 24 are about the gateway (`--gateway`), before a fake API server that fails where a
 script says. Their client, "agent", is Bun's `fetch` with the rules that were measured with the real

@@ -29,6 +29,8 @@ Where things are, and what they do:
   `pattern`.
 - servers.broken: `reset_after(n)`, `close_after(n)`, `answer_then_reset(data)`,
   `answer_then_close(data)`, `never_answer`, `in_turn(handler, ...)`, `FullBacklog`.
+- servers.api: `fake_api(Failure(Fault.FIN, Position.IN_TEXT), ...)` on loopback, `Api(...)` as a
+  handler; `log`, `script`, `respond`.
 - servers.zone: `zone.add(name, kind, *values)`, `add_large`, `remove`, `set_trouble(name,
   Trouble(silent=True | rcode=... | delay=...))`, `zone.trouble` for all names, `zone.queries`.
 - servers.tls: `authority.server_context(*names)`, `client_context()`, `environment()`, `file`.
