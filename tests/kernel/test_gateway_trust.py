@@ -265,8 +265,11 @@ async def test_a_program_that_does_not_know_the_ca_fails_and_that_is_explained(
     assert api.log.connections == 0
     distrusted = done.all(Distrusted)
     assert {event.host for event in distrusted} == {NAME}
-    name = done.only(SessionStarted).session
-    assert f"0 hidden, {len(distrusted)} visible. See: keepline explain {name}\n" in done.stderr
+    if any(event.is_loss for event in distrusted):  # to close early may have other reasons
+        name = done.only(SessionStarted).session
+        assert f"0 hidden, {len(distrusted)} visible. See: keepline explain {name}\n" in done.stderr
+    else:
+        assert client is bun
     _first, line, *_rest, last = await explained(keepline)
     assert re.fullmatch(
         rf" +\d+\.\d s  VISIBLE  {NAME}:443: a program .*: it does not know the certificate"
