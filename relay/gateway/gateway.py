@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from relay.tcp.connection import Connections
 
 _LOOPBACK: Final = "127.0.0.1"
-_HANDSHAKE: Final = 30.0
+_HANDSHAKE: Final = 10.0
 """Seconds for a program to agree on TLS."""
 
 _DISTRUST: Final = frozenset(
@@ -116,7 +116,8 @@ class Gateway:
         assert self._certificates is not None
         context = self._certificates.server_context(upstream.host)
         stream = trio.SSLStream(plain, context, server_side=True, https_compatible=True)
-        with trio.move_on_after(_HANDSHAKE):
+        # Shielded: why a program that is gone by now did not agree is still to be read.
+        with trio.move_on_after(_HANDSHAKE, shield=True):
             if not await _says_hello(plain):
                 return None
             try:
