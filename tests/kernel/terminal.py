@@ -100,8 +100,8 @@ class Terminal:
         await self._call("resize-window", "-x", str(columns), "-y", str(rows))
 
     async def screen(self) -> str:
-        """Give all that is on it, wrapped lines joined."""
-        return (await self._call("capture-pane", "-p", "-J", "-S", "-")).rstrip("\n") + "\n"
+        """Give all that is on it, row by row: joined, a row that is just full takes the next one."""
+        return (await self._call("capture-pane", "-p", "-N", "-S", "-")).rstrip("\n") + "\n"
 
     async def shows(self, pattern: str) -> re.Match[str]:
         """Wait until it shows a pattern, over several lines if need be, and give the match."""
