@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from netns import handoff, idmap, links, mounts, privileges, redirect, syscalls
-from netns.errors import SandboxError, host_facts, namespace_hint
+from netns.errors import SandboxError
+from netns.hints import host_facts, namespace_hint
 
 EXIT_CANNOT_EXECUTE: Final = 126
 EXIT_NOT_FOUND: Final = 127

@@ -64,8 +64,7 @@ class Gateway:
         upstream = self._upstream(target)
         if upstream is None:
             return None
-        is_literal = upstream.host.replace(".", "").isdigit()
-        return Target(None if is_literal else upstream.host, upstream.host, upstream.port)
+        return _target(upstream)
 
     def _upstream(self, target: Target) -> Upstream | None:
         if (target.name, target.address, target.port) == (None, _LOOPBACK, DOOR_PORT):
@@ -184,11 +183,9 @@ class Gateway:
         def held(cause: str) -> None:
             self._record(DialHeld(connection=number, cause=cause))
 
-        is_literal = upstream.host.replace(".", "").isdigit()
-        name = None if is_literal else upstream.host
         began = trio.current_time()
         sock, attempts = await self._shared.dialer.dial(
-            Target(name, upstream.host, upstream.port), held=held, wanted=lambda: True
+            _target(upstream), held=held, wanted=lambda: True
         )
         address = peer(sock)[0]
         seconds = trio.current_time() - began
@@ -196,6 +193,10 @@ class Gateway:
             Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
         )
         return Wire(sock, number, address, upstream.port, self._shared.lines)
+
+
+def _target(upstream: Upstream) -> Target:
+    return Target(upstream.name, upstream.host, upstream.port)
 
 
 async def _says_hello(program: trio.SocketStream) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Final, Literal
 
+from netns.errors import SandboxError
 from relay.dns.names import canonical
 
 Gateway = Literal["auto", "tls", "http", "off"]
@@ -36,18 +37,8 @@ _LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv4Network("0.0.0.0/8"))
 """Linux connects 0.0.0.0 to the host itself."""
 
 
-class DoorError(Exception):
-    """No door can be opened as asked; `hint` is the next step, one line."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        """Keep cause and next step apart, as SandboxError does."""
-        super().__init__(message, hint)
-        self.message = message
-        self.hint = hint
-
-    def __str__(self) -> str:
-        """Give the cause alone; the hint is printed beside it."""
-        return self.message
+class DoorError(SandboxError):
+    """No door can be opened as asked."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +51,11 @@ class Upstream:
     tls: bool
     prefix: str
     """What its paths begin with: empty, or `/` and more, without the slash of what follows."""
+
+    @property
+    def name(self) -> str | None:
+        """The name to look up; None if the host is an address."""
+        return None if self.host.replace(".", "").isdigit() else self.host
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from netns.errors import SandboxError
 from relay.config import Settings
 from relay.gateway.doors import choice as doors
-from relay.gateway.doors.choice import Closed, DoorError, Doors
+from relay.gateway.doors.choice import Closed, Doors
 from relay.gateway.hold import Hold
 
 if TYPE_CHECKING:
@@ -50,17 +50,14 @@ def choose(
         return Closed(f"gateway = {settings.gateway}")  # most sessions need nothing of what follows
     from relay.gateway.doors import certificates, trust  # noqa: PLC0415
 
-    try:
-        chosen = doors.choose(
-            settings.gateway,
-            settings.gateway_hosts,
-            command,
-            environment,
-            dns=settings.dns,
-            openssl=certificates.find() is not None,
-        )
-    except DoorError as error:
-        raise SandboxError(error.message, error.hint) from None
+    chosen = doors.choose(
+        settings.gateway,
+        settings.gateway_hosts,
+        command,
+        environment,
+        dns=settings.dns,
+        openssl=certificates.find() is not None,
+    )
     if isinstance(chosen, Closed):
         return chosen
     try:

@@ -4,7 +4,8 @@ import errno
 
 import pytest
 
-from netns.errors import SandboxError, host_facts, namespace_hint
+from netns.errors import SandboxError
+from netns.hints import host_facts, namespace_hint
 
 # What a plain Linux shows; each case changes what its failure is about.
 PLAIN = {

@@ -1,0 +1,55 @@
+"""Which setting of the host most likely forbids what failed while a namespace was made."""
+
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+_FACTS: Final = {
+    "max_user_namespaces": "/proc/sys/user/max_user_namespaces",
+    "max_net_namespaces": "/proc/sys/user/max_net_namespaces",
+    "unprivileged_userns_clone": "/proc/sys/kernel/unprivileged_userns_clone",
+    "apparmor_restrict": "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+    "apparmor_profile": "/proc/self/attr/current",
+}
+
+
+def host_facts() -> dict[str, str]:
+    """Read the settings that decide whether namespaces may be made; absent ones are left out."""
+    facts = {}
+    for name, path in _FACTS.items():
+        try:
+            facts[name] = Path(path).read_text().strip("\0\n ")
+        except OSError:
+            continue  # not on this kernel, or hidden from this container
+    status = Path("/proc/self/status").read_text()
+    facts["seccomp"] = status.split("Seccomp:")[1].split()[0]
+    return facts
+
+
+def namespace_hint(  # noqa: PLR0911 - one return a cause
+    number: int | None, facts: Mapping[str, str]
+) -> str:
+    """Name the setting that most likely forbids what failed with errno `number`."""
+    for limit in ("max_user_namespaces", "max_net_namespaces"):
+        if number == errno.ENOSPC and facts.get(limit) == "0":
+            return f"as root: sysctl user.{limit}=15000"
+    if number == errno.ENOSPC:
+        return "too many namespaces are open: end some, or raise user.max_*_namespaces with sysctl"
+    if number in (errno.ENOSYS, errno.EINVAL):
+        return "use a kernel built with CONFIG_USER_NS and CONFIG_NET_NS"
+    if facts.get("unprivileged_userns_clone") == "0":
+        return "as root: sysctl kernel.unprivileged_userns_clone=1"
+    if facts.get("apparmor_restrict") == "1":
+        return (
+            "as root: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give this Python"
+            " an AppArmor profile that allows userns"
+        )
+    if facts.get("seccomp") == "2":
+        return (
+            "a seccomp filter is in force: start the container with"
+            " --security-opt seccomp=unconfined (or a profile that allows unshare and mount)"
+        )
+    if facts.get("apparmor_profile", "unconfined") != "unconfined":
+        return "start the container with --security-opt apparmor=unconfined"
+    return "check that this user may make user namespaces: unshare --user --net true"
