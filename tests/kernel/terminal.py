@@ -100,7 +100,7 @@ class Terminal:
         await self._call("resize-window", "-x", str(columns), "-y", str(rows))
 
     async def screen(self) -> str:
-        """Give all that is on it, row by row: joined, a row that is just full takes the next one."""
+        """Give all that is on it, by rows: joined, one that is just full would take the next."""
         return (await self._call("capture-pane", "-p", "-N", "-S", "-")).rstrip("\n") + "\n"
 
     async def shows(self, pattern: str) -> re.Match[str]:
