@@ -1,12 +1,15 @@
 """A request's body: read from the program once, kept for another try as far as memory allows."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
 if TYPE_CHECKING:
     from relay.gateway.fields import Fields
+
+Flush: TypeAlias = Callable[[], Awaitable[None]]
+"""Called before a piece has to be waited for: what waits to be sent goes out meanwhile."""
 
 KEPT: Final = 32 * 1024 * 1024
 """Bytes; a larger body is passed on once."""
@@ -15,7 +18,9 @@ KEPT: Final = 32 * 1024 * 1024
 class Body:
     """One of them; `piece` is upstream.messages.Pieces."""
 
-    def __init__(self, receive: Callable[[], Awaitable[bytes | None]], limit: int = KEPT) -> None:
+    def __init__(
+        self, receive: Callable[[Flush], Awaitable[bytes | None]], limit: int = KEPT
+    ) -> None:
         """Read by `receive`, which gives None at the end; keep `limit` bytes."""
         self.trailers: Fields = []
         self.is_kept = True
@@ -25,23 +30,23 @@ class Body:
         self._left = limit
         self._pieces: list[bytes] = []
         self._forgotten = 0
-        self._reading = trio.Lock()
 
-    async def piece(self, number: int) -> bytes | None:
-        """Give a piece; None after the last."""
-        async with self._reading:
-            index = number - self._forgotten
-            assert index >= 0, "a body that is not kept is read once"
-            if index < len(self._pieces):
-                return self._pieces[index]
-            if self.ended.is_set():
-                return None
-            data = await self._receive()
-            if data is None:
-                self.ended.set()
-                return None
+    async def piece(self, number: int, flush: Flush) -> bytes | None:
+        """Give a piece; None after the last. One reader at a time."""
+        index = number - self._forgotten
+        assert index >= 0, "a body that is not kept is read once"
+        if index < len(self._pieces):
+            return self._pieces[index]
+        data = await self._next(flush)
+        if data is not None:
             self._keep(data)
-            return data
+        return data
+
+    async def _next(self, flush: Flush) -> bytes | None:
+        data = None if self.ended.is_set() else await self._receive(flush)
+        if data is None:
+            self.ended.set()
+        return data
 
     def _keep(self, data: bytes) -> None:
         self._left -= len(data)
@@ -54,12 +59,13 @@ class Body:
 
     async def finish(self, limit: int) -> bool:
         """Read what nobody wanted, up to `limit` bytes; False if there is more."""
-        while not self.ended.is_set():
-            data = await self._receive()
+        while limit >= 0:
+            data = await self._next(_nothing)
             if data is None:
-                self.ended.set()
                 return True
             limit -= len(data)
-            if limit < 0:
-                return False
-        return True
+        return False
+
+
+async def _nothing() -> None:
+    """Flush nothing."""

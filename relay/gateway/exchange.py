@@ -88,14 +88,9 @@ class Exchange:
         self._streamed: Answer | None = None
         """What is being held back, once the program was told of a stream."""
 
-    async def run(self) -> None:
-        """Give the program an answer, or its loss."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ping)
-            await self._ask()
-            nursery.cancel_scope.cancel()
-
-    async def _ask(self) -> None:
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Give the program an answer, or its loss; `nursery` ends with the exchange."""
+        self._nursery = nursery
         while (loss := await self._try_in_time()) is not None:
             state = resend.State(
                 is_listed=self._is_listed,
@@ -204,6 +199,7 @@ class Exchange:
         """Hand a message over, event by event, as far as it may not have to be asked for again."""
         answer = self._streamed = Answer(self._terms.hold)
         if not self._program.has_said_head:
+            self._nursery.start_soon(self._ping)
             plain = fields.without(response.fields, b"content-length")
             await self._program.head(Response(response.status, plain, response.reason))
         data = b"first"

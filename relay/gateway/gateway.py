@@ -147,8 +147,8 @@ class Gateway:
                 break
             body = program.body()
             exchange = Exchange(request, body, program, pool, self._terms, number)
-            async with program.exchange(body):
-                await exchange.run()
+            async with program.exchange(body) as nursery:
+                await exchange.run(nursery)
             if not await program.next_is_possible(body):
                 break
         await program.close()

@@ -11,10 +11,11 @@ from typing import Final, NoReturn
 import h11
 import trio
 
-from relay.gateway.body import Body
+from relay.gateway.body import Body, Flush
 from relay.gateway.fields import Fields, end_to_end, length, values, without
 from relay.gateway.upstream.http1 import MAX_HEAD, PIECE
 from relay.gateway.upstream.messages import LostError, Request, Response
+from relay.gateway.upstream.wire import GONE
 from relay.tcp.options import resets_on_close
 from relay.tcp.transfer import losses
 
@@ -32,8 +33,6 @@ _ABSOLUTE: Final = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 """What a request to a proxy has before its path, RFC 9112 section 3.2.2."""
 
 _UNSAYABLE: Final = "what it sent cannot be said in HTTP/1.1"
-
-_GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 class Program:
@@ -71,7 +70,7 @@ class Program:
         except h11.RemoteProtocolError as error:
             await self._refuse(error.error_status_hint)
             return None
-        except _GONE:
+        except GONE:
             return None
         if not isinstance(event, h11.Request):
             return None
@@ -93,15 +92,13 @@ class Program:
         return self._body
 
     async def _next(self) -> object:
-        while True:
-            event = self._h11.next_event()
-            if event is not h11.NEED_DATA:
-                return event
+        while (event := self._h11.next_event()) is h11.NEED_DATA:
             if self._h11.they_are_waiting_for_100_continue:
                 await self._go_on()
             data = await self._stream.receive_some(PIECE)
             self.received += len(data)
             self._h11.receive_data(bytes(data))
+        return event
 
     async def _go_on(self) -> None:
         """Say that the body is wanted, unless the answer has begun meanwhile."""
@@ -109,14 +106,15 @@ class Program:
             if self._h11.they_are_waiting_for_100_continue:
                 await self._send(h11.InformationalResponse(status_code=100, headers=[]))
 
-    async def _piece(self) -> bytes | None:
+    async def _piece(self, flush: Flush) -> bytes | None:
         """Read a piece of the body; a program that goes away ends the request."""
         try:
-            event = await self._next()
+            event: object = self._h11.next_event()
+            if event is h11.NEED_DATA:
+                await flush()
+                event = await self._more()
         except h11.RemoteProtocolError as error:
             self._mistake = error.error_status_hint
-            await self._end_request()
-        except _GONE:
             await self._end_request()
         if isinstance(event, h11.Data):
             return bytes(event.data)
@@ -124,13 +122,22 @@ class Program:
             self._body.trailers = end_to_end(event.headers.raw_items())
         return None
 
+    async def _more(self) -> object:
+        try:
+            return await self._next()
+        except GONE:
+            await self._end_request()
+
     @contextlib.asynccontextmanager
-    async def exchange(self, body: Body) -> AsyncIterator[None]:
-        """Be in one; left early when the program goes away, or speaks no HTTP any more."""
+    async def exchange(self, body: Body) -> AsyncIterator[trio.Nursery]:
+        """Be in one; left early when the program goes away, or speaks no HTTP any more.
+
+        Gives a nursery for what is done beside; it is cancelled at the end.
+        """
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, body)
-                yield
+                yield nursery
                 nursery.cancel_scope.cancel()
         if self._mistake is not None and not self.has_said_head:
             await self._refuse(self._mistake)
@@ -139,7 +146,7 @@ class Program:
         """See when the program closes while it waits; more requests wait their turn."""
         await body.ended.wait()
         data = b""
-        with contextlib.suppress(*_GONE):
+        with contextlib.suppress(*GONE):
             data = bytes(await self._stream.receive_some(PIECE))
             self.received += len(data)
         self._h11.receive_data(data)
@@ -189,14 +196,20 @@ class Program:
         await self._give(event)
 
     async def _give(self, event: h11.Event) -> None:
-        async with self._writing:
+        try:  # without a pass through the scheduler for each piece
+            self._writing.acquire_nowait()
+        except trio.WouldBlock:
+            await self._writing.acquire()
+        try:
             await self._write(event)
+        finally:
+            self._writing.release()
 
     async def _write(self, event: h11.Event) -> None:
         self.written = trio.current_time()
         try:
             await self._send(event)
-        except _GONE:
+        except GONE:
             await self._end_request()
         except h11.LocalProtocolError:
             raise LostError(_UNSAYABLE) from None
@@ -210,7 +223,7 @@ class Program:
     async def _refuse(self, status: int) -> None:
         """Answer what is no request; the connection ends with it, and so do its bytes."""
         self._mistake = status
-        with contextlib.suppress(*_GONE, h11.LocalProtocolError):
+        with contextlib.suppress(*GONE, h11.LocalProtocolError):
             await self._send(
                 h11.Response(
                     status_code=status, headers=[(b"Connection", b"close")], reason=_reason(status)
@@ -241,7 +254,7 @@ class Program:
             return False
         try:
             return await body.finish(_UNREAD) and self._h11.their_state is h11.DONE
-        except _GONE:
+        except GONE:
             return False
 
     def switch(self) -> tuple[trio.abc.Stream, bytes]:
@@ -264,7 +277,7 @@ class Program:
         """Read what a program still sends: unread, it would turn our FIN into a reset."""
         if self._mistake is None and self._h11.their_state is not h11.SEND_BODY:
             return
-        with contextlib.suppress(*_GONE, OSError):
+        with contextlib.suppress(*GONE, OSError):
             self._sock.shutdown(socket.SHUT_WR)
             while await self._stream.receive_some(PIECE):
                 pass

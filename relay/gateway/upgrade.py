@@ -13,10 +13,10 @@ from relay.gateway.program import Program
 from relay.gateway.upstream.http1 import PIECE, Http1
 from relay.gateway.upstream.messages import LostError, Request, Response, UntrustedError
 from relay.gateway.upstream.pool import Pool
+from relay.gateway.upstream.wire import GONE
 from relay.tcp.dial.dialer import DialError
 
 _SWITCHING: Final = 101
-_GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 async def pass_through(program: Program, request: Request, pool: Pool) -> None:
@@ -34,7 +34,7 @@ async def _agreed(
 ) -> Http1 | None:
     """Ask, and give the answer; None if that is not 101, or if there is none."""
     body = program.body()
-    await body.piece(0)  # there is none; so the request is complete
+    await body.finish(0)  # there is none; so the request is complete
     try:
         upstream = await stack.enter_async_context(pool.alone())
         await upstream.send(_with_host_left_out(request), body)
@@ -78,7 +78,7 @@ async def _both_ways(program: Program, upstream: Http1) -> None:
                     await sink.send_all(begun)
                 while data := await source.receive_some(PIECE):
                     await sink.send_all(data)
-            except _GONE:
+            except GONE:
                 program.abort()  # a loss is passed on as one
             nursery.cancel_scope.cancel()
 

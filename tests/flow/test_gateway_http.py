@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from relay.gateway.upstream.wire import Wire
 from tests.flow.gateway import Running, bare_upstream, gateway
 from tests.internet.servers.api.answers import Answer
 from tests.internet.servers.api.faults import Failure, Fault
@@ -250,8 +251,54 @@ async def test_upstream_is_told_when_the_program_goes_away(
             await it.assert_nothing_is_left()
             if protocols[0] == "h2":
                 assert served.log.connections == 1
+                taken_back = [asked.is_taken_back for asked in served.log.asked]
+                # While the body is not complete, the fake has not noted the request yet.
+                assert taken_back == ([False] if phase == "in the body" else [True, False])
         if phase != "in the body":
             assert served.log.asked[0].ended in ("by the client", "silence")
+
+
+async def test_a_request_without_body_is_taken_back_when_the_program_goes_away(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with fake_api(Failure(Fault.SILENCE)) as served, gateway(served, silence=1e9) as it:
+        async with it.connection() as program:
+            await program.send(
+                h11.Request(method="GET", target="/v1/models", headers=[("Host", "x")])
+            )
+            await program.send(h11.EndOfMessage())
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [asked.is_taken_back for asked in served.log.asked] == [True]
+        await it.assert_nothing_is_left()
+        assert len(it.shared.lines) == 1
+
+
+@BOTH
+async def test_a_small_request_is_written_at_once(
+    protocols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    send_all = Wire.send_all
+
+    async def noting(self: Wire, data: bytes) -> None:
+        written.append(len(data))
+        await send_all(self, data)
+
+    async with (
+        fake_api(protocols=protocols) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        await program.ask("POST", "/v1/messages", STREAM)
+        monkeypatch.setattr(Wire, "send_all", noting)
+        program.h11.start_next_cycle()
+        headers = [("Host", "x"), ("Content-Length", str(len(STREAM)))]
+        head = h11.Request(method="POST", target="/v1/messages", headers=headers)
+        parts = [program.h11.send(part) for part in (head, h11.Data(STREAM), h11.EndOfMessage())]
+        await program.stream.send_all(b"".join(filter(None, parts)))
+        assert (await program.answer()).is_complete
+    assert len(written) == 1
 
 
 async def test_fifty_requests_at_once_on_one_connection() -> None:

@@ -159,13 +159,26 @@ class Short(Upstream):
             super().answer(it, number)
             return
         it.send_headers(number, [*self.head.items(), ("content-length", "100")])
+        self.end(it, number)
+
+    def end(self, it: h2.connection.H2Connection, number: int) -> None:
+        """Say it."""
         it.send_data(number, b"{}", end_stream=True)
 
 
+class ShortByTrailers(Short):
+    """The same, by an answer that trailers end."""
+
+    def end(self, it: h2.connection.H2Connection, number: int) -> None:
+        it.send_data(number, b"{}")
+        it.send_headers(number, [("x-checksum", "1")], end_stream=True)
+
+
+@pytest.mark.parametrize("short", [Short, ShortByTrailers])
 async def test_a_body_that_is_too_short_is_the_loss_of_its_stream_alone(
-    autojump_clock: trio.testing.MockClock,
+    short: type[Short], autojump_clock: trio.testing.MockClock
 ) -> None:
-    upstream = Short()
+    upstream = short(head={":status": "200", "content-type": "application/json"})
     async with (
         bare_upstream(upstream.serve, protocols=("h2",)) as served,
         gateway(served) as it,

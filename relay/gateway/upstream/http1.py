@@ -8,12 +8,15 @@ import trio
 
 from relay.gateway.fields import Fields, length, values, without
 from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
-from relay.gateway.upstream.wire import Wire
+from relay.gateway.upstream.wire import GONE, Wire
 
 MAX_HEAD: Final = 128 * 1024
 """Bytes of a head; one that is larger is an error."""
 
 PIECE: Final = 64 * 1024
+
+_TOGETHER: Final = 16 * 1024
+"""Bytes of a request that are written at once, if they are there; they fit into one TLS record."""
 
 _ANSWERING: Final = frozenset({h11.SEND_RESPONSE, h11.SEND_BODY})
 
@@ -34,10 +37,14 @@ class Http1:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         wire.is_awaited = lambda: self._h11.their_state in _ANSWERING
         self._was_said = True
-        """Whether upstream may have had the head of the request."""
+        """Whether upstream may have had a request that it can act on."""
+        self._has_flushed = False
         self._is_sent = False
-        self._is_condemned = False
         """Whether all of the request was written."""
+        self._is_received = False
+        """Whether all of the answer has come."""
+        self._unsent = bytearray()
+        self._is_condemned = False
         self._watching = trio.CancelScope()
         self._watched = trio.Event()
         self.is_dead = False
@@ -48,23 +55,33 @@ class Http1:
         if request.is_framed and length(fields) is None:
             fields.append((b"Transfer-Encoding", b"chunked"))
         head = h11.Request(method=request.method, target=request.target, headers=fields)
-        self._was_said = await self._send(head)
-        if not self._was_said:
-            return
-        number = 0
-        while (piece := await body.piece(number)) is not None:
-            number += 1
-            if not await self._send(h11.Data(piece)):
-                return
-        self._is_sent = await self._send(h11.EndOfMessage(headers=body.trailers))
+        # h11's error: upstream has answered and closed already.
+        with contextlib.suppress(*GONE, h11.LocalProtocolError):
+            await self._say(head)
+            number = 0
+            while (piece := await body.piece(number, self._flush)) is not None:
+                number += 1
+                await self._say(h11.Data(piece))
+            await self._say(h11.EndOfMessage(headers=body.trailers))
+            await self._flush()
+            self._is_sent = True
 
-    async def _send(self, event: h11.Event) -> bool:
-        """Send one event; False if upstream takes no more."""
+    async def _say(self, event: h11.Event) -> None:
+        """Write one event with what was said before, if that is little."""
+        data = self._h11.send(event) or b""
+        if len(self._unsent) + len(data) > _TOGETHER:
+            await self._flush()
+        self._unsent += data
+
+    async def _flush(self) -> None:
+        """Write what was said; the first time, that is a head alone or no more than _TOGETHER."""
+        data, self._unsent = self._unsent, bytearray()
         try:
-            await self._stream.send_all(self._h11.send(event) or b"")
-        except (trio.BrokenResourceError, trio.ClosedResourceError, h11.LocalProtocolError):
-            return False  # h11's: upstream has answered and closed already
-        return True
+            await self._stream.send_all(data)
+        except GONE:  # then some of it was not written
+            self._was_said = self._has_flushed
+            raise
+        self._has_flushed = True
 
     async def response(self) -> Response:
         """Wait for the head of the answer; raises LostError. 1xx are not passed on, but for 101."""
@@ -81,16 +98,26 @@ class Http1:
                 raise LostError(BROKEN)
 
     async def receive(self) -> bytes:
-        """Give more of the body, nothing at its end; raises LostError."""
-        while True:
+        """Give more of the body, all that is there; nothing at its end; raises LostError."""
+        data = bytearray()
+        while not data and not self._is_received:
             event = await self._next()
-            if isinstance(event, h11.Data) and event.data:
-                return bytes(event.data)
+            while isinstance(event, h11.Data):
+                data += event.data
+                event = self._here()
             if isinstance(event, h11.EndOfMessage):
                 self.trailers = event.headers.raw_items()
-                return b""
-            if not isinstance(event, h11.Data):
+                self._is_received = True
+            elif event is not h11.NEED_DATA:
                 raise LostError(BROKEN)
+        return bytes(data)
+
+    def _here(self) -> object:
+        """Give h11's next event if it is there; what is broken is met again by _next()."""
+        try:
+            return self._h11.next_event()
+        except h11.RemoteProtocolError:
+            return h11.NEED_DATA
 
     async def _next(self) -> object:
         """Give h11's next event; raises LostError."""
@@ -106,7 +133,7 @@ class Http1:
                 return event
             try:
                 data = await self._stream.receive_some(PIECE)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+            except GONE:
                 raise self._lost(self.wire.cause) from None
             ended = not data
             self._h11.receive_data(bytes(data))
@@ -129,7 +156,8 @@ class Http1:
             return False
         self._h11.start_next_cycle()
         self.trailers = []
-        self._was_said, self._is_sent = True, False
+        self._was_said = True
+        self._has_flushed = self._is_sent = self._is_received = False
         # Here already, not in watch(): the next request may come before that task runs.
         self._watching, self._watched = trio.CancelScope(), trio.Event()
         return not self._h11.trailing_data[0]
@@ -138,7 +166,7 @@ class Http1:
         """While idle, after rest(), see when upstream closes; ended by wake()."""
         try:
             with self._watching:
-                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                with contextlib.suppress(*GONE):
                     await self._stream.receive_some(PIECE)
                 self.is_dead = True  # closed, or speaks without being asked
         finally:

@@ -7,7 +7,8 @@ has not refused run to their end and takes no new ones.
 import os
 import re
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 import h2.config
 import h2.connection
@@ -18,11 +19,9 @@ import trio
 from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
+from relay.gateway.fields import Fields, length
 from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
-from relay.gateway.upstream.wire import Wire
-
-if TYPE_CHECKING:
-    from relay.gateway.fields import Fields
+from relay.gateway.upstream.wire import GONE, Wire
 
 PING_AFTER: Final = 20.0
 """Seconds without a byte from upstream."""
@@ -92,6 +91,7 @@ class Http2:
         self.h2 = _Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
         self._streams: dict[int, Http2Stream] = {}
         self._unwritten: list[Http2Stream] = []
+        self._unsent = bytearray()
         self._settled = trio.Event()
         """Set when upstream's settings have come, or never will."""
         self._reserved = 0
@@ -120,9 +120,9 @@ class Http2:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more stream may be opened."""
+        """Whether one more stream may be opened; not before it is settled."""
         limit = min(self.h2.remote_settings.max_concurrent_streams, MOST_STREAMS)
-        return not self.is_draining and self._reserved < limit
+        return self._settled.is_set() and not self.is_draining and self._reserved < limit
 
     @property
     def is_idle(self) -> bool:
@@ -163,7 +163,7 @@ class Http2:
         while True:
             try:
                 data = await self._stream.receive_some(_PIECE)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+            except GONE:
                 return
             if not data:
                 return
@@ -182,6 +182,15 @@ class Http2:
 
     def _handle(self, event: h2.events.Event) -> None:
         match event:
+            case (
+                h2.events.ResponseReceived(stream_id=int(number))
+                | h2.events.DataReceived(stream_id=int(number))
+                | h2.events.TrailersReceived(stream_id=int(number))
+                | h2.events.StreamEnded(stream_id=int(number))
+            ):
+                stream = self._streams.get(number)
+                if stream is not None:
+                    stream.put(event)
             case h2.events.ConnectionTerminated():
                 self._go_away(event)
             case h2.events.RemoteSettingsChanged():
@@ -201,15 +210,6 @@ class Http2:
                     name = code.name if isinstance(code, ErrorCodes) else str(code)
                     stream.lose(LostError(f"RST_STREAM {name}", may_be_processed=not refused))
                     self._move_window()
-            case (
-                h2.events.ResponseReceived(stream_id=int(number))
-                | h2.events.DataReceived(stream_id=int(number))
-                | h2.events.TrailersReceived(stream_id=int(number))
-                | h2.events.StreamEnded(stream_id=int(number))
-            ):
-                stream = self._streams.get(number)
-                if stream is not None:
-                    stream.put(event)
             case _:
                 pass  # 1xx among them, which are not passed on
 
@@ -243,8 +243,13 @@ class Http2:
         self._settled.set()
 
     def wake(self) -> None:
-        """Have what is waiting written."""
-        self._wanted.set()
+        """Have what was said written; what is not woken for goes with what comes next."""
+        self._unsent += self.h2.data_to_send()
+        if self._unsent:
+            self._wanted.set()
+
+    async def _flush(self) -> None:
+        self.wake()
 
     async def _write(self) -> None:
         while True:
@@ -253,10 +258,10 @@ class Http2:
             for stream in self._unwritten:
                 stream.was_written = True
             self._unwritten.clear()
-            data = self.h2.data_to_send()
+            data, self._unsent = self._unsent + self.h2.data_to_send(), bytearray()
             try:
                 await self._stream.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+            except GONE:
                 return  # what came before is still read, and the loss met there
             written, self._written = self._written, trio.Event()
             written.set()
@@ -303,36 +308,35 @@ class Http2:
         self.h2.send_headers(number, fields, end_stream=not request.is_framed)
         self._streams[number] = stream
         self._unwritten.append(stream)
-        self.wake()
-        if not request.is_framed:
-            return
         index = 0
-        while (piece := await body.piece(index)) is not None:
+        while (piece := await body.piece(index, self._flush)) is not None:
             index += 1
             if not await self._send_data(stream, number, memoryview(piece)):
                 return
-        if number in self._streams:
+        if request.is_framed and number in self._streams:
             if body.trailers:
                 trailers = [(name.lower(), value) for name, value in body.trailers]
                 self.h2.send_headers(number, trailers, end_stream=True)
             else:
                 self.h2.end_stream(number)
-            self.wake()
+        self.wake()
 
     async def _send_data(self, stream: "Http2Stream", number: int, data: memoryview) -> bool:
-        """Send a piece as the windows allow; False if the stream has ended meanwhile."""
+        """Send a piece as the windows allow, frame by frame; False if the stream has ended."""
         while data:
+            if stream.queued is not None:
+                self.wake()
+                await stream.queued.wait()
             if number not in self._streams or stream.has_ended:
                 return False
             room = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
             if room <= 0:
+                self.wake()
                 await self._window.wait()
                 continue
             self.h2.send_data(number, bytes(data[:room]))
             data = data[room:]
-            written = self._written
-            self.wake()
-            await written.wait()
+            stream.queued = self._written
         return True
 
     def consumed(self, number: int, count: int) -> None:
@@ -365,6 +369,11 @@ class Http2Stream:
         """Whether the whole answer has arrived."""
         self._connection = connection
         self._events: deque[h2.events.Event] = deque()
+        self.queued: trio.Event | None = None
+        """Set when its last frame of data was written."""
+        self._is_bodiless = False
+        self._left: int | None = None
+        """Bytes of the body that are still to come, if that is known."""
         self._loss: LostError | None = None
         self._arrived = trio.Event()
 
@@ -393,11 +402,7 @@ class Http2Stream:
     @property
     def unread(self) -> int:
         """Bytes of the windows that what has arrived and was not read takes up."""
-        return sum(
-            event.flow_controlled_length or 0
-            for event in self._events
-            if isinstance(event, h2.events.DataReceived)
-        )
+        return _windows(self._events)
 
     def is_finished(self, connection: h2.connection.H2Connection) -> bool:
         """Whether both sides have said all."""
@@ -406,6 +411,7 @@ class Http2Stream:
 
     async def send(self, request: Request, body: Pieces) -> None:
         """Send a request; a loss shows in what comes back."""
+        self._is_bodiless = request.method == b"HEAD"
         await self._connection.send(self, request, body)
 
     async def response(self) -> Response:
@@ -418,23 +424,37 @@ class Http2Stream:
         if not _STATUS.fullmatch(status):
             raise LostError(BROKEN)
         plain = [field for field in fields if not field[0].startswith(b":")]
+        self._left = None if self._is_bodiless else length(plain)
         return Response(int(status), plain)
 
     async def receive(self) -> bytes:
-        """Give more of the body, nothing at its end; raises LostError."""
+        """Give more of the body, all that is there; nothing at its end; raises LostError."""
         while True:
             event = await self._next()
             match event:
                 case h2.events.DataReceived():
-                    self._connection.consumed(self.number or 0, event.flow_controlled_length or 0)
-                    if event.data:
-                        return event.data
+                    if data := self._data(event):
+                        return data
                 case h2.events.TrailersReceived():
+                    if self._left:  # h2 itself looks only where data is the end
+                        raise LostError(MISMATCHED)
                     self.trailers = [(bytes(n), bytes(v)) for n, v in event.headers or ()]
                 case h2.events.StreamEnded():
                     return b""
                 case _:
                     raise LostError(BROKEN)
+
+    def _data(self, first: h2.events.DataReceived) -> bytes:
+        """Join the frames that are there, and let upstream send as much more."""
+        frames = [first]
+        while self._events and isinstance(event := self._events[0], h2.events.DataReceived):
+            frames.append(event)
+            self._events.popleft()
+        self._connection.consumed(self.number or 0, _windows(frames))
+        data = b"".join(frame.data or b"" for frame in frames)
+        if self._left is not None:
+            self._left -= len(data)
+        return data
 
     async def _next(self) -> h2.events.Event:
         while not self._events:
@@ -443,3 +463,12 @@ class Http2Stream:
             self._arrived = trio.Event()
             await self._arrived.wait()
         return self._events.popleft()
+
+
+def _windows(events: Iterable[h2.events.Event]) -> int:
+    """Tell how many bytes of the windows they take up."""
+    return sum(
+        event.flow_controlled_length or 0
+        for event in events
+        if isinstance(event, h2.events.DataReceived)
+    )

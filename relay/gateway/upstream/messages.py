@@ -1,5 +1,6 @@
 """A request, its response and its loss, in terms that both versions of HTTP share; pure."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,8 +53,8 @@ class Pieces(Protocol):
 
     trailers: Fields
 
-    async def piece(self, number: int) -> bytes | None:
-        """Give a piece, the first is 0; None after the last."""
+    async def piece(self, number: int, flush: Callable[[], Awaitable[None]]) -> bytes | None:
+        """Give a piece, the first is 0; None after the last. `flush` is called before a wait."""
 
 
 class Stream(Protocol):

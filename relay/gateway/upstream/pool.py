@@ -57,7 +57,7 @@ class Pool:
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Stream]:
         """Give a stream for one request; raises DialError, LostError or UntrustedError."""
-        opened = None if self._speaks_http1 else await self._shared()
+        opened = None if self._speaks_http1 else self._roomy() or await self._shared()
         if isinstance(opened, Http2Stream):
             try:
                 yield opened
@@ -76,6 +76,10 @@ class Pool:
         for each in [each for each in self._http2 if each.is_idle][1:]:
             each.retire()
 
+    def _roomy(self) -> Http2Stream | None:
+        """Give a stream of a connection for all that is known to have room."""
+        return next((each.open() for each in self._http2 if each.has_room), None)
+
     async def _shared(self) -> Http2Stream | Http1 | None:
         """Give a stream of a connection for all; None if upstream speaks HTTP/1.1 by now.
 
@@ -85,9 +89,8 @@ class Pool:
         async with self._connecting:
             for each in self._http2.copy():
                 await each.settled()
-            shared = next((each for each in self._http2 if each.has_room), None)
-            if shared is not None:
-                return shared.open()
+            if (shared := self._roomy()) is not None:
+                return shared
             if self._speaks_http1:
                 return None
             if self._failed is not None and self._failed[0] > seen:

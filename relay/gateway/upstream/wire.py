@@ -5,11 +5,15 @@ import math
 import os
 import socket
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import trio
 
 from relay.tcp.options import resets_on_close
 from relay.tcp.watch.line import Line
+
+GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
+"""What a stream raises once one of its ends is."""
 
 
 class Wire(trio.abc.Stream):

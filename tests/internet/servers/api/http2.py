@@ -144,13 +144,18 @@ class Http2:
                     nursery.start_soon(self._answer, self._streams[number])
             case h2.events.StreamReset(stream_id=int(number)):
                 if number in self._streams:
-                    self._streams[number].answering.cancel()
-                    self._forget(self._streams[number], "by the client")
+                    self._take_back(self._streams[number])
             case h2.events.ConnectionTerminated():
                 self._is_given_up = True
             case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
                 self._room.set()
                 self._room = trio.Event()
+
+    def _take_back(self, it: _Stream) -> None:
+        if it.asked is not None:
+            it.asked.is_taken_back = True
+        it.answering.cancel()
+        self._forget(it, "by the client")
 
     def _begin(self, event: h2.events.RequestReceived) -> None:
         number = event.stream_id

@@ -78,6 +78,9 @@ class Asked:
     request, "by the client"; empty while it goes on, which may be a moment longer than the client
     needs to have all of it."""
 
+    is_taken_back: bool = False
+    """Whether the client has said, by RST_STREAM, that it does not want the answer any more."""
+
     @property
     def content_sent(self) -> int:
         """Give the bytes written from the first content event on."""
