@@ -24,16 +24,20 @@ from relay.record import flightlog
 from relay.record.events import AnyEvent
 from tests.internet.hosts import Host
 
-Kind: TypeAlias = Literal["bun", "node", "python", "agent"]
-"""A runtime with its fetch, or "agent": Bun with the rules of the real client."""
-
-KINDS: Final[tuple[Kind, ...]] = ("bun", "node", "python", "agent")
+Kind: TypeAlias = Literal["bun", "node", "python", "agent", "agent-h2"]
+"""A runtime with its fetch, or "agent": Bun with the rules of the real client, over HTTP/1.1."""
 
 _SCRIPTS: Final[Mapping[Kind, str]] = {
     "bun": "fetch.mjs",
     "node": "fetch.mjs",
     "python": "python.py",
     "agent": "agent.mjs",
+    "agent-h2": "agent.mjs",
+}
+
+_OPTIONS: Final[Mapping[Kind, Sequence[str]]] = {
+    "python": ["-I"],
+    "agent-h2": ["--experimental-http2-fetch"],
 }
 
 _CLIENTS: Final = Path(__file__).with_name("clients")
@@ -47,7 +51,7 @@ def program(kind: Kind) -> str | None:
     """Find the client's runtime; None if this machine has none."""
     if kind == "python":
         return sys.executable
-    runtime = "bun" if kind == "agent" else kind
+    runtime = "bun" if kind.startswith("agent") else kind
     return shutil.which(runtime) or shutil.which(runtime, path=str(_PROGRAMS))
 
 
@@ -96,8 +100,7 @@ class Player:
         """
         self.kind: Kind = kind
         self.under_keepline = keepline is not None
-        isolated = ["-I"] if kind == "python" else []
-        argv = [str(program(kind)), *isolated, str(_CLIENTS / _SCRIPTS[kind])]
+        argv = [str(program(kind)), *_OPTIONS.get(kind, ()), str(_CLIENTS / _SCRIPTS[kind])]
         folder.mkdir(parents=True)
         self._sessions = folder / "keepline/sessions"
         self._stderr = folder / "stderr"

@@ -28,15 +28,20 @@ class Account {
   attempts = 0;
   statuses = [];
   events = []; // types of error events
-  first = null; // ms from the first request to the first content event
+  first = null; // ms from the first request to the first content_block_delta
   content_at = null; // Date.now() of the first content that the attempt `content_key` was given
   content_key = null;
+  first_at = null; // when `first` was, in ms since the epoch, with fractions
   raw = null; // SHA-256 of the last stream without its pings
   digest = null;
   #began = performance.now();
 
-  content(key) {
+  delta() {
     this.first ??= performance.now() - this.#began;
+    this.first_at ??= performance.timeOrigin + performance.now();
+  }
+
+  content(key) {
     if (this.content_key === key) return;
     this.content_at = Date.now();
     this.content_key = key;
@@ -212,6 +217,7 @@ async function read({ key, answer, watchdog }, order, account, message) {
         throw new Lost(data.error.type);
       }
       if (data.type.startsWith("content_block")) account.content(key);
+      if (data.type === "content_block_delta") account.delta();
       message.take(data);
     }
   } catch (raised) {
