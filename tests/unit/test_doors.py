@@ -104,6 +104,13 @@ def test_what_the_program_is_told() -> None:
     assert not_told.environment(4711) == {}
 
 
+@pytest.mark.parametrize(
+    ("host", "name"), [("192.0.2.7", None), (API.host, API.host), ("1.example", "1.example")]
+)
+def test_an_address_is_no_name_to_look_up(host: str, name: str | None) -> None:
+    assert Upstream(host, 443, tls=True, prefix="").name == name
+
+
 def test_hosts_that_need_a_certificate() -> None:
     doors = opened(base="http://llm.example", hosts=["a.example", "b.example:8443", "A.example.:1"])
     assert isinstance(doors, Doors)

@@ -5,22 +5,18 @@ has not refused run to their end and takes no new ones.
 """
 
 import os
-import re
-from collections import deque
-from collections.abc import Iterable
 from typing import Final
 
 import h2.config
-import h2.connection
 import h2.events
 import h2.exceptions
 import h2.settings
 import trio
 from h2.errors import ErrorCodes
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
-from relay.gateway.fields import Fields, length
-from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
+from relay.gateway.upstream.forgiving import ForgivingConnection
+from relay.gateway.upstream.http2_stream import BROKEN, MISMATCHED, Http2Stream
+from relay.gateway.upstream.messages import LostError, Pieces, Request
 from relay.gateway.upstream.wire import GONE, Wire
 
 PING_AFTER: Final = 20.0
@@ -40,38 +36,7 @@ SETTINGS_WAIT: Final = 1.0
 _FIRST_WINDOW: Final = 65535
 _PIECE: Final = 64 * 1024
 
-BROKEN: Final = "what it sent is not HTTP/2"
-MISMATCHED: Final = "its body is not as long as it said"
 UNSAYABLE: Final = "the request cannot be said in HTTP/2"
-
-_STATUS: Final = re.compile(rb"[2-9][0-9]{2}")
-
-
-class _Connection(h2.connection.H2Connection):
-    """Goes on where h2 itself would end all streams.
-
-    After a GOAWAY, for those that it has not refused; and when a body is not as long as was said,
-    which is an error of its stream, RFC 9113 8.1.1.
-    """
-
-    def _receive_goaway_frame(
-        self, frame: GoAwayFrame
-    ) -> tuple[list[Frame], list[h2.events.Event]]:
-        event = h2.events.ConnectionTerminated()
-        event.error_code = frame.error_code
-        event.last_stream_id = frame.last_stream_id
-        return [], [event]
-
-    def _receive_data_frame(self, frame: DataFrame) -> tuple[list[Frame], list[h2.events.Event]]:
-        try:
-            return super()._receive_data_frame(frame)
-        except h2.exceptions.InvalidBodyLengthError:
-            number, code = frame.stream_id, ErrorCodes.PROTOCOL_ERROR
-            self.acknowledge_received_data(frame.flow_controlled_length, number)
-            self.reset_stream(number, code)
-            reset = h2.events.StreamReset(stream_id=number)
-            reset.error_code, reset.remote_reset = code, False
-            return [], [reset]
 
 
 class Http2:
@@ -88,7 +53,9 @@ class Http2:
         self._refuses = False
         """Whether it does not take those either that were opened and not sent yet."""
         self._stream = stream
-        self.h2 = _Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
+        self.h2 = ForgivingConnection(
+            h2.config.H2Configuration(client_side=True, header_encoding=None)
+        )
         self._streams: dict[int, Http2Stream] = {}
         self._unwritten: list[Http2Stream] = []
         self._unsent = bytearray()
@@ -140,7 +107,7 @@ class Http2:
             await self._settled.wait()
         self._settled.set()
 
-    def open(self) -> "Http2Stream":
+    def open(self) -> Http2Stream:
         """Reserve a stream; to be closed."""
         self._reserved += 1
         return Http2Stream(self)
@@ -280,7 +247,7 @@ class Http2:
         moved, self._window = self._window, trio.Event()
         moved.set()
 
-    async def send(self, stream: "Http2Stream", request: Request, body: Pieces) -> None:
+    async def send(self, stream: Http2Stream, request: Request, body: Pieces) -> None:
         """Send a request on a new stream."""
         if self._loss is not None or self._refuses:
             cause = self._loss.cause if self._loss is not None else "GOAWAY"
@@ -294,7 +261,7 @@ class Http2:
             # h2 may have half of the fields in its compression's state.
             self.is_draining = self._refuses = True
 
-    async def _say(self, stream: "Http2Stream", request: Request, body: Pieces) -> None:
+    async def _say(self, stream: Http2Stream, request: Request, body: Pieces) -> None:
         """Send head, body and trailers; raises ProtocolError for what cannot be said."""
         number = self.h2.get_next_available_stream_id()
         stream.number = number
@@ -321,7 +288,7 @@ class Http2:
                 self.h2.end_stream(number)
         self.wake()
 
-    async def _send_data(self, stream: "Http2Stream", number: int, data: memoryview) -> bool:
+    async def _send_data(self, stream: Http2Stream, number: int, data: memoryview) -> bool:
         """Send a piece as the windows allow, frame by frame; False if the stream has ended."""
         while data:
             if stream.queued is not None:
@@ -345,7 +312,7 @@ class Http2:
             self.h2.acknowledge_received_data(count, number)
             self.wake()
 
-    def release(self, stream: "Http2Stream") -> None:
+    def release(self, stream: Http2Stream) -> None:
         """Forget a stream; if it is not over, upstream is told that it is not wanted any more."""
         self._reserved -= 1
         if stream.number is not None:
@@ -355,120 +322,3 @@ class Http2:
                 self.wake()
             self.consumed(stream.number, stream.unread)
         self._emptied.set()
-
-
-class Http2Stream:
-    """One request and its answer."""
-
-    def __init__(self, connection: Http2) -> None:
-        """Nothing has been sent yet."""
-        self.trailers: Fields = []
-        self.number: int | None = None
-        self.was_written = False
-        self.has_ended = False
-        """Whether the whole answer has arrived."""
-        self._connection = connection
-        self._events: deque[h2.events.Event] = deque()
-        self.queued: trio.Event | None = None
-        """Set when its last frame of data was written."""
-        self._is_bodiless = False
-        self._left: int | None = None
-        """Bytes of the body that are still to come, if that is known."""
-        self._loss: LostError | None = None
-        self._arrived = trio.Event()
-
-    def put(self, event: h2.events.Event) -> None:
-        """Take what has arrived."""
-        if isinstance(event, h2.events.StreamEnded):
-            self.has_ended = True
-        if not isinstance(event, h2.events.DataReceived) or event.flow_controlled_length:
-            self._events.append(event)  # empty ones come in any number
-        self._arrived.set()
-
-    def lose(self, loss: LostError) -> None:
-        """Take the loss, which counts after what has arrived."""
-        if self._loss is None:
-            self._loss = loss
-        self._arrived.set()
-
-    def release(self) -> None:
-        """Forget it; what has not come yet is not wanted any more."""
-        self._connection.release(self)
-
-    def condemn(self) -> None:
-        """Have the connection end with the streams that it carries now."""
-        self._connection.retire()
-
-    @property
-    def unread(self) -> int:
-        """Bytes of the windows that what has arrived and was not read takes up."""
-        return _windows(self._events)
-
-    def is_finished(self, connection: h2.connection.H2Connection) -> bool:
-        """Whether both sides have said all."""
-        state = connection.streams.get(self.number or 0)
-        return state is None or bool(state.closed)
-
-    async def send(self, request: Request, body: Pieces) -> None:
-        """Send a request; a loss shows in what comes back."""
-        self._is_bodiless = request.method == b"HEAD"
-        await self._connection.send(self, request, body)
-
-    async def response(self) -> Response:
-        """Wait for the head of the answer; raises LostError. 1xx are not passed on."""
-        event = await self._next()
-        if not isinstance(event, h2.events.ResponseReceived):  # h2 lets a body come before it
-            raise LostError(BROKEN)
-        fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
-        status = dict(fields).get(b":status", b"")
-        if not _STATUS.fullmatch(status):
-            raise LostError(BROKEN)
-        plain = [field for field in fields if not field[0].startswith(b":")]
-        self._left = None if self._is_bodiless else length(plain)
-        return Response(int(status), plain)
-
-    async def receive(self) -> bytes:
-        """Give more of the body, all that is there; nothing at its end; raises LostError."""
-        while True:
-            event = await self._next()
-            match event:
-                case h2.events.DataReceived():
-                    if data := self._data(event):
-                        return data
-                case h2.events.TrailersReceived():
-                    if self._left:  # h2 itself looks only where data is the end
-                        raise LostError(MISMATCHED)
-                    self.trailers = [(bytes(n), bytes(v)) for n, v in event.headers or ()]
-                case h2.events.StreamEnded():
-                    return b""
-                case _:
-                    raise LostError(BROKEN)
-
-    def _data(self, first: h2.events.DataReceived) -> bytes:
-        """Join the frames that are there, and let upstream send as much more."""
-        frames = [first]
-        while self._events and isinstance(event := self._events[0], h2.events.DataReceived):
-            frames.append(event)
-            self._events.popleft()
-        self._connection.consumed(self.number or 0, _windows(frames))
-        data = b"".join(frame.data or b"" for frame in frames)
-        if self._left is not None:
-            self._left -= len(data)
-        return data
-
-    async def _next(self) -> h2.events.Event:
-        while not self._events:
-            if self._loss is not None:
-                raise self._loss
-            self._arrived = trio.Event()
-            await self._arrived.wait()
-        return self._events.popleft()
-
-
-def _windows(events: Iterable[h2.events.Event]) -> int:
-    """Tell how many bytes of the windows they take up."""
-    return sum(
-        event.flow_controlled_length or 0
-        for event in events
-        if isinstance(event, h2.events.DataReceived)
-    )

@@ -14,7 +14,8 @@ import trio
 from relay.gateway.doors.choice import Upstream
 from relay.gateway.doors.trust import TrustError
 from relay.gateway.upstream.http1 import Http1
-from relay.gateway.upstream.http2 import Http2, Http2Stream
+from relay.gateway.upstream.http2 import Http2
+from relay.gateway.upstream.http2_stream import Http2Stream
 from relay.gateway.upstream.messages import LostError, Stream, UntrustedError
 from relay.gateway.upstream.wire import Wire
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
