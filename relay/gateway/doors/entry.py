@@ -15,10 +15,10 @@ from netns.errors import SandboxError
 from relay.config import Settings
 from relay.gateway.doors import choice as doors
 from relay.gateway.doors.choice import Closed, Doors
-from relay.gateway.hold import Hold
 
 if TYPE_CHECKING:
     from relay.gateway.doors.certificates import Certificates
+    from relay.gateway.hold import Hold
 
 DOOR_PORT: Final = 4430
 """Of the http door, on the namespace's loopback, where every port is free."""
@@ -32,7 +32,7 @@ class Entry:
 
     doors: Doors
     certificates: "Certificates | None"
-    hold: Hold
+    hold: "Hold"
     environment: Mapping[str, str]
     """What the program is told."""
 
@@ -135,7 +135,7 @@ def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
         ) from error
 
 
-def _by_terminal() -> Hold:
+def _by_terminal() -> "Hold":
     """On a terminal somebody reads along; else nobody minds a message that comes at once."""
     return "block" if os.isatty(1) else "message"
 
