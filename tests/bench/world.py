@@ -3,9 +3,8 @@
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 import trio
@@ -28,10 +27,8 @@ class World:
 
     def __init__(self) -> None:
         with ExitStack() as undo:
-            self.client = Host("client")
-            undo.callback(self.client.close)
-            self._server = Host("server")
-            undo.callback(self._server.close)
+            self.client = undo.enter_context(closing(Host("client")))
+            self._server = undo.enter_context(closing(Host("server")))
             link = Link((self.client, "eth0"), (self._server, "eth0"))
             link.left.add_address(f"{_CLIENT}/24")
             link.left.add_route("default", _GATEWAY)
@@ -51,12 +48,7 @@ class World:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         """Kill what still runs in either host."""
         self._undo.close()
 

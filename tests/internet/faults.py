@@ -6,7 +6,6 @@ on the router, or on the host that is to miss the packets.
 """
 
 import itertools
-from types import TracebackType
 from typing import Any, Final, Self
 
 from pyroute2.netlink.nfnetlink.nftsocket import NFPROTO_INET
@@ -60,12 +59,7 @@ class Fault:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.remove()
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Final, Self, TypeVar
 
 import trio
@@ -77,12 +76,7 @@ class Host:
         syscalls.setns(self._network, syscalls.CLONE_NEWNET)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         """Move the calling thread back to where it came from."""
         outer = self._came_from().pop()
         syscalls.setns(outer, syscalls.CLONE_NEWNET)

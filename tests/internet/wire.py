@@ -16,7 +16,6 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final, Self
 
 from .links import Interface, Link
@@ -53,12 +52,7 @@ class Capture:
         self._reader.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         """Stop; what the kernel has queued by now is read first."""
         os.close(self._orders_write)
         self._reader.join()

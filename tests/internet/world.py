@@ -11,11 +11,9 @@ route. The zone knows `server.test` (.10 and ::10), `two.test` (.11, .12), `v4.t
 """
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 import trio
@@ -51,9 +49,9 @@ class Internet:
     def __init__(self) -> None:
         with ExitStack() as undo:
             self.directory = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="net-")))
-            self.client = undo.enter_context(_closing(Host("client")))
-            self.router = undo.enter_context(_closing(Host("router")))
-            self.server = undo.enter_context(_closing(Host("server")))
+            self.client = undo.enter_context(closing(Host("client")))
+            self.router = undo.enter_context(closing(Host("router")))
+            self.server = undo.enter_context(closing(Host("server")))
             self.access = Link((self.client, "eth0"), (self.router, "lan"))
             self.backbone = Link((self.router, "wan"), (self.server, "eth0"))
             self._number()
@@ -67,12 +65,7 @@ class Internet:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         """Kill the programs, forget the hosts."""
         self._undo.close()
 
@@ -108,14 +101,6 @@ class Internet:
             self.backbone.right.add_address(f"{address}/24")
         self.backbone.right.add_address(f"{SERVER_V6}/64")
         self.backbone.right.add_route("2001:db8:1::/64", _ROUTER_OUTSIDE_V6)
-
-
-@contextmanager
-def _closing(host: Host) -> Iterator[Host]:
-    try:
-        yield host
-    finally:
-        host.close()
 
 
 def _zone() -> Zone:
