@@ -209,6 +209,36 @@ async def test_an_early_answer_reaches_a_program_that_still_sends(
 
 
 @BOTH
+async def test_an_upload_waits_for_an_upstream_that_does_not_read(
+    protocols: tuple[str, ...],
+) -> None:
+    async def deaf(stream: trio.abc.Stream) -> None:
+        await trio.sleep_forever()
+
+    async with (
+        bare_upstream(deaf, protocols=protocols[:1]) as served,
+        gateway(served) as it,
+        it.raw() as stream,
+        trio.open_nursery() as nursery,
+    ):
+        sent = 0
+
+        async def upload() -> None:
+            nonlocal sent
+            head = b"POST /v1/other HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
+            await stream.send_all(head)
+            while True:
+                await stream.send_all(bytes(65536))
+                sent += 65536
+
+        nursery.start_soon(upload)
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        nursery.cancel_scope.cancel()
+    # What the kernel's buffers and the first window of HTTP/2 take.
+    assert 0 < sent < 24 * 1024 * 1024
+
+
+@BOTH
 async def test_a_body_over_the_limit_is_passed_on_once(protocols: tuple[str, ...]) -> None:
     big = bytes(33 * 1024 * 1024)
     async with (

@@ -4,6 +4,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+import h11
 import pytest
 import trio
 import trio.testing
@@ -25,6 +26,7 @@ class Upstream:
             {":status": "200", "content-type": "text/event-stream"} if head is None else head
         )
         self.connections = self.widest = self.pings = self.requests = 0
+        self.trailers: list[tuple[bytes, bytes]] = []
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
@@ -43,6 +45,8 @@ class Upstream:
             while data := await stream.receive_some():
                 for event in it.receive_data(bytes(data)):
                     self.pings += isinstance(event, h2.events.PingReceived)
+                    if isinstance(event, h2.events.TrailersReceived):
+                        self.trailers += [(bytes(n), bytes(v)) for n, v in event.headers or ()]
                     if isinstance(event, h2.events.StreamEnded):
                         waiting.append(event.stream_id or 0)
                         self.requests += 1
@@ -83,6 +87,21 @@ async def test_no_more_streams_than_upstream_takes(
         assert not it.resends()
         await it.assert_nothing_is_left()
         assert len(it.shared.lines) == 1
+
+
+async def test_trailers_of_a_request() -> None:
+    upstream = Upstream()
+    async with (
+        bare_upstream(upstream.serve, protocols=("h2",)) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        headers = [("Host", "x"), ("Transfer-Encoding", "chunked")]
+        await program.send(h11.Request(method="POST", target="/other", headers=headers))
+        await program.send(h11.Data(b"body"))
+        await program.send(h11.EndOfMessage(headers=[("X-Checksum", "1")]))
+        assert (await program.answer()).is_complete
+    assert upstream.trailers == [(b"x-checksum", b"1")]
 
 
 async def test_upstream_is_asked_for_life_while_idle(
