@@ -199,9 +199,9 @@ class Exchange:
         """Hand a message over, event by event, as far as it may not have to be asked for again."""
         answer = self._streamed = Answer(self._terms.hold)
         if not self._program.has_said_head:
-            self._nursery.start_soon(self._ping)
             plain = fields.without(response.fields, b"content-length")
             await self._program.head(Response(response.status, plain, response.reason))
+            self._nursery.start_soon(self._ping)
         data = b"first"
         while data:
             with trio.move_on_after(self._terms.silence) as scope:

@@ -6,6 +6,9 @@ from typing import Final, TypeAlias
 Field: TypeAlias = tuple[bytes, bytes]
 Fields: TypeAlias = list[Field]
 
+BODILESS: Final = frozenset({204, 304})
+"""Statuses whose answers have no body, whatever their Content-Length says."""
+
 _OF_ONE_HOP: Final = frozenset(
     {
         *(b"connection", b"keep-alive", b"proxy-connection", b"te"),

@@ -12,7 +12,7 @@ import h11
 import trio
 
 from relay.gateway.body import Body, Flush
-from relay.gateway.fields import Fields, end_to_end, length, values, without
+from relay.gateway.fields import BODILESS, Fields, end_to_end, length, values, without
 from relay.gateway.upstream.http1 import MAX_HEAD, PIECE
 from relay.gateway.upstream.messages import LostError, Request, Response
 from relay.gateway.upstream.wire import GONE
@@ -28,7 +28,6 @@ _DRAIN_LIMIT: Final = 10.0
 _LINGER: Final = 2.0
 """Seconds for a program that still sends to take the answer, RFC 9112 section 9.6."""
 
-_BODILESS: Final = frozenset({204, 304})
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 """What a request to a proxy has before its path, RFC 9112 section 3.2.2."""
 
@@ -172,7 +171,7 @@ class Program:
         except h11.LocalProtocolError:
             raise LostError(_UNSAYABLE) from None
         self.has_said_head = True
-        self._is_bodiless = self._is_head or status in _BODILESS
+        self._is_bodiless = self._is_head or status in BODILESS
         self._is_chunked = not self._is_bodiless and _is_chunked(response, self._h11)
         await self._give(event)
 

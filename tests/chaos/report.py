@@ -76,9 +76,9 @@ request, all with the same body and header fields, none after the client had con
 that is not on the list and may have been processed; and the message must be the one of the last
 try, for the server never says the same twice.
 
-Row 24 is what the gateway costs where nothing fails: its times are those from a request to the first
-content_block_delta of the answer. Bare, the same client asks over HTTP/1.1 and, by a flag of Bun's,
-over HTTP/2, each the same server as keepline does; all ask in turns and without a pause, for
+Row 24 is what the gateway costs where nothing fails: its times are those from a request to the
+first content_block_delta of the answer. Bare, the same client asks over HTTP/1.1 and, by a flag of
+Bun's, over HTTP/2, each the same server as keepline does; all ask in turns and without a pause, for
 processors that had nothing to do make everything take twice as long. The promise is about the
 answer's way, which begins when the server has the whole request.
 """

@@ -1,12 +1,16 @@
 """HTTP through the gateway: what is passed on unchanged, and who may go away when."""
 
 import json
+from types import SimpleNamespace
 
 import h11
 import pytest
 import trio
 import trio.testing
 
+from relay.gateway.body import Body
+from relay.gateway.upstream.http1 import Http1
+from relay.gateway.upstream.messages import Request
 from relay.gateway.upstream.wire import Wire
 from tests.flow.gateway import Running, bare_upstream, gateway
 from tests.internet.servers.api.answers import Answer
@@ -16,6 +20,7 @@ from tests.internet.servers.api.stream import Position
 
 PROTOCOLS = [("h2", "http/1.1"), ("http/1.1",)]
 BOTH = pytest.mark.parametrize("protocols", PROTOCOLS)
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy"
 STREAM = json.dumps({"seed": 7, "stream": True}).encode()
 TEXT = (b"content-type", b"text/plain")
 
@@ -206,6 +211,32 @@ async def test_an_early_answer_reaches_a_program_that_still_sends(
                 got += data
             nursery.cancel_scope.cancel()
         assert got.startswith(b"HTTP/1.1 413")
+
+
+async def test_an_answer_that_comes_before_the_request_is_given() -> None:
+    async def busy(stream: trio.SocketStream) -> None:
+        await stream.send_all(BUSY)
+        async for _ in stream:
+            pass
+
+    async with (
+        bare_upstream(busy) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        answer = await program.ask("POST", "/v1/other", STREAM)
+        assert (answer.status, answer.body) == (503, b"busy")
+
+
+async def test_nothing_is_sent_to_who_has_answered_before() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    upstream = Http1(ours, SimpleNamespace(cause="closed"), b"x")  # type: ignore[arg-type]
+    await theirs.send_all(BUSY)
+    assert (await upstream.response()).status == 503
+    body = Body(None)  # type: ignore[arg-type]
+    await upstream.send(Request(b"GET", b"/", []), body)
+    assert await upstream.receive() == b"busy"
+    assert not upstream.rest()
 
 
 @BOTH

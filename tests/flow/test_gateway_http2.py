@@ -1,5 +1,8 @@
 """HTTP/2 towards upstream: its limits are kept, silence is asked after, oddities are losses."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import h2.config
 import h2.connection
 import h2.events
@@ -9,6 +12,9 @@ import pytest
 import trio
 import trio.testing
 
+from relay.gateway.body import Body, Flush
+from relay.gateway.upstream.http2 import Http2
+from relay.gateway.upstream.messages import LostError, Request
 from tests.flow.gateway import Running, bare_upstream, gateway
 from tests.internet.servers.api.messages import message
 from tests.internet.servers.api.stream import body
@@ -87,6 +93,82 @@ async def test_no_more_streams_than_upstream_takes(
         assert not it.resends()
         await it.assert_nothing_is_left()
         assert len(it.shared.lines) == 1
+
+
+@dataclass
+class _Wire:
+    """What the connection asks of one."""
+
+    cause: str = "closed"
+    answered: float = 0.0
+    asked: float = 0.0
+    is_awaited: Callable[[], bool] = bool
+
+
+class _Socket(trio.abc.Stream):
+    """Writes at once, as a socket does, whether the task is cancelled meanwhile or not."""
+
+    def __init__(self) -> None:
+        self.sent = bytearray()
+        self._theirs, self._ours = trio.testing.memory_stream_one_way_pair()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+        await trio.lowlevel.checkpoint()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def put(self, data: bytes) -> None:
+        """Let it be received."""
+        self._ours.put_data(data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return bytes(await self._ours.receive_some(max_bytes))
+
+    async def aclose(self) -> None:
+        await self._ours.aclose()
+
+
+def _body() -> Body:
+    """Give a small one, which is there."""
+    pieces = iter((b"body", None))
+
+    async def receive(_flush: Flush) -> bytes | None:
+        return next(pieces)
+
+    return Body(receive)
+
+
+async def _lost_by_junk(request: Request) -> tuple[bool, bool]:
+    """Have junk and a request meet; was it written whole, and may it be processed?"""
+    socket = _Socket()
+    connection = Http2(socket, _Wire(), b"server.test")  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.run)
+        server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        server.initiate_connection()
+        socket.put(server.data_to_send())
+        await trio.testing.wait_all_tasks_blocked()
+        stream = connection.open()
+        # Both at once: whether the connection's reader or its writer runs first is chance.
+        socket.put(bytes(9))
+        await stream.send(request, _body())
+        await trio.testing.wait_all_tasks_blocked()
+        ended = h2.events.StreamEnded
+        events = server.receive_data(bytes(socket.sent))
+        with pytest.raises(LostError) as caught:
+            await stream.response()
+        stream.release()
+        nursery.cancel_scope.cancel()
+    return any(isinstance(event, ended) for event in events), caught.value.may_be_processed
+
+
+async def test_what_was_written_may_be_processed() -> None:
+    request = Request(b"POST", b"/v1/other", [], is_framed=True)
+    met = {await _lost_by_junk(request) for _ in range(100)}
+    assert (True, False) not in met, "asked again, although upstream has it"
+    assert met
 
 
 async def test_trailers_of_a_request() -> None:

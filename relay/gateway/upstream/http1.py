@@ -36,7 +36,7 @@ class Http1:
         self._authority = authority
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         wire.is_awaited = lambda: self._h11.their_state in _ANSWERING
-        self._was_said = True
+        self._was_said = False
         """Whether upstream may have had a request that it can act on."""
         self._has_flushed = False
         self._is_sent = False
@@ -51,6 +51,8 @@ class Http1:
 
     async def send(self, request: Request, body: Pieces) -> None:
         """Send a request; a loss shows in what comes back."""
+        if self._h11.their_state is not h11.IDLE:
+            return  # it answers before it is asked: it is full, or has waited too long
         fields = [(b"Host", self._authority), *request.fields]
         if request.is_framed and length(fields) is None:
             fields.append((b"Transfer-Encoding", b"chunked"))
@@ -76,6 +78,9 @@ class Http1:
     async def _flush(self) -> None:
         """Write what was said; the first time, that is a head alone or no more than _TOGETHER."""
         data, self._unsent = self._unsent, bytearray()
+        if not data:
+            return
+        self._was_said = True
         try:
             await self._stream.send_all(data)
         except GONE:  # then some of it was not written
@@ -156,8 +161,7 @@ class Http1:
             return False
         self._h11.start_next_cycle()
         self.trailers = []
-        self._was_said = True
-        self._has_flushed = self._is_sent = self._is_received = False
+        self._was_said = self._has_flushed = self._is_sent = self._is_received = False
         # Here already, not in watch(): the next request may come before that task runs.
         self._watching, self._watched = trio.CancelScope(), trio.Event()
         return not self._h11.trailing_data[0]

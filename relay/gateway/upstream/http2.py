@@ -137,11 +137,11 @@ class Http2:
             try:
                 events = self.h2.receive_data(data)
             except h2.exceptions.ProtocolError:
-                written = self._written
-                self.wake()  # it is told why
+                self.wake()  # it is told why, after the requests that wait to be written
+                self._note_written()
                 self._lose(LostError(BROKEN))
                 with trio.move_on_after(1):
-                    await written.wait()
+                    await self._written.wait()
                 return
             for event in events:
                 self._handle(event)
@@ -218,13 +218,16 @@ class Http2:
     async def _flush(self) -> None:
         self.wake()
 
+    def _note_written(self) -> None:
+        for stream in self._unwritten:
+            stream.was_written = True
+        self._unwritten.clear()
+
     async def _write(self) -> None:
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()
-            for stream in self._unwritten:
-                stream.was_written = True
-            self._unwritten.clear()
+            self._note_written()
             data, self._unsent = self._unsent + self.h2.data_to_send(), bytearray()
             try:
                 await self._stream.send_all(data)

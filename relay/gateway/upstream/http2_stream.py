@@ -9,7 +9,7 @@ import h2.connection
 import h2.events
 import trio
 
-from relay.gateway.fields import Fields, length
+from relay.gateway.fields import BODILESS, Fields, length
 from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Http2Stream:
         if not _STATUS.fullmatch(status):
             raise LostError(BROKEN)
         plain = [field for field in fields if not field[0].startswith(b":")]
-        self._left = None if self._is_bodiless else length(plain)
+        if not self._is_bodiless and int(status) not in BODILESS:
+            self._left = length(plain)
         return Response(int(status), plain)
 
     async def receive(self) -> bytes:
