@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.gateway.body import Body
+from relay.gateway.body import Body, Flush
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.messages import Request
 from relay.gateway.upstream.wire import Wire
@@ -23,6 +23,13 @@ BOTH = pytest.mark.parametrize("protocols", PROTOCOLS)
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy"
 STREAM = json.dumps({"seed": 7, "stream": True}).encode()
 TEXT = (b"content-type", b"text/plain")
+
+
+def no_body() -> Body:
+    async def ended(_flush: Flush) -> None:
+        return None
+
+    return Body(ended)
 
 
 @BOTH
@@ -177,10 +184,7 @@ async def test_pipelined_requests_and_http_1_0() -> None:
     assert [asked.request.path for asked in served.log.asked] == ["/v1/models"] * 4
 
 
-@BOTH
-async def test_an_early_answer_reaches_a_program_that_still_sends(
-    protocols: tuple[str, ...],
-) -> None:
+async def test_an_early_answer_reaches_a_program_that_still_sends() -> None:
     said = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
 
     async def refuse(stream: trio.SocketStream) -> None:
@@ -233,10 +237,24 @@ async def test_nothing_is_sent_to_who_has_answered_before() -> None:
     upstream = Http1(ours, SimpleNamespace(cause="closed"), b"x")  # type: ignore[arg-type]
     await theirs.send_all(BUSY)
     assert (await upstream.response()).status == 503
-    body = Body(None)  # type: ignore[arg-type]
-    await upstream.send(Request(b"GET", b"/", []), body)
+    await upstream.send(Request(b"GET", b"/", []), no_body())
     assert await upstream.receive() == b"busy"
     assert not upstream.rest()
+
+
+async def test_an_idle_connection_is_taken_before_it_is_watched() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    upstream = Http1(ours, SimpleNamespace(cause="closed"), b"x")  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            await theirs.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            await upstream.send(Request(b"GET", b"/", []), no_body())
+            assert (await upstream.response()).status == 204
+            assert await upstream.receive() == b""
+            assert upstream.rest()
+            nursery.start_soon(upstream.watch)
+            await upstream.wake()  # that task has not run yet
+            assert not upstream.is_dead
 
 
 @BOTH
@@ -455,8 +473,7 @@ async def test_a_program_that_leaves_before_an_upgrade() -> None:
         await it.assert_nothing_is_left()
 
 
-@BOTH
-async def test_a_program_that_leaves_within_a_body_nobody_wants(protocols: tuple[str, ...]) -> None:
+async def test_a_program_that_leaves_within_a_body_nobody_wants() -> None:
     async def refuse(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n")

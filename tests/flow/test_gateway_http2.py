@@ -11,6 +11,7 @@ import h11
 import pytest
 import trio
 import trio.testing
+from h2.errors import ErrorCodes
 
 from relay.gateway.body import Body, Flush
 from relay.gateway.upstream.http2 import Http2
@@ -169,6 +170,35 @@ async def test_what_was_written_may_be_processed() -> None:
     met = {await _lost_by_junk(request) for _ in range(100)}
     assert (True, False) not in met, "asked again, although upstream has it"
     assert met
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_an_early_answer_reaches_a_program_that_still_sends(is_reset: bool) -> None:
+    async def refuse(stream: trio.abc.Stream) -> None:
+        it = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        it.initiate_connection()
+        await stream.send_all(it.data_to_send())
+        while data := await stream.receive_some():
+            for event in it.receive_data(bytes(data)):
+                if isinstance(event, h2.events.RequestReceived):
+                    number = event.stream_id or 0
+                    it.send_headers(number, [(":status", "413"), ("content-length", "2")])
+                    it.send_data(number, b"no", end_stream=True)
+                    if is_reset:  # RFC 9113 section 8.1
+                        it.reset_stream(number, ErrorCodes.NO_ERROR)
+            await stream.send_all(it.data_to_send())
+
+    async with bare_upstream(refuse, protocols=("h2",)) as served, gateway(served) as it:
+        async with it.raw() as stream:
+            head = b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n"
+            await stream.send_all(head)
+            got = b""
+            while not got.endswith(b"\r\n\r\nno"):
+                data = await stream.receive_some()
+                assert data, got
+                got += data
+            assert got.startswith(b"HTTP/1.1 413")
+        await it.assert_nothing_is_left()
 
 
 async def test_trailers_of_a_request() -> None:
