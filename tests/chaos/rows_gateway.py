@@ -18,7 +18,7 @@ from functools import partial
 from hashlib import sha256
 from itertools import count, islice, product
 from statistics import median
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import trio
 
@@ -355,29 +355,45 @@ async def well(scene: Scene, hold: Hold) -> None:
     """Time counts from the request to the first content_block_delta.
 
     Bare and kept ask in turns, over the same HTTP, so that the server's time is in both; each
-    asks a number of times without a pause, as processors that were idle slow down all. What is
-    compared is the way of the answer: from when the server has the whole request.
+    asks a number of times without a pause, as processors that were idle slow down all.
     """
     gateway = Gateway(scene, hold)
     askers = await gateway.serve(h2=1, h1=1)
     if scene.bare:
         (bare,) = await scene.stage.players("agent-h2", bare=1)
         askers.append(Asker(bare, next(asker.name for asker in askers if asker.is_by_h2)))
-    answered: dict[Asker, list[float]] = {asker: [] for asker in askers}
+    firsts: dict[Asker, list[_First]] = {asker: [] for asker in askers}
     for begun in range(0, scene.times, _IN_A_TURN):
-        for asker, seconds in answered.items():
-            seconds.extend(await _turn(gateway, asker, min(_IN_A_TURN, scene.times - begun)))
+        for asker, told in firsts.items():
+            told.extend(await _turn(gateway, asker, min(_IN_A_TURN, scene.times - begun)))
     if hold == "block" and scene.bare and scene.times >= _ENOUGH:
         for ours, theirs in product(askers, repeat=2):
             if _kind(ours) == (False, theirs.is_by_h2) and not theirs.player.under_keepline:
-                later = median(answered[ours]) - median(answered[theirs])
+                kept, bare_ = (list(zip(*firsts[each], strict=True)) for each in (ours, theirs))
+                later, answer = (median(a) - median(b) for a, b in zip(kept, bare_, strict=True))
                 if later > _LATER:
-                    why = f"the first content comes {later * 1000:.1f} ms later"
-                    scene.note(ours.player, Sample(median(answered[ours]), wrong=why))
+                    http = "HTTP/2" if ours.is_by_h2 else "HTTP/1.1"
+                    why = (
+                        f"over {http} {later * 1000:.1f} ms later, of these"
+                        f" {answer * 1000:.1f} ms on the answer's way"
+                    )
+                    scene.note(ours.player, Sample(median(kept[0]), wrong=why))
 
 
-async def _turn(gateway: Gateway, asker: Asker, times: int) -> list[float]:
-    """Ask so often, and then judge; gives the seconds from the request's end to first content."""
+class _First(NamedTuple):
+    """Seconds to the first content."""
+
+    asked: float
+    """From the request on."""
+    answered: float
+    """From when the server had the whole request."""
+
+
+_NEVER: Final = _First(math.inf, math.inf)
+
+
+async def _turn(gateway: Gateway, asker: Asker, times: int) -> list[_First]:
+    """Ask so often, and then judge."""
     numbers = list(islice(gateway.numbers, times))
     replies = [await gateway.do(asker, "ask", number, stream=True) for number in numbers]
     return [
@@ -386,20 +402,21 @@ async def _turn(gateway: Gateway, asker: Asker, times: int) -> list[float]:
     ]
 
 
-def _judged(gateway: Gateway, asker: Asker, number: int, reply: Reply | None) -> float:
+def _judged(gateway: Gateway, asker: Asker, number: int, reply: Reply | None) -> _First:
     if reply is None:
         gateway.scene.note(asker.player, Sample(math.inf, NO_ANSWER))
-        return math.inf
+        return _NEVER
     said = reply.said
     found = gateway.rules_broken(number, said)
     expected = stream.body(message(number), pings=False)
     if said["raw"] != sha256(expected).hexdigest():
         found.append("other bytes")
-    seconds = math.inf if said["first"] is None else float(said["first"]) / 1000
-    gateway.scene.note(asker.player, Sample(seconds, _told(said), "; ".join(found)))
-    if said["first_at"] is None:
-        return math.inf
-    return float(said["first_at"]) / 1000 - gateway.api.log.attempts(str(number))[-1].at
+    first = _NEVER
+    if said["first"] is not None:
+        had = gateway.api.log.attempts(str(number))[-1].at
+        first = _First(float(said["first"]) / 1000, float(said["first_at"]) / 1000 - had)
+    gateway.scene.note(asker.player, Sample(first.asked, _told(said), "; ".join(found)))
+    return first
 
 
 _AT_ONCE: Final = 16
@@ -447,7 +464,7 @@ _LOST: Final[Sequence[tuple[int, str, Sequence[Fault]]]] = (
 )
 _UNHURT: Final[Mapping[Hold, str]] = {
     "message": "the same bytes but for pings",
-    "block": "the same bytes but for pings; an answer's first content 2 ms later at most",
+    "block": "the same bytes but for pings; the median first content 2 ms later at most",
 }
 _ENDED: Final = (Fault.FIN, Fault.TLS_CLOSE, Fault.RST)
 
