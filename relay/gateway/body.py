@@ -1,15 +1,13 @@
 """A request's body: read from the program once, kept for another try as far as memory allows."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 if TYPE_CHECKING:
     from relay.gateway.fields import Fields
-
-Flush: TypeAlias = Callable[[], Awaitable[None]]
-"""Called before a piece has to be waited for: what waits to be sent goes out meanwhile."""
+    from relay.gateway.upstream.messages import Flush
 
 KEPT: Final = 32 * 1024 * 1024
 """Bytes; a larger body is passed on once."""
@@ -19,7 +17,7 @@ class Body:
     """One of them; `piece` is upstream.messages.Pieces."""
 
     def __init__(
-        self, receive: Callable[[Flush], Awaitable[bytes | None]], limit: int = KEPT
+        self, receive: Callable[["Flush"], Awaitable[bytes | None]], limit: int = KEPT
     ) -> None:
         """Read by `receive`, which gives None at the end; keep `limit` bytes."""
         self.trailers: Fields = []
@@ -31,7 +29,7 @@ class Body:
         self._pieces: list[bytes] = []
         self._forgotten = 0
 
-    async def piece(self, number: int, flush: Flush) -> bytes | None:
+    async def piece(self, number: int, flush: "Flush") -> bytes | None:
         """Give a piece; None after the last. One reader at a time."""
         index = number - self._forgotten
         assert index >= 0, "a body that is not kept is read once"
@@ -42,7 +40,7 @@ class Body:
             self._keep(data)
         return data
 
-    async def _next(self, flush: Flush) -> bytes | None:
+    async def _next(self, flush: "Flush") -> bytes | None:
         data = None if self.ended.is_set() else await self._receive(flush)
         if data is None:
             self.ended.set()

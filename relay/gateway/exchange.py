@@ -75,6 +75,8 @@ class Exchange:
     _terms: Terms
     _number: int
     """Of the program's connection."""
+    _nursery: trio.Nursery
+    """For what is done beside; it ends with the exchange."""
 
     def __post_init__(self) -> None:
         """Make what is sent on of what was received."""
@@ -88,9 +90,8 @@ class Exchange:
         self._streamed: Answer | None = None
         """What is being held back, once the program was told of a stream."""
 
-    async def run(self, nursery: trio.Nursery) -> None:
-        """Give the program an answer, or its loss; `nursery` ends with the exchange."""
-        self._nursery = nursery
+    async def run(self) -> None:
+        """Give the program an answer, or its loss."""
         while (loss := await self._try_in_time()) is not None:
             state = resend.State(
                 is_listed=self._is_listed,

@@ -146,9 +146,8 @@ class Gateway:
                 await _upgrade(program, request, pool)
                 break
             body = program.body()
-            exchange = Exchange(request, body, program, pool, self._terms, number)
             async with program.exchange(body) as nursery:
-                await exchange.run(nursery)
+                await Exchange(request, body, program, pool, self._terms, number, nursery).run()
             if not await program.next_is_possible(body):
                 break
         await program.close()

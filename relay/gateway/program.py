@@ -11,10 +11,10 @@ from typing import Final, NoReturn
 import h11
 import trio
 
-from relay.gateway.body import Body, Flush
+from relay.gateway.body import Body
 from relay.gateway.fields import BODILESS, Fields, end_to_end, length, values, without
 from relay.gateway.upstream.http1 import MAX_HEAD, PIECE
-from relay.gateway.upstream.messages import LostError, Request, Response
+from relay.gateway.upstream.messages import Flush, LostError, Request, Response
 from relay.gateway.upstream.wire import GONE
 from relay.tcp.options import resets_on_close
 from relay.tcp.transfer import losses

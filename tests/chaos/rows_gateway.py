@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from itertools import count, islice, product
+from itertools import count, islice
 from statistics import median
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -367,17 +367,11 @@ async def well(scene: Scene, hold: Hold) -> None:
         for asker, told in firsts.items():
             told.extend(await _turn(gateway, asker, min(_IN_A_TURN, scene.times - begun)))
     if hold == "block" and scene.bare and scene.times >= _ENOUGH:
-        for ours, theirs in product(askers, repeat=2):
-            if _kind(ours) == (False, theirs.is_by_h2) and not theirs.player.under_keepline:
-                kept, bare_ = (list(zip(*firsts[each], strict=True)) for each in (ours, theirs))
-                later, answer = (median(a) - median(b) for a, b in zip(kept, bare_, strict=True))
-                if later > _LATER:
-                    http = "HTTP/2" if ours.is_by_h2 else "HTTP/1.1"
-                    why = (
-                        f"over {http} {later * 1000:.1f} ms later, of these"
-                        f" {answer * 1000:.1f} ms on the answer's way"
-                    )
-                    scene.note(ours.player, Sample(median(kept[0]), wrong=why))
+        medians = {_kind(asker): _median(each) for asker, each in firsts.items()}
+        for asker in askers:
+            if asker.player.under_keepline:
+                by_h2 = asker.is_by_h2
+                _compare(scene, asker, medians[False, by_h2], medians[True, by_h2])
 
 
 class _First(NamedTuple):
@@ -390,6 +384,21 @@ class _First(NamedTuple):
 
 
 _NEVER: Final = _First(math.inf, math.inf)
+
+
+def _median(firsts: Sequence[_First]) -> _First:
+    return _First(*map(median, zip(*firsts, strict=True)))
+
+
+def _compare(scene: Scene, asker: Asker, kept: _First, bare: _First) -> None:
+    """Note it if what is kept comes too late."""
+    later, answer = kept.asked - bare.asked, kept.answered - bare.answered
+    if later > _LATER:
+        why = (
+            f"over {'HTTP/2' if asker.is_by_h2 else 'HTTP/1.1'} {later * 1000:.1f} ms later,"
+            f" of these {answer * 1000:.1f} ms on the answer's way"
+        )
+        scene.note(asker.player, Sample(kept.asked, wrong=why))
 
 
 async def _turn(gateway: Gateway, asker: Asker, times: int) -> list[_First]:
@@ -433,6 +442,7 @@ _ENOUGH: Final = 50
 """Samples, for medians to be compared."""
 
 _IN_A_TURN: Final = 50
+"""Requests of one asker, until it is the next one's turn."""
 
 _LATER: Final = 0.002
 """Seconds."""

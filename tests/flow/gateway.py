@@ -19,10 +19,12 @@ import h11
 import trio
 import trio.testing
 
+from relay.gateway.body import Body
 from relay.gateway.doors.choice import Doors, Upstream
 from relay.gateway.doors.entry import Entry
 from relay.gateway.gateway import Gateway
 from relay.gateway.hold import Hold
+from relay.gateway.upstream.messages import Flush
 from relay.policy import Policy
 from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, UpstreamOpened
 from relay.tcp.connection import Connections
@@ -165,6 +167,26 @@ class Running:
     def lost(self) -> list[RequestLost]:
         """Give what was given up."""
         return [event for event in self.events if isinstance(event, RequestLost)]
+
+
+def body_of(*pieces: bytes) -> Body:
+    """Give a request's body that is there."""
+    left = iter((*pieces, None))
+
+    async def receive(_flush: Flush) -> bytes | None:
+        return next(left)
+
+    return Body(receive)
+
+
+async def until(stream: trio.abc.ReceiveStream, end: bytes) -> bytes:
+    """Read until what came ends so."""
+    got = b""
+    while not got.endswith(end):
+        data = await stream.receive_some()
+        assert data, got
+        got += data
+    return got
 
 
 @asynccontextmanager

@@ -8,11 +8,10 @@ import pytest
 import trio
 import trio.testing
 
-from relay.gateway.body import Body, Flush
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.messages import Request
 from relay.gateway.upstream.wire import Wire
-from tests.flow.gateway import Running, bare_upstream, gateway
+from tests.flow.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.internet.servers.api.answers import Answer
 from tests.internet.servers.api.faults import Failure, Fault
 from tests.internet.servers.api.server import fake_api
@@ -23,13 +22,6 @@ BOTH = pytest.mark.parametrize("protocols", PROTOCOLS)
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy"
 STREAM = json.dumps({"seed": 7, "stream": True}).encode()
 TEXT = (b"content-type", b"text/plain")
-
-
-def no_body() -> Body:
-    async def ended(_flush: Flush) -> None:
-        return None
-
-    return Body(ended)
 
 
 @BOTH
@@ -208,11 +200,7 @@ async def test_an_early_answer_reaches_a_program_that_still_sends() -> None:
                     pass
 
             nursery.start_soon(upload)
-            got = b""
-            while not got.endswith(b"\r\n\r\nno"):
-                data = await stream.receive_some()
-                assert data, got
-                got += data
+            got = await until(stream, b"\r\n\r\nno")
             nursery.cancel_scope.cancel()
         assert got.startswith(b"HTTP/1.1 413")
 
@@ -237,7 +225,7 @@ async def test_nothing_is_sent_to_who_has_answered_before() -> None:
     upstream = Http1(ours, SimpleNamespace(cause="closed"), b"x")  # type: ignore[arg-type]
     await theirs.send_all(BUSY)
     assert (await upstream.response()).status == 503
-    await upstream.send(Request(b"GET", b"/", []), no_body())
+    await upstream.send(Request(b"GET", b"/", []), body_of())
     assert await upstream.receive() == b"busy"
     assert not upstream.rest()
 
@@ -248,7 +236,7 @@ async def test_an_idle_connection_is_taken_before_it_is_watched() -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             await theirs.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-            await upstream.send(Request(b"GET", b"/", []), no_body())
+            await upstream.send(Request(b"GET", b"/", []), body_of())
             assert (await upstream.response()).status == 204
             assert await upstream.receive() == b""
             assert upstream.rest()
@@ -435,18 +423,14 @@ async def test_an_upgrade_is_passed_through() -> None:
     async with bare_upstream(upgraded_echo) as served, gateway(served) as it:
         async with it.raw() as stream:
             await stream.send_all(b"GET /ws" + UPGRADE)
-            got = b""
-            while not got.endswith(b"early"):
-                got += await stream.receive_some()
+            got = await until(stream, b"early")
             assert got.startswith(b"HTTP/1.1 101")
             await stream.send_all(b"hello")
             assert await stream.receive_some() == b"hello"
         await it.assert_nothing_is_left()
         async with it.raw() as stream:
             await stream.send_all(b"GET /refused" + UPGRADE)
-            got = b""
-            while not got.endswith(b"no"):
-                got += await stream.receive_some()
+            got = await until(stream, b"no")
             assert got.startswith(b"HTTP/1.1 426")
         await it.assert_nothing_is_left()
 

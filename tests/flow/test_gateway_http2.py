@@ -13,10 +13,9 @@ import trio
 import trio.testing
 from h2.errors import ErrorCodes
 
-from relay.gateway.body import Body, Flush
 from relay.gateway.upstream.http2 import Http2
 from relay.gateway.upstream.messages import LostError, Request
-from tests.flow.gateway import Running, bare_upstream, gateway
+from tests.flow.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.internet.servers.api.messages import message
 from tests.internet.servers.api.stream import body
 
@@ -26,6 +25,9 @@ EVENTS = body(message(7))
 
 class Upstream:
     """Answers each request by `head` and a stream of events; takes `most` at once."""
+
+    answers: type[h2.events.RequestReceived | h2.events.StreamEnded] = h2.events.StreamEnded
+    """When it does."""
 
     def __init__(self, *, most: int = 100, head: dict[str, str] | None = None) -> None:
         self.most = most
@@ -54,7 +56,7 @@ class Upstream:
                     self.pings += isinstance(event, h2.events.PingReceived)
                     if isinstance(event, h2.events.TrailersReceived):
                         self.trailers += [(bytes(n), bytes(v)) for n, v in event.headers or ()]
-                    if isinstance(event, h2.events.StreamEnded):
+                    if isinstance(event, self.answers):
                         waiting.append(event.stream_id or 0)
                         self.requests += 1
                 self.widest = max(self.widest, len(waiting))
@@ -131,16 +133,6 @@ class _Socket(trio.abc.Stream):
         await self._ours.aclose()
 
 
-def _body() -> Body:
-    """Give a small one, which is there."""
-    pieces = iter((b"body", None))
-
-    async def receive(_flush: Flush) -> bytes | None:
-        return next(pieces)
-
-    return Body(receive)
-
-
 async def _lost_by_junk(request: Request) -> tuple[bool, bool]:
     """Have junk and a request meet; was it written whole, and may it be processed?"""
     socket = _Socket()
@@ -154,7 +146,7 @@ async def _lost_by_junk(request: Request) -> tuple[bool, bool]:
         stream = connection.open()
         # Both at once: whether the connection's reader or its writer runs first is chance.
         socket.put(bytes(9))
-        await stream.send(request, _body())
+        await stream.send(request, body_of(b"body"))
         await trio.testing.wait_all_tasks_blocked()
         ended = h2.events.StreamEnded
         events = server.receive_data(bytes(socket.sent))
@@ -172,32 +164,35 @@ async def test_what_was_written_may_be_processed() -> None:
     assert met
 
 
-@pytest.mark.parametrize("is_reset", [False, True])
-async def test_an_early_answer_reaches_a_program_that_still_sends(is_reset: bool) -> None:
-    async def refuse(stream: trio.abc.Stream) -> None:
-        it = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        it.initiate_connection()
-        await stream.send_all(it.data_to_send())
-        while data := await stream.receive_some():
-            for event in it.receive_data(bytes(data)):
-                if isinstance(event, h2.events.RequestReceived):
-                    number = event.stream_id or 0
-                    it.send_headers(number, [(":status", "413"), ("content-length", "2")])
-                    it.send_data(number, b"no", end_stream=True)
-                    if is_reset:  # RFC 9113 section 8.1
-                        it.reset_stream(number, ErrorCodes.NO_ERROR)
-            await stream.send_all(it.data_to_send())
+class Refusing(Upstream):
+    """Does not wait for the body."""
 
-    async with bare_upstream(refuse, protocols=("h2",)) as served, gateway(served) as it:
+    answers = h2.events.RequestReceived
+    is_reset = False
+
+    def answer(self, it: h2.connection.H2Connection, number: int) -> None:
+        it.send_headers(number, [(":status", "413"), ("content-length", "2")])
+        it.send_data(number, b"no", end_stream=True)
+        if self.is_reset:
+            it.reset_stream(number, ErrorCodes.NO_ERROR)
+
+
+class Resetting(Refusing):
+    """And says so, RFC 9113 section 8.1."""
+
+    is_reset = True
+
+
+@pytest.mark.parametrize("refusing", [Refusing, Resetting])
+async def test_an_early_answer_reaches_a_program_that_still_sends(
+    refusing: type[Refusing],
+) -> None:
+    upstream = refusing()
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
         async with it.raw() as stream:
             head = b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n"
             await stream.send_all(head)
-            got = b""
-            while not got.endswith(b"\r\n\r\nno"):
-                data = await stream.receive_some()
-                assert data, got
-                got += data
-            assert got.startswith(b"HTTP/1.1 413")
+            assert (await until(stream, b"\r\n\r\nno")).startswith(b"HTTP/1.1 413")
         await it.assert_nothing_is_left()
 
 
@@ -266,19 +261,16 @@ async def test_a_body_where_none_may_be_is_left_out(status: str) -> None:
         assert await ask(it) == (int(status), "")
 
 
-async def test_a_304_may_tell_a_length() -> None:
-    async def answer(stream: trio.abc.Stream) -> None:
-        it = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        it.initiate_connection()
-        await stream.send_all(it.data_to_send())
-        while data := await stream.receive_some():
-            for event in it.receive_data(bytes(data)):
-                if isinstance(event, h2.events.StreamEnded):
-                    head = [(":status", "304"), ("content-length", "100")]
-                    it.send_headers(event.stream_id or 0, head, end_stream=True)
-            await stream.send_all(it.data_to_send())
+class Unchanged(Upstream):
+    """Tells the length of what it does not send."""
 
-    async with bare_upstream(answer, protocols=("h2",)) as served, gateway(served) as it:
+    def answer(self, it: h2.connection.H2Connection, number: int) -> None:
+        it.send_headers(number, [(":status", "304"), ("content-length", "100")], end_stream=True)
+
+
+async def test_a_304_may_tell_a_length() -> None:
+    upstream = Unchanged()
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
         assert await ask(it, "/a") == (304, "")
 
 

@@ -38,7 +38,6 @@ class Http1:
         wire.is_awaited = lambda: self._h11.their_state in _ANSWERING
         self._was_said = False
         """Whether upstream may have had a request that it can act on."""
-        self._has_flushed = False
         self._is_sent = False
         """Whether all of the request was written."""
         self._is_received = False
@@ -80,13 +79,12 @@ class Http1:
         data, self._unsent = self._unsent, bytearray()
         if not data:
             return
-        self._was_said = True
+        before, self._was_said = self._was_said, True
         try:
             await self._stream.send_all(data)
         except GONE:  # then some of it was not written
-            self._was_said = self._has_flushed
+            self._was_said = before
             raise
-        self._has_flushed = True
 
     async def response(self) -> Response:
         """Wait for the head of the answer; raises LostError. 1xx are not passed on, but for 101."""
@@ -161,7 +159,7 @@ class Http1:
             return False
         self._h11.start_next_cycle()
         self.trailers = []
-        self._was_said = self._has_flushed = self._is_sent = self._is_received = False
+        self._was_said = self._is_sent = self._is_received = False
         # Here already, not in watch(): the next request may come before that task runs.
         self._watching, self._watched = trio.CancelScope(), trio.Event()
         return not self._h11.trailing_data[0]

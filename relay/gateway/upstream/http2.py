@@ -165,17 +165,10 @@ class Http2:
                 self._move_window()
             case h2.events.WindowUpdated():
                 self._move_window()
-            case h2.events.StreamReset(stream_id=int(number), remote_reset=False):
+            case h2.events.StreamReset(stream_id=int(number)):
                 stream = self._streams.pop(number, None)
                 if stream is not None:
-                    stream.lose(LostError(MISMATCHED))
-                    self._move_window()
-            case h2.events.StreamReset(stream_id=int(number), error_code=code):
-                stream = self._streams.pop(number, None)
-                if stream is not None:
-                    refused = code == ErrorCodes.REFUSED_STREAM
-                    name = code.name if isinstance(code, ErrorCodes) else str(code)
-                    stream.lose(LostError(f"RST_STREAM {name}", may_be_processed=not refused))
+                    stream.lose(_of_reset(event))
                     self._move_window()
             case _:
                 pass  # 1xx among them, which are not passed on
@@ -325,3 +318,12 @@ class Http2:
                 self.wake()
             self.consumed(stream.number, stream.unread)
         self._emptied.set()
+
+
+def _of_reset(event: h2.events.StreamReset) -> LostError:
+    """Say why a stream was reset: by us only for a body of another length."""
+    if not event.remote_reset:
+        return LostError(MISMATCHED)
+    code = event.error_code
+    name = code.name if isinstance(code, ErrorCodes) else str(code)
+    return LostError(f"RST_STREAM {name}", may_be_processed=code != ErrorCodes.REFUSED_STREAM)

@@ -2,9 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from relay.gateway.fields import Fields
+
+Flush: TypeAlias = Callable[[], Awaitable[None]]
+"""Called before a piece has to be waited for: what waits to be sent goes out meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class Pieces(Protocol):
 
     trailers: Fields
 
-    async def piece(self, number: int, flush: Callable[[], Awaitable[None]]) -> bytes | None:
-        """Give a piece, the first is 0; None after the last. `flush` is called before a wait."""
+    async def piece(self, number: int, flush: Flush) -> bytes | None:
+        """Give a piece, the first is 0; None after the last."""
 
 
 class Stream(Protocol):

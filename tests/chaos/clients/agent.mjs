@@ -37,8 +37,10 @@ class Account {
   #began = performance.now();
 
   delta() {
-    this.first ??= performance.now() - this.#began;
-    this.first_at ??= performance.timeOrigin + performance.now();
+    if (this.first !== null) return;
+    const now = performance.now();
+    this.first = now - this.#began;
+    this.first_at = performance.timeOrigin + now;
   }
 
   content(key) {
