@@ -5,6 +5,7 @@ whether there is another try, hold.py what of a streamed answer may be handed ov
 """
 
 import math
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from relay.tcp.dial.dialer import DialError
 
 PING_EVERY: Final = 10.0
 """Seconds without a byte to the program, while it waits for what is held back."""
+
+HEAD_WAITS: Final = 0.005
+"""Seconds that a stream's head waits for its first content: one write wakes the program once."""
 
 HELD: Final = 32 * 1024 * 1024
 """Bytes of an answer that is no stream of events, held until it is complete."""
@@ -165,7 +169,8 @@ class Exchange:
 
     async def _live(self, response: Response, stream: Stream) -> None:
         """Pass on as it comes."""
-        await self._program.head(response)
+        self._program.head(response)
+        await self._program.flush()
         self._is_committed = True
         while data := await stream.receive():
             await self._program.data(data)
@@ -183,7 +188,7 @@ class Exchange:
                 return self._silent()
             held.append(data)
             size += len(data)
-        await self._program.head(response)
+        self._program.head(response)
         self._is_committed = True
         for piece in filter(None, held):
             await self._program.data(piece)
@@ -201,7 +206,7 @@ class Exchange:
         answer = self._streamed = Answer(self._terms.hold)
         if not self._program.has_said_head:
             plain = fields.without(response.fields, b"content-length")
-            await self._program.head(Response(response.status, plain, response.reason))
+            self._program.head(Response(response.status, plain, response.reason))
             self._nursery.start_soon(self._ping)
         data = b"first"
         while data:
@@ -217,9 +222,12 @@ class Exchange:
                     return self._silent()
                 data = b""
             step = answer.receive(data) if data else answer.end()
+            is_first = not self._is_committed and answer.committed
             self._is_committed = answer.committed
             if step.deliver:
                 await self._program.data(step.deliver)
+                if is_first:  # whom this has woken may have to wait for our processor
+                    os.sched_yield()
             if step.loss is not None:
                 return _Loss(step.loss, error=step.error)
         await self._program.end(stream.trailers)
@@ -265,6 +273,8 @@ class Exchange:
 
     async def _ping(self) -> None:
         """Keep the program's watchdogs quiet while a stream that was promised is held back."""
+        await trio.sleep(HEAD_WAITS)
+        await self._program.flush()
         due = self._program.written + PING_EVERY
         while True:
             await trio.sleep_until(due)

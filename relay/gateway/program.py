@@ -49,6 +49,7 @@ class Program:
         self._sock = sock
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._writing = trio.Lock()
+        self._unsent = bytearray()
         self._scope = trio.CancelScope()
         self._body = Body(self._piece)
         self._is_head = False
@@ -103,7 +104,8 @@ class Program:
         """Say that the body is wanted, unless the answer has begun meanwhile."""
         async with self._writing:
             if self._h11.they_are_waiting_for_100_continue:
-                await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+                self._say(h11.InformationalResponse(status_code=100, headers=[]))
+                await self._send()
 
     async def _piece(self, flush: Flush) -> bytes | None:
         """Read a piece of the body; a program that goes away ends the request."""
@@ -161,8 +163,11 @@ class Program:
         await trio.lowlevel.checkpoint_if_cancelled()
         raise trio.BrokenResourceError("the program is gone")
 
-    async def head(self, response: Response) -> None:
-        """Give the head of the answer; raises LostError for one that cannot be said."""
+    def head(self, response: Response) -> None:
+        """Say the head of the answer; it is given with what follows, or by flush().
+
+        Raises LostError for one that cannot be said.
+        """
         status = response.status
         kind = h11.InformationalResponse if status < 200 else h11.Response
         reason = response.reason or _reason(status)
@@ -173,18 +178,20 @@ class Program:
         self.has_said_head = True
         self._is_bodiless = self._is_head or status in BODILESS
         self._is_chunked = not self._is_bodiless and _is_chunked(response, self._h11)
-        await self._give(event)
+        self._say(event)
 
     async def data(self, data: bytes) -> None:
         """Give some of its body; raises LostError if that is more than the head has told."""
         if not self._is_bodiless:
-            await self._give(h11.Data(data))
+            self._say(h11.Data(data))
+            await self.flush()
 
     async def ping(self, data: bytes, *, if_wanted: Callable[[], bool]) -> None:
         """Put `data` in between, unless it is not wanted any more when its turn comes."""
         async with self._writing:
             if self._h11.our_state is h11.SEND_BODY and if_wanted():
-                await self._write(h11.Data(data))
+                self._say(h11.Data(data))
+                await self._write()
 
     async def end(self, trailers: Fields) -> None:
         """Say that it is complete; raises LostError if that is less than the head has told."""
@@ -192,29 +199,35 @@ class Program:
             event = h11.EndOfMessage(headers=end_to_end(trailers) if self._is_chunked else [])
         except h11.LocalProtocolError:
             raise LostError(_UNSAYABLE) from None
-        await self._give(event)
+        self._say(event)
+        await self.flush()
 
-    async def _give(self, event: h11.Event) -> None:
+    def _say(self, event: h11.Event) -> None:
+        try:
+            self._unsent += self._h11.send(event) or b""
+        except h11.LocalProtocolError:
+            raise LostError(_UNSAYABLE) from None
+
+    async def flush(self) -> None:
+        """Give what was said."""
         try:  # without a pass through the scheduler for each piece
             self._writing.acquire_nowait()
         except trio.WouldBlock:
             await self._writing.acquire()
         try:
-            await self._write(event)
+            await self._write()
         finally:
             self._writing.release()
 
-    async def _write(self, event: h11.Event) -> None:
+    async def _write(self) -> None:
         self.written = trio.current_time()
         try:
-            await self._send(event)
+            await self._send()
         except GONE:
             await self._end_request()
-        except h11.LocalProtocolError:
-            raise LostError(_UNSAYABLE) from None
 
-    async def _send(self, event: h11.Event) -> None:
-        data = self._h11.send(event)
+    async def _send(self) -> None:
+        data, self._unsent = self._unsent, bytearray()
         if data:
             self.sent += len(data)
             await self._stream.send_all(data)
@@ -222,13 +235,11 @@ class Program:
     async def _refuse(self, status: int) -> None:
         """Answer what is no request; the connection ends with it, and so do its bytes."""
         self._mistake = status
-        with contextlib.suppress(*GONE, h11.LocalProtocolError):
-            await self._send(
-                h11.Response(
-                    status_code=status, headers=[(b"Connection", b"close")], reason=_reason(status)
-                )
-            )
-            await self._send(h11.EndOfMessage())
+        closing = [(b"Connection", b"close")]
+        with contextlib.suppress(*GONE, LostError):
+            self._say(h11.Response(status_code=status, headers=closing, reason=_reason(status)))
+            self._say(h11.EndOfMessage())
+            await self._send()
 
     async def fail(self, message: str, *, retry: bool) -> None:
         """Answer instead of upstream, in the API's own words; `retry` is what its clients heed."""
@@ -239,7 +250,7 @@ class Program:
             (b"Content-Length", str(len(text)).encode()),
             (b"x-should-retry", b"true" if retry else b"false"),
         ]
-        await self.head(Response(502, fields))
+        self.head(Response(502, fields))
         await self.data(text)
         await self.end([])
 

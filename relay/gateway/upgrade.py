@@ -40,7 +40,8 @@ async def _agreed(
         await upstream.send(_with_host_left_out(request), body)
         response = await upstream.response()
         if response.status == _SWITCHING:
-            await program.head(response)
+            program.head(response)
+            await program.flush()
             return upstream
         await _plain_answer(program, upstream, response)
     except (LostError, DialError) as error:
@@ -60,7 +61,8 @@ def _with_host_left_out(request: Request) -> Request:
 
 async def _plain_answer(program: Program, upstream: Http1, response: Response) -> None:
     plain = fields.end_to_end(response.fields)
-    await program.head(Response(response.status, plain, response.reason))
+    program.head(Response(response.status, plain, response.reason))
+    await program.flush()
     while data := await upstream.receive():
         await program.data(data)
     await program.end(upstream.trailers)

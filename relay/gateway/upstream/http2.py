@@ -208,9 +208,6 @@ class Http2:
         if self._unsent:
             self._wanted.set()
 
-    async def _flush(self) -> None:
-        self.wake()
-
     def _note_written(self) -> None:
         for stream in self._unwritten:
             stream.was_written = True
@@ -271,36 +268,49 @@ class Http2:
         self.h2.send_headers(number, fields, end_stream=not request.is_framed)
         self._streams[number] = stream
         self._unwritten.append(stream)
+        kept = b""  # the last piece, which says that it is the last
+
+        async def flush() -> None:
+            nonlocal kept
+            data, kept = kept, b""
+            await self._send_data(stream, data)
+            self.wake()
+
         index = 0
-        while (piece := await body.piece(index, self._flush)) is not None:
+        while (piece := await body.piece(index, flush)) is not None:
             index += 1
-            if not await self._send_data(stream, number, memoryview(piece)):
+            if not await self._send_data(stream, kept):
                 return
-        if request.is_framed and number in self._streams:
-            if body.trailers:
+            kept = piece
+        if request.is_framed:
+            is_whole = await self._send_data(stream, kept, is_last=not body.trailers)
+            if is_whole and body.trailers:
                 trailers = [(name.lower(), value) for name, value in body.trailers]
                 self.h2.send_headers(number, trailers, end_stream=True)
-            else:
-                self.h2.end_stream(number)
         self.wake()
 
-    async def _send_data(self, stream: Http2Stream, number: int, data: memoryview) -> bool:
-        """Send a piece as the windows allow, frame by frame; False if the stream has ended."""
-        while data:
-            if stream.queued is not None:
+    async def _send_data(self, stream: Http2Stream, data: bytes, *, is_last: bool = False) -> bool:
+        """Send a piece as the windows allow, frame by frame; False if the stream is over."""
+        number = stream.number or 0
+        left = memoryview(data)
+        while left or is_last:
+            if left and stream.queued is not None:
                 self.wake()
                 await stream.queued.wait()
-            if number not in self._streams or stream.has_ended:
+            if number not in self._streams or (left and stream.has_ended):
                 return False
             room = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
-            if room <= 0:
+            if left and room <= 0:
                 self.wake()
                 await self._window.wait()
                 continue
-            self.h2.send_data(number, bytes(data[:room]))
-            data = data[room:]
+            frame, left = left[:room], left[room:]
+            is_end = is_last and not left
+            self.h2.send_data(number, bytes(frame), end_stream=is_end)
+            if is_end:
+                break
             stream.queued = self._written
-        return True
+        return number in self._streams
 
     def consumed(self, number: int, count: int) -> None:
         """Let upstream send as much more, for the program has taken what came."""
