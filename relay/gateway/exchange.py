@@ -161,8 +161,9 @@ class Exchange:
             if self._program.has_said_head:
                 return await self._status_too_late(response, stream)
             if self._is_listed and _is_bounded(response):
-                return await self._whole(response, stream)
-            await self._live(response, stream)
+                await self._whole(response, stream)
+            else:
+                await self._live(response, stream)
         except LostError as error:
             return _Loss(error.cause, error.may_be_processed)
         return None
@@ -176,16 +177,13 @@ class Exchange:
             await self._program.data(data)
         await self._program.end(stream.trailers)
 
-    async def _whole(self, response: Response, stream: Stream) -> _Loss | None:
+    async def _whole(self, response: Response, stream: Stream) -> None:
         """Pass on when it is complete, or when it is too much to hold."""
         held: list[bytes] = []
         size = 0
         data = b"first"
         while data and size <= HELD:
-            with trio.move_on_after(self._terms.silence) as scope:
-                data = await stream.receive()
-            if scope.cancelled_caught:
-                return self._silent()
+            data = await self._heard(stream)
             held.append(data)
             size += len(data)
         self._program.head(response)
@@ -196,10 +194,12 @@ class Exchange:
         while data and (data := await stream.receive()):
             await self._program.data(data)
         await self._program.end(stream.trailers)
-        return None
 
-    def _silent(self) -> _Loss:
-        return _Loss(f"silent for {self._terms.silence:g} s")
+    async def _heard(self, stream: Stream) -> bytes:
+        """Give more of an answer that may not be silent for long; raises LostError."""
+        with trio.move_on_after(self._terms.silence):
+            return await stream.receive()
+        raise LostError(f"silent for {self._terms.silence:g} s")
 
     async def _stream_of_events(self, response: Response, stream: Stream) -> _Loss | None:
         """Hand a message over, event by event, as far as it may not have to be asked for again."""
@@ -210,16 +210,11 @@ class Exchange:
             self._nursery.start_soon(self._ping)
         data = b"first"
         while data:
-            with trio.move_on_after(self._terms.silence) as scope:
-                try:
-                    data = await stream.receive()
-                except LostError:
-                    if not answer.is_complete:
-                        raise
-                    data = b""
-            if scope.cancelled_caught:
+            try:
+                data = await self._heard(stream)
+            except LostError:
                 if not answer.is_complete:
-                    return self._silent()
+                    raise
                 data = b""
             step = answer.receive(data) if data else answer.end()
             is_first = not self._is_committed and answer.committed
@@ -290,7 +285,7 @@ class Exchange:
 
 def _forwarded(request: Request, *, identity: bool) -> Request:
     """Make what is sent on of what was received."""
-    kept = fields.without(fields.end_to_end(request.fields), b"host", b"expect")
+    kept = fields.end_to_end(request.fields, b"host", b"expect")
     if identity:
         kept = fields.asking_identity(kept)
     return Request(request.method, request.target, kept, request.is_framed)

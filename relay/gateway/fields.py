@@ -30,13 +30,14 @@ def values(fields: Iterable[Field], name: bytes) -> list[bytes]:
 
 def without(fields: Iterable[Field], *names: bytes) -> Fields:
     """Leave fields out."""
-    return [(name, value) for name, value in fields if name.lower() not in names]
+    unwanted = frozenset(names)
+    return [field for field in fields if field[0].lower() not in unwanted]
 
 
-def end_to_end(fields: Iterable[Field]) -> Fields:
-    """Leave out what is between two neighbours only, and what Connection names so."""
+def end_to_end(fields: Iterable[Field], *also: bytes) -> Fields:
+    """Leave out what is between two neighbours only, what Connection names so, and `also`."""
     known = list(fields)
-    return without(known, *_OF_ONE_HOP, *values(known, b"connection"))
+    return without(known, *_OF_ONE_HOP, *values(known, b"connection"), *also)
 
 
 def asking_identity(fields: Iterable[Field]) -> Fields:

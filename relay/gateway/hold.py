@@ -31,7 +31,7 @@ answer ever stands in a loss's name. Pure: no sockets, no clock.
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -68,7 +68,7 @@ class Step:
     """The error event that is the loss, to be handed over if no further try is left."""
 
 
-class _State(Enum):
+class _State(StrEnum):
     BEGIN = "no message_start yet"
     MESSAGE = "no block yet"
     BLOCK = "the first block has begun, and has no content yet"

@@ -8,6 +8,7 @@ import h2.connection
 import h2.events
 import h2.settings
 import h11
+import hpack
 import pytest
 import trio
 import trio.testing
@@ -36,6 +37,8 @@ class Upstream:
         )
         self.connections = self.widest = self.pings = self.requests = 0
         self.trailers: list[tuple[bytes, bytes]] = []
+        self.unindexed: set[bytes] = set()
+        """The fields that were said to be indexed nowhere."""
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
@@ -56,6 +59,10 @@ class Upstream:
                     self.pings += isinstance(event, h2.events.PingReceived)
                     if isinstance(event, h2.events.TrailersReceived):
                         self.trailers += [(bytes(n), bytes(v)) for n, v in event.headers or ()]
+                    if isinstance(event, h2.events.RequestReceived):
+                        secret = hpack.NeverIndexedHeaderTuple
+                        headers = event.headers or ()
+                        self.unindexed |= {bytes(f[0]) for f in headers if isinstance(f, secret)}
                     if isinstance(event, self.answers):
                         waiting.append(event.stream_id or 0)
                         self.requests += 1
@@ -194,6 +201,20 @@ async def test_an_early_answer_reaches_a_program_that_still_sends(
             await stream.send_all(head)
             assert (await until(stream, b"\r\n\r\nno")).startswith(b"HTTP/1.1 413")
         await it.assert_nothing_is_left()
+
+
+async def test_secrets_are_indexed_nowhere() -> None:
+    """RFC 7541 7.1.3: nor may anybody on the way index them."""
+    upstream = Upstream()
+    secret = {"Authorization": "Bearer no", "X-API-Key": "no", "Cookie": "no=" + "no" * 20}
+    async with (
+        bare_upstream(upstream.serve, protocols=("h2",)) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        fields = [*secret.items(), ("X-App", "cli")]
+        assert (await program.ask("POST", "/v1/messages", STREAM, fields)).status == 200
+    assert upstream.unindexed == {name.lower().encode() for name in secret}
 
 
 async def test_trailers_of_a_request() -> None:

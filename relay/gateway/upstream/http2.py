@@ -13,7 +13,9 @@ import h2.exceptions
 import h2.settings
 import trio
 from h2.errors import ErrorCodes
+from hpack import NeverIndexedHeaderTuple
 
+from relay.gateway.fields import Field
 from relay.gateway.upstream.forgiving import ForgivingConnection
 from relay.gateway.upstream.http2_stream import BROKEN, MISMATCHED, Http2Stream
 from relay.gateway.upstream.messages import LostError, Pieces, Request
@@ -36,6 +38,8 @@ SETTINGS_WAIT: Final = 1.0
 _FIRST_WINDOW: Final = 65535
 _PIECE: Final = 64 * 1024
 
+_SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"cookie"})
+
 UNSAYABLE: Final = "the request cannot be said in HTTP/2"
 
 
@@ -54,7 +58,11 @@ class Http2:
         """Whether it does not take those either that were opened and not sent yet."""
         self._stream = stream
         self.h2 = ForgivingConnection(
-            h2.config.H2Configuration(client_side=True, header_encoding=None)
+            h2.config.H2Configuration(
+                client_side=True,
+                header_encoding=None,
+                normalize_outbound_headers=False,  # _field does; validated they are
+            )
         )
         self._streams: dict[int, Http2Stream] = {}
         self._unwritten: list[Http2Stream] = []
@@ -263,7 +271,7 @@ class Http2:
             (b":scheme", b"https"),
             (b":authority", self.authority),
             (b":path", request.target),
-            *((name.lower(), value) for name, value in request.fields),
+            *map(_field, request.fields),
         ]
         self.h2.send_headers(number, fields, end_stream=not request.is_framed)
         self._streams[number] = stream
@@ -285,8 +293,7 @@ class Http2:
         if request.is_framed:
             is_whole = await self._send_data(stream, kept, is_last=not body.trailers)
             if is_whole and body.trailers:
-                trailers = [(name.lower(), value) for name, value in body.trailers]
-                self.h2.send_headers(number, trailers, end_stream=True)
+                self.h2.send_headers(number, map(_field, body.trailers), end_stream=True)
         self.wake()
 
     async def _send_data(self, stream: Http2Stream, data: bytes, *, is_last: bool = False) -> bool:
@@ -328,6 +335,12 @@ class Http2:
                 self.wake()
             self.consumed(stream.number, stream.unread)
         self._emptied.set()
+
+
+def _field(field: Field) -> Field:
+    """Say a field as HTTP/2 does, RFC 9113 8.2.1; a secret is never indexed, RFC 7541 7.1.3."""
+    name, value = field[0].lower(), field[1]
+    return NeverIndexedHeaderTuple(name, value) if name in _SECRET else (name, value)
 
 
 def _of_reset(event: h2.events.StreamReset) -> LostError:

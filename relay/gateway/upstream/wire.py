@@ -4,13 +4,15 @@ import contextlib
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from relay.tcp.options import resets_on_close
 from relay.tcp.watch.line import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 """What a stream raises once one of its ends is."""
@@ -61,31 +63,31 @@ class Wire(trio.abc.Stream):
         """Send; raises BrokenResourceError."""
         self._asked = trio.current_time()
         self.sent += len(data)
-        with self._noting_loss():
+        try:
             await self._stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            self._note_loss(error)
+            raise
 
     async def wait_send_all_might_not_block(self) -> None:
         """See trio.abc.SendStream."""
-        with self._noting_loss():
-            await self._stream.wait_send_all_might_not_block()
+        await self._stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive; raises BrokenResourceError."""
-        with self._noting_loss():
+        try:
             data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError as error:
+            self._note_loss(error)
+            raise
         self.answered = trio.current_time()
         self.received += len(data)
         self._ended = self._ended or not data
         return bytes(data)
 
-    @contextlib.contextmanager
-    def _noting_loss(self) -> Iterator[None]:
-        try:
-            yield
-        except trio.BrokenResourceError as error:
-            if self._loss is None and isinstance(error.__cause__, OSError):
-                self._loss = error.__cause__
-            raise
+    def _note_loss(self, error: trio.BrokenResourceError) -> None:
+        if self._loss is None and isinstance(error.__cause__, OSError):
+            self._loss = error.__cause__
 
     async def aclose(self) -> None:
         """Close."""
