@@ -214,7 +214,7 @@ async def test_secrets_are_indexed_nowhere() -> None:
     ):
         fields = [*secret.items(), ("X-App", "cli")]
         assert (await program.ask("POST", "/v1/messages", STREAM, fields)).status == 200
-    assert upstream.unindexed == {name.lower().encode() for name in secret}
+    assert upstream.unindexed >= {name.lower().encode() for name in secret}
 
 
 async def test_trailers_of_a_request() -> None:

@@ -13,9 +13,9 @@ import h2.exceptions
 import h2.settings
 import trio
 from h2.errors import ErrorCodes
-from hpack import NeverIndexedHeaderTuple
 
 from relay.gateway.fields import Field
+from relay.gateway.upstream.compression import Encoder
 from relay.gateway.upstream.forgiving import ForgivingConnection
 from relay.gateway.upstream.http2_stream import BROKEN, MISMATCHED, Http2Stream
 from relay.gateway.upstream.messages import LostError, Pieces, Request
@@ -37,8 +37,6 @@ SETTINGS_WAIT: Final = 1.0
 
 _FIRST_WINDOW: Final = 65535
 _PIECE: Final = 64 * 1024
-
-_SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"cookie"})
 
 UNSAYABLE: Final = "the request cannot be said in HTTP/2"
 
@@ -64,6 +62,7 @@ class Http2:
                 normalize_outbound_headers=False,  # _field does; validated they are
             )
         )
+        self.h2.encoder = Encoder()
         self._streams: dict[int, Http2Stream] = {}
         self._unwritten: list[Http2Stream] = []
         self._unsent = bytearray()
@@ -338,9 +337,8 @@ class Http2:
 
 
 def _field(field: Field) -> Field:
-    """Say a field as HTTP/2 does, RFC 9113 8.2.1; a secret is never indexed, RFC 7541 7.1.3."""
-    name, value = field[0].lower(), field[1]
-    return NeverIndexedHeaderTuple(name, value) if name in _SECRET else (name, value)
+    """Say a field as HTTP/2 does, RFC 9113 section 8.2.1."""
+    return field[0].lower(), field[1]
 
 
 def _of_reset(event: h2.events.StreamReset) -> LostError:

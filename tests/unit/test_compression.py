@@ -1,0 +1,37 @@
+"""HPACK without a table: any peer reads what was said, and nobody may index it."""
+
+import hpack
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.gateway.upstream.compression import Encoder
+
+FIELDS = st.lists(
+    st.tuples(
+        st.sampled_from([b":path", b":method", b"accept", b"x-app", b"x-api-key"]),
+        st.one_of(st.sampled_from([b"POST", b"/", b""]), st.binary(max_size=300)),
+    )
+)
+
+
+@given(st.lists(st.tuples(FIELDS, st.none() | st.integers(0, 4096))))
+def test_what_is_said_is_read(requests: list[tuple[list[tuple[bytes, bytes]], int | None]]) -> None:
+    """Whatever size the peer gives its table meanwhile."""
+    ours, theirs = Encoder(), hpack.Decoder()
+    for fields, size in requests:
+        if size is not None:
+            theirs.max_allowed_table_size = ours.header_table_size = size
+        read = theirs.decode(ours.encode(fields), raw=True)
+        assert [tuple(field) for field in read] == fields
+        assert not theirs.header_table.dynamic_entries
+
+
+def test_a_secret_may_be_indexed_nowhere() -> None:
+    (read,) = hpack.Decoder().decode(Encoder().encode([(b"x-api-key", b"no")]), raw=True)
+    assert isinstance(read, hpack.NeverIndexedHeaderTuple)
+
+
+def test_a_field_is_always_the_same_bytes() -> None:
+    fields = [(b"x-app", b"cli"), (b":method", b"POST")]
+    encoder = Encoder()
+    assert encoder.encode(fields) == encoder.encode(fields) == Encoder().encode(fields)
