@@ -2,10 +2,14 @@
 
 import json
 
+import h11
 import pytest
+import trio
+import trio.testing
 
+from relay.gateway.exchange import HEAD_WAITS
 from relay.gateway.hold import Hold
-from tests.flow.gateway import gateway
+from tests.flow.gateway import Program, gateway, until
 from tests.internet.servers.api.faults import Failure, Fault
 from tests.internet.servers.api.messages import message
 from tests.internet.servers.api.server import fake_api
@@ -52,3 +56,37 @@ async def test_a_loss_is_not_seen(
     assert answer.body == (wanted.document() if request is WHOLE else body(wanted))
     assert len(it.resends()) == 2
     assert not it.lost()
+
+
+async def _ask(program: Program) -> None:
+    fields = [("Host", "x"), ("Content-Length", str(len(STREAM)))]
+    await program.send(h11.Request(method="POST", target="/v1/messages", headers=fields))
+    await program.send(h11.Data(STREAM))
+
+
+async def test_a_head_comes_with_the_content_that_follows_it(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with (
+        fake_api() as served,
+        gateway(served, hold="block") as it,
+        it.connection() as program,
+    ):
+        await _ask(program)
+        first = bytes(await program.stream.receive_some())
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert b"content_block_delta" in first
+
+
+async def test_a_head_does_not_wait_long(autojump_clock: trio.testing.MockClock) -> None:
+    lost = Failure(Fault.SILENCE, Position.AFTER_HEAD)
+    async with (
+        fake_api(lost) as served,
+        gateway(served, hold="block", silence=1e9) as it,
+        it.connection() as program,
+    ):
+        began = trio.current_time()
+        await _ask(program)
+        head = await until(program.stream, b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert trio.current_time() - began == pytest.approx(HEAD_WAITS)
