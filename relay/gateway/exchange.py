@@ -207,7 +207,7 @@ class Exchange:
         if not self._program.has_said_head:
             plain = fields.without(response.fields, b"content-length")
             self._program.head(Response(response.status, plain, response.reason))
-            self._nursery.start_soon(self._ping)
+            self._nursery.start_soon(self._keep_awake)
         data = b"first"
         while data:
             try:
@@ -266,8 +266,8 @@ class Exchange:
         """Tell whether it may have been processed and may not be repeated: a status asks for it."""
         return loss.may_be_processed and not self._is_listed
 
-    async def _ping(self) -> None:
-        """Keep the program's watchdogs quiet while a stream that was promised is held back."""
+    async def _keep_awake(self) -> None:
+        """Give a stream's head, and pings for the program's watchdogs while it is held back."""
         await trio.sleep(HEAD_WAITS)
         await self._program.flush()
         due = self._program.written + PING_EVERY

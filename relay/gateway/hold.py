@@ -68,7 +68,7 @@ class Step:
     """The error event that is the loss, to be handed over if no further try is left."""
 
 
-class _State(StrEnum):
+class _State(StrEnum):  # which is hashed in C; Enum is not
     BEGIN = "no message_start yet"
     MESSAGE = "no block yet"
     BLOCK = "the first block has begun, and has no content yet"

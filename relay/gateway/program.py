@@ -40,7 +40,7 @@ class Program:
     def __init__(self, stream: trio.abc.Stream, sock: socket.socket) -> None:
         """Speak through `stream`, which is TLS or the socket itself."""
         self.has_said_head = False
-        """Whether the head of an answer to the current request was given."""
+        """Whether the head of an answer to the current request was said."""
         self.written = trio.current_time()
         """When the last byte of the current answer was given."""
         self.sent = self.received = self.requests = 0
@@ -220,7 +220,6 @@ class Program:
             self._writing.release()
 
     async def _write(self) -> None:
-        self.written = trio.current_time()
         try:
             await self._send()
         except GONE:
@@ -229,6 +228,7 @@ class Program:
     async def _send(self) -> None:
         data, self._unsent = self._unsent, bytearray()
         if data:
+            self.written = trio.current_time()
             self.sent += len(data)
             await self._stream.send_all(data)
 

@@ -14,8 +14,9 @@ import trio
 import trio.testing
 from h2.errors import ErrorCodes
 
+from relay.gateway.body import Body
 from relay.gateway.upstream.http2 import Http2
-from relay.gateway.upstream.messages import LostError, Request
+from relay.gateway.upstream.messages import Flush, LostError, Request
 from tests.flow.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.internet.servers.api.messages import message
 from tests.internet.servers.api.stream import body
@@ -39,6 +40,8 @@ class Upstream:
         self.trailers: list[tuple[bytes, bytes]] = []
         self.unindexed: set[bytes] = set()
         """The fields that were said to be indexed nowhere."""
+        self.frames: list[tuple[bytes, bool]] = []
+        """Of requests' bodies; whether each is said to be the last."""
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
@@ -63,6 +66,8 @@ class Upstream:
                         secret = hpack.NeverIndexedHeaderTuple
                         headers = event.headers or ()
                         self.unindexed |= {bytes(f[0]) for f in headers if isinstance(f, secret)}
+                    if isinstance(event, h2.events.DataReceived):
+                        self.frames.append((event.data or b"", event.stream_ended is not None))
                     if isinstance(event, self.answers):
                         waiting.append(event.stream_id or 0)
                         self.requests += 1
@@ -171,6 +176,44 @@ async def test_what_was_written_may_be_processed() -> None:
     assert met
 
 
+async def test_a_body_that_is_not_wanted_any_more_is_not_ended() -> None:
+    """The answer is complete before the body is: what is left out may not look as if it were."""
+    socket = _Socket()
+    connection = Http2(socket, _Wire(), b"server.test")  # type: ignore[arg-type]
+    server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    server.initiate_connection()
+    seen: list[type[h2.events.Event]] = []
+    pieces = iter((b"bo", b"dy", None))
+
+    def read() -> list[type[h2.events.Event]]:
+        new = [type(event) for event in server.receive_data(bytes(socket.sent))]
+        socket.sent.clear()
+        seen.extend(new)
+        return new
+
+    async def receive(flush: Flush) -> bytes | None:
+        await flush()
+        await trio.testing.wait_all_tasks_blocked()
+        if h2.events.DataReceived in read():
+            server.send_headers(1, [(":status", "413")], end_stream=True)
+            socket.put(server.data_to_send())
+            await trio.testing.wait_all_tasks_blocked()
+        return next(pieces)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.run)
+        socket.put(server.data_to_send())
+        await connection.settled()
+        stream = connection.open()
+        await stream.send(Request(b"POST", b"/v1/other", [], is_framed=True), Body(receive))
+        stream.release()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    read()
+    assert h2.events.StreamReset in seen
+    assert h2.events.StreamEnded not in seen
+
+
 class Refusing(Upstream):
     """Does not wait for the body."""
 
@@ -215,6 +258,31 @@ async def test_secrets_are_indexed_nowhere() -> None:
         fields = [*secret.items(), ("X-App", "cli")]
         assert (await program.ask("POST", "/v1/messages", STREAM, fields)).status == 200
     assert upstream.unindexed >= {name.lower().encode() for name in secret}
+
+
+async def test_the_last_piece_of_a_body_says_so() -> None:
+    upstream = Upstream()
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        assert await ask(it) == (200, "")
+    assert upstream.frames == [(STREAM, True)]
+
+
+async def test_a_piece_does_not_wait_for_the_next() -> None:
+    upstream = Upstream()
+    async with (
+        bare_upstream(upstream.serve, protocols=("h2",)) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        headers = [("Host", "x"), ("Content-Length", "4")]
+        await program.send(h11.Request(method="POST", target="/other", headers=headers))
+        for piece in (b"bo", b"dy"):
+            await program.send(h11.Data(piece))
+            with trio.fail_after(10):
+                while upstream.frames[-1:] != [(piece, piece == b"dy")]:
+                    await trio.testing.wait_all_tasks_blocked()
+        await program.send(h11.EndOfMessage())
+        assert (await program.answer()).is_complete
 
 
 async def test_trailers_of_a_request() -> None:
@@ -299,26 +367,40 @@ class Short(Upstream):
     """Says less than it announced, in its very first answer."""
 
     def answer(self, it: h2.connection.H2Connection, number: int) -> None:
-        if (self.connections, number) != (1, 1):
+        if (self.connections, number) == (1, 1):
+            self.lose(it, number, [*self.head.items(), ("content-length", "100")])
+        else:
             super().answer(it, number)
-            return
-        it.send_headers(number, [*self.head.items(), ("content-length", "100")])
-        self.end(it, number)
 
-    def end(self, it: h2.connection.H2Connection, number: int) -> None:
+    def lose(
+        self, it: h2.connection.H2Connection, number: int, head: list[tuple[str, str]]
+    ) -> None:
         """Say it."""
+        it.send_headers(number, head)
         it.send_data(number, b"{}", end_stream=True)
 
 
 class ShortByTrailers(Short):
     """The same, by an answer that trailers end."""
 
-    def end(self, it: h2.connection.H2Connection, number: int) -> None:
+    def lose(
+        self, it: h2.connection.H2Connection, number: int, head: list[tuple[str, str]]
+    ) -> None:
+        it.send_headers(number, head)
         it.send_data(number, b"{}")
         it.send_headers(number, [("x-checksum", "1")], end_stream=True)
 
 
-@pytest.mark.parametrize("short", [Short, ShortByTrailers])
+class ShortByHead(Short):
+    """The same, by an answer without a body."""
+
+    def lose(
+        self, it: h2.connection.H2Connection, number: int, head: list[tuple[str, str]]
+    ) -> None:
+        it.send_headers(number, head, end_stream=True)
+
+
+@pytest.mark.parametrize("short", [Short, ShortByTrailers, ShortByHead])
 async def test_a_body_that_is_too_short_is_the_loss_of_its_stream_alone(
     short: type[Short], autojump_clock: trio.testing.MockClock
 ) -> None:

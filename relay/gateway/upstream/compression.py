@@ -9,7 +9,7 @@ from typing import Any, Final
 import hpack
 
 _KEPT: Final = 64
-"""Fields."""
+"""Fields, secrets among them; each stays until as many others have come."""
 
 
 class Encoder(hpack.Encoder):
@@ -17,13 +17,17 @@ class Encoder(hpack.Encoder):
 
     def encode(self, headers: Any, huffman: bool = True) -> bytes:  # noqa: FBT001, FBT002 - hpack's
         """Give a block of fields: pairs of bytes."""
-        change = super().encode([], huffman)  # of the table's size comes first, section 4.2
-        return change + b"".join(_encoded(name, value) for name, value in headers)
+        # Section 4.2: the least size that the peer's table had meanwhile, and then its last.
+        if said := self.table_size_changes:
+            self.table_size_changes = sorted({min(said), said[-1]})
+            self.header_table.resized = True  # hpack forgets it if the last one came twice
+        sizes = super().encode([], huffman)
+        return sizes + b"".join(_encoded(name, value) for name, value in headers)
 
 
 @lru_cache(_KEPT)
 def _encoded(name: bytes, value: bytes) -> bytes:
-    """Say a field as one that nobody on the way may index either, section 7.1.3: most are secret.
+    """Say a field as one that nobody on the way may index either, section 7.1.3: some are secret.
 
     Without Huffman's code, for it takes far longer than the bytes that it spares.
     """

@@ -59,7 +59,7 @@ class Http2:
             h2.config.H2Configuration(
                 client_side=True,
                 header_encoding=None,
-                normalize_outbound_headers=False,  # _field does; validated they are
+                normalize_outbound_headers=False,  # h11, fields.end_to_end and _field have
             )
         )
         self.h2.encoder = Encoder()
@@ -258,7 +258,7 @@ class Http2:
         except h2.exceptions.ProtocolError:
             may_be_processed = stream.number in self._streams
             stream.lose(LostError(UNSAYABLE, may_be_processed=may_be_processed))
-            # h2 may have half of the fields in its compression's state.
+            # h2 may have opened half of the stream.
             self.is_draining = self._refuses = True
 
     async def _say(self, stream: Http2Stream, request: Request, body: Pieces) -> None:
@@ -279,8 +279,8 @@ class Http2:
 
         async def flush() -> None:
             nonlocal kept
-            data, kept = kept, b""
-            await self._send_data(stream, data)
+            if await self._send_data(stream, kept):
+                kept = b""
             self.wake()
 
         index = 0

@@ -101,10 +101,10 @@ class Http2Stream:
                     if data := self._data(event):
                         return data
                 case h2.events.TrailersReceived():
-                    if self._left:  # h2 itself looks only where data is the end
-                        raise LostError(MISMATCHED)
                     self.trailers = [(bytes(n), bytes(v)) for n, v in event.headers or ()]
                 case h2.events.StreamEnded():
+                    if self._left:  # h2 itself looks only where data is the end
+                        raise LostError(MISMATCHED)
                     return b""
                 case _:
                     raise LostError(BROKEN)
