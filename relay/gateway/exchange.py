@@ -105,7 +105,10 @@ class Exchange:
                 resends=self._resends,
             )
             verdict = resend.decide(state, random.random)
-            if loss.is_final or isinstance(verdict, resend.GiveUp):
+            if isinstance(verdict, resend.GiveUp):
+                await self._give_up(loss, verdict.why)
+                return
+            if loss.is_final:
                 await self._give_up(loss)
                 return
             self._resends += 1
@@ -238,11 +241,13 @@ class Exchange:
         cause = f"status {response.status} after a loss"
         return _Loss(cause, is_final=not passing, error=sse.as_error_event(text))
 
-    async def _give_up(self, loss: _Loss) -> None:
+    async def _give_up(self, loss: _Loss, why: str = "") -> None:
         """Tell the program of a loss that cannot be hidden: never as a clean end."""
         program = self._program
         if self._is_committed or (not program.has_said_head and self._must_be_a_reset(loss)):
             saw: Saw = "reset"
+            if self._streamed is not None and self._terms.hold != "message":
+                why += "; --hold=message would have held it back"
             program.abort()
         elif program.has_said_head:
             saw = "error event"
@@ -259,6 +264,7 @@ class Exchange:
                 cause=loss.cause,
                 resends=self._resends,
                 saw=saw,
+                why=why,
             )
         )
 

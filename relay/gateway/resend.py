@@ -52,11 +52,11 @@ class State:
 def decide(state: State, jitter: Callable[[], float]) -> Verdict:
     """Apply the rules; `jitter` gives a number from 0 to 1."""
     if state.is_committed:
-        return GiveUp("part of the answer was handed over")
+        return GiveUp("the program has part of the answer")
     if not state.is_kept:
-        return GiveUp("its body is larger than what is kept")
+        return GiveUp("its body is larger than what is kept of one")
     if state.may_be_processed and not state.is_listed:
         return GiveUp("it may have been processed, and is none that may be repeated")
     if state.resends >= MOST:
-        return GiveUp(f"asked {MOST + 1} times")
+        return GiveUp(f"asked {MOST + 1} times already")
     return Again(jitter() * min(_FIRST_PAUSE * 2**state.resends, _LONGEST_PAUSE))

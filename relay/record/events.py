@@ -250,6 +250,8 @@ class RequestLost(Event):
     resends: int
     saw: Saw
     """What the program saw of it."""
+    why: str = ""
+    """Why it was not asked again; empty if the cause says that another try would not help."""
 
     @property
     def is_loss(self) -> bool:

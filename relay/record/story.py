@@ -89,9 +89,9 @@ def _of_gateway(event: AskedAgain | RequestLost | Distrusted, to: str) -> Loss:
                 f" the program had any of it; asked again, resend {event.resends}{billed}"
             )
         case RequestLost():
-            asked = f", {event.resends} resends included" if event.resends else ""
+            why = f"; not asked again: {event.why}" if event.why else ""
             what = (
-                f"{to}: there was no answer to {event.method} {event.path} ({event.cause}){asked};"
+                f"{to}: the answer to {event.method} {event.path} was lost ({event.cause}){why};"
                 f" the program saw {_SAW[event.saw]}"
             )
         case Distrusted():

@@ -113,9 +113,10 @@ def told(event: AnyEvent) -> str:  # noqa: C901, PLR0911, PLR0912 - one case an 
                 f" again, resend {event.resends}{billed}"
             )
         case RequestLost():
+            why = f": {event.why}" if event.why else ""
             return (
-                f"#{event.connection} {event.method} {event.path} given up ({event.cause}) after"
-                f" {event.resends} resends; the program saw: {event.saw}"
+                f"#{event.connection} {event.method} {event.path} lost ({event.cause}) and given up"
+                f" after {event.resends} resends{why}; the program saw: {event.saw}"
             )
         case Distrusted():
             return f"#{event.connection} {event.how} of the gateway for {event.host}"

@@ -80,7 +80,7 @@ async def test_an_upstream_that_nobody_vouches_for_is_a_502_that_says_so(
     assert done.stderr == (f"keepline: 1 loss: 0 hidden, 1 visible. See: keepline explain {name}\n")
     _first, loss, *rest = await explained(keepline)
     assert re.fullmatch(
-        rf" +\d+\.\d s  VISIBLE  {NAME}:443: there was no answer to POST /v1/messages \({reason}\);"
+        rf" +\d+\.\d s  VISIBLE  {NAME}:443: the answer to POST /v1/messages was lost \({reason}\);"
         r" the program saw status 502 with the cause in it",
         loss,
     )

@@ -28,8 +28,8 @@ def test_what_was_not_processed_is_asked_again(listed: bool) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"is_committed": True}, "part of the answer was handed over"),
-        ({"is_committed": True, "may_be_processed": False}, "part of the answer"),
+        ({"is_committed": True}, "the program has part of the answer"),
+        ({"is_committed": True, "may_be_processed": False}, "the program has part"),
         ({"is_kept": False}, "its body is larger"),
         ({"is_kept": False, "may_be_processed": False}, "its body is larger"),
         ({"is_listed": False}, "it may have been processed"),

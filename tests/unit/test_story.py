@@ -74,7 +74,13 @@ def test_what_the_gateway_hides_and_what_not() -> None:
     )
     head = AskedAgain(connection=1, method="HEAD", path="/", cause="closed", resends=1)
     lost = RequestLost(
-        connection=1, method="GET", path="/", cause="closed", resends=5, saw="status 502"
+        connection=1,
+        method="GET",
+        path="/",
+        cause="closed",
+        resends=5,
+        saw="status 502",
+        why="asked 6 times already",
     )
     first = RequestLost(
         connection=9, method="POST", path="/x", cause="closed", resends=0, saw="reset"
@@ -93,10 +99,10 @@ def test_what_the_gateway_hides_and_what_not() -> None:
         ),
         (
             False,
-            "api.test:443: there was no answer to GET / (closed), 5 resends included; the program"
-            " saw status 502 with the cause in it",
+            "api.test:443: the answer to GET / was lost (closed); not asked again: asked 6 times"
+            " already; the program saw status 502 with the cause in it",
         ),
-        (False, "?: there was no answer to POST /x (closed); the program saw a reset"),
+        (False, "?: the answer to POST /x was lost (closed); the program saw a reset"),
     ]
 
 

@@ -148,9 +148,21 @@ TOLD: list[tuple[AnyEvent, str]] = [
     ),
     (
         RequestLost(
-            connection=1, method="GET", path="/", cause="closed", resends=5, saw="status 502"
+            connection=1, method="GET", path="/", cause="closed", resends=0, saw="status 502"
         ),
-        "#1 GET / given up (closed) after 5 resends; the program saw: status 502",
+        "#1 GET / lost (closed) and given up after 0 resends; the program saw: status 502",
+    ),
+    (
+        RequestLost(
+            connection=1,
+            method="GET",
+            path="/",
+            cause="closed",
+            resends=5,
+            saw="reset",
+            why="enough",
+        ),
+        "#1 GET / lost (closed) and given up after 5 resends: enough; the program saw: reset",
     ),
     (
         Distrusted(connection=1, host="a.example", how="refused the certificate"),
