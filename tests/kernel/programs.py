@@ -1,6 +1,7 @@
 """Finds the programs that people use; without one a test is skipped, or fails if skips may not be.
 
-Those that scripts/programs installs are found in the environment's folder `programs`.
+Those that scripts/programs installs come first, for they are of exact versions: they are in the
+environment's folder `programs`.
 """
 
 import os
@@ -15,7 +16,7 @@ _FOLDER: Final = Path(__file__).resolve().parents[2] / ".venv/programs/node_modu
 
 def needs(name: str) -> str:
     """Give the program's path."""
-    found = shutil.which(name) or shutil.which(name, path=str(_FOLDER))
+    found = shutil.which(name, path=str(_FOLDER)) or shutil.which(name)
     if found is not None:
         return found
     reason = f"there is no {name} on this machine"

@@ -108,16 +108,20 @@ def _failing(whole: Answer, fault: Fault, position: Position) -> Course:
 
 
 def _message(request: Request, version: int) -> Answer:
-    asked = _asked(request)
-    said = message(asked.get("seed", 0), version)
-    identity = (b"request-id", f"req_{said.seed}_{version}".encode())
-    if asked.get("stream"):
+    asked = read(request)
+    return saying(message(asked.get("seed", 0), version), streamed=asked.get("stream", False))
+
+
+def saying(said: Message, *, streamed: bool) -> Answer:
+    """Answer by this message."""
+    identity = (b"request-id", f"req_{said.seed}_{said.version}".encode())
+    if streamed:
         return Answer(200, (*_STREAM, identity), stream.pieces(said), message=said)
     body = said.document()
     return Answer(200, (_JSON, identity), [body], len(body))
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def read(request: Request) -> dict[str, Any]:
     """Read the request's JSON; without any it asks for the message of seed 0, as a document."""
     try:
         asked: dict[str, Any] = json.loads(request.body)

@@ -18,7 +18,6 @@ from random import Random
 from typing import Any, Final
 
 MODEL: Final = "fake-1"
-STOP_REASON: Final = "tool_use"
 
 _SHAPES: Final = (
     ("thinking", "text", "tool_use"),
@@ -49,6 +48,11 @@ class Message:
         return f"msg_{self.seed}_{self.version}"
 
     @property
+    def stop_reason(self) -> str:
+        """Why it ends."""
+        return "tool_use" if self.blocks[-1]["type"] == "tool_use" else "end_turn"
+
+    @property
     def tokens(self) -> int:
         """The tokens that it is said to cost."""
         return len(dumps(self.blocks)) // 4
@@ -68,11 +72,11 @@ class Message:
 
     def document(self) -> bytes:
         """Give the body of an answer that is no stream."""
-        return dumps(self.envelope(self.blocks, STOP_REASON, self.tokens)).encode()
+        return dumps(self.envelope(self.blocks, self.stop_reason, self.tokens)).encode()
 
     def digest(self) -> str:
         """Give the SHA-256 of what it says."""
-        said = [self.identity, STOP_REASON, *(list(block.values()) for block in self.blocks)]
+        said = [self.identity, self.stop_reason, *(list(block.values()) for block in self.blocks)]
         return sha256(dumps(said).encode()).hexdigest()
 
     def random(self, purpose: str) -> Random:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from .messages import STOP_REASON, Message, dumps
+from .messages import Message, dumps
 
 _EMPTY: Final[Mapping[str, dict[str, Any]]] = {
     "thinking": {"type": "thinking", "thinking": "", "signature": ""},
@@ -63,7 +63,7 @@ def events(message: Message) -> Iterator[Event]:
         for delta in _deltas(message, index, block):
             yield Event({"type": "content_block_delta", "index": index, "delta": delta})
         yield Event({"type": "content_block_stop", "index": index})
-    ending = {"stop_reason": STOP_REASON, "stop_sequence": None}
+    ending = {"stop_reason": message.stop_reason, "stop_sequence": None}
     usage = {"output_tokens": message.tokens}
     yield Event({"type": "message_delta", "delta": ending, "usage": usage})
     yield Event({"type": "message_stop"})

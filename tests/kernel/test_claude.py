@@ -1,0 +1,162 @@
+"""The real client, `claude`, loses answers of the fake API in the middle: bare, and under keepline.
+
+It is asked to use a tool and told so in a finished block; then the answer is cut. Its version is
+the one whose rules tests/chaos/clients/agent.mjs has.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trio
+
+from relay.record.events import AskedAgain, RequestLost
+from tests.internet.servers.api.answers import Answer, read, saying
+from tests.internet.servers.api.faults import Failure, Fault
+from tests.internet.servers.api.log import Request
+from tests.internet.servers.api.messages import Message
+from tests.internet.servers.api.server import Api, context
+from tests.internet.servers.api.stream import Position
+from tests.internet.servers.listening import listen, over_tls, serve
+from tests.internet.world import SERVER, Internet
+from tests.kernel.asking import keepline_of
+from tests.kernel.keepline import Done, Keepline
+from tests.kernel.programs import needs
+
+HOST: Final = "api.anthropic.com"
+KEY: Final = "claude"
+"""Its messages have this x-request-key; what else it asks for does not fail."""
+
+TEXT: Final = {"type": "text", "text": "I will use the tool now."}
+TOOL: Final = {
+    "type": "tool_use",
+    "id": "toolu_1",
+    "name": "Bash",
+    "input": {"command": "echo ran >> ran", "description": "leave a trace"},
+}
+SAID_LAST: Final = "It has run."
+
+REPORTED: Final = "The socket connection was closed unexpectedly"
+
+CUTS: Final = [
+    pytest.param(Failure(Fault.FIN, Position.IN_TOOL_USE, pause=0.1), id="fin"),
+    pytest.param(Failure(Fault.RST, Position.IN_TOOL_USE, pause=0.1), id="rst"),
+    pytest.param(Failure(Fault.CLEAN_END, Position.IN_TOOL_USE), id="clean-end"),
+    pytest.param(Failure(Fault.SILENCE, Position.IN_TOOL_USE), id="silence"),
+]
+
+
+def respond(request: Request) -> Answer | None:
+    """Have the tool used, and end when it was; the usual answer to whatever else it asks."""
+    if (request.method, request.path.partition("?")[0]) != ("POST", "/v1/messages"):
+        return None
+    asked = read(request)
+    has_run = any(
+        block["type"] == "tool_result"
+        for message in asked["messages"]
+        for block in message["content"]
+        if isinstance(block, dict)
+    )
+    blocks = ({"type": "text", "text": SAID_LAST},) if has_run else (TEXT, TOOL)
+    return saying(Message(0, 0, blocks), streamed=asked.get("stream", False))
+
+
+@pytest.fixture
+async def api(internet: Internet, nursery: trio.Nursery) -> Api:
+    """Serve the API host."""
+    api = Api()
+    api.respond = respond
+    internet.zone.add(HOST, "A", SERVER)
+    handler = over_tls(api, context(internet.authority, HOST))
+    await nursery.start(serve, handler, listen(internet.server, SERVER, 443))
+    return api
+
+
+@pytest.fixture
+def keepline(internet: Internet) -> Keepline:
+    """Give keepline, in a home that knows of no other session."""
+    made = keepline_of(internet, internet.authority)
+    home = made.folder / "home"
+    home.mkdir()
+    ours = ("ANTHROPIC_", "CLAUDE")
+    kept = {name: text for name, text in made.environment.items() if not name.startswith(ours)}
+    made.environment = kept | {
+        "HOME": str(home),
+        "ANTHROPIC_API_KEY": "not-a-key",
+        "ANTHROPIC_CUSTOM_HEADERS": f"x-request-key: {KEY}",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+    return made
+
+
+def claude() -> list[str]:
+    """Give its command line."""
+    words = ["-p", "Use the tool.", "--allowedTools", "Bash", "--output-format", "json"]
+    return [needs("claude"), *words]
+
+
+async def bare(keepline: Keepline) -> tuple[int, str, int]:
+    """Run it without keepline: its status, its last words, and how often the tool ran."""
+    done = await keepline.host.run_process(
+        claude(), env=keepline.environment, cwd=keepline.folder, check=False
+    )
+    return done.returncode, result(done.stdout), runs_of_the_tool(keepline.folder)
+
+
+def result(stdout: bytes) -> str:
+    """Give its last words."""
+    return str(json.loads(stdout)["result"])
+
+
+def runs_of_the_tool(folder: Path) -> int:
+    """Tell how often the tool ran."""
+    ran = folder / "ran"
+    return len(ran.read_text().split()) if ran.exists() else 0
+
+
+async def went_well(keepline: Keepline, *options: str) -> Done:
+    """Run it under keepline: the tool has run once, and it knows of that."""
+    done = await keepline.run(*claude(), options=options, cwd=keepline.folder)
+    assert result(done.stdout) == SAID_LAST
+    assert runs_of_the_tool(keepline.folder) == 1
+    return done
+
+
+async def test_bare_it_works_when_nothing_is_lost(api: Api, keepline: Keepline) -> None:
+    assert await bare(keepline) == (0, SAID_LAST, 1)
+    assert len(api.log.tries(KEY)) == 2
+
+
+async def test_bare_a_cut_is_the_reported_error(api: Api, keepline: Keepline) -> None:
+    api.script.add(Failure(Fault.FIN, Position.IN_TOOL_USE, pause=0.1), key=KEY)
+    status, said, ran = await bare(keepline)
+    assert (status, ran) == (1, 0)
+    assert REPORTED in said
+
+
+async def test_bare_a_clean_end_is_silently_wrong(api: Api, keepline: Keepline) -> None:
+    api.script.add(Failure(Fault.CLEAN_END, Position.IN_TOOL_USE), key=KEY)
+    assert await bare(keepline) == (0, TEXT["text"], 0)
+
+
+@pytest.mark.parametrize("options", [(), ("--gateway=http",)], ids=["tls", "http"])
+@pytest.mark.parametrize("failure", CUTS)
+async def test_under_keepline_it_sees_nothing_of_it(
+    api: Api, keepline: Keepline, failure: Failure, options: Sequence[str]
+) -> None:
+    api.script.add(failure, failure, key=KEY)
+    done = await went_well(keepline, "--stream-silence=2", *options)
+    assert len(done.all(AskedAgain)) == 2
+    assert not done.all(RequestLost)
+    assert len(api.log.tries(KEY)) == 4
+
+
+@pytest.mark.parametrize("failure", CUTS)
+async def test_what_is_not_held_it_gets_over(
+    api: Api, keepline: Keepline, failure: Failure
+) -> None:
+    api.script.add(failure, failure, key=KEY)
+    done = await went_well(keepline, "--stream-silence=2", "--hold=block")
+    assert len(done.all(RequestLost)) == 1
