@@ -134,13 +134,18 @@ class Exchange:
     async def _try(self) -> _Loss | None:
         """Ask once."""
         loss: _Loss | None = None
+
+        async def hear() -> None:
+            nonlocal loss
+            loss = await self._answered(stream)
+            if loss is not None:
+                stream.condemn()
+            nursery.cancel_scope.cancel()  # an early answer: the rest is not wanted
+
         try:
             async with self._pool.stream() as stream, trio.open_nursery() as nursery:
-                nursery.start_soon(stream.send, self._request, self._body)
-                loss = await self._answered(stream)
-                if loss is not None:
-                    stream.condemn()
-                nursery.cancel_scope.cancel()  # an early answer: the rest is not wanted
+                nursery.start_soon(hear)  # this one beside, for sending does not wait its turn
+                await stream.send(self._request, self._body)
         except DialError as error:
             return _Loss(error.cause, may_be_processed=False, is_final=True)
         except UntrustedError as error:

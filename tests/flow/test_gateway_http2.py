@@ -76,6 +76,7 @@ class Upstream:
                 for number in waiting:
                     self.answer(it, number)
                 waiting.clear()
+                self.go_on(it)
                 await stream.send_all(it.data_to_send())
         except trio.BrokenResourceError:
             pass
@@ -84,6 +85,9 @@ class Upstream:
         if self.head:
             it.send_headers(number, list(self.head.items()))
         it.send_data(number, EVENTS, end_stream=True)
+
+    def go_on(self, it: h2.connection.H2Connection) -> None:
+        """Say what a window has become wide enough for."""
 
 
 async def ask(it: Running, path: str = "/v1/messages") -> tuple[int, str]:
@@ -108,6 +112,34 @@ async def test_no_more_streams_than_upstream_takes(
         assert not it.resends()
         await it.assert_nothing_is_left()
         assert len(it.shared.lines) == 1
+
+
+class _Padding(Upstream):
+    """Sends 1 MiB of padding first, as the window allows: a stream's has 256 KiB."""
+
+    number: int | None = None
+    left = 4096
+
+    def answer(self, it: h2.connection.H2Connection, number: int) -> None:
+        it.send_headers(number, list(self.head.items()))
+        self.number = number
+
+    def go_on(self, it: h2.connection.H2Connection) -> None:
+        while self.number is not None and it.local_flow_control_window(self.number) > len(EVENTS):
+            if not self.left:
+                it.send_data(self.number, EVENTS, end_stream=True)
+                self.number = None
+                break
+            it.send_data(self.number, b"", pad_length=255)
+            self.left -= 1
+
+
+async def test_padding_does_not_use_the_window_up() -> None:
+    upstream = _Padding()
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        with trio.fail_after(10):
+            assert await ask(it) == (200, "")
+        await it.assert_nothing_is_left()
 
 
 @dataclass

@@ -38,6 +38,8 @@ class Http2Stream:
         self._is_bodiless = False
         self._left: int | None = None
         """Bytes of the body that are still to come, if that is known."""
+        self._given = 0
+        """Bytes of the windows that what was given last takes up."""
         self._loss: LostError | None = None
         self._arrived = trio.Event()
 
@@ -65,8 +67,8 @@ class Http2Stream:
 
     @property
     def unread(self) -> int:
-        """Bytes of the windows that what has arrived and was not read takes up."""
-        return _windows(self._events)
+        """Bytes of the windows that what has arrived takes up, as far as upstream may not know."""
+        return self._given + _windows(self._events)
 
     def is_finished(self, connection: h2.connection.H2Connection) -> bool:
         """Whether both sides have said all."""
@@ -93,8 +95,13 @@ class Http2Stream:
         return Response(int(status), plain)
 
     async def receive(self) -> bytes:
-        """Give more of the body, all that is there; nothing at its end; raises LostError."""
+        """Give more of the body, all that is there; nothing at its end; raises LostError.
+
+        Upstream may send as much more as was given when more is wanted.
+        """
         while True:
+            given, self._given = self._given, 0
+            self._connection.consumed(self.number or 0, given)
             event = await self._next()
             match event:
                 case h2.events.DataReceived():
@@ -110,12 +117,12 @@ class Http2Stream:
                     raise LostError(BROKEN)
 
     def _data(self, first: h2.events.DataReceived) -> bytes:
-        """Join the frames that are there, and let upstream send as much more."""
+        """Join the frames that are there."""
         frames = [first]
         while self._events and isinstance(event := self._events[0], h2.events.DataReceived):
             frames.append(event)
             self._events.popleft()
-        self._connection.consumed(self.number or 0, _windows(frames))
+        self._given = _windows(frames)
         data = b"".join(frame.data or b"" for frame in frames)
         if self._left is not None:
             self._left -= len(data)
