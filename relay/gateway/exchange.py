@@ -135,7 +135,7 @@ class Exchange:
         """Ask once."""
         loss: _Loss | None = None
 
-        async def hear() -> None:
+        async def take_answer() -> None:
             nonlocal loss
             loss = await self._answered(stream)
             if loss is not None:
@@ -144,7 +144,7 @@ class Exchange:
 
         try:
             async with self._pool.stream() as stream, trio.open_nursery() as nursery:
-                nursery.start_soon(hear)  # this one beside, for sending does not wait its turn
+                nursery.start_soon(take_answer)  # not send: what is started waits for its turn
                 await stream.send(self._request, self._body)
         except DialError as error:
             return _Loss(error.cause, may_be_processed=False, is_final=True)

@@ -332,7 +332,7 @@ class Http2:
                 if not stream.is_finished(self.h2):
                     self.h2.reset_stream(stream.number, ErrorCodes.CANCEL)
                 self.wake()
-            self.consumed(stream.number, stream.unread)
+            self.consumed(stream.number, stream.unacknowledged)
         self._emptied.set()
 
 

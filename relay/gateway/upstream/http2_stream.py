@@ -66,8 +66,8 @@ class Http2Stream:
         self._connection.retire()
 
     @property
-    def unread(self) -> int:
-        """Bytes of the windows that what has arrived takes up, as far as upstream may not know."""
+    def unacknowledged(self) -> int:
+        """Bytes of the windows that what has arrived takes up, until upstream may send as many."""
         return self._given + _windows(self._events)
 
     def is_finished(self, connection: h2.connection.H2Connection) -> bool:
