@@ -14,7 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, NoReturn
 
-from netns import handoff, idmap, links, mounts, privileges, redirect, syscalls
+from netns import handoff, idmap, interception, links, mounts, privileges, syscalls
 from netns.errors import SandboxError
 from netns.hints import host_facts, namespace_hint
 
@@ -39,11 +39,11 @@ class Plan:
     """Texts that the namespace sees in place of the host's files, by path."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the caller's."""
-    intercept: Sequence[redirect.Intercept] = redirect.WAYS
+    intercept: Sequence[interception.Intercept] = interception.WAYS
     """Ways to catch TCP connections, the preferred one first."""
     door: int | None = None
     """A port of the namespace's loopback to listen on as well."""
-    ports: Sequence[int] = redirect.COMMON_PORTS
+    ports: Sequence[int] = interception.COMMON_PORTS
 
 
 def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
@@ -54,7 +54,7 @@ def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
         is_root = os.getuid() == 0
         _enter_user_namespace(end)  # before the imports: the parent may wait to map it
         links.load()
-        redirect.load()
+        interception.load()
         plan = _receive_plan(plan_pipe)
         with _step("id map", end):
             end.recv(1)  # the parent has written it, or has seen that it need not
@@ -67,7 +67,7 @@ def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
         _become(plan, parent)
     except SandboxError as error:
         with contextlib.suppress(OSError):  # the parent is gone: nobody to tell
-            handoff.send_step(end, handoff.Step("", error.message, error.hint))
+            handoff.send_step(end, handoff.Step("", error.cause, error.next_step))
     except BaseException as error:  # noqa: BLE001 - a fork must not return into the parent's code
         with contextlib.suppress(OSError):
             handoff.send_step(end, handoff.Step("", f"{type(error).__name__}: {error}", REPORT))
@@ -148,7 +148,7 @@ def _listen(address: str, port: int, *, transparent: bool = False) -> socket.soc
     return sock
 
 
-def _intercept(plan: Plan) -> tuple[redirect.Intercept, list[socket.socket], list[str]]:
+def _intercept(plan: Plan) -> tuple[interception.Intercept, list[socket.socket], list[str]]:
     """Take the first way that this kernel knows."""
     failures: list[str] = []
     for way in plan.intercept:
@@ -159,13 +159,13 @@ def _intercept(plan: Plan) -> tuple[redirect.Intercept, list[socket.socket], lis
     raise OSError("; ".join(failures))
 
 
-def _listeners_for(way: redirect.Intercept, plan: Plan) -> list[socket.socket]:
+def _listeners_for(way: interception.Intercept, plan: Plan) -> list[socket.socket]:
     if way == "ports":
         return [_listen("0.0.0.0", port) for port in plan.ports]  # noqa: S104
     transparent = way == "tproxy"
     sock = _listen("127.0.0.1" if transparent else "0.0.0.0", 0, transparent=transparent)  # noqa: S104
     try:
-        redirect.install(way, links.OWN_ADDRESS, sock.getsockname()[1])
+        interception.install(way, links.OWN_ADDRESS, sock.getsockname()[1])
     except BaseException:
         sock.close()
         raise

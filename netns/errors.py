@@ -1,15 +1,19 @@
 """What failed, and what a person can do about it; pure."""
 
 
-class SandboxError(Exception):
-    """The namespace could not be made; `hint` is the next step, one line."""
+class KeeplineError(Exception):
+    """The root of all errors that a person is told: a cause and the next step, a line each."""
 
-    def __init__(self, message: str, hint: str) -> None:
+    def __init__(self, cause: str, next_step: str) -> None:
         """Keep cause and next step apart, so that each is printed on a line of its own."""
-        super().__init__(message, hint)
-        self.message = message
-        self.hint = hint
+        super().__init__(cause, next_step)
+        self.cause = cause
+        self.next_step = next_step
 
     def __str__(self) -> str:
-        """Give the cause alone; the hint is printed beside it."""
-        return self.message
+        """Return the cause alone; the next step is printed beside it."""
+        return self.cause
+
+
+class SandboxError(KeeplineError):
+    """The namespace could not be made."""

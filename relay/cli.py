@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from netns.sandbox import Sandbox, SandboxError
+from netns.errors import KeeplineError
+from netns.sandbox import Sandbox
 from relay import __version__, config
 
 if TYPE_CHECKING:
@@ -33,10 +34,8 @@ def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None)
     command: Callable[[argparse.Namespace], int] = parsed.run
     try:
         return command(parsed)
-    except config.ConfigError as error:
-        return _fail(str(error), "mend the setting, or leave it out for its default")
-    except SandboxError as error:
-        return _fail(error.message, error.hint)
+    except KeeplineError as error:
+        return _fail(error.cause, error.next_step)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `keepline log | head`
         return 0

@@ -10,19 +10,26 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
-from relay.gateway.doors.choice import parse_host
-from relay.policy import Policy, RuleError
+from netns.errors import KeeplineError
+from relay.addresses import Destination, is_ipv4, parse_destination, split_port
+from relay.policy.rules import Policy, RuleError
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
+_DNS_PORT: Final = 53
+_HTTPS_PORT: Final = 443
 _NOT_SETTINGS = frozenset({SESSION_VARIABLE})
 
 
-class ConfigError(Exception):
-    """A setting that cannot be used; the message names its place and the mistake."""
+class ConfigError(KeeplineError):
+    """A setting that cannot be used; the cause names its place and the mistake."""
+
+    def __init__(self, cause: str) -> None:
+        """Keep the cause; the next step is always the same."""
+        super().__init__(cause, "mend the setting, or leave it out for its default")
 
 
-class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DestinationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the config file says of some destinations: [destination."*.example.com"]."""
 
     idle_retire: Annotated[
@@ -104,7 +111,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_limit: Annotated[
         int, Meta(ge=1, le=1024, description="size of a session's flight log in MiB, at most")
     ] = 8
-    destination: dict[str, Destination] = {}
+    destination: dict[str, DestinationSettings] = {}
     """In the config file alone: settings by rule, HOST[:PORT]; the first match counts."""
 
     def __post_init__(self) -> None:
@@ -116,7 +123,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for server in self.nameservers:
             nameserver(server)
         for host in self.gateway_hosts:
-            parse_host(host)
+            try:
+                parse_destination(host, _HTTPS_PORT)
+            except ValueError as error:
+                raise ValueError(f"{host!r} {error}") from None
 
     def policy(self) -> Policy:
         """Make the policy of the session; raises RuleError."""
@@ -157,15 +167,15 @@ def described() -> Iterator[Described]:
 _DEFAULTS: Final = msgspec.structs.asdict(Settings())
 
 
-def nameserver(text: str) -> tuple[str, int]:
+def nameserver(text: str) -> Destination:
     """Read ADDRESS[:PORT], IPv4 only; raises ValueError."""
-    from ipaddress import AddressValueError, IPv4Address  # noqa: PLC0415 - for those who set it
-
-    address, _colon, port = text.partition(":")
     try:
-        return str(IPv4Address(address)), int(port or 53)
-    except (AddressValueError, ValueError):
-        raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]") from None
+        address, port = split_port(text)
+    except ValueError:
+        address, port = "", None
+    if not is_ipv4(address):
+        raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]")
+    return Destination(address, port or _DNS_PORT)
 
 
 def from_toml(text: str, path: str) -> dict[str, Any]:

@@ -7,13 +7,15 @@ from typing import Final
 
 import msgspec
 
-from netns.sandbox import Sandbox, SandboxError
-from relay import host, session
+from netns.errors import KeeplineError
+from netns.sandbox import Sandbox
+from relay import session
 from relay.config import ConfigError, Settings
-from relay.gateway.doors import entry
-from relay.gateway.doors.choice import PROGRAM, Doors
+from relay.gateway.setup import prepare as entry
+from relay.gateway.setup.choice import PROGRAM, Doors
+from relay.host import interfaces as host
 from relay.record.flightlog import sessions_folder
-from relay.tcp.options import TCP_RTO_MAX_MS
+from relay.sockets import TCP_RTO_MAX_MS
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -41,8 +43,8 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
     yield _tried("IPv4 on this host", host.require_ipv4)
     try:
         resolv_conf = host.read_resolv_conf(settings.nameservers)
-    except SandboxError as error:
-        yield Check("resolvers", works=False, detail=error.message, fix=error.hint)
+    except KeeplineError as error:
+        yield Check("resolvers", works=False, detail=error.cause, fix=error.next_step)
         resolv_conf = ""
     else:
         yield Check("resolvers", works=True)
@@ -56,8 +58,8 @@ def _gateway(settings: Settings) -> Check:
     name = f"gateway, for {PROGRAM}"
     try:
         chosen = entry.choose(settings, (PROGRAM,), os.environ)
-    except SandboxError as error:
-        return Check(name, works=False, needed=False, detail=error.message, fix=error.hint)
+    except KeeplineError as error:
+        return Check(name, works=False, needed=False, detail=error.cause, fix=error.next_step)
     is_wanted = settings.gateway != "off"
     return Check(
         name,
@@ -71,8 +73,8 @@ def _gateway(settings: Settings) -> Check:
 def _tried(name: str, attempt: Callable[[], object]) -> Check:
     try:
         attempt()
-    except SandboxError as error:
-        return Check(name, works=False, detail=error.message, fix=error.hint)
+    except KeeplineError as error:
+        return Check(name, works=False, detail=error.cause, fix=error.next_step)
     return Check(name, works=True)
 
 
@@ -83,8 +85,8 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     try:
         sandbox.build(session.plan(settings, _NO_COMMAND, resolv_conf, {}))
         listeners = sandbox.listeners()
-    except SandboxError as error:
-        failure = Check("namespace", works=False, detail=error.message, fix=error.hint)
+    except KeeplineError as error:
+        failure = Check("namespace", works=False, detail=error.cause, fix=error.next_step)
     yield from (Check(step.name, works=True) for step in sandbox.steps if step.error is None)
     if failure is not None:
         yield failure

@@ -10,13 +10,13 @@ import trio
 from netns.handoff import Listeners
 from relay.config import Settings
 from relay.dns.service import NameService
-from relay.gateway.doors.entry import Entry
+from relay.gateway.setup.prepare import Entry
+from relay.host.network import SleepDetector, Weather, boottime_lead, watch
+from relay.outbound.dialer import Dialer
 from relay.record.flightlog import FlightLog
+from relay.sockets import KeepAlive
 from relay.tcp.connection import Connections, Gateway
-from relay.tcp.dial.dialer import Dialer
-from relay.tcp.options import KeepAlive
 from relay.tcp.watch.liveness import Liveness
-from relay.weather import SleepDetector, Weather, boottime_lead, watch
 
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _PAUSE: Final = 0.1

@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from netns.interception import COMMON_PORTS, WAYS
 from netns.links import OWN_ADDRESS
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_side_doors
-from netns.redirect import COMMON_PORTS, WAYS
 from netns.sandbox import Ended, Listeners, Plan, Sandbox, Stopped, adopt_orphans, orphans_left
-from relay import __version__, host
+from relay import __version__
 from relay.config import SESSION_VARIABLE, Settings
-from relay.dns import resolvconf
-from relay.gateway.doors import entry as gateway
+from relay.gateway.setup import prepare as gateway
+from relay.host import interfaces as host
+from relay.host import resolv_conf as resolvconf
 from relay.record.events import SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 
@@ -32,7 +33,7 @@ def run(
 ) -> int:
     """Run the command in its namespace, relay for it, and give its exit status.
 
-    The sandbox has been started while the settings were read. Raises SandboxError, before the
+    The sandbox has been started while the settings were read. Raises KeeplineError, before the
     command has started, if anything it needs is missing.
     """
     host.require_ipv4()

@@ -24,9 +24,10 @@ from dns.rdataclass import IN
 from dns.rdatatype import AAAA, HINFO, HTTPS, PTR, SVCB, A
 from dns.rdtypes.svcbbase import ParamKey, SVCBBase
 
+from relay.addresses import canonical
 from relay.dns.framing import HEADER_SIZE
 from relay.dns.lookup.cache import Lookup
-from relay.dns.names import Names, canonical
+from relay.dns.synthetic import Names
 
 PAYLOAD = 1232
 """Bytes of a UDP message that cross any path unfragmented; the DNS flag day of 2020."""

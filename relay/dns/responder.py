@@ -14,7 +14,7 @@ from relay.dns import messages
 from relay.dns.lookup.cache import Lookup
 from relay.dns.lookup.resolver import Resolver, ResolverError
 from relay.dns.messages import Query
-from relay.dns.names import Names, PoolExhaustedError
+from relay.dns.synthetic import Names, PoolExhaustedError
 from relay.record.events import AnswerWithheld, Event, LookupFailed, NameAssigned, NameRefused
 
 MAX_WITHHELD = 10_000

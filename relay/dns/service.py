@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from netns.mounts import RESOLV_CONF
+from relay.addresses import is_dialable
 from relay.config import Settings, nameserver
-from relay.dns.names import Names
-from relay.policy import Policy
+from relay.dns.synthetic import Names
+from relay.outbound.dialer import DialError
+from relay.policy.rules import Policy
 from relay.record.events import Event
-from relay.tcp.dial.dialer import DialError, is_dialable
 
 if TYPE_CHECKING:
     from relay.dns.lookup.resolver import Resolver
@@ -34,11 +35,11 @@ class NameService:
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer the program until cancelled; both sockets belong to the service from here on."""
         await self._first_question(udp, tcp)
-        from relay.dns.lookup.hostresolvers import HostResolvers  # noqa: PLC0415
+        from relay.dns.lookup.question import Server  # noqa: PLC0415
         from relay.dns.lookup.resolver import DEFAULT_PATIENCE, Patience, Resolver  # noqa: PLC0415
-        from relay.dns.lookup.upstream import Server  # noqa: PLC0415
         from relay.dns.nameserver import NameServer  # noqa: PLC0415
         from relay.dns.responder import Responder  # noqa: PLC0415
+        from relay.host.resolvers import HostResolvers  # noqa: PLC0415
 
         own = tuple(Server(*nameserver(text)) for text in self._settings.nameservers)
         limit = self._settings.patience

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 if TYPE_CHECKING:
-    from relay.gateway.fields import Fields
-    from relay.gateway.upstream.messages import Flush
+    from relay.gateway.http import Fields, Flush
 
 KEPT: Final = 32 * 1024 * 1024
 """Bytes; a larger body is passed on once."""

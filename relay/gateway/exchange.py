@@ -13,21 +13,22 @@ from typing import Final
 
 import trio
 
-from relay.gateway import fields, resend, sse
+from relay.gateway import http as fields
+from relay.gateway import resend, sse
 from relay.gateway.body import Body
-from relay.gateway.doors.choice import is_messages, listed
+from relay.gateway.downstream.connection import Program
 from relay.gateway.hold import Answer, Hold
-from relay.gateway.program import Program
-from relay.gateway.upstream.messages import (
+from relay.gateway.http import (
     LostError,
     Request,
     Response,
     Stream,
     UntrustedError,
 )
+from relay.gateway.setup.choice import is_messages, listed
 from relay.gateway.upstream.pool import Pool
+from relay.outbound.dialer import DialError
 from relay.record.events import AskedAgain, Event, RequestLost, Saw
-from relay.tcp.dial.dialer import DialError
 
 PING_EVERY: Final = 10.0
 """Seconds without a byte to the program, while it waits for what is held back."""

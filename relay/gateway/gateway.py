@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from relay.gateway.doors.choice import Upstream
-from relay.gateway.doors.entry import DOOR_PORT, Entry
+from relay.gateway.setup.choice import Upstream
+from relay.gateway.setup.prepare import DOOR_PORT, Entry
+from relay.outbound.dialer import Target
 from relay.record.events import ConnectionClosed, DialHeld, Dialled, Distrust, Distrusted
 from relay.tcp.connection import peer
-from relay.tcp.dial.dialer import Target
 
 if TYPE_CHECKING:
     import ssl
 
+    from relay.gateway.downstream.connection import Program
     from relay.gateway.exchange import Terms
-    from relay.gateway.program import Program
-    from relay.gateway.upstream.messages import Request
+    from relay.gateway.http import Request
     from relay.gateway.upstream.pool import Pool
-    from relay.gateway.upstream.wire import Wire
+    from relay.gateway.upstream.watched_stream import Wire
     from relay.tcp.connection import Connections
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -77,7 +77,7 @@ class Gateway:
             await self._serve(own, number, target)
 
     async def _serve(self, program: socket.socket, number: int, target: Target) -> None:
-        from relay.gateway.program import Program  # noqa: PLC0415
+        from relay.gateway.downstream.connection import Program  # noqa: PLC0415
 
         upstream = self._doors.base if self._doors.door == "http" else self._upstream(target)
         assert upstream is not None
@@ -136,7 +136,7 @@ class Gateway:
     async def _requests(self, program: "Program", pool: "Pool", number: int) -> None:
         """Answer one request after the other."""
         from relay.gateway.exchange import Exchange, Terms  # noqa: PLC0415
-        from relay.gateway.fields import values  # noqa: PLC0415
+        from relay.gateway.http import values  # noqa: PLC0415
 
         if self._terms is None:
             self._terms = Terms(self._hold, self._silence, self._patience, self._record)
@@ -154,7 +154,7 @@ class Gateway:
 
     def _pool(self, upstream: Upstream) -> "Pool":
         if upstream not in self._pools:
-            from relay.gateway.doors.trust import ALPN, client_context  # noqa: PLC0415
+            from relay.gateway.setup.trust import ALPN, client_context  # noqa: PLC0415
             from relay.gateway.upstream.pool import Pool  # noqa: PLC0415
 
             contexts: dict[bool, ssl.SSLContext] = {}
@@ -177,7 +177,7 @@ class Gateway:
 
     async def _connect(self, upstream: Upstream, number: int) -> "Wire":
         """Dial with patience; raises DialError."""
-        from relay.gateway.upstream.wire import Wire  # noqa: PLC0415
+        from relay.gateway.upstream.watched_stream import Wire  # noqa: PLC0415
 
         def held(cause: str) -> None:
             self._record(DialHeld(connection=number, cause=cause))

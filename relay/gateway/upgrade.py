@@ -8,13 +8,13 @@ from typing import Final
 
 import trio
 
-from relay.gateway import fields
-from relay.gateway.program import Program
+from relay.gateway import http as fields
+from relay.gateway.downstream.connection import Program
+from relay.gateway.http import LostError, Request, Response, UntrustedError
 from relay.gateway.upstream.http1 import PIECE, Http1
-from relay.gateway.upstream.messages import LostError, Request, Response, UntrustedError
 from relay.gateway.upstream.pool import Pool
-from relay.gateway.upstream.wire import GONE
-from relay.tcp.dial.dialer import DialError
+from relay.gateway.upstream.watched_stream import GONE
+from relay.outbound.dialer import DialError
 
 _SWITCHING: Final = 101
 

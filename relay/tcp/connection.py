@@ -9,7 +9,11 @@ from typing import Literal, Protocol, TypeAlias, assert_never
 
 import trio
 
-from relay.policy import Allow, Deny, Flow, Policy
+from relay.addresses import Destination, Endpoint, is_dialable
+from relay.inbound.tcp_table import closed_by_their_side
+from relay.outbound.dialer import Dialer, DialError, Target
+from relay.outbound.standing import Line
+from relay.policy.rules import Allow, Deny, Policy
 from relay.record.events import (
     ConnectionClosed,
     ConnectionDenied,
@@ -20,11 +24,8 @@ from relay.record.events import (
     Event,
     Replaying,
 )
-from relay.tcp.dial.dialer import Dialer, DialError, Target, is_dialable
-from relay.tcp.options import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
-from relay.tcp.table import Endpoint, closed_by_their_side
+from relay.sockets import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
 from relay.tcp.transfer.pump import Pump
-from relay.tcp.watch.line import Line
 
 Intercept: TypeAlias = Literal["tproxy", "redirect", "ports"]
 
@@ -204,8 +205,8 @@ class Connection:
             return Deny("not an address of another host")
         return self._shared.policy.decide(self._flow())
 
-    def _flow(self) -> Flow:
-        return Flow(self.target.name or self.target.address, self.target.port)
+    def _flow(self) -> Destination:
+        return Destination(self.target.name or self.target.address, self.target.port)
 
     async def _dial(self, avoid: str = "") -> socket.socket:
         """Connect to upstream with patience, while the program still wants it; DialError."""

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         enter(as_root=False)
         figures = trio.run(_measure, QUICK if parsed.quick else FULL)
     except SandboxError as error:
-        return _fail(f"{error.message}\n  try: {error.hint}")
+        return _fail(f"{error.cause}\n  try: {error.next_step}")
     if isinstance(figures, LoadError):
         return _fail(str(figures))
     table = report.rows(figures)

@@ -6,7 +6,7 @@ The number in FILE is added to the seconds by which CLOCK_BOOTTIME is ahead.
 import sys
 from pathlib import Path
 
-from relay import weather
+from relay.host import network as weather
 
 
 def main() -> int:

@@ -57,7 +57,7 @@ def main() -> int:
     try:
         enter(as_root=False)
     except SandboxError as error:
-        played = Played([], [], 0, 0, f"{error.message}; {error.hint}")
+        played = Played([], [], 0, 0, f"{error.cause}; {error.next_step}")
     else:
         played = trio.run(play_with, row, int(times), int(bare), is_short == "short")
     sys.stdout.write(json.dumps(asdict(played)))

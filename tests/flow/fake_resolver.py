@@ -11,7 +11,7 @@ import dns.rrset
 import trio
 
 from relay.dns.framing import Unframer, frame
-from relay.dns.lookup.upstream import Server
+from relay.dns.lookup.question import Server
 
 
 @dataclass

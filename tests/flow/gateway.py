@@ -20,17 +20,17 @@ import trio
 import trio.testing
 
 from relay.gateway.body import Body
-from relay.gateway.doors.choice import Doors, Upstream
-from relay.gateway.doors.entry import Entry
 from relay.gateway.gateway import Gateway
 from relay.gateway.hold import Hold
-from relay.gateway.upstream.messages import Flush
-from relay.policy import Policy
+from relay.gateway.http import Flush
+from relay.gateway.setup.choice import Doors, Upstream
+from relay.gateway.setup.prepare import Entry
+from relay.host.network import Weather
+from relay.outbound.dialer import Dialer, Target
+from relay.policy.rules import Policy
 from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, UpstreamOpened
+from relay.sockets import KeepAlive
 from relay.tcp.connection import Connections
-from relay.tcp.dial.dialer import Dialer, Target
-from relay.tcp.options import KeepAlive
-from relay.weather import Weather
 from tests.internet.servers.api.server import Api, Served, context
 from tests.internet.servers.listening import Handler, over_tls, serve
 from tests.internet.servers.tls import Authority

@@ -6,7 +6,7 @@ from typing import Self
 
 import trio
 
-from relay.tcp.options import resets_on_close
+from relay.sockets import resets_on_close
 from relay.tcp.transfer.pump import Outcome, Pump, Redial
 
 

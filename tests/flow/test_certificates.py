@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.gateway.doors import certificates
-from relay.gateway.doors.certificates import VALID_DAYS, CertificateError, Certificates
-from relay.gateway.doors.trust import extra_ca_text
+from relay.gateway.setup import certificates
+from relay.gateway.setup.certificates import VALID_DAYS, CertificateError, Certificates
+from relay.gateway.setup.trust import extra_ca_text
 from tests.flow.handshakes import shake_hands
 from tests.kernel.programs import needs
 
@@ -237,8 +237,8 @@ def test_an_openssl_that_fails_is_told(tmp_path: Path, program: str, message: st
     openssl = script(tmp_path, program)
     with pytest.raises(CertificateError) as caught:
         certificates.make([HOST], openssl=openssl)
-    assert caught.value.message == f"{openssl}: {message}"
-    assert "--gateway=http" in caught.value.hint
+    assert caught.value.cause == f"{openssl}: {message}"
+    assert "--gateway=http" in caught.value.next_step
     assert memory_files() == []
 
 
@@ -260,7 +260,7 @@ def test_an_openssl_that_cannot_be_started_is_told(tmp_path: Path, mode: int | N
         openssl.touch(mode)
     with pytest.raises(CertificateError) as caught:
         certificates.make([HOST], openssl=str(openssl))
-    assert caught.value.message.startswith(f"{openssl}: ")
+    assert caught.value.cause.startswith(f"{openssl}: ")
     assert memory_files() == []
 
 

@@ -7,9 +7,9 @@ import pytest
 import trio
 import trio.testing
 
-from relay.tcp.dial.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError, Target
-from relay.tcp.options import KeepAlive
-from relay.weather import Weather
+from relay.host.network import Weather
+from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError, Target
+from relay.sockets import KeepAlive
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 PATIENCE = 30.0

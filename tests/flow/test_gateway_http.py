@@ -8,9 +8,9 @@ import pytest
 import trio
 import trio.testing
 
+from relay.gateway.http import Request
 from relay.gateway.upstream.http1 import Http1
-from relay.gateway.upstream.messages import Request
-from relay.gateway.upstream.wire import Wire
+from relay.gateway.upstream.watched_stream import Wire
 from tests.flow.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.internet.servers.api.answers import Answer
 from tests.internet.servers.api.faults import Failure, Fault

@@ -15,8 +15,8 @@ import trio.testing
 from h2.errors import ErrorCodes
 
 from relay.gateway.body import Body
+from relay.gateway.http import Flush, LostError, Request
 from relay.gateway.upstream.http2 import Http2
-from relay.gateway.upstream.messages import Flush, LostError, Request
 from tests.flow.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.internet.servers.api.messages import message
 from tests.internet.servers.api.stream import body

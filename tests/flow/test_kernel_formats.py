@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from relay.tcp.table import closed_by_their_side
+from relay.inbound.tcp_table import closed_by_their_side
 from relay.tcp.watch.diagnosis import TcpInfo
 
 

@@ -14,12 +14,13 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.dns import names, nameserver, responder
+from relay.dns import nameserver, responder
+from relay.dns import synthetic as names
 from relay.dns.framing import Unframer, frame
 from relay.dns.lookup.resolver import Patience, Resolver
-from relay.dns.names import Names
 from relay.dns.nameserver import IP_PKTINFO, NameServer
 from relay.dns.responder import Mode, Responder
+from relay.dns.synthetic import Names
 from relay.record.events import (
     AnswerWithheld,
     Event,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from relay.tcp.options import TCP_CLOSE, state
+from relay.sockets import TCP_CLOSE, state
 from tests.flow import tcp
 
 DATA = os.urandom(100_000)

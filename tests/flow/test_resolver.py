@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
+from relay.dns.lookup.question import Server
 from relay.dns.lookup.resolver import Patience, Resolver, ResolverError
-from relay.dns.lookup.upstream import Server
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
 from tests.flow.fake_resolver import (
     Asked,

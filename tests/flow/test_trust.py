@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from relay.gateway.doors import trust
-from relay.gateway.doors.trust import TrustError, client_context, extra_ca_text, roots
+from relay.gateway.setup import trust
+from relay.gateway.setup.trust import TrustError, client_context, extra_ca_text, roots
 from tests.flow.handshakes import shake_hands
 from tests.kernel.programs import needs
 
@@ -282,9 +282,9 @@ def test_an_ssl_cert_file_without_certificates_is_told(
         path.write_text(text)
     with pytest.raises(TrustError) as caught:
         ask({"SSL_CERT_FILE": str(path)})
-    assert caught.value.message.startswith(f"SSL_CERT_FILE={path}: ")
-    assert reason in caught.value.message
-    assert "SSL_CERT_FILE" in caught.value.hint
+    assert caught.value.cause.startswith(f"SSL_CERT_FILE={path}: ")
+    assert reason in caught.value.cause
+    assert "SSL_CERT_FILE" in caught.value.next_step
 
 
 def test_a_folder_is_no_ssl_cert_file(tmp_path: Path) -> None:
@@ -300,11 +300,11 @@ def test_a_broken_certificate_in_a_store_is_told(
     path.write_text(text)
     with pytest.raises(TrustError, match="broken") as caught:
         client_context({"SSL_CERT_FILE": str(path)})
-    assert caught.value.message.startswith(f"SSL_CERT_FILE={path}: ")
+    assert caught.value.cause.startswith(f"SSL_CERT_FILE={path}: ")
     system(file=str(path))
     with pytest.raises(TrustError, match="broken") as caught:
         client_context({})
-    assert caught.value.message.startswith(f"{path}: ")
+    assert caught.value.cause.startswith(f"{path}: ")
 
 
 @pytest.mark.usefixtures("system")

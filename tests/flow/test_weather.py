@@ -3,7 +3,7 @@
 import trio
 import trio.testing
 
-from relay.weather import SleepDetector, Weather
+from relay.host.network import SleepDetector, Weather
 
 
 def test_a_suspend_is_told_once() -> None:

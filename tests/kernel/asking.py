@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from relay.gateway.doors.choice import BASE_URL
+from relay.gateway.setup.choice import BASE_URL
 from tests.internet.servers.api import stream
 from tests.internet.servers.api.log import Request
 from tests.internet.servers.api.messages import message

@@ -27,7 +27,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     error = item.config.stash[_NO_NAMESPACE]
     if error is None:
         return
-    reason = f"{error}; {error.hint}"
+    reason = f"{error}; {error.next_step}"
     if os.environ.get("REQUIRE_NETNS") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

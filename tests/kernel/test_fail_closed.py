@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import trio
 
-from netns import redirect, syscalls
-from netns.redirect import COMMON_PORTS
+from netns import interception, syscalls
+from netns.interception import COMMON_PORTS
 from relay.record.events import SessionStarted
 from tests.internet.servers.http import Site
 from tests.internet.servers.listening import listen, serve
@@ -230,20 +230,20 @@ async def test_a_kernel_that_refuses_a_rule_is_left_without_any(
 ) -> None:
     """So that the next way finds a clean slate."""
 
-    def refused(expression: redirect.Expression) -> Any:
+    def refused(expression: interception.Expression) -> Any:
         return written(("redir", []) if expression[0] == "tproxy" else expression)
 
-    written = redirect._written
+    written = interception._written
     with monkeypatch.context() as patch:
-        patch.setattr(redirect, "_written", refused)
+        patch.setattr(interception, "_written", refused)
         with pytest.raises(OSError, match="not supported"):
-            internet.client.call(lambda: redirect.install("tproxy", "198.18.0.1", 1))
-    internet.client.call(lambda: redirect.install("redirect", "198.18.0.1", 1))
+            internet.client.call(lambda: interception.install("tproxy", "198.18.0.1", 1))
+    internet.client.call(lambda: interception.install("redirect", "198.18.0.1", 1))
 
 
 async def test_a_kernel_that_refuses_nf_tables_says_so_at_once(internet: Internet) -> None:
     """Without an answer to the question before, pyroute2 waits for one for ever."""
-    code = "from netns import redirect; redirect.install('tproxy', '198.18.0.1', 1)"
+    code = "from netns import interception; interception.install('tproxy', '198.18.0.1', 1)"
     drop = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if ROOT else []
     python = inside("")[0]
     with trio.fail_after(30):

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 import trio
 
-from relay.gateway.doors.entry import DOOR_PORT
+from relay.gateway.setup.prepare import DOOR_PORT
 from relay.record.events import (
     ConnectionDenied,
     ConnectionOpened,
@@ -523,5 +523,5 @@ async def test_without_it_nothing_of_it_is_loaded(keepline: Keepline) -> None:
     assert "relay.session" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in {"h11", "h2", "hpack"}}
     of_it = {name for name in loaded if name.startswith("relay.gateway.")}
-    always = ("doors", "doors.choice", "doors.entry")
+    always = ("setup", "setup.choice", "setup.prepare")
     assert of_it == {f"relay.gateway.{name}" for name in always}

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from netns import syscalls
-from relay.gateway.doors.trust import WELL_KNOWN
+from relay.gateway.setup.trust import WELL_KNOWN
 from relay.record.events import Distrusted, RequestLost, SessionStarted
 from relay.record.story import ADVICE
 from tests.internet.servers.tls import Authority

@@ -17,7 +17,7 @@ import trio
 from netns import syscalls
 from netns.links import OWN_ADDRESS
 from relay import __version__
-from relay.dns.resolvconf import WAIT
+from relay.host.resolv_conf import WAIT
 from tests.internet.hosts import Host
 from tests.internet.servers.http import Site
 from tests.internet.servers.listening import listen, serve

@@ -4,7 +4,7 @@ import hpack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.gateway.upstream.compression import Encoder
+from relay.gateway.upstream.hpack_encoder import Encoder
 
 FIELDS = st.lists(
     st.tuples(

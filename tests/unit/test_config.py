@@ -5,8 +5,8 @@ import math
 import pytest
 
 from relay import config
+from relay.addresses import Destination
 from relay.config import ConfigError, Settings
-from relay.policy import Flow
 
 
 def test_defaults() -> None:
@@ -32,9 +32,9 @@ def test_lists() -> None:
 def test_a_destination_has_settings_of_its_own() -> None:
     text = '[destination."*.example.com:443"]\nidle_retire = 240\n'
     policy = config.merge(config.from_toml(text, "c.toml")).policy()
-    assert policy.idle_retire(Flow("api.example.com", 443)) == 240
-    assert policy.idle_retire(Flow("api.example.com", 80)) == math.inf
-    assert policy.idle_retire(Flow("example.org", 443)) == math.inf
+    assert policy.idle_retire(Destination("api.example.com", 443)) == 240
+    assert policy.idle_retire(Destination("api.example.com", 80)) == math.inf
+    assert policy.idle_retire(Destination("example.org", 443)) == math.inf
 
 
 def test_the_gateway_has_a_table_of_its_own() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.gateway import fields
+from relay.gateway import http as fields
 
 SENT = [
     (b"Anthropic-Version", b"2023-06-01"),

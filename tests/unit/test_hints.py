@@ -64,4 +64,8 @@ def test_facts_are_read_from_this_machine() -> None:
 
 def test_an_error_shows_its_cause_and_keeps_the_hint_apart() -> None:
     error = SandboxError("no namespace", "make one")
-    assert (str(error), error.message, error.hint) == ("no namespace", "no namespace", "make one")
+    assert (str(error), error.cause, error.next_step) == (
+        "no namespace",
+        "no namespace",
+        "make one",
+    )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from relay.dns import messages
 from relay.dns.lookup.cache import Lookup, from_answer
 from relay.dns.messages import Query, QueryError, parse
-from relay.dns.names import Names
+from relay.dns.synthetic import Names
 
 SOA = "example. 60 IN SOA ns.example. admin.example. 1 7200 900 1209600 60"
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay.dns.names import POOL_SIZE, Names, PoolExhaustedError, canonical
+from relay.addresses import canonical
+from relay.dns.synthetic import POOL_SIZE, Names, PoolExhaustedError
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.tcp.dial.patience import LONGEST_PAUSE, Failure, GiveUp, Patience, Retry
+from relay.outbound.patience import LONGEST_PAUSE, Failure, GiveUp, Patience, Retry
 
 REFUSED = Failure("Connection refused", errno.ECONNREFUSED)
 RESET = Failure("Connection reset by peer", errno.ECONNRESET)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.policy import NOT_ALLOWED, Allow, Deny, Flow, Policy, Rule, RuleError
+from relay.addresses import Destination
+from relay.policy.rules import NOT_ALLOWED, Allow, Deny, Policy, Rule, RuleError
 
 
 @pytest.mark.parametrize(
@@ -29,21 +30,21 @@ from relay.policy import NOT_ALLOWED, Allow, Deny, Flow, Policy, Rule, RuleError
     ],
 )
 def test_a_rule_matches(rule: str, host: str, port: int, matches: bool) -> None:
-    verdict = Policy(allow=[rule]).decide(Flow(host, port))
+    verdict = Policy(allow=[rule]).decide(Destination(host, port))
     assert verdict == (Allow() if matches else Deny(NOT_ALLOWED))
-    denied = Policy(deny=[rule]).decide(Flow(host, port))
+    denied = Policy(deny=[rule]).decide(Destination(host, port))
     assert isinstance(denied, Deny) is matches
 
 
 def test_without_rules_all_is_allowed() -> None:
-    assert Policy().decide(Flow("example.com", 1)) == Allow()
+    assert Policy().decide(Destination("example.com", 1)) == Allow()
     assert Policy().denied_name("example.com") is None
 
 
 def test_a_deny_wins_over_an_allow() -> None:
     policy = Policy(allow=["*.example.com"], deny=["bad.example.com"])
-    assert policy.decide(Flow("good.example.com", 443)) == Allow()
-    assert policy.decide(Flow("bad.example.com", 443)) == Deny("bad.example.com")
+    assert policy.decide(Destination("good.example.com", 443)) == Allow()
+    assert policy.decide(Destination("bad.example.com", 443)) == Deny("bad.example.com")
 
 
 def test_names_are_judged_before_their_port_is_known() -> None:
@@ -71,4 +72,4 @@ def test_any_text_is_a_rule_or_told(text: str, host: str, port: int) -> None:
         policy = Policy(allow=[text])
     except RuleError:
         return
-    assert isinstance(policy.decide(Flow(host, port)), Allow | Deny)
+    assert isinstance(policy.decide(Destination(host, port)), Allow | Deny)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.gateway.upstream.messages import LostError, Request
+from relay.gateway.http import LostError, Request
 
 
 @pytest.mark.parametrize(

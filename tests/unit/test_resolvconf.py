@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.dns.resolvconf import WAIT, NameServers, for_namespace, parse
+from relay.host.resolv_conf import WAIT, NameServers, for_namespace, parse
 
 
 @pytest.mark.parametrize(

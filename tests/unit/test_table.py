@@ -1,6 +1,6 @@
 """/proc/net/tcp: who has closed its side is told by state and endpoints."""
 
-from relay.tcp.table import closed_by_their_side
+from relay.inbound.tcp_table import closed_by_their_side
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
 

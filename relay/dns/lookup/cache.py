@@ -14,6 +14,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from relay.addresses import is_loopback
+
 MAX_TTL = 3600
 """Seconds. Longer than most, short enough that a forgotten session meets a moved service."""
 
@@ -42,7 +44,7 @@ class Lookup:
     @property
     def is_loopback(self) -> bool:
         """Whether all addresses mean "this host", which the relay must not dial for the program."""
-        return bool(self.addresses) and all(map(_means_this_host, self.addresses))
+        return bool(self.addresses) and all(map(is_loopback, self.addresses))
 
 
 def from_answer(answer: dns.message.QueryMessage) -> Lookup:
@@ -110,7 +112,3 @@ def _ttl(result: dns.message.ChainingResult, soa: dns.rrset.RRset | None) -> int
     if soa is None:
         return 0  # RFC 2308 section 5: a negative answer without SOA is not to be kept
     return min(result.minimum_ttl, MAX_NEGATIVE_TTL)
-
-
-def _means_this_host(address: str) -> bool:
-    return address.startswith("127.") or address == "0.0.0.0"  # noqa: S104 - compared, not bound

@@ -13,10 +13,10 @@ import dns.message
 import dns.rdatatype
 import trio
 
+from relay.addresses import canonical
 from relay.dns.lookup.cache import Cache, Entry, Lookup, from_answer
-from relay.dns.lookup.upstream import FailureAnswerError, Server, UpstreamError, ask
+from relay.dns.lookup.question import FailureAnswerError, Server, UpstreamError, ask
 from relay.dns.messages import PAYLOAD
-from relay.dns.names import canonical
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
 
 STALE_TTL = 30

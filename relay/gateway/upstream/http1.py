@@ -6,9 +6,8 @@ from typing import Final
 import h11
 import trio
 
-from relay.gateway.fields import Fields, length, values, without
-from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
-from relay.gateway.upstream.wire import GONE, Wire
+from relay.gateway.http import Fields, LostError, Pieces, Request, Response, length, values, without
+from relay.gateway.upstream.watched_stream import GONE, Wire
 
 MAX_HEAD: Final = 128 * 1024
 """Bytes of a head; one that is larger is an error."""

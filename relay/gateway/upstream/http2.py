@@ -14,12 +14,11 @@ import h2.settings
 import trio
 from h2.errors import ErrorCodes
 
-from relay.gateway.fields import Field
-from relay.gateway.upstream.compression import Encoder
+from relay.gateway.http import Field, LostError, Pieces, Request
 from relay.gateway.upstream.forgiving import ForgivingConnection
+from relay.gateway.upstream.hpack_encoder import Encoder
 from relay.gateway.upstream.http2_stream import BROKEN, MISMATCHED, Http2Stream
-from relay.gateway.upstream.messages import LostError, Pieces, Request
-from relay.gateway.upstream.wire import GONE, Wire
+from relay.gateway.upstream.watched_stream import GONE, Wire
 
 PING_AFTER: Final = 20.0
 """Seconds without a byte from upstream."""

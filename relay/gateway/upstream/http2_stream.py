@@ -9,8 +9,7 @@ import h2.connection
 import h2.events
 import trio
 
-from relay.gateway.fields import BODILESS, Fields, length
-from relay.gateway.upstream.messages import LostError, Pieces, Request, Response
+from relay.gateway.http import BODILESS, Fields, LostError, Pieces, Request, Response, length
 
 if TYPE_CHECKING:
     from relay.gateway.upstream.http2 import Http2

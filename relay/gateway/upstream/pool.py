@@ -11,13 +11,13 @@ from typing import Final
 
 import trio
 
-from relay.gateway.doors.choice import Upstream
-from relay.gateway.doors.trust import TrustError
+from relay.gateway.http import LostError, Stream, UntrustedError
+from relay.gateway.setup.choice import Upstream
+from relay.gateway.setup.trust import TrustError
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2
 from relay.gateway.upstream.http2_stream import Http2Stream
-from relay.gateway.upstream.messages import LostError, Stream, UntrustedError
-from relay.gateway.upstream.wire import Wire
+from relay.gateway.upstream.watched_stream import Wire
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
 
 HANDSHAKE: Final = 30.0
@@ -155,7 +155,7 @@ class Pool:
         try:
             context = self.context(http2)
         except TrustError as error:
-            raise UntrustedError(error.message) from error
+            raise UntrustedError(error.cause) from error
         stream = trio.SSLStream(wire, context, server_hostname=self.upstream.host)
         with trio.move_on_after(HANDSHAKE) as scope:
             try:

@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from relay.record.events import How
-from relay.tcp.options import TCP_CLOSE, state
+from relay.sockets import TCP_CLOSE, state
 
 _FIRST_WAIT: Final = 0.001
 _LONGEST_WAIT: Final = 0.25

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import trio
 
 from relay.record.events import Closer, How
-from relay.tcp.options import resets_on_close
+from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses, pipes
 from relay.tcp.transfer.first_flight import FirstFlight
 from relay.tcp.transfer.pipes import Pipe

@@ -12,12 +12,12 @@ from typing import Final
 
 import trio
 
+from relay.host.network import SleepDetector, Weather
+from relay.outbound.standing import Line
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
-from relay.tcp.options import KeepAlive, resets_on_close
+from relay.sockets import KeepAlive, resets_on_close
 from relay.tcp.watch import diagnosis
 from relay.tcp.watch.diagnosis import Path, TcpInfo, Verdict
-from relay.tcp.watch.line import Line
-from relay.weather import SleepDetector, Weather
 
 SWEEP: Final = 1.0
 """Seconds between two looks."""

@@ -50,7 +50,7 @@ def main() -> int:
     try:
         enter(as_root=False)
     except SandboxError as error:
-        sys.stderr.write(f"demo: {error.message}\n  try: {error.hint}\n")
+        sys.stderr.write(f"demo: {error.cause}\n  try: {error.next_step}\n")
         return _OWN_FAILURE
     return trio.run(_play)
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from netns.errors import SandboxError
+from netns.errors import KeeplineError
 from netns.mounts import RESOLV_CONF
-from relay.dns import resolvconf
+from relay.host import resolv_conf as resolvconf
 
 _SIOCGIFCONF: Final = 0x8912  # netdevice(7)
 _IFREQ_SIZE: Final = 40
@@ -19,17 +19,17 @@ _SOMEWHERE: Final = ("192.0.2.1", 9)
 
 
 def require_ipv4() -> None:
-    """Raise SandboxError unless there is an IPv4 address besides loopback's, or a route out."""
+    """Raise KeeplineError unless there is an IPv4 address besides loopback's, or a route out."""
     try:
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     except OSError as error:
-        raise SandboxError(f"no IPv4: {error.strerror}", "use a kernel with IPv4") from error
+        raise KeeplineError(f"no IPv4: {error.strerror}", "use a kernel with IPv4") from error
     with probe:
         if any(not address.startswith("127.") for address in local_addresses()):
             return
         if probe.connect_ex(_SOMEWHERE) == 0:  # no packet is sent
             return
-    raise SandboxError(
+    raise KeeplineError(
         "no IPv4: no interface has an IPv4 address besides loopback",
         "connect this machine to a network with IPv4: keepline sends no IPv6",
     )
@@ -49,7 +49,7 @@ def local_addresses() -> frozenset[str]:
 
 
 def read_resolv_conf(nameservers: Sequence[str]) -> str:
-    """Read the host's resolv.conf; raises SandboxError if no resolver can be asked.
+    """Read the host's resolv.conf; raises KeeplineError if no resolver can be asked.
 
     A missing file means 127.0.0.1, resolv.conf(5). `nameservers`, if any, stand in for its own.
     """
@@ -58,11 +58,11 @@ def read_resolv_conf(nameservers: Sequence[str]) -> str:
     except FileNotFoundError:
         text = ""
     except OSError as error:
-        raise SandboxError(
+        raise KeeplineError(
             f"{RESOLV_CONF}: {error.strerror}", f"make it readable: chmod a+r {RESOLV_CONF}"
         ) from error
     if not nameservers and not resolvconf.parse(text).ipv4:
-        raise SandboxError(
+        raise KeeplineError(
             f"{RESOLV_CONF} names IPv6 name servers only, which keepline does not ask",
             "name one with an IPv4 address: --nameservers ADDRESS, or nameservers in config.toml",
         )

@@ -1,4 +1,4 @@
-"""Which destinations may be reached: decide(flow) -> Allow | Deny(rule); pure, no sockets.
+"""Which destinations may be reached: decide(destination) -> Allow | Deny(rule); pure, no sockets.
 
 A rule is HOST[:PORT]: a name, `*.name` for all names below it, `*`, an address, or a network;
 without a port it holds for all. A matching deny wins; if there are allow rules, one of them must
@@ -8,12 +8,18 @@ match.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from typing import Final
 
+from relay.addresses import (
+    Destination,
+    ipv4_network,
+    ipv4_number,
+    is_ipv4,
+    split_port,
+)
+
 NOT_ALLOWED: Final = "no allow rule matches"
-_MAX_PORT = 65535
 
 
 class RuleError(ValueError):
@@ -33,14 +39,6 @@ class Deny:
 
 
 @dataclass(frozen=True)
-class Flow:
-    """A connection that the program wants: by name where it used one, else by address."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True)
 class Rule:
     """One parsed rule."""
 
@@ -53,17 +51,15 @@ class Rule:
     @classmethod
     def parse(cls, text: str) -> "Rule":
         """Read HOST[:PORT]; raises RuleError."""
-        host, colon, port_text = text.strip().lower().rstrip(".").partition(":")
-        port = None
-        if colon:
-            if not port_text.isascii() or not port_text.isdigit() or int(port_text) > _MAX_PORT:
-                raise RuleError(f"{text!r}: the port is a number up to {_MAX_PORT}")
-            port = int(port_text)
+        try:
+            host, port = split_port(text.strip().lower().rstrip("."), lowest=0)
+        except ValueError as error:
+            raise RuleError(f"{text!r}: {error}") from None
         if not host or any(c.isspace() for c in host):
             raise RuleError(f"{text!r}: the form is HOST[:PORT]")
         if host.replace(".", "").replace("/", "").isdigit():
             try:
-                return cls(text, "", IPv4Network(host), port)
+                return cls(text, "", ipv4_network(host), port)
             except ValueError as error:
                 raise RuleError(f"{text!r}: {error}") from None
         name = host.removeprefix("*")
@@ -74,20 +70,15 @@ class Rule:
     def matches_host(self, host: str) -> bool:
         """Tell whether the rule speaks of this name or address."""
         if self.network is not None:
-            address = _address(host)
-            return address is not None and address in self.network
+            return is_ipv4(host) and _contains(self.network, host)
         if self.host.startswith("."):
             # A label may hold a dot, written `\.`: such a name is not below what it seems to be.
             return host.endswith(self.host) and "\\" not in host
         return self.host in ("", host)
 
 
-@lru_cache(maxsize=1024)
-def _address(host: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(host)
-    except AddressValueError:
-        return None
+def _contains(network: IPv4Network, address: str) -> bool:
+    return ipv4_number(address) & int(network.netmask) == int(network.network_address)
 
 
 class Policy:
@@ -104,10 +95,10 @@ class Policy:
         self._allow = [Rule.parse(text) for text in allow]
         self._deny = [Rule.parse(text) for text in deny]
 
-    def idle_retire(self, flow: Flow) -> float:
+    def idle_retire(self, destination: Destination) -> float:
         """Give the seconds after which an idle connection is closed; the first match counts."""
         for rule, seconds in self._idle_retire:
-            if rule.port in (None, flow.port) and rule.matches_host(flow.host):
+            if rule.port in (None, destination.port) and rule.matches_host(destination.host):
                 return seconds
         return math.inf
 
@@ -116,15 +107,15 @@ class Policy:
         """Whether any rule speaks of a name."""
         return any(rule.network is None for rule in (*self._allow, *self._deny))
 
-    def decide(self, flow: Flow) -> Allow | Deny:
+    def decide(self, destination: Destination) -> Allow | Deny:
         """Judge a connection before it is dialled."""
         for rule in self._deny:
-            if rule.port in (None, flow.port) and rule.matches_host(flow.host):
+            if rule.port in (None, destination.port) and rule.matches_host(destination.host):
                 return Deny(rule.text)
         if not self._allow:
             return Allow()
         for rule in self._allow:
-            if rule.port in (None, flow.port) and rule.matches_host(flow.host):
+            if rule.port in (None, destination.port) and rule.matches_host(destination.host):
                 return Allow()
         return Deny(NOT_ALLOWED)
 

@@ -11,10 +11,10 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING, Final, Self
 
-from netns.errors import SandboxError
+from netns.errors import KeeplineError
+from relay.addresses import is_ipv4
 
 if TYPE_CHECKING:
     import ssl
@@ -32,7 +32,7 @@ _NEW_KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", 
 _DAYS: Final = ("-days", str(VALID_DAYS), "-sha256")
 
 
-class CertificateError(SandboxError):
+class CertificateError(KeeplineError):
     """The certificates could not be made; `hint` is the next step, one line."""
 
 
@@ -194,7 +194,7 @@ def _constraints(permitted: Sequence[str]) -> list[str]:
     BoringSSL, which Bun uses, refuses an address of any kind below a CA that constrains addresses.
     So if one is needed, the CA says nothing of them: that its key is gone has to be enough.
     """
-    names = [host for host in permitted if not _is_address(host)]
+    names = [host for host in permitted if not is_ipv4(host)]
     # `invalid` is nobody's, RFC 6761: without names, none is permitted.
     lines = [f"permitted;DNS.{number} = {name}" for number, name in enumerate(names or ["invalid"])]
     if len(names) == len(permitted):
@@ -204,19 +204,11 @@ def _constraints(permitted: Sequence[str]) -> list[str]:
 
 def _alternative_name(host: str) -> str:
     """Write a host as a subjectAltName; raises ValueError for what would be another setting."""
-    if _is_address(host):
+    if is_ipv4(host):
         return f"IP:{host}"
     if not _NAME.fullmatch(host):
         raise ValueError(f"{host!r} is no name in lower case and no IPv4 address")
     return f"DNS:{host}"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        IPv4Address(host)
-    except AddressValueError:
-        return False
-    return True
 
 
 class _Openssl:

@@ -4,25 +4,14 @@ The range is 198.18.0.0/15 (RFC 2544, benchmarking): no real destination lives t
 256 addresses are kept for the namespace itself.
 """
 
+from relay.addresses import canonical
+
 RESERVED = 256
 POOL_SIZE = (1 << 17) - RESERVED
 
 
 class PoolExhaustedError(Exception):
     """Every synthetic address stands for a name already."""
-
-
-def canonical(name: str) -> str:
-    r"""Write a name as it is compared and recorded: lower case, no trailing dot.
-
-    An escaped dot at the end (RFC 4343 section 2.1: `a\.`) belongs to the last label and stays.
-    """
-    name = name.lower()
-    if not name.endswith("."):
-        return name
-    stem = name[:-1]
-    escaped = (len(stem) - len(stem.rstrip("\\"))) % 2
-    return name if escaped else stem
 
 
 class Names:

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from relay.host import local_addresses
+from relay.host.interfaces import local_addresses
 
 _RTMGRP_LINK = 0x1
 _RTMGRP_IPV4_IFADDR = 0x10

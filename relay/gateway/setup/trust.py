@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from netns.errors import SandboxError
+from netns.errors import KeeplineError
 
 FILE: Final = "SSL_CERT_FILE"
 FOLDER: Final = "SSL_CERT_DIR"
@@ -35,7 +35,7 @@ _HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """A file that OpenSSL finds in a folder, `man openssl-rehash`."""
 
 
-class TrustError(SandboxError):
+class TrustError(KeeplineError):
     """A store that was named cannot be used; `hint` is the next step, one line."""
 
 

@@ -9,14 +9,13 @@ import random
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Address
 from typing import Final, NamedTuple, Protocol
 
 import trio
 
-from relay.tcp.dial.patience import Failure, GiveUp, Patience
-from relay.tcp.options import KeepAlive
-from relay.weather import Weather
+from relay.host.network import Weather
+from relay.outbound.patience import Failure, GiveUp, Patience
+from relay.sockets import KeepAlive
 
 STAGGER: Final = 0.25
 """Seconds before the next address is tried beside the last one, RFC 8305 section 5."""
@@ -202,14 +201,3 @@ class Dialer:
         limiter = self._slots.get(address)
         if limiter is not None:
             limiter.total_tokens = float("inf")
-
-
-def is_dialable(text: str) -> bool:
-    """Tell whether an address may be another host's: not loopback, 0.0.0.0 or multicast.
-
-    The namespace has a loopback of its own; the host's is not the program's to reach.
-    """
-    address = IPv4Address(text)
-    return not (
-        address.is_loopback or address.is_multicast or address.is_unspecified or address.is_reserved
-    )

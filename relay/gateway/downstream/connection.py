@@ -12,11 +12,21 @@ import h11
 import trio
 
 from relay.gateway.body import Body
-from relay.gateway.fields import BODILESS, Fields, end_to_end, length, values, without
+from relay.gateway.http import (
+    BODILESS,
+    Fields,
+    Flush,
+    LostError,
+    Request,
+    Response,
+    end_to_end,
+    length,
+    values,
+    without,
+)
 from relay.gateway.upstream.http1 import MAX_HEAD, PIECE
-from relay.gateway.upstream.messages import Flush, LostError, Request, Response
-from relay.gateway.upstream.wire import GONE
-from relay.tcp.options import resets_on_close
+from relay.gateway.upstream.watched_stream import GONE
+from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses
 
 _UNREAD: Final = 1024 * 1024

@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from relay.dns import resolvconf
-from relay.dns.lookup.upstream import Server
+from relay.dns.lookup.question import Server
+from relay.host import resolv_conf as resolvconf
 from relay.record.events import Event, ResolversChanged
 
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
-from netns.errors import SandboxError
+from netns.errors import KeeplineError
 from relay.config import Settings
-from relay.gateway.doors import choice as doors
-from relay.gateway.doors.choice import Closed, Doors
+from relay.gateway.setup import choice as doors
+from relay.gateway.setup.choice import Closed, Doors
 
 if TYPE_CHECKING:
-    from relay.gateway.doors.certificates import Certificates
     from relay.gateway.hold import Hold
+    from relay.gateway.setup.certificates import Certificates
 
 DOOR_PORT: Final = 4430
 """Of the http door, on the namespace's loopback, where every port is free."""
@@ -45,10 +45,10 @@ class Entry:
 def choose(
     settings: Settings, command: Sequence[str], environment: Mapping[str, str]
 ) -> Doors | Closed:
-    """Choose the door, and see that what lies behind it can be trusted; raises SandboxError."""
+    """Choose the door, and see that what lies behind it can be trusted; raises KeeplineError."""
     if settings.gateway == "off" or (settings.gateway == "auto" and not doors.is_for(command)):
         return Closed(f"gateway = {settings.gateway}")  # most sessions need nothing of what follows
-    from relay.gateway.doors import certificates, trust  # noqa: PLC0415
+    from relay.gateway.setup import certificates, trust  # noqa: PLC0415
 
     chosen = doors.choose(
         settings.gateway,
@@ -62,16 +62,16 @@ def choose(
         return chosen
     try:
         has_roots = bool(trust.roots(environment))
-    except SandboxError as error:
+    except KeeplineError as error:
         if settings.gateway != "auto":
             raise
-        return Closed(error.message)
+        return Closed(error.cause)
     if has_roots or not any(upstream.tls for upstream in chosen.upstreams):
         return chosen
     lack = "the gateway trusts nobody: this system has no certificate authorities"
     if settings.gateway != "auto":
         hint = "install ca-certificates, or set SSL_CERT_FILE, or use --gateway=off"
-        raise SandboxError(lack, hint)
+        raise KeeplineError(lack, hint)
     return Closed(lack)
 
 
@@ -81,7 +81,7 @@ def opened(
 ) -> Iterator[Entry | None]:
     """Make what the chosen door needs, for as long as the session lasts; None if it is off.
 
-    The session's CA is written to `bundle`. Raises SandboxError; where the gateway was not asked
+    The session's CA is written to `bundle`. Raises KeeplineError; where the gateway was not asked
     for by name, that it cannot be had is told by `warn`.
     """
     chosen = choose(settings, command, os.environ)
@@ -99,17 +99,17 @@ def opened(
     if not chosen.certificate_hosts:
         yield Entry(chosen, None, hold, chosen.environment(DOOR_PORT))
         return
-    from relay.gateway.doors import certificates  # noqa: PLC0415
+    from relay.gateway.setup import certificates  # noqa: PLC0415
 
     openssl = certificates.find()
     assert openssl is not None
     try:
         made = certificates.make(chosen.certificate_hosts, openssl=openssl)
         _write(made.ca, bundle, warn)
-    except SandboxError as error:
+    except KeeplineError as error:
         if settings.gateway != "auto":
             raise
-        warn(f"the gateway is off: {error.message}")
+        warn(f"the gateway is off: {error.cause}")
         yield None
         return
     try:
@@ -121,7 +121,7 @@ def opened(
 
 def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
     """Write the authorities that the program is to trust besides its own."""
-    from relay.gateway.doors import trust  # noqa: PLC0415
+    from relay.gateway.setup import trust  # noqa: PLC0415
 
     text = trust.extra_ca_text(os.environ, ca, warn=warn)
     try:
@@ -129,7 +129,7 @@ def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
         path.touch(mode=0o600)  # whatever the umask: who can add to it is trusted
         path.write_text(text)
     except OSError as error:
-        raise SandboxError(
+        raise KeeplineError(
             f"the gateway's certificate cannot be shown to the program: {path}: {error.strerror}",
             "set XDG_STATE_HOME to a folder that is writable, or use --gateway=http or off",
         ) from error

@@ -5,9 +5,9 @@ Pure: the text is passed in.
 
 import sys
 from ipaddress import IPv4Address
-from typing import Final, TypeAlias
+from typing import Final
 
-Endpoint: TypeAlias = tuple[str, int]
+from relay.addresses import Endpoint
 
 _CLOSED_BY_ITS_SIDE: Final = frozenset({"04", "05", "09", "0B"})
 """FIN_WAIT1, FIN_WAIT2, LAST_ACK and CLOSING of include/net/tcp_states.h."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from relay.tcp.options import resets_on_close
-from relay.tcp.watch.line import Line
+from relay.outbound.standing import Line
+from relay.sockets import resets_on_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable

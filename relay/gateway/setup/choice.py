@@ -10,11 +10,10 @@ a password, a path with a key), so no message repeats it.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Final, Literal
 
-from netns.errors import SandboxError
-from relay.dns.names import canonical
+from netns.errors import KeeplineError
+from relay.addresses import canonical, is_ipv4, parse_destination
 
 Gateway = Literal["auto", "tls", "http", "off"]
 Door = Literal["tls", "http"]
@@ -27,17 +26,10 @@ MESSAGES: Final = "/v1/messages"
 COUNT_TOKENS: Final = "/v1/messages/count_tokens"
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_MOST_CHARACTERS: Final = 253
-_LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
-_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_PORT: Final = re.compile(r"[0-9]{1,5}")
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
-_LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv4Network("0.0.0.0/8"))
-"""Linux connects 0.0.0.0 to the host itself."""
 
 
-class DoorError(SandboxError):
+class DoorError(KeeplineError):
     """No door can be opened as asked."""
 
 
@@ -55,7 +47,7 @@ class Upstream:
     @property
     def name(self) -> str | None:
         """The name to look up; None if the host is an address."""
-        return None if self.host.replace(".", "").isdigit() else self.host
+        return None if is_ipv4(self.host) else self.host
 
 
 @dataclass(frozen=True)
@@ -132,7 +124,7 @@ def choose(  # noqa: PLR0913 - all that decides
     except DoorError as error:
         if gateway != "auto":
             raise
-        return Closed(error.message)
+        return Closed(error.cause)
     door, why = _door(gateway, _lack_of_tls(dns, openssl=openssl))
     return Doors(door, _distinct(base, *configured) if door == "tls" else (base,), why)
 
@@ -145,7 +137,7 @@ def _door(gateway: Literal["auto", "tls", "http"], lack: DoorError | None) -> tu
     if lack is None:
         return "tls", why
     if gateway == "auto":
-        return "http", f"{why}; over plain HTTP: {lack.message}"
+        return "http", f"{why}; over plain HTTP: {lack.cause}"
     raise lack
 
 
@@ -156,9 +148,11 @@ def is_for(command: Sequence[str]) -> bool:
 
 def _configured(text: str) -> Upstream:
     try:
-        host, port = parse_host(text)
+        host, port = parse_destination(text, _DEFAULT_PORTS["https"])
     except ValueError as error:
-        raise DoorError(f"gateway host {error}", "mend [gateway] hosts in config.toml") from None
+        raise DoorError(
+            f"gateway host {text!r} {error}", "mend [gateway] hosts in config.toml"
+        ) from None
     return Upstream(host, port, tls=True, prefix="")
 
 
@@ -200,14 +194,6 @@ def _distinct(*upstreams: Upstream) -> tuple[Upstream, ...]:
     return tuple(found.values())
 
 
-def parse_host(text: str) -> tuple[str, int]:
-    """Read HOST[:PORT], port 443 if none is given; raises ValueError, with `text` in it."""
-    try:
-        return _host_and_port(text, _DEFAULT_PORTS["https"])
-    except ValueError as error:
-        raise ValueError(f"{text!r} {error}") from None
-
-
 def parse_base_url(text: str) -> Upstream:
     """Read http[s]://HOST[:PORT][/PATH] as a client of the WHATWG URL standard would.
 
@@ -224,7 +210,7 @@ def parse_base_url(text: str) -> Upstream:
     authority, slash, path = rest.partition("/")
     if "@" in authority:
         raise ValueError("has a user or a password, which clients do not send")
-    host, port = _host_and_port(authority, port)
+    host, port = parse_destination(authority, port)
     path = slash + path
     if not _PATH.fullmatch(path) or _has_dot_segments(path):
         raise ValueError("has a path that clients would write in another way")
@@ -234,35 +220,6 @@ def parse_base_url(text: str) -> Upstream:
 def _has_dot_segments(path: str) -> bool:
     segments = path.lower().replace("%2e", ".").split("/")
     return "." in segments or ".." in segments
-
-
-def _host_and_port(text: str, default: int) -> tuple[str, int]:
-    """Read HOST[:PORT]; raises ValueError with the end of a sentence."""
-    if text.count(":") > 1:
-        raise ValueError("is an IPv6 address, and keepline sends no IPv6")
-    written, colon, port_text = text.partition(":")
-    port = default
-    if colon:
-        port = int(port_text) if _PORT.fullmatch(port_text) else 0
-        if not 1 <= port <= 65535:
-            raise ValueError("has a port that is no number from 1 to 65535")
-    host = canonical(written)
-    if len(host) > _MOST_CHARACTERS or not (written.isascii() and _NAME.fullmatch(host)):
-        raise ValueError("has no host name or IPv4 address in ASCII")
-    if _is_loopback(host):
-        raise ValueError("is the program's own loopback, which does not pass through keepline")
-    return host, port
-
-
-def _is_loopback(host: str) -> bool:
-    """Judge an address or a name, RFC 6761 section 6.3; raises ValueError for no such address."""
-    if not _NUMBER.fullmatch(host.rpartition(".")[2]):
-        return host == "localhost" or host.endswith(".localhost")
-    try:
-        address = IPv4Address(host)
-    except AddressValueError:  # such as 127.1 or 0x7f.0.0.1, which C libraries read as addresses
-        raise ValueError("has an IPv4 address that is not four decimal numbers") from None
-    return any(address in network for network in _LOOPBACK)
 
 
 def listed(method: str, path: str, prefix: str) -> bool:

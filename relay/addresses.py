@@ -1,0 +1,123 @@
+"""Hosts, ports and IPv4 addresses: the one place that reads, writes and judges them; pure."""
+
+import re
+from ipaddress import IPv4Network
+from typing import Final, NamedTuple, TypeAlias
+
+Endpoint: TypeAlias = tuple[str, int]
+"""An IPv4 address and a port, as the socket module has them."""
+
+MAX_PORT: Final = 65535
+
+_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+_MOST_CHARACTERS: Final = 253
+_LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+class Destination(NamedTuple):
+    """Where a connection goes."""
+
+    host: str
+    """A canonical name, or a dotted IPv4 address where the program used one."""
+    port: int
+
+    @property
+    def name(self) -> str | None:
+        """The name to look up; None if the host is an address."""
+        return None if is_ipv4(self.host) else self.host
+
+    def __str__(self) -> str:
+        """Return HOST:PORT."""
+        return f"{self.host}:{self.port}"
+
+    def without_port(self, default: int) -> str:
+        """Return HOST:PORT, the port only if it is another than `default`."""
+        return self.host if self.port == default else str(self)
+
+
+def canonical(name: str) -> str:
+    r"""Return a name as it is compared and recorded: in lower case, without its trailing dot.
+
+    An escaped dot at the end (RFC 4343 section 2.1: `a\.`) belongs to the last label and stays.
+    """
+    name = name.lower()
+    if not name.endswith("."):
+        return name
+    stem = name[:-1]
+    escaped = (len(stem) - len(stem.rstrip("\\"))) % 2
+    return name if escaped else stem
+
+
+def is_ipv4(text: str) -> bool:
+    """Return whether this is an IPv4 address of four decimal numbers, as inet_pton(3) reads it."""
+    return _IPV4.fullmatch(text) is not None
+
+
+def ipv4_number(address: str) -> int:
+    """Return a dotted address as a number of 32 bits."""
+    first, second, third, fourth = map(int, address.split("."))
+    return first << 24 | second << 16 | third << 8 | fourth
+
+
+def ipv4_network(text: str) -> IPv4Network:
+    """Read an address or ADDRESS/LENGTH without host bits; raises ValueError."""
+    return IPv4Network(text)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an IPv4 address means the host itself: 127.0.0.0/8, or 0.0.0.0 on Linux."""
+    return address.startswith("127.") or address == "0.0.0.0"  # noqa: S104 - compared, not bound
+
+
+def is_dialable(address: str) -> bool:
+    """Return whether an IPv4 address may be another host's: no loopback, multicast or reserved one.
+
+    The namespace has a loopback of its own; the host's is not the program's to reach.
+    """
+    return not is_loopback(address) and int(address.partition(".")[0]) < 224
+
+
+def split_port(text: str, *, lowest: int = 1) -> tuple[str, int | None]:
+    """Split HOST[:PORT]; the port is None if there is no colon.
+
+    Raises ValueError unless what follows the first colon is a number from `lowest` to MAX_PORT.
+    The host is not looked at.
+    """
+    host, colon, port = text.partition(":")
+    if not colon:
+        return host, None
+    if not _PORT.fullmatch(port) or not lowest <= int(port) <= MAX_PORT:
+        raise ValueError(f"the port is no number from {lowest} to {MAX_PORT}")
+    return host, int(port)
+
+
+def parse_destination(text: str, default_port: int) -> Destination:
+    """Read HOST[:PORT] of a server elsewhere.
+
+    Raises ValueError with the end of a sentence that begins with `text`, which is not in it.
+    """
+    if text.count(":") > 1:
+        raise ValueError("is an IPv6 address, and keepline sends no IPv6")
+    try:
+        written, port = split_port(text)
+    except ValueError:
+        raise ValueError(f"has a port that is no number from 1 to {MAX_PORT}") from None
+    host = canonical(written)
+    if len(host) > _MOST_CHARACTERS or not (written.isascii() and _NAME.fullmatch(host)):
+        raise ValueError("has no host name or IPv4 address in ASCII")
+    if _means_this_host(host):
+        raise ValueError("is the program's own loopback, which does not pass through keepline")
+    return Destination(host, default_port if port is None else port)
+
+
+def _means_this_host(host: str) -> bool:
+    """Judge an address or a name, RFC 6761 section 6.3; raises ValueError for no such address."""
+    if not _NUMBER.fullmatch(host.rpartition(".")[2]):
+        return host == "localhost" or host.endswith(".localhost")
+    if not is_ipv4(host):  # such as 127.1 or 0x7f.0.0.1, which C libraries read as addresses
+        raise ValueError("has an IPv4 address that is not four decimal numbers")
+    return host.startswith(("127.", "0."))

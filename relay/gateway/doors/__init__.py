@@ -1,1 +1,0 @@
-"""What is decided and made before the command starts: which door, certificates, trust."""

@@ -1,0 +1,1 @@
+"""What is decided and made before the command starts: which way in, certificates, trust."""

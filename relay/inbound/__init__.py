@@ -1,0 +1,1 @@
+"""How connections come in: offers, which can be accepted or refused."""

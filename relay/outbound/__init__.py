@@ -1,0 +1,1 @@
+"""How upstream connections are made: dialled with patience, numbered, watched."""

@@ -1,1 +1,0 @@
-"""How an upstream is reached: patience and the race of its addresses."""
