@@ -20,6 +20,7 @@ from tests.support.internet.servers.http import Site
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.world import NAMES, SERVER, Internet
 from tests.support.machine.lacking import lacking
+from tests.support.pace import patience
 
 ROOT = os.getuid() == 0
 LISTED, UNLISTED = 80, 8000
@@ -120,7 +121,7 @@ async def test_the_cause_and_the_fix_are_told_and_nothing_runs(
 async def run(
     keepline: Keepline, prefix: list[str], *arguments: str
 ) -> subprocess.CompletedProcess[bytes]:
-    with trio.fail_after(30):
+    with trio.fail_after(patience(30)):
         return await keepline.host.run_process(
             [*prefix, *keepline.argv(*arguments)], env=keepline.environment, check=False
         )
@@ -255,6 +256,6 @@ async def test_a_kernel_that_refuses_nf_tables_says_so_at_once(internet: Interne
     code = "from netns import interception; interception.install('tproxy', '198.18.0.1', 1)"
     drop = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if ROOT else []
     python = inside("")[0]
-    with trio.fail_after(30):
+    with trio.fail_after(patience(30)):
         done = await internet.client.run_process([*drop, python, "-I", "-c", code], check=False)
     assert done.stderr.decode().splitlines()[-1].startswith("PermissionError: ")

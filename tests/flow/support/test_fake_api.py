@@ -29,6 +29,7 @@ from tests.support.internet.servers.api.log import Log, Request
 from tests.support.internet.servers.api.messages import dumps, message
 from tests.support.internet.servers.api.server import Served, fake_api
 from tests.support.internet.servers.api.stream import Position
+from tests.support.pace import patience
 
 SEEDS = (4, 7)  # an odd seed is cut within an event
 WATCHED = 0.05
@@ -177,7 +178,7 @@ async def connected(served: Served, protocol: str) -> AsyncIterator[Client]:
     tcp = await trio.open_tcp_stream("127.0.0.1", served.port)
     tls = trio.SSLStream(tcp, served.client_context([protocol]), server_hostname="127.0.0.1")
     async with tcp:
-        with trio.fail_after(20):
+        with trio.fail_after(patience(20)):
             await tls.do_handshake()
             assert tls.selected_alpn_protocol() == protocol
             yield Client2(tls) if protocol == "h2" else Client1(tls)
@@ -370,7 +371,7 @@ async def test_an_idle_connection_is_closed(protocol: str) -> None:
     async with fake_api(idle_limit=0.01) as served, connected(served, protocol) as client:
         await client.ask("GET", "/v1/models")
         if isinstance(client, Client2):
-            with trio.fail_after(5):
+            with trio.fail_after(patience(5)):
                 while client.last is None:
                     await client.read()
             assert client.last == 1
