@@ -14,8 +14,8 @@ from relay.config import ConfigError, Settings
 from relay.gateway.setup import prepare as entry
 from relay.gateway.setup.choice import PROGRAM, Doors
 from relay.host import interfaces as host
+from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from relay.record.flightlog import sessions_folder
-from relay.sockets import TCP_RTO_MAX_MS
 
 
 class Check(msgspec.Struct, frozen=True):

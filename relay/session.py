@@ -153,14 +153,15 @@ async def _relay(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.write_log, log)
-            connections = await nursery.start(server.serve, settings, listeners, log, entry)
+            relay = server.Relay(settings, listeners, log.record, entry, nursery)
+            relay.start()
             status = await _command_end(sandbox, signals)
             if settings.linger:
                 await _orphans_end(signals)
-            await server.finish(listeners, connections)
+            await relay.finish()
             nursery.cancel_scope.cancel()
     seconds = trio.current_time() - started
-    log.record(SessionEnded(status=status, connections=connections.opened, seconds=seconds))
+    log.record(SessionEnded(status=status, connections=relay.standing.opened, seconds=seconds))
     return status
 
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from relay.config import Settings
-from relay.sockets import TCP_RTO_MAX_MS
+from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from tests.internet.servers.listening import listen, serve
 from tests.internet.servers.plain import echo
 from tests.internet.sockets import tcp_sockets

@@ -6,6 +6,7 @@ upstream's first byte, a lost upstream is replaced as far as first_flight.py all
 
 import contextlib
 import errno
+import math
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Final, TypeAlias
 
 import trio
 
+from relay.addresses import Endpoint
+from relay.outbound.opener import Opened
 from relay.record.events import Closer, How
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses, pipes
@@ -33,8 +36,8 @@ _buffer = memoryview(bytearray(_BUFFER_SIZE))
 _DRAIN_LIMIT: Final = 60.0
 """Seconds for a peer that does not read."""
 
-Redial: TypeAlias = Callable[[OSError | None], Awaitable[socket.socket | None]]
-"""Connects once more after a loss (None: a FIN); gives None if that cannot be had."""
+Redial: TypeAlias = Callable[[OSError | None], Awaitable[Opened | None]]
+"""Connects once more after a loss (None: a FIN); returns None if that cannot be had."""
 
 
 class After(Enum):
@@ -70,13 +73,28 @@ class Outcome:
 
 
 class Pump:
-    """A program's socket and its upstream socket; owns both."""
+    """A program's socket and its upstream socket; owns both. It is what liveness watches."""
 
-    def __init__(self, program: socket.socket, upstream: socket.socket, redial: Redial) -> None:
-        """Take both sockets over; they are non-blocking."""
+    def __init__(  # noqa: PLR0913 - two ends, and what the record and liveness call them
+        self,
+        program: socket.socket,
+        upstream: Opened,
+        redial: Redial,
+        *,
+        number: int = 0,
+        port: int = 0,
+        retire_after: float = math.inf,
+    ) -> None:
+        """Take both sockets over; they are non-blocking.
+
+        `number`, upstream's `port` and `retire_after` are those of standing.Watched.
+        """
         now = trio.current_time()
+        self.number = number
+        self.retire_after = retire_after
+        self.reached: Endpoint = (upstream.address, port)
         self.program = Side(program, "program", now)
-        self.upstream = Side(upstream, "upstream", now)
+        self.upstream = Side(upstream.sock, "upstream", now)
         self.outcome = Outcome()
         self._redial = redial
         self._flight = FirstFlight()
@@ -215,18 +233,19 @@ class Pump:
         side.sock.close()
         sent = self._flight.sent
         try:
-            sock = await self._redial(loss)
+            opened = await self._redial(loss)
         finally:
             self._redialled.set()
             self._redialled = None
-        if sock is not None and sent and self._flight.sent != sent:
-            resets_on_close(sock)  # the program went on speaking: more than a ClientHello now
-            sock.close()
-            sock = None
-        if sock is None:
+        if opened is not None and sent and self._flight.sent != sent:
+            resets_on_close(opened.sock)  # the program went on speaking: more than a ClientHello
+            opened.sock.close()
+            opened = None
+        if opened is None:
             side.loss = loss or ConnectionResetError(errno.ECONNRESET, "Connection closed")
             return False
-        side.sock, side.loss = sock, None
+        side.sock, side.loss = opened.sock, None
+        self.reached = opened.address, self.reached[1]
         if self._over:
             return False
         return await self._send(side, memoryview(sent))
@@ -280,7 +299,28 @@ class Pump:
                     await losses.drained(side.sock)
                 resets_on_close(side.sock)
 
-    def lose_upstream(self, error: OSError) -> None:
+    @property
+    def sock(self) -> socket.socket | None:
+        """The upstream socket while it can be watched."""
+        sock = self.upstream.sock
+        return None if self.upstream.ended or sock.fileno() == -1 else sock
+
+    @property
+    def asked(self) -> float:
+        """When the program last said something."""
+        return self.program.last_byte
+
+    @property
+    def answered(self) -> float:
+        """When upstream last did."""
+        return self.upstream.last_byte
+
+    @property
+    def may_retire(self) -> bool:
+        """Whether upstream has spoken and neither side has ended."""
+        return self.upstream.received > 0 and not (self.program.ended or self.upstream.ended)
+
+    def lose(self, error: OSError) -> None:
         """Take note that upstream is lost, which the kernel has not noticed yet.
 
         What it sent before is still read: after a shutdown, recv gives that and then an end.
