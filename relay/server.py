@@ -11,6 +11,7 @@ from netns.handoff import Listeners
 from relay.addresses import Destination
 from relay.config import Settings
 from relay.dns.service import NameService
+from relay.gateway import gateway
 from relay.gateway.setup.prepare import Entry
 from relay.host.network import SleepDetector, Weather, boottime_lead, watch
 from relay.inbound.listener import Listener
@@ -60,8 +61,8 @@ class Relay:
             record,
             patience=settings.patience,
         )
-        gateway = _gateway(prepared, settings, opener, record, nursery)
-        handlers = Handlers(policy, self._names.names, opener, gateway)
+        served = _gateway(prepared, settings, opener, record, nursery)
+        handlers = Handlers(policy, self._names.names, opener, served)
         self._connections = Connections(handlers.handler_for, self.standing, record, nursery)
         self._inbound: list[Inbound] = [
             Listener(sock, listeners.intercept) for sock in listeners.tcp
@@ -106,9 +107,7 @@ def _gateway(
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
     if prepared is None:
         return lambda _destination: None
-    from relay.gateway.gateway import Gateway  # noqa: PLC0415 - most sessions have none
-
-    return Gateway(
+    return gateway.Gateway(
         prepared,
         silence=settings.stream_silence,
         patience=settings.patience,

@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from netns.interception import Intercept
+from netns.plan import Intercept
 from relay.addresses import Endpoint
 from relay.inbound.offer import Offer, Refusal
 from relay.sockets import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state

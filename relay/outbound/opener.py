@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import trio
 
-from relay.addresses import Destination
+from relay.addresses import Destination, Endpoint
 from relay.host.network import Weather
 from relay.outbound.dialer import Dialer, DialError
 from relay.outbound.patience import Failure, GiveUp, Patience
@@ -21,10 +21,10 @@ from relay.sockets import peer
 
 
 class Opened(NamedTuple):
-    """A connected, non-blocking socket, which whoever gets it owns, and the address it reached."""
+    """A connected, non-blocking socket, which whoever gets it owns, and where it ends."""
 
     sock: socket.socket
-    address: str
+    reached: Endpoint
 
 
 class Opener:
@@ -81,9 +81,9 @@ class Opener:
                 if not wanted():
                     raise DialError("the program closed the connection first") from None
         self._reached.add(destination)
-        opened = Opened(sock, peer(sock)[0])
+        address = peer(sock)[0]
         seconds, attempts = trio.current_time() - began, patience.rounds + 1
         self._record(
-            Dialled(connection=number, address=opened.address, seconds=seconds, attempts=attempts)
+            Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
         )
-        return opened
+        return Opened(sock, (address, destination.port))

@@ -127,7 +127,6 @@ class Relayed:
             opened,
             redial,
             number=connection.number,
-            port=self.destination.port,
             retire_after=self._retire_after,
         )
         connection.abort = pump.abort

@@ -8,7 +8,8 @@ import trio
 
 from relay.outbound.opener import Opened
 from relay.sockets import resets_on_close
-from relay.tcp.transfer.pump import Outcome, Pump, Redial
+from relay.tcp.transfer.pair import Outcome
+from relay.tcp.transfer.pump import Pump, Redial
 
 
 def connected() -> tuple[socket.socket, socket.socket]:
@@ -55,7 +56,7 @@ async def start(nursery: trio.Nursery, redial: Redial = no_redial) -> Pumped:
     pumped = Pumped(
         trio.SocketStream(trio.socket.from_stdlib_socket(program)),
         trio.SocketStream(trio.socket.from_stdlib_socket(server)),
-        Pump(relays_program, Opened(relays_upstream, "127.0.0.1"), redial),
+        Pump(relays_program, Opened(relays_upstream, ("127.0.0.1", 0)), redial),
         trio.Event(),
     )
 

@@ -97,7 +97,7 @@ async def test_it_connects_with_the_options_set(listener: socket.socket) -> None
     sock, reached = await made.open(address, port)
     with sock:
         assert made.told.attempts == 1
-        assert reached == address
+        assert reached == (address, port)
         assert sock.getpeername() == (address, port)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         tcp = socket.IPPROTO_TCP

@@ -11,7 +11,7 @@ import dns.reversename
 import pytest
 import trio
 
-from netns.links import OWN_ADDRESS
+from netns.plan import OWN_ADDRESS
 from relay.record.events import NameAssigned, ResolversChanged, ResolverSilent, ServedStale
 from tests.internet import faults
 from tests.internet.patterns import Packets

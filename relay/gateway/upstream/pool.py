@@ -131,7 +131,7 @@ class Pool:
         wire = None
         try:
             opened = await self.opener.open(destination, number)
-            wire = Wire(opened.sock, number, (opened.address, port), standing.connections)
+            wire = Wire(opened.sock, number, opened.reached, standing.connections)
             stream: trio.abc.Stream = wire
             if self.upstream.tls:
                 stream = await self._secured(wire, http2=http2)
