@@ -8,7 +8,7 @@ from functools import partial
 import trio
 
 from netns.errors import SandboxError
-from tests.internet.enter import enter
+from tests.support.internet.enter import enter
 
 from . import report, variants
 from .clients import LoadError

@@ -9,10 +9,10 @@ from typing import Final, Self
 
 import trio
 
-from tests.internet.hosts import Host
-from tests.internet.links import Link
-from tests.internet.servers.nameserver import serve_names
-from tests.internet.servers.zone import Zone
+from tests.support.internet.hosts import Host
+from tests.support.internet.links import Link
+from tests.support.internet.servers.nameserver import serve_names
+from tests.support.internet.servers.zone import Zone
 
 SERVER: Final = "203.0.113.10"
 NAME: Final = "server.test"

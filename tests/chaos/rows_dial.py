@@ -12,10 +12,18 @@ import dns.rdatatype
 import dns.rrset
 import trio
 
-from tests.internet.faults import drop, reset
-from tests.internet.patterns import Packets
-from tests.internet.servers.zone import Trouble
-from tests.internet.world import GATEWAY, NAMES, OTHER_NAMES, SECOND, SERVER, THIRD, Internet
+from tests.support.internet.faults import drop, reset
+from tests.support.internet.patterns import Packets
+from tests.support.internet.servers.zone import Trouble
+from tests.support.internet.world import (
+    GATEWAY,
+    NAMES,
+    OTHER_NAMES,
+    SECOND,
+    SERVER,
+    THIRD,
+    Internet,
+)
 
 from .players import Kind, Player
 from .row import Promise, Row, Sample, Scene

@@ -13,12 +13,12 @@ import trio
 from netns import interception, syscalls
 from netns.plan import COMMON_PORTS
 from relay.record.events import SessionStarted
-from tests.internet.servers.http import Site
-from tests.internet.servers.listening import listen, serve
-from tests.internet.world import NAMES, SERVER, Internet
-from tests.kernel.inside import inside
-from tests.kernel.keepline import Done, Keepline
-from tests.kernel.lacking import lacking
+from tests.support.command.inside import inside
+from tests.support.command.keepline import Done, Keepline
+from tests.support.internet.servers.http import Site
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.world import NAMES, SERVER, Internet
+from tests.support.machine.lacking import lacking
 
 ROOT = os.getuid() == 0
 LISTED, UNLISTED = 80, 8000

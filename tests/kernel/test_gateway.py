@@ -21,11 +21,7 @@ from relay.record.events import (
     UpstreamReady,
 )
 from relay.startup import DEFERRED
-from tests.internet.servers.api.server import Api
-from tests.internet.servers.http import Site
-from tests.internet.servers.listening import listen, over_tls, serve
-from tests.internet.world import SECOND, THIRD, Internet
-from tests.kernel.asking import (
+from tests.support.command.asking import (
     HOSTS,
     HTTP,
     NAME,
@@ -42,8 +38,12 @@ from tests.kernel.asking import (
     serve_api,
     without_openssl,
 )
-from tests.kernel.keepline import Done, Keepline
-from tests.kernel.programs import needs
+from tests.support.command.keepline import Done, Keepline
+from tests.support.command.programs import needs
+from tests.support.internet.servers.api.server import Api
+from tests.support.internet.servers.http import Site
+from tests.support.internet.servers.listening import listen, over_tls, serve
+from tests.support.internet.world import SECOND, THIRD, Internet
 
 MODELS: Final = ("GET", f"{URL}/v1/models")
 OTHER: Final = "two.test"

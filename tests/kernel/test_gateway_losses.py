@@ -19,11 +19,7 @@ from relay.record.events import (
     SessionStarted,
 )
 from relay.record.story import ADVICE
-from tests.internet.servers.api.faults import Failure, Fault
-from tests.internet.servers.api.server import Api
-from tests.internet.servers.api.stream import Position
-from tests.internet.world import Internet
-from tests.kernel.asking import (
+from tests.support.command.asking import (
     HTTP,
     NAME,
     TLS,
@@ -37,8 +33,12 @@ from tests.kernel.asking import (
     said,
     serve_api,
 )
-from tests.kernel.keepline import Done, Keepline, Session
-from tests.kernel.terminal import Terminal
+from tests.support.command.keepline import Done, Keepline, Session
+from tests.support.command.terminal import Terminal
+from tests.support.internet.servers.api.faults import Failure, Fault
+from tests.support.internet.servers.api.server import Api
+from tests.support.internet.servers.api.stream import Position
+from tests.support.internet.world import Internet
 
 POST: Final = ("POST", f"{URL}/v1/messages")
 IN_FIRST_BLOCK: Final = Failure(Fault.RST, Position.IN_TEXT, pause=0.2)

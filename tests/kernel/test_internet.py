@@ -19,10 +19,10 @@ import pytest
 import trio
 
 from netns.errors import SandboxError
-from tests.internet import faults
-from tests.internet.enter import enter
-from tests.internet.patterns import Packets
-from tests.internet.servers.broken import (
+from tests.support.internet import faults
+from tests.support.internet.enter import enter
+from tests.support.internet.patterns import Packets
+from tests.support.internet.servers.broken import (
     FullBacklog,
     answer_then_close,
     answer_then_reset,
@@ -31,13 +31,13 @@ from tests.internet.servers.broken import (
     never_answer,
     reset_after,
 )
-from tests.internet.servers.http import Site
-from tests.internet.servers.listening import connect, listen, over_tls, serve
-from tests.internet.servers.plain import echo, pattern, sink, source
-from tests.internet.servers.zone import Query, Trouble
-from tests.internet.sockets import tcp_sockets
-from tests.internet.wire import Capture, forged_reset, inject
-from tests.internet.world import (
+from tests.support.internet.servers.http import Site
+from tests.support.internet.servers.listening import connect, listen, over_tls, serve
+from tests.support.internet.servers.plain import echo, pattern, sink, source
+from tests.support.internet.servers.zone import Query, Trouble
+from tests.support.internet.sockets import tcp_sockets
+from tests.support.internet.wire import Capture, forged_reset, inject
+from tests.support.internet.world import (
     CLIENT,
     CLIENT_V6,
     NAMES,

@@ -16,14 +16,14 @@ from relay.record.events import (
     PathUp,
     Suspected,
 )
-from tests.internet.faults import drop
-from tests.internet.patterns import Packets
-from tests.internet.servers.listening import listen, serve
-from tests.internet.servers.plain import echo
-from tests.internet.world import SERVER, Internet
-from tests.kernel import program as at
-from tests.kernel.driver import Program, inside
-from tests.kernel.keepline import Keepline
+from tests.support.command import program as at
+from tests.support.command.driver import Program, inside
+from tests.support.command.keepline import Keepline
+from tests.support.internet.faults import drop
+from tests.support.internet.patterns import Packets
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo
+from tests.support.internet.world import SERVER, Internet
 
 ECHO = 7
 SLOW = 8

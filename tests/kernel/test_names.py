@@ -13,15 +13,23 @@ import trio
 
 from netns.plan import OWN_ADDRESS
 from relay.record.events import NameAssigned, ResolversChanged, ResolverSilent, ServedStale
-from tests.internet import faults
-from tests.internet.patterns import Packets
-from tests.internet.servers.listening import listen, serve
-from tests.internet.servers.zone import Query, Trouble
-from tests.internet.world import NAMES, OTHER_NAMES, SECOND, SERVER, SERVER_V6, THIRD, Internet
-from tests.kernel import program as at
-from tests.kernel.driver import Program, bare, inside
-from tests.kernel.keepline import Keepline
-from tests.kernel.programs import needs
+from tests.support.command import program as at
+from tests.support.command.driver import Program, bare, inside
+from tests.support.command.keepline import Keepline
+from tests.support.command.programs import needs
+from tests.support.internet import faults
+from tests.support.internet.patterns import Packets
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.zone import Query, Trouble
+from tests.support.internet.world import (
+    NAMES,
+    OTHER_NAMES,
+    SECOND,
+    SERVER,
+    SERVER_V6,
+    THIRD,
+    Internet,
+)
 
 PORT = 80
 AT_ONCE = 0.2

@@ -18,13 +18,13 @@ from netns import syscalls
 from netns.plan import OWN_ADDRESS
 from relay import __version__
 from relay.host.resolv_conf import WAIT
-from tests.internet.hosts import Host
-from tests.internet.servers.http import Site
-from tests.internet.servers.listening import listen, serve
-from tests.internet.world import NAMES, OTHER_NAMES, SERVER, Internet
-from tests.kernel.inside import inside
-from tests.kernel.keepline import Done, Keepline
-from tests.kernel.terminal import processes
+from tests.support.command.inside import inside
+from tests.support.command.keepline import Done, Keepline
+from tests.support.command.terminal import processes
+from tests.support.internet.hosts import Host
+from tests.support.internet.servers.http import Site
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.world import NAMES, OTHER_NAMES, SERVER, Internet
 
 ROOT = os.getuid() == 0
 

@@ -18,13 +18,13 @@ from relay.record.events import (
     SessionEnded,
     SessionStarted,
 )
-from tests.internet.servers.listening import listen, serve
-from tests.internet.servers.plain import echo
-from tests.internet.wire import Capture
-from tests.internet.world import CLIENT, NAMES, SERVER, Internet
-from tests.kernel.inside import inside
-from tests.kernel.keepline import Keepline, Session
-from tests.kernel.terminal import processes
+from tests.support.command.inside import inside
+from tests.support.command.keepline import Keepline, Session
+from tests.support.command.terminal import processes
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo
+from tests.support.internet.wire import Capture
+from tests.support.internet.world import CLIENT, NAMES, SERVER, Internet
 
 ECHO = 7
 SINK = 9

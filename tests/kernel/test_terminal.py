@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from tests.internet.world import Internet
-from tests.kernel.inside import inside
-from tests.kernel.keepline import Keepline
-from tests.kernel.terminal import DEADLINE, Terminal, processes
+from tests.support.command.inside import inside
+from tests.support.command.keepline import Keepline
+from tests.support.command.terminal import DEADLINE, Terminal, processes
+from tests.support.internet.world import Internet
 
 SHELL = ["bash", "--norc", "--noprofile", "-i"]
 

@@ -21,16 +21,16 @@ from relay.record.events import (
     NameRefused,
     SessionEnded,
 )
-from tests.internet.servers.broken import answer_then_reset
-from tests.internet.servers.listening import listen, serve
-from tests.internet.servers.plain import echo, pattern, sink, source
-from tests.internet.sockets import tcp_sockets
-from tests.internet.wire import Capture
-from tests.internet.world import NAMES, SECOND, SERVER, Internet
-from tests.kernel import program as at
-from tests.kernel.driver import Program, eventually, inside
-from tests.kernel.keepline import Keepline
-from tests.kernel.procfs import descriptors, resident_memory
+from tests.support.command import program as at
+from tests.support.command.driver import Program, eventually, inside
+from tests.support.command.keepline import Keepline
+from tests.support.internet.servers.broken import answer_then_reset
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo, pattern, sink, source
+from tests.support.internet.sockets import tcp_sockets
+from tests.support.internet.wire import Capture
+from tests.support.internet.world import NAMES, SECOND, SERVER, Internet
+from tests.support.machine.procfs import descriptors, resident_memory
 
 ECHO = 7
 SINK = 9

@@ -11,16 +11,16 @@ import trio
 
 from relay.config import Settings
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
-from tests.internet.servers.listening import listen, serve
-from tests.internet.servers.plain import echo
-from tests.internet.sockets import tcp_sockets
-from tests.internet.wire import Capture
-from tests.internet.world import CLIENT, NAMES, SERVER, SERVER_V6, Internet
-from tests.kernel import program as at
-from tests.kernel.driver import Program, bare, eventually, inside
-from tests.kernel.keepline import Keepline
-from tests.kernel.procfs import tcp_sockets_of
-from tests.kernel.programs import needs
+from tests.support.command import program as at
+from tests.support.command.driver import Program, bare, eventually, inside
+from tests.support.command.keepline import Keepline
+from tests.support.command.programs import needs
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo
+from tests.support.internet.sockets import tcp_sockets
+from tests.support.internet.wire import Capture
+from tests.support.internet.world import CLIENT, NAMES, SERVER, SERVER_V6, Internet
+from tests.support.machine.procfs import tcp_sockets_of
 
 ECHO = 7
 OTHER_RESOLVER = "192.0.2.8"

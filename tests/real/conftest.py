@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.internet import enter
-from tests.real.both import CALLERS, Both
+from tests.support.command.both import CALLERS, Both
+from tests.support.internet import enter
 
 _FIGURES = pytest.StashKey[list[tuple[str, float, float]]]()
 
