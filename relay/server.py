@@ -11,7 +11,8 @@ from netns.handoff import Listeners
 from relay.config import Settings
 from relay.dns.service import NameService
 from relay.gateway.setup.prepare import Entry
-from relay.host.network import SleepDetector, Weather, boottime_lead, watch
+from relay.host.network import NetworkWatch, watch
+from relay.host.suspend import SuspendDetector, time_suspended
 from relay.outbound.dialer import Dialer
 from relay.record.flightlog import FlightLog
 from relay.sockets import KeepAlive
@@ -43,7 +44,7 @@ async def serve(
     """Relay until cancelled; started with the session's connections. `entry` is the gateway's."""
     policy = settings.policy()
     names = NameService(settings, policy, log.record)
-    weather = Weather()
+    network = NetworkWatch()
     keepalive = KeepAlive(
         idle=settings.keepidle,
         interval=settings.keepintvl,
@@ -57,8 +58,8 @@ async def serve(
         connections = Connections(
             intercept=listeners.intercept,
             policy=policy,
-            naming=names.names,
-            dialer=Dialer(names.lookup, keepalive, weather, settings.patience),
+            naming=names.synthetic,
+            dialer=Dialer(names.lookup, keepalive, network, settings.patience),
             record=log.record,
             nursery=nursery,
         )
@@ -66,13 +67,13 @@ async def serve(
             connections.gateway = _gateway(entry, settings, connections)
 
         liveness = Liveness(
-            connections.lines, keepalive, weather, log.record, SleepDetector(boottime_lead)
+            connections.lines, keepalive, network, log.record, SuspendDetector(time_suspended)
         )
 
         def changed(addresses: frozenset[str]) -> None:
             connections.drop_vanished(addresses)
             liveness.network_changed()
-            weather.changed()
+            network.notify()
 
         nursery.start_soon(watch, changed)
         nursery.start_soon(liveness.watch)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 import trio
 
-from relay.host.network import Weather
+from relay.host.network import NetworkWatch
 from relay.outbound.patience import Failure, GiveUp, Patience
 from relay.sockets import KeepAlive
 
@@ -60,13 +60,13 @@ class Dialer:
         self,
         lookup: Lookup,
         keepalive: KeepAlive,
-        weather: Weather,
+        network: NetworkWatch,
         patience: float,
     ) -> None:
         """Resolve names by `lookup`, which may raise DialError; hold for `patience` seconds."""
         self._lookup = lookup
         self._keepalive = keepalive
-        self._weather = weather
+        self._network = network
         self._patience = patience
         self._seen_alive: set[tuple[str, int]] = set()
         self._answering: set[str] = set()
@@ -102,7 +102,7 @@ class Dialer:
             if patience.rounds == 1:
                 held(failure.cause)
             with trio.move_on_after(verdict.pause):
-                await self._weather.wait()
+                await self._network.wait()
             if not wanted():
                 raise DialError("the program closed the connection first")
 

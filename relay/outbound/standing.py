@@ -1,4 +1,4 @@
-"""What liveness and weather see of an upstream connection: a program's, or the gateway's own."""
+"""What liveness and the network watch see of an upstream connection, whoever uses it."""
 
 import socket
 from typing import Protocol

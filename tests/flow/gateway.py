@@ -25,7 +25,7 @@ from relay.gateway.hold import Hold
 from relay.gateway.http import Flush
 from relay.gateway.setup.choice import Doors, Upstream
 from relay.gateway.setup.prepare import Entry
-from relay.host.network import Weather
+from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Dialer, Target
 from relay.policy.rules import Policy
 from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, UpstreamOpened
@@ -230,7 +230,7 @@ async def gateway(
                 intercept="tproxy",
                 policy=Policy(),
                 naming=None,  # type: ignore[arg-type]
-                dialer=Dialer(lookup, KEEPALIVE, Weather(), patience),
+                dialer=Dialer(lookup, KEEPALIVE, NetworkWatch(), patience),
                 record=events.append,
                 nursery=nursery,
             )

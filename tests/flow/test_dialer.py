@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.host.network import Weather
+from relay.host.network import NetworkWatch
 from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError, Target
 from relay.sockets import KeepAlive
 
@@ -44,8 +44,8 @@ class Names:
         return answer
 
 
-def dialer(names: Names | None = None, weather: Weather | None = None) -> Dialer:
-    return Dialer((names or Names([])).lookup, KEEPALIVE, weather or Weather(), PATIENCE)
+def dialer(names: Names | None = None, network: NetworkWatch | None = None) -> Dialer:
+    return Dialer((names or Names([])).lookup, KEEPALIVE, network or NetworkWatch(), PATIENCE)
 
 
 class Told:
@@ -138,9 +138,9 @@ async def test_the_name_is_asked_for_again_in_each_round(
 async def test_a_change_of_network_ends_a_pause_at_once(
     listener: socket.socket, autojump_clock: trio.testing.MockClock
 ) -> None:
-    weather, told = Weather(), Told()
+    network, told = NetworkWatch(), Told()
     names = Names(*["silent"] * 10, ["127.0.0.1"])
-    made = dialer(names, weather)
+    made = dialer(names, network)
     async with trio.open_nursery() as nursery:
 
         async def dial_name() -> None:
@@ -150,7 +150,7 @@ async def test_a_change_of_network_ends_a_pause_at_once(
         await told.held.wait()
         began = trio.current_time()
         while nursery.child_tasks:
-            weather.changed()
+            network.notify()
             await trio.lowlevel.checkpoint()
         assert trio.current_time() == began
 
@@ -188,7 +188,7 @@ class Hanging(Dialer):
     """Connects never end until told, so that those in flight can be counted."""
 
     def __init__(self) -> None:
-        super().__init__(Names([]).lookup, KEEPALIVE, Weather(), PATIENCE)
+        super().__init__(Names([]).lookup, KEEPALIVE, NetworkWatch(), PATIENCE)
         self.in_flight: dict[str, int] = {}
         self.answer = trio.Event()
 
