@@ -1,16 +1,9 @@
-"""The network and suspends: a suspend is found once, a wait ends with the next change."""
+"""Waiting for the network ends with its next change."""
 
 import trio
 import trio.testing
 
 from relay.host.network import NetworkWatch
-from relay.host.suspend import SuspendDetector
-
-
-def test_a_suspend_is_found_once() -> None:
-    clock = iter([5.0, 5.0, 605.0, 605.1, 607.0])
-    detector = SuspendDetector(lambda: next(clock))
-    assert [detector.suspended() for _ in range(4)] == [0.0, 600.0, 0.0, 0.0]
 
 
 async def test_a_change_wakes_all_who_wait_and_nobody_later(nursery: trio.Nursery) -> None:
