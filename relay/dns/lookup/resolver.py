@@ -76,9 +76,9 @@ class Resolver:
     run between the search in `_lookups` and the start of a new lookup, so a name never has two. A
     task that waits may be cancelled at any time; the lookup then goes on, because it runs in
     `nursery`, the session's: others may wait for it, and its answer still refreshes the cache. It
-    ends by itself, at the latest after `timeouts.outage`. At its end it puts the answer into the
-    cache, or the failure among the failures, leaves `_lookups` and wakes those who wait, without a
-    checkpoint: whoever asks next finds either the lookup or what came of it.
+    ends by itself, soon after `timeouts.outage` at the latest. At its end it keeps its answer or
+    its failure, leaves `_lookups` and wakes those who wait, without a checkpoint in between: so
+    whoever asks finds either the lookup or what came of it.
     """
 
     def __init__(
