@@ -25,7 +25,7 @@ from relay.gateway.hold import Hold
 from relay.gateway.http import Flush
 from relay.gateway.setup.choice import Doors, Upstream
 from relay.gateway.setup.prepare import Entry
-from relay.host.network import Weather
+from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Dialer
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
@@ -232,7 +232,7 @@ async def gateway(
                 entry,
                 silence=silence,
                 patience=patience,
-                opener=Opener(dialer, Weather(), standing, events.append, patience=patience),
+                opener=Opener(dialer, NetworkWatch(), standing, events.append, patience=patience),
                 record=events.append,
                 nursery=nursery,
             )
