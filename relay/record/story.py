@@ -22,8 +22,8 @@ from relay.record.events import (
     Suspected,
     UpstreamClosed,
     UpstreamOpened,
+    size,
 )
-from relay.record.view import size, told
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def losses(events: Iterable[AnyEvent]) -> Iterator[Loss]:
                 connections[event.connection] = _Connection(to)
             case ServedStale():
                 what = f"{event.name}: DNS failed ({event.cause}); the last known address served"
-                yield Loss(event.at, hidden=True, what=what, evidence=(told(event),))
+                yield Loss(event.at, hidden=True, what=what, evidence=(event.text(),))
             case LookupFailed():
                 what = f"{event.name}: not found out, {event.cause}; the program got an error"
-                yield Loss(event.at, hidden=False, what=what, evidence=(told(event),))
+                yield Loss(event.at, hidden=False, what=what, evidence=(event.text(),))
             case UpstreamOpened():
                 connections[event.connection] = _Connection(f"{event.host}:{event.port}")
             case AskedAgain() | RequestLost() | Distrusted():
@@ -102,7 +102,7 @@ def _of_gateway(event: AskedAgain | RequestLost | Distrusted, to: str) -> Loss:
             )
         case _:
             assert_never(event)
-    return Loss(event.at, isinstance(event, AskedAgain), what, (told(event),))
+    return Loss(event.at, isinstance(event, AskedAgain), what, (event.text(),))
 
 
 _SAW = {
@@ -148,7 +148,7 @@ def _of_connection(event: AnyEvent, connection: _Connection) -> Iterator[Loss]:
 
 
 def _settled(event: AnyEvent, connection: _Connection, *, hidden: bool, what: str) -> Loss:
-    evidence = tuple(told(earlier) for earlier in (*connection.events, event))
+    evidence = tuple(earlier.text() for earlier in (*connection.events, event))
     connection.events, connection.held_since = [], None
     return Loss(event.at, hidden, what, evidence)
 
@@ -212,10 +212,10 @@ def lines(events: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]
         yield "Nothing was recorded."
         return
     start = known[0].at
-    yield told(known[0])
+    yield known[0].text()
     for event in known:
         if isinstance(event, Slept):
-            yield f"{event.at - start:9.1f} s           {told(event)}"
+            yield f"{event.at - start:9.1f} s           {event.text()}"
     found = list(losses(known))
     for loss in found:
         mark = "hidden " if loss.hidden else "VISIBLE"
