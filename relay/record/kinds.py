@@ -75,24 +75,26 @@ class Kind(StrEnum):
     """The command has ended."""
 
 
-_OF_ERRNO: Final = {
-    errno.ECONNREFUSED: Kind.REFUSED,
-    errno.ECONNRESET: Kind.RESET,
-    errno.EPIPE: Kind.RESET,
-    errno.ENETRESET: Kind.RESET,
-    errno.ETIMEDOUT: Kind.TIMEOUT,
-    errno.EHOSTUNREACH: Kind.UNREACHABLE,
-    errno.EHOSTDOWN: Kind.UNREACHABLE,
-    errno.ENETUNREACH: Kind.UNREACHABLE,
-    errno.ENETDOWN: Kind.UNREACHABLE,
-    errno.EADDRNOTAVAIL: Kind.ADDRESS_GONE,
-    errno.EMFILE: Kind.RESOURCES,
-    errno.ENFILE: Kind.RESOURCES,
-    errno.ENOBUFS: Kind.RESOURCES,
-    errno.ENOMEM: Kind.RESOURCES,
-    errno.EACCES: Kind.NOT_PERMITTED,
-    errno.EPERM: Kind.NOT_PERMITTED,
+_ERRNOS: Final = {
+    Kind.REFUSED: (errno.ECONNREFUSED,),
+    Kind.RESET: (errno.ECONNRESET, errno.EPIPE, errno.ENETRESET),
+    Kind.TIMEOUT: (errno.ETIMEDOUT,),
+    Kind.UNREACHABLE: (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN),
+    Kind.ADDRESS_GONE: (errno.EADDRNOTAVAIL,),
+    Kind.RESOURCES: (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM),
+    Kind.NOT_PERMITTED: (errno.EACCES, errno.EPERM),
 }
+_OF_ERRNO: Final = {number: kind for kind, numbers in _ERRNOS.items() for number in numbers}
+
+
+class CausedError(Exception):
+    """A failure between parts of the relay: `cause` is for people, `kind` for programs."""
+
+    def __init__(self, cause: str, kind: Kind) -> None:
+        """Keep both."""
+        super().__init__(cause)
+        self.cause = cause
+        self.kind = kind
 
 
 class ForgottenError(TimeoutError):
@@ -103,6 +105,9 @@ class ClosedError(ConnectionResetError):
     """An end by FIN that has to be passed on as a loss."""
 
 
+_OF_TYPE: Final = {ForgottenError: Kind.FORGOTTEN, ClosedError: Kind.CLOSED}
+
+
 def of_errno(number: int | None) -> Kind:
     """Return the kind of an errno; OTHER for one that has none of its own, or for None."""
     return _OF_ERRNO.get(number or 0, Kind.OTHER)
@@ -110,10 +115,4 @@ def of_errno(number: int | None) -> Kind:
 
 def of(error: OSError) -> Kind:
     """Return the kind of a socket's error."""
-    match error:
-        case ForgottenError():
-            return Kind.FORGOTTEN
-        case ClosedError():
-            return Kind.CLOSED
-        case _:
-            return of_errno(error.errno)
+    return _OF_TYPE.get(type(error)) or of_errno(error.errno)

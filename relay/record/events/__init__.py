@@ -5,7 +5,7 @@
 
 from typing import TypeAlias
 
-from relay.record.events.base import FORMAT, CausedEvent, Event, size
+from relay.record.events.base import FORMAT, CausedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
     Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened, DialFailed, DialHeld,
     Dialled, How, PathDown, PathUp, Replaying, Suspected,
@@ -32,7 +32,7 @@ AnyEvent: TypeAlias = (
 __all__ = [
     "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
     "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "DialFailed", "DialHeld",
-    "Dialled", "Distrust", "Distrusted", "Event", "How", "LogFull", "LookupFailed",
+    "Dialled", "Distrust", "Distrusted", "Event", "How", "LogFull", "LookupFailed", "LossEvent",
     "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
     "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "SessionEnded", "SessionStarted",
     "Slept", "Suspected", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "size",

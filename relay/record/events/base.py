@@ -32,6 +32,16 @@ class CausedEvent(Event, kw_only=True):
     """A failure, a loss or an end, and why it came."""
 
     kind: Kind = Kind.UNKNOWN
+    """UNKNOWN is left out in JSON, as all defaults are."""
+
+
+class LossEvent(CausedEvent):
+    """A loss, hidden from the program or not."""
+
+    @property
+    def is_loss(self) -> bool:
+        """It is one."""
+        return True
 
 
 def size(count: float) -> str:

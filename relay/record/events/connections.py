@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, TypeAlias
 
-from relay.record.events.base import CausedEvent, Event, size
+from relay.record.events.base import CausedEvent, Event, LossEvent, size
 
 Closer: TypeAlias = Literal["program", "upstream", "keepline"]
 How: TypeAlias = Literal["fin", "reset", "timeout", "unreachable", "session-end"]
@@ -59,40 +59,30 @@ class DialFailed(CausedEvent):
         return f"#{self.connection} not reached in {self.seconds:.1f} s: {self.cause}; reset"
 
 
-class DialHeld(CausedEvent):
+class DialHeld(LossEvent):
     """The first round of dials failed; more follow, and the program waits unaware."""
 
     connection: int
     cause: str
-
-    @property
-    def is_loss(self) -> bool:
-        """A connect that would have failed."""
-        return True
 
     def text(self) -> str:
         """Return it as a line for people."""
         return f"#{self.connection} held while it is dialled again: {self.cause}"
 
 
-class Replaying(CausedEvent):
+class Replaying(LossEvent):
     """Upstream was lost before its first byte; the program's ClientHello goes to another one."""
 
     connection: int
     cause: str
     """How it was lost."""
 
-    @property
-    def is_loss(self) -> bool:
-        """A handshake that would have failed."""
-        return True
-
     def text(self) -> str:
         """Return it as a line for people."""
         return f"#{self.connection} upstream lost before its first byte: {self.cause}; again"
 
 
-class Suspected(CausedEvent):
+class Suspected(LossEvent):
     """An upstream connection does not answer; the same destination is dialled to see why."""
 
     connection: int
@@ -103,11 +93,6 @@ class Suspected(CausedEvent):
     """Segments."""
     silence: float
     """Seconds since the last ACK."""
-
-    @property
-    def is_loss(self) -> bool:
-        """An outage, or worse."""
-        return True
 
     def text(self) -> str:
         """Return it as a line for people."""

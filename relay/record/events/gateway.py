@@ -2,7 +2,7 @@
 
 from typing import Literal, TypeAlias
 
-from relay.record.events.base import CausedEvent, Event, size
+from relay.record.events.base import CausedEvent, Event, LossEvent, size
 
 Saw: TypeAlias = Literal["reset", "error event", "status 502"]
 Distrust: TypeAlias = Literal["refused the certificate", "closed right after the handshake"]
@@ -51,7 +51,7 @@ class UpstreamClosed(CausedEvent):
         )
 
 
-class AskedAgain(CausedEvent):
+class AskedAgain(LossEvent):
     """The gateway lost an answer before the program had any of its content, and asks once more."""
 
     connection: int
@@ -65,11 +65,6 @@ class AskedAgain(CausedEvent):
     may_be_billed: bool = False
     """Whether upstream may have worked on the lost one too, and count both."""
 
-    @property
-    def is_loss(self) -> bool:
-        """An answer that would have failed."""
-        return True
-
     def text(self) -> str:
         """Return it as a line for people."""
         billed = "; it may be billed twice" if self.may_be_billed else ""
@@ -79,7 +74,7 @@ class AskedAgain(CausedEvent):
         )
 
 
-class RequestLost(CausedEvent):
+class RequestLost(LossEvent):
     """The gateway gave a request up."""
 
     connection: int
@@ -93,11 +88,6 @@ class RequestLost(CausedEvent):
     """What the program saw of it."""
     why: str = ""
     """Why it was not asked again; empty if the cause says that another try would not help."""
-
-    @property
-    def is_loss(self) -> bool:
-        """An answer that failed."""
-        return True
 
     def text(self) -> str:
         """Return it as a line for people."""

@@ -1,6 +1,6 @@
 """The events of names: what the program is answered, and what the host's resolvers say."""
 
-from relay.record.events.base import CausedEvent, Event
+from relay.record.events.base import CausedEvent, Event, LossEvent
 
 
 class NameAssigned(Event):
@@ -38,33 +38,23 @@ class NameRefused(CausedEvent):
         return f"name {self.name}: {self.type} refused: {self.rule}"
 
 
-class LookupFailed(CausedEvent):
+class LookupFailed(LossEvent):
     """No resolver gave a usable answer."""
 
     name: str
     type: str
     cause: str
 
-    @property
-    def is_loss(self) -> bool:
-        """A name that the program asked for in vain."""
-        return True
-
     def text(self) -> str:
         """Return it as a line for people."""
         return f"name {self.name}: {self.type} not found out: {self.cause}"
 
 
-class ServedStale(CausedEvent):
+class ServedStale(LossEvent):
     """No resolver answered, so the last known answer was used once more, RFC 8767."""
 
     name: str
     cause: str
-
-    @property
-    def is_loss(self) -> bool:
-        """A lookup that would have failed."""
-        return True
 
     def text(self) -> str:
         """Return it as a line for people."""
