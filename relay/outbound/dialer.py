@@ -15,6 +15,7 @@ import trio
 
 from relay.host.network import Weather
 from relay.outbound.patience import Failure, GiveUp, Patience
+from relay.record.kinds import CausedError, Kind, of_errno
 from relay.sockets import KeepAlive
 
 STAGGER: Final = 0.25
@@ -27,13 +28,12 @@ IN_FLIGHT: Final = 8
 """Dials at a time to an address that has not answered; one that has is dialled freely."""
 
 
-class DialError(Exception):
-    """Upstream could not be reached; `cause` is for people."""
+class DialError(CausedError):
+    """Upstream could not be reached."""
 
-    def __init__(self, cause: str, number: int = 0) -> None:
-        """Keep the cause, and its errno if it has one."""
-        super().__init__(cause)
-        self.cause = cause
+    def __init__(self, cause: str, kind: Kind, number: int = 0) -> None:
+        """Keep the cause, its kind, and its errno if it has one."""
+        super().__init__(cause, kind)
         self.number = number
 
 
@@ -76,14 +76,14 @@ class Dialer:
         self,
         target: Target,
         *,
-        held: Callable[[str], None],
+        held: Callable[[str, Kind], None],
         wanted: Callable[[], bool],
         avoid: str = "",
     ) -> tuple[socket.socket, int]:
         """Connect, and tell in how many rounds; raises DialError when patience ends.
 
-        `held` is called once, with the cause, if the first round fails and is not the last;
-        `wanted` is asked before each further round. The address to `avoid` is tried last.
+        `held` is called once, with the cause and its kind, if the first round fails and is not
+        the last; `wanted` is asked before each further round. The address to `avoid` is tried last.
         """
         started = trio.current_time()
         key = (target.name or target.address, target.port)
@@ -92,19 +92,19 @@ class Dialer:
             try:
                 sock = await self._round(target, avoid, started, fresh=patience.rounds > 0)
             except DialError as error:
-                failure = Failure(error.cause, error.number)
+                failure = Failure(error.cause, error.kind, error.number)
             else:
                 self._seen_alive.add(key)
                 return sock, patience.rounds + 1
             verdict = patience.failed(failure, trio.current_time() - started)
             if isinstance(verdict, GiveUp):
-                raise DialError(verdict.cause)
+                raise DialError(verdict.cause, verdict.kind)
             if patience.rounds == 1:
-                held(failure.cause)
+                held(failure.cause, failure.kind)
             with trio.move_on_after(verdict.pause):
                 await self._weather.wait()
             if not wanted():
-                raise DialError("the program closed the connection first")
+                raise DialError("the program closed the connection first", Kind.PROGRAM_GONE)
 
     async def _round(
         self, target: Target, avoid: str, started: float, *, fresh: bool
@@ -115,7 +115,7 @@ class Dialer:
             addresses = await self._lookup(target.name, fresh=fresh)
             addresses.sort(key=lambda address: address == avoid)
         if not addresses:
-            raise DialError("the name has no address that may be dialled")
+            raise DialError("the name has no address that may be dialled", Kind.NAME_FAILURE)
         if len(addresses) == 1 and addresses[0] in self._answering:
             # The kernel ends it after as long, options.SYN_RETRIES: a scope costs a tenth more.
             return await self._connect_now(addresses[0], target.port)
@@ -124,7 +124,7 @@ class Dialer:
             if len(addresses) == 1:
                 return await self._connect(addresses[0], target.port)
             return await self._race(addresses, target.port)
-        raise DialError("no answer", errno.ETIMEDOUT)
+        raise DialError("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
 
     async def _race(self, addresses: Sequence[str], port: int) -> socket.socket:
         """Try each address once the one before has failed or STAGGER has passed."""
@@ -177,7 +177,8 @@ class Dialer:
         try:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor or memory left
-            raise DialError(os.strerror(error.errno or 0), error.errno or 0) from error
+            number = error.errno or 0
+            raise DialError(os.strerror(number), of_errno(number), number) from error
         try:
             self._keepalive.apply(sock)
             number = sock.connect_ex((address, port))
@@ -191,7 +192,7 @@ class Dialer:
         if number:
             self._answering.discard(address)
             sock.close()
-            raise DialError(os.strerror(number), number)
+            raise DialError(os.strerror(number), of_errno(number), number)
         self._answer_came(address)
         return sock
 

@@ -9,6 +9,7 @@ import trio.testing
 
 from relay.host.network import Weather
 from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError, Target
+from relay.record.kinds import Kind
 from relay.sockets import KeepAlive
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
@@ -40,7 +41,7 @@ class Names:
         answer = self._answers[min(self.asked, len(self._answers) - 1)]
         self.asked += 1
         if isinstance(answer, str):
-            raise DialError(answer)
+            raise DialError(answer, Kind.NAME_FAILURE)
         return answer
 
 
@@ -53,10 +54,12 @@ class Told:
 
     def __init__(self) -> None:
         self.causes: list[str] = []
+        self.kinds: list[Kind] = []
         self.held = trio.Event()
 
-    def note(self, cause: str) -> None:
+    def note(self, cause: str, kind: Kind) -> None:
         self.causes.append(cause)
+        self.kinds.append(kind)
         self.held.set()
 
 
@@ -116,6 +119,7 @@ async def test_a_refusal_by_an_acquaintance_is_held(
             await done.wait()
             assert trio.current_time() - before <= 2.0
     assert told.causes == ["Connection refused"]
+    assert told.kinds == [Kind.REFUSED]
 
 
 async def test_patience_ends(refusing_port: int, autojump_clock: trio.testing.MockClock) -> None:
@@ -133,6 +137,7 @@ async def test_the_name_is_asked_for_again_in_each_round(
     assert await dial(dialer(names), Target("server.test", "", port), told) == 3
     assert names.asked == 3
     assert told.causes == ["silent"]
+    assert told.kinds == [Kind.NAME_FAILURE]
 
 
 async def test_a_change_of_network_ends_a_pause_at_once(
@@ -219,4 +224,5 @@ async def test_a_round_without_an_answer_ends(autojump_clock: trio.testing.MockC
         await told.held.wait()
         assert trio.current_time() - began == pytest.approx(ATTEMPT)
         assert told.causes == ["no answer"]
+        assert told.kinds == [Kind.TIMEOUT]
         made.answer.set()
