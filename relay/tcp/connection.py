@@ -24,6 +24,7 @@ from relay.record.events import (
     Event,
     Replaying,
 )
+from relay.record.kinds import Kind, of
 from relay.sockets import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
 from relay.tcp.transfer.pump import Pump
 
@@ -155,7 +156,7 @@ class Connection:
         verdict = self._judge()
         match verdict:
             case Deny(rule):
-                shared.record(ConnectionDenied(connection=number, rule=rule))
+                shared.record(ConnectionDenied(connection=number, kind=Kind.POLICY, rule=rule))
                 resets_on_close(self.program)
                 return
             case Allow():
@@ -193,6 +194,7 @@ class Connection:
                 waiting=self.pump.program.last_byte > self.pump.upstream.last_byte,
                 after_fin=self.pump.upstream.ended,
                 cause=outcome.cause,
+                kind=outcome.kind,
             )
         )
 
@@ -211,11 +213,11 @@ class Connection:
     async def _dial(self, avoid: str = "") -> socket.socket:
         """Connect to upstream with patience, while the program still wants it; DialError."""
 
-        def held(cause: str) -> None:
-            self._shared.record(DialHeld(connection=self.number, cause=cause))
+        def held(cause: str, kind: Kind) -> None:
+            self._shared.record(DialHeld(connection=self.number, kind=kind, cause=cause))
 
         if self._shared.ending and not self._shared.has_last_words(self):
-            raise DialError("the command ended")
+            raise DialError("the command ended", Kind.SESSION_END)
         started = trio.current_time()
         with trio.CancelScope() as self._scope:
             sock, attempts = await self._shared.dialer.dial(
@@ -231,12 +233,13 @@ class Connection:
                 )
             )
             return sock
-        raise DialError("the command ended")
+        raise DialError("the command ended", Kind.SESSION_END)
 
     async def _dial_again(self, loss: OSError | None) -> socket.socket | None:
         """Replace an upstream that was lost before its first byte, by another address first."""
         cause = (loss.strerror if loss is not None else None) or "closed"
-        self._shared.record(Replaying(connection=self.number, cause=cause))
+        kind = of(loss) if loss is not None else Kind.CLOSED
+        self._shared.record(Replaying(connection=self.number, kind=kind, cause=cause))
         try:
             return await self._dial(avoid=self.reached)
         except DialError as error:
@@ -245,7 +248,9 @@ class Connection:
 
     def _note_failure(self, error: DialError) -> None:
         seconds = trio.current_time() - self._started
-        self._shared.record(DialFailed(connection=self.number, cause=error.cause, seconds=seconds))
+        self._shared.record(
+            DialFailed(connection=self.number, kind=error.kind, cause=error.cause, seconds=seconds)
+        )
 
     def _is_wanted(self) -> bool:
         """Whether the program still waits: one that has closed meanwhile has given up.

@@ -14,7 +14,9 @@ from typing import Final, TypeAlias
 
 import trio
 
+from relay.record import kinds
 from relay.record.events import Closer, How
+from relay.record.kinds import Kind
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses, pipes
 from relay.tcp.transfer.first_flight import FirstFlight
@@ -67,6 +69,7 @@ class Outcome:
     by: Closer = "keepline"
     how: How = "session-end"
     cause: str | None = None
+    kind: Kind = Kind.SESSION_END
 
 
 class Pump:
@@ -224,7 +227,7 @@ class Pump:
             sock.close()
             sock = None
         if sock is None:
-            side.loss = loss or ConnectionResetError(errno.ECONNRESET, "Connection closed")
+            side.loss = loss or kinds.ClosedError(errno.ECONNRESET, "Connection closed")
             return False
         side.sock, side.loss = sock, None
         if self._over:
@@ -244,7 +247,7 @@ class Pump:
         source.ended = True
         self._flight.close()
         if self.outcome.by == "keepline":
-            self.outcome.by, self.outcome.how = source.closer, "fin"
+            self.outcome = Outcome(source.closer, "fin", kind=Kind.CLOSED)
         try:
             sink.sock.shutdown(socket.SHUT_WR)
         except OSError:  # ENOTCONN: lost in the meantime
@@ -261,7 +264,8 @@ class Pump:
         if side.loss is None:
             side.loss = error
         if self.outcome.cause is None:
-            self.outcome = Outcome(side.closer, losses.how(error), error.strerror or str(error))
+            cause = error.strerror or str(error)
+            self.outcome = Outcome(side.closer, losses.how(error), cause, kinds.of(error))
 
     def _stop(self) -> None:
         """End both directions, a waiting one with ClosedResourceError."""
@@ -295,7 +299,7 @@ class Pump:
 
     def retire(self, cause: str) -> None:
         """Close an idle pair before somebody else does it in the middle of a request."""
-        self.outcome = Outcome("keepline", "fin", cause)
+        self.outcome = Outcome("keepline", "fin", cause, Kind.RETIRED)
         for side in (self.program, self.upstream):
             with contextlib.suppress(OSError):  # lost in the meantime
                 side.sock.shutdown(socket.SHUT_WR)

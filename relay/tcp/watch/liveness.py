@@ -15,6 +15,7 @@ import trio
 from relay.host.network import SleepDetector, Weather
 from relay.outbound.standing import Line
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
+from relay.record.kinds import ForgottenError, Kind
 from relay.sockets import KeepAlive, resets_on_close
 from relay.tcp.watch import diagnosis
 from relay.tcp.watch.diagnosis import Path, TcpInfo, Verdict
@@ -157,6 +158,7 @@ class Liveness:
         self._record(
             Suspected(
                 connection=line.number,
+                kind=Kind.SILENT,
                 retransmits=info.retransmits,
                 probes=info.probes,
                 unacked=info.unacked,
@@ -178,7 +180,7 @@ class Liveness:
         elif verdict is Verdict.DEAD:
             watched.suspect = False
             cause = f"no ACK for {info.silence:.0f} s, but a new connection is answered"
-            line.lose(OSError(errno.ETIMEDOUT, cause))
+            line.lose(ForgottenError(errno.ETIMEDOUT, cause))
 
     async def _dial_again(self, destination: tuple[str, int], path: Path) -> None:
         """See whether the destination answers, every other second while it has suspects."""
