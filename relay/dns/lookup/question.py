@@ -15,6 +15,7 @@ import dns.rcode
 import trio
 
 from relay.dns.framing import FrameError, Unframer, frame
+from relay.record.kinds import CausedError, Kind, of
 
 DNS_PORT = 53
 MAX_UDP_SIZE = 65535
@@ -53,8 +54,8 @@ class Server(NamedTuple):
         return self.address if self.port == DNS_PORT else f"{self.address}:{self.port}"
 
 
-class UpstreamError(Exception):
-    """The server gave no usable answer; the message says why."""
+class UpstreamError(CausedError):
+    """The server gave no usable answer."""
 
 
 class FailureAnswerError(UpstreamError):
@@ -75,11 +76,14 @@ async def ask(
     except OSError as error:
         if error.errno not in NETWORK_ERRORS:
             raise
-        raise UpstreamError(error.strerror or errno.errorcode[error.errno]) from error
+        cause = error.strerror or errno.errorcode[error.errno]
+        raise UpstreamError(cause, of(error)) from error
     except (dns.exception.DNSException, FrameError) as error:
-        raise UpstreamError(f"malformed answer: {type(error).__name__}") from error
+        cause = f"malformed answer: {type(error).__name__}"
+        raise UpstreamError(cause, Kind.MALFORMED) from error
     if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
-        raise FailureAnswerError(f"answered {dns.rcode.to_text(answer.rcode())}")
+        cause = f"answered {dns.rcode.to_text(answer.rcode())}"
+        raise FailureAnswerError(cause, Kind.NAME_FAILURE)
     return answer
 
 
@@ -98,7 +102,7 @@ async def _exchange(
     except dns.message.Truncated:
         answer = _read(await _over_tcp(server, wire))
     if not query.is_response(answer):
-        raise UpstreamError("malformed answer: to another question")
+        raise UpstreamError("malformed answer: to another question", Kind.MALFORMED)
     return answer
 
 
@@ -108,7 +112,7 @@ def _read(wire: bytes, *, raise_on_truncation: bool = False) -> dns.message.Quer
         wire, ignore_trailing=True, raise_on_truncation=raise_on_truncation
     )
     if not isinstance(message, dns.message.QueryMessage):
-        raise UpstreamError("malformed answer: another opcode")
+        raise UpstreamError("malformed answer: another opcode", Kind.MALFORMED)
     return message
 
 
@@ -137,7 +141,7 @@ async def _over_tcp(server: Server, wire: bytes) -> bytes:
         while data := await sock.recv(RECEIVE_SIZE):
             if answers := unframer.feed(data):
                 return answers[0]
-    raise UpstreamError("closed the connection without an answer")
+    raise UpstreamError("closed the connection without an answer", Kind.CLOSED)
 
 
 async def _send_all(sock: trio.socket.SocketType, data: bytes) -> None:

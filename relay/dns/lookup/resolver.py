@@ -18,6 +18,7 @@ from relay.dns.lookup.cache import Cache, Entry, Lookup, from_answer
 from relay.dns.lookup.question import FailureAnswerError, Server, UpstreamError, ask
 from relay.dns.messages import PAYLOAD
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
+from relay.record.kinds import CausedError, Kind
 
 STALE_TTL = 30
 """Seconds; RFC 8767 section 4."""
@@ -33,12 +34,12 @@ MAX_FAILURES = 1024
 """Names whose failure is remembered."""
 
 
-class ResolverError(Exception):
-    """No resolver gave a usable answer; the message says why, server by server."""
+class ResolverError(CausedError):
+    """No resolver gave a usable answer; the cause says why, server by server."""
 
-    def __init__(self, message: str, *, is_outage: bool) -> None:
+    def __init__(self, cause: str, kind: Kind, *, is_outage: bool) -> None:
         """`is_outage`: no resolver was reached at all, so that asking again may help."""
-        super().__init__(message)
+        super().__init__(cause, kind)
         self.is_outage = is_outage
 
 
@@ -73,7 +74,9 @@ class _Flight:
 
     landed: trio.Event = field(default_factory=trio.Event)
     lookup: Lookup | None = None
-    error: Exception | None = None
+    error: ResolverError = field(
+        default_factory=lambda: ResolverError("no answer yet", Kind.TIMEOUT, is_outage=False)
+    )
     """The latest failure."""
 
 
@@ -112,7 +115,7 @@ class Resolver:
             question = message.question[0]
             name = canonical(question.name.to_text())
             rdtype = dns.rdatatype.to_text(question.rdtype)
-            self._record(LookupFailed(name=name, type=rdtype, cause=str(error)))
+            self._record(LookupFailed(name=name, type=rdtype, kind=error.kind, cause=error.cause))
             raise
 
     async def addresses(self, name: str, *, fresh: bool = False) -> Lookup:
@@ -134,8 +137,8 @@ class Resolver:
         if flight.lookup is not None:
             return flight.lookup
         if old is not None:
-            return self._stale(name, old, str(flight.error or "no answer yet"))
-        raise ResolverError(str(flight.error), is_outage=False)
+            return self._stale(name, old, flight.error)
+        raise ResolverError(flight.error.cause, flight.error.kind, is_outage=False)
 
     async def ipv4_addresses(self, name: str, *, fresh: bool = False) -> list[str]:
         """Give the name's IPv4 addresses in the resolver's order; none if it has none.
@@ -155,7 +158,8 @@ class Resolver:
         try:
             query = dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)
         except dns.exception.DNSException as error:
-            raise ResolverError(f"not a name: {error}", is_outage=False) from error
+            cause = f"not a name: {error}"
+            raise ResolverError(cause, Kind.NAME_FAILURE, is_outage=False) from error
         flight = self._flights[name] = _Flight()
         self._nursery.start_soon(self._fly, name, query, flight)
         return flight
@@ -167,9 +171,12 @@ class Resolver:
                 servers = self._current_servers()
                 try:
                     flight.lookup = from_answer(await self._query(query, servers))
-                except (ResolverError, dns.exception.DNSException) as error:
+                except ResolverError as error:
                     flight.error = error
-                    if self._is_over(name, error, self._clock() - began):
+                except dns.exception.DNSException as error:  # it contradicts itself
+                    flight.error = ResolverError(str(error), Kind.MALFORMED, is_outage=False)
+                if flight.lookup is None:
+                    if self._is_over(name, flight.error, self._clock() - began):
                         return
                     await trio.sleep(self._patience.pause)
             self._cache.keep(name, flight.lookup, servers, self._clock())
@@ -177,24 +184,25 @@ class Resolver:
             del self._flights[name]
             flight.landed.set()
 
-    def _is_over(self, name: str, error: Exception, elapsed: float) -> bool:
+    def _is_over(self, name: str, error: ResolverError, elapsed: float) -> bool:
         """Give up on a lookup: at once if an old answer can serve, else after some patience."""
         old = self._cache.last_known(name)
         if old is not None:
             old.failed_at = self._clock()
             return True
-        outage = isinstance(error, ResolverError) and error.is_outage
-        if elapsed < (self._patience.outage if outage else self._patience.failing):
+        if elapsed < (self._patience.outage if error.is_outage else self._patience.failing):
             return False
-        self._record(LookupFailed(name=name, type="A", cause=str(error)))
-        self._keep_failure(name, ResolverError(str(error), is_outage=outage))
+        self._record(LookupFailed(name=name, type="A", kind=error.kind, cause=error.cause))
+        self._keep_failure(name, error)
         return True
 
     def _keep_failure(self, name: str, error: ResolverError) -> None:
         """Remember a failure for FAILURE_TTL, or until the resolvers change."""
         if len(self._failures) == MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
-        self._failures[name] = (self._clock() + FAILURE_TTL, self._current_servers(), error)
+        # A copy, for an exception that was raised keeps its frames.
+        kept = ResolverError(error.cause, error.kind, is_outage=error.is_outage)
+        self._failures[name] = (self._clock() + FAILURE_TTL, self._current_servers(), kept)
 
     def _raise_failure(self, name: str) -> None:
         """Raise a failure that is remembered."""
@@ -202,29 +210,33 @@ class Resolver:
         if error is None:
             return
         if self._clock() < expires and servers == self._current_servers():
-            raise ResolverError(str(error), is_outage=error.is_outage)
+            raise ResolverError(error.cause, error.kind, is_outage=error.is_outage)
         del self._failures[name]
 
-    def _stale(self, name: str, entry: Entry, cause: str) -> Lookup:
+    def _stale(self, name: str, entry: Entry, error: ResolverError) -> Lookup:
         if not entry.reported:
             entry.reported = True
-            self._record(ServedStale(name=name, cause=cause))
+            self._record(ServedStale(name=name, kind=error.kind, cause=error.cause))
         return replace(entry.lookup, ttl=STALE_TTL)
 
     async def _query(
         self, message: dns.message.QueryMessage, servers: tuple[Server, ...]
     ) -> dns.message.QueryMessage:
         if not servers:
-            raise ResolverError("no IPv4 name server is configured", is_outage=True)
-        silent = UpstreamError(f"no answer in {self._patience.query:g} s")
+            lack = "no IPv4 name server is configured"
+            raise ResolverError(lack, Kind.NO_RESOLVER, is_outage=True)
+        silent = UpstreamError(f"no answer in {self._patience.query:g} s", Kind.TIMEOUT)
         causes: dict[Server, UpstreamError] = dict.fromkeys(servers, silent)
         with trio.move_on_after(self._patience.query):
             answer = await self._race(message, causes)
             if answer is not None:
                 return answer
+        # The kind is that of who is there, or else of the server that is asked first.
+        answers = [cause for cause in causes.values() if isinstance(cause, FailureAnswerError)]
         raise ResolverError(
             "; ".join(f"{server}: {cause}" for server, cause in causes.items()),
-            is_outage=not any(isinstance(cause, FailureAnswerError) for cause in causes.values()),
+            next(iter(answers or causes.values())).kind,
+            is_outage=not answers,
         )
 
     async def _race(
@@ -247,11 +259,12 @@ class Resolver:
                 with trio.move_on_after(self._patience.server if waiting else math.inf):
                     server, outcome = await reports.receive()
                 if outcome is None:
-                    self._note_silence(latest, f"no answer in {self._patience.server:g} s")
+                    cause = f"no answer in {self._patience.server:g} s"
+                    self._note_silence(latest, cause, Kind.TIMEOUT)
                 elif isinstance(outcome, UpstreamError):
                     running -= 1
                     causes[server] = outcome
-                    self._note_silence(server, str(outcome))
+                    self._note_silence(server, outcome.cause, outcome.kind)
                 else:
                     self._silent.discard(server)
                     nursery.cancel_scope.cancel()
@@ -271,8 +284,8 @@ class Resolver:
         else:
             report.send_nowait((server, outcome))
 
-    def _note_silence(self, server: Server, cause: str) -> None:
+    def _note_silence(self, server: Server, cause: str, kind: Kind) -> None:
         """Record the first failure of a server since it last answered: an outage has thousands."""
         if server not in self._silent:
             self._silent.add(server)
-            self._record(ResolverSilent(server=str(server), cause=cause))
+            self._record(ResolverSilent(server=str(server), kind=kind, cause=cause))
