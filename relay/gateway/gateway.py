@@ -13,6 +13,7 @@ from relay.gateway.setup.choice import Upstream
 from relay.gateway.setup.prepare import DOOR_PORT, Entry
 from relay.outbound.dialer import Target
 from relay.record.events import ConnectionClosed, DialHeld, Dialled, Distrust, Distrusted
+from relay.record.kinds import Kind
 from relay.tcp.connection import peer
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Gateway:
                     connection=number,
                     by="keepline" if aborted else "program",
                     how="reset" if aborted else "fin",
+                    kind=Kind.RESET if aborted else Kind.CLOSED,
                     sent=side.received if side is not None else 0,
                     received=side.sent if side is not None else 0,
                     seconds=ended - began,
@@ -131,7 +133,8 @@ class Gateway:
 
     def _note_distrust(self, number: int, upstream: Upstream, how: Distrust) -> None:
         if self._doors.door == "tls" and upstream.tls:
-            self._record(Distrusted(connection=number, host=upstream.host, how=how))
+            kind = Kind.UNTRUSTED
+            self._record(Distrusted(connection=number, kind=kind, host=upstream.host, how=how))
 
     async def _requests(self, program: "Program", pool: "Pool", number: int) -> None:
         """Answer one request after the other."""
@@ -179,8 +182,8 @@ class Gateway:
         """Dial with patience; raises DialError."""
         from relay.gateway.upstream.watched_stream import Wire  # noqa: PLC0415
 
-        def held(cause: str) -> None:
-            self._record(DialHeld(connection=number, cause=cause))
+        def held(cause: str, kind: Kind) -> None:
+            self._record(DialHeld(connection=number, kind=kind, cause=cause))
 
         began = trio.current_time()
         sock, attempts = await self._shared.dialer.dial(
