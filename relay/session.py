@@ -18,7 +18,7 @@ from relay.config import SESSION_VARIABLE, Settings
 from relay.gateway.setup import prepare as gateway
 from relay.host import interfaces as host
 from relay.host import resolv_conf as resolvconf
-from relay.record.events import SessionEnded, SessionStarted
+from relay.record.events import FORMAT, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -67,6 +67,7 @@ def run(
                     intercept=listeners.intercept,
                     dns=settings.dns,
                     gateway=gateway.described(entry.doors) if entry is not None else "",
+                    format=FORMAT,
                 )
             )
             log.flush()  # nobody is woken for it yet
