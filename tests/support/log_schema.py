@@ -1,15 +1,19 @@
-"""Whether the lines of a flight log are as docs/log.schema.json says.
+"""The JSON Schema of the flight log: made from the types of events, and lines checked by it.
 
-Knows the keywords that the schema has, and no others: a new one is an error, not passed over.
+The check knows the keywords that the schema has; any other is a mistake, not passed over.
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from relay.record.events import FORMAT, AnyEvent
+
 FILE: Final = Path(__file__).parents[2] / "docs/log.schema.json"
-_SCHEMA: Final = json.loads(FILE.read_text())
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "object": dict,
     "array": list,
@@ -22,6 +26,19 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 _SILENT: Final = frozenset(
     {"$schema", "$defs", "title", "description", "default", "discriminator", "properties"}
 )
+
+
+def rendered() -> str:
+    """Return what docs/log.schema.json has to be."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"A line of `keepline log --json`, format {FORMAT}",
+        **msgspec.json.schema(AnyEvent),
+    }
+    return msgspec.json.format(msgspec.json.encode(schema)).decode() + "\n"
+
+
+_SCHEMA: Final = json.loads(rendered())
 
 
 def check(log: Path) -> None:
@@ -63,3 +80,7 @@ def _mistakes(  # noqa: C901, PLR0912 - one case a keyword
                 yield f"keyword {keyword} is not known"
     for name in schema.get("properties", {}).keys() & (value if isinstance(value, dict) else {}):
         yield from _mistakes(value[name], schema["properties"][name])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(rendered())

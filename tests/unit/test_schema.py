@@ -6,9 +6,8 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from relay.record import schema
 from relay.record.events import FORMAT, AnyEvent
-from tests.support.log_schema import FILE, mistakes
+from tests.support.log_schema import FILE, mistakes, rendered
 from tests.unit.test_view import CLOSED, STARTED, TOLD
 
 LINES = [
@@ -18,11 +17,11 @@ LINES = [
 
 
 def test_the_file_is_what_the_types_are() -> None:
-    assert FILE.read_text() == schema.rendered(), "try: scripts/schema"
+    assert FILE.read_text() == rendered(), "try: scripts/schema"
 
 
 def test_it_says_its_format_and_all_events() -> None:
-    said = json.loads(schema.rendered())
+    said = json.loads(rendered())
     assert said["title"].endswith(f"format {FORMAT}")
     names = {event.__struct_config__.tag for event in get_args(AnyEvent)}
     assert set(said["discriminator"]["mapping"]) == names

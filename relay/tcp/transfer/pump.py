@@ -14,9 +14,8 @@ from typing import Final, TypeAlias
 
 import trio
 
-from relay.record import kinds
 from relay.record.events import Closer, How
-from relay.record.kinds import Kind
+from relay.record.kinds import ClosedError, Kind, of
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses, pipes
 from relay.tcp.transfer.first_flight import FirstFlight
@@ -227,7 +226,7 @@ class Pump:
             sock.close()
             sock = None
         if sock is None:
-            side.loss = loss or kinds.ClosedError(errno.ECONNRESET, "Connection closed")
+            side.loss = loss or ClosedError(errno.ECONNRESET, "Connection closed")
             return False
         side.sock, side.loss = sock, None
         if self._over:
@@ -265,7 +264,7 @@ class Pump:
             side.loss = error
         if self.outcome.cause is None:
             cause = error.strerror or str(error)
-            self.outcome = Outcome(side.closer, losses.how(error), cause, kinds.of(error))
+            self.outcome = Outcome(side.closer, losses.how(error), cause, of(error))
 
     def _stop(self) -> None:
         """End both directions, a waiting one with ClosedResourceError."""
