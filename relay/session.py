@@ -20,7 +20,7 @@ from relay.host.interfaces import require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.record import story
-from relay.record.events import SessionEnded, SessionStarted
+from relay.record.events import FORMAT, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -92,6 +92,7 @@ def _started(
         intercept=listeners.intercept,
         dns=settings.dns,
         gateway=gateway.described(entry.doors) if entry is not None else "",
+        format=FORMAT,
     )
 
 

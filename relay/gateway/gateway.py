@@ -15,6 +15,7 @@ from relay.gateway.setup.choice import Upstream
 from relay.gateway.setup.prepare import DOOR_PORT, Entry
 from relay.outbound.opener import Opener
 from relay.record.events import ConnectionClosed, Distrust, Distrusted, Event
+from relay.record.kinds import Kind
 from relay.tcp.connection import Connection
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Gateway:
                     connection=number,
                     by="keepline" if aborted else "program",
                     how="reset" if aborted else "fin",
+                    kind=Kind.RESET if aborted else Kind.CLOSED,
                     sent=side.received if side is not None else 0,
                     received=side.sent if side is not None else 0,
                     seconds=ended - began,
@@ -133,7 +135,8 @@ class Gateway:
 
     def _note_distrust(self, number: int, upstream: Upstream, how: Distrust) -> None:
         if self._doors.door == "tls" and upstream.tls:
-            self._record(Distrusted(connection=number, host=upstream.host, how=how))
+            kind = Kind.UNTRUSTED
+            self._record(Distrusted(connection=number, kind=kind, host=upstream.host, how=how))
 
     async def _requests(self, program: "Program", pool: "Pool", number: int) -> None:
         """Answer one request after the other."""

@@ -21,6 +21,7 @@ from relay.gateway.upstream.http2_stream import Http2Stream
 from relay.gateway.upstream.watched_stream import Wire
 from relay.outbound.opener import Opener
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
+from relay.record.kinds import Kind
 
 HANDSHAKE: Final = 30.0
 """Seconds for TLS with an upstream that has accepted the connection."""
@@ -136,8 +137,9 @@ class Pool:
             if self.upstream.tls:
                 stream = await self._secured(wire, http2=http2)
         except BaseException as error:
-            cause = getattr(error, "cause", None) or str(error) or "the session ended"
-            self.record(UpstreamClosed(connection=number, cause=cause))
+            kind = getattr(error, "kind", Kind.CANCELLED)
+            cause = "no longer wanted" if kind is Kind.CANCELLED else str(error)
+            self.record(UpstreamClosed(connection=number, kind=kind, cause=cause))
             if wire is not None:
                 await trio.aclose_forcefully(wire)
             raise
@@ -165,10 +167,9 @@ class Pool:
             except trio.BrokenResourceError as error:
                 if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                     raise UntrustedError(error.__cause__.verify_message) from None
-                cause = _of_tls(error.__cause__) or f"{wire.cause} in the TLS handshake"
-                raise LostError(cause, may_be_processed=False) from None
+                raise _of_tls(error.__cause__, wire) from None
         if scope.cancelled_caught:
-            raise LostError("no TLS handshake", may_be_processed=False)
+            raise LostError("no TLS handshake", Kind.TIMEOUT, may_be_processed=False)
         return stream
 
     async def _run(self, connection: Http2) -> None:
@@ -217,6 +218,7 @@ class Pool:
             UpstreamClosed(
                 connection=wire.number,
                 cause=wire.cause,
+                kind=wire.kind,
                 sent=wire.sent,
                 received=wire.received,
                 seconds=trio.current_time() - wire.opened,
@@ -224,8 +226,9 @@ class Pool:
         )
 
 
-def _of_tls(error: BaseException | None) -> str | None:
-    """Say why TLS failed, if it was not the connection's loss."""
+def _of_tls(error: BaseException | None, wire: Wire) -> LostError:
+    """Return the loss in a TLS handshake: by TLS, or of the connection."""
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
-        return None
-    return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
+        return LostError(f"{wire.cause} in the TLS handshake", wire.kind, may_be_processed=False)
+    cause = f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
+    return LostError(cause, Kind.TLS, may_be_processed=False)

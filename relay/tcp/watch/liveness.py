@@ -17,6 +17,7 @@ from relay.host.suspend import SuspendDetector
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.standing import Watched
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
+from relay.record.kinds import ForgottenError, Kind
 from relay.sockets import connect, resets_on_close
 from relay.tcp.watch import diagnosis
 from relay.tcp.watch.diagnosis import Path, TcpInfo, Verdict
@@ -159,6 +160,7 @@ class Liveness:
         self._record(
             Suspected(
                 connection=connection.number,
+                kind=Kind.SILENT,
                 retransmits=info.retransmits,
                 probes=info.probes,
                 unacked=info.unacked,
@@ -183,7 +185,7 @@ class Liveness:
         elif verdict is Verdict.DEAD:
             notes.suspect = False
             cause = f"no ACK for {info.silence:.0f} s, but a new connection is answered"
-            connection.lose(OSError(errno.ETIMEDOUT, cause))
+            connection.lose(ForgottenError(errno.ETIMEDOUT, cause))
 
     async def _dial_again(self, destination: tuple[str, int], path: Path) -> None:
         """See whether the destination answers, every other second while it has suspects."""

@@ -28,6 +28,7 @@ from relay.record.events import (
     NameRefused,
     ServedStale,
 )
+from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import (
     Asked,
     FakeResolver,
@@ -200,7 +201,9 @@ async def test_a_denied_name_never_leaves(rdtype: str) -> None:
         assert answer.rcode() == dns.rcode.REFUSED
         assert made.upstream.asked == []
         assert made.events == [
-            NameRefused(name="c2vjcmv0.denied.example", type=rdtype, rule="no secrets")
+            NameRefused(
+                name="c2vjcmv0.denied.example", type=rdtype, kind=Kind.POLICY, rule="no secrets"
+            )
         ]
 
 
