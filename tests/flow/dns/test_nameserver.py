@@ -39,7 +39,7 @@ from tests.support.inprocess.fake_resolver import (
     start,
     truncated,
 )
-from tests.unit.dns.test_messages import PACKETS
+from tests.support.packets import PACKETS
 
 ADDRESS = says("www.example 60 A 192.0.2.1")
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from relay.gateway.hold import LIMIT, PIECE, Answer, Hold, Step
 from relay.gateway.sse import PING, Splitter
 from relay.record.kinds import Kind
-from tests.unit.gateway.test_sse import BOM, CUTS, ENDS, Counted, cut
+from tests.support.buffers import BOM, CUTS, ENDS, Counted, count_in, counted, cut
 
 HOLDS: Final[tuple[Hold, ...]] = get_args(Hold)
 START, DELTA, STOP = "content_block_start", "content_block_delta", "content_block_stop"
@@ -586,15 +586,13 @@ def chunks(data: bytes, count: int, size: int = 16 * 1024) -> Iterator[bytes]:
 @pytest.mark.parametrize("size", [100, 1_000_000])
 def test_every_byte_is_looked_at_a_few_times_at_most(hold: Hold, size: int) -> None:
     made = fed(hold, raw(TWO[:3]))
-    made._held = Counted(made._held)
-    made._splitter._raw, made._splitter._line = Counted(), Counted()
-    Counted.touched = 0
+    buffers = count_in(made)
     deltas = event(DELTA, delta="x" * size) * (1_000_000 // size)
     for at in range(0, len(deltas), 1000):
         made.receive(deltas[at : at + 1000])
     assert made.receive(TWO[-1][1]).deliver
     assert Counted.touched <= 8 * len(deltas)
-    assert type(made._held) is type(made._splitter._raw) is Counted
+    assert counted(made) == buffers > 0
 
 
 # Rule 9.

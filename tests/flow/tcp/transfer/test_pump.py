@@ -11,6 +11,7 @@ import trio
 from relay.record.kinds import Kind
 from relay.sockets import TCP_CLOSE, state
 from tests.support.inprocess import tcp
+from tests.support.pace import patience
 
 DATA = os.urandom(100_000)
 FITS_FIRST_WINDOW = DATA[:20_000]
@@ -20,7 +21,7 @@ MORE_THAN_BUFFERS_HOLD = 40 * 1024 * 1024
 
 @asynccontextmanager
 async def pumping() -> AsyncIterator[tcp.Pumped]:
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with trio.open_nursery() as nursery:
             pumped = await tcp.start(nursery)
             with pumped:
@@ -122,7 +123,7 @@ async def test_abort_resets_both() -> None:
 
 
 async def test_cancelling_closes_both() -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with trio.open_nursery() as nursery:
             pumped = await tcp.start(nursery)
             with pumped:

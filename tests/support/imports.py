@@ -1,0 +1,54 @@
+"""Lists the import circles of relay/ and netns/: `python -m tests.support.imports`; none is right.
+
+Every import counts, also those in functions and for types alone. Beside the circles of modules,
+those of packages are listed: of all that stands in one folder, each package taken as a whole.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+import grimp
+
+ROOTS: Final = ("netns", "relay")
+
+Circle = tuple[str, ...]
+"""Each imports the next one, and the last one imports the first."""
+
+
+def circles() -> list[Circle]:
+    """Return a shortest circle through each import that is part of one, each circle once."""
+    graph = grimp.build_graph(*ROOTS, cache_dir=None)
+    found = set(_circles(graph))
+    for package in graph.modules:
+        if graph.find_children(package):
+            found |= set(_circles(_squashed(package)))
+    return sorted(found, key=lambda circle: (len(circle), circle))
+
+
+def _squashed(package: str) -> grimp.ImportGraph:
+    """Return the graph in which each child of the package is one module, whatever is in it."""
+    graph = grimp.build_graph(*ROOTS, cache_dir=None)
+    for child in graph.find_children(package):
+        graph.squash_module(child)
+    return graph
+
+
+def _circles(graph: grimp.ImportGraph) -> Iterator[Circle]:
+    for module in graph.modules:
+        for imported in graph.find_modules_directly_imported_by(module):
+            chain = graph.find_shortest_chain(imported, module)
+            if chain:
+                first = chain.index(min(chain))
+                yield chain[first:] + chain[:first]
+
+
+def shown(circle: Circle) -> str:
+    """Return the circle in one line."""
+    return " > ".join((*circle, circle[0]))
+
+
+if __name__ == "__main__":
+    listed = circles()
+    sys.stdout.writelines(f"{shown(circle)}\n" for circle in listed)
+    sys.exit(bool(listed))
