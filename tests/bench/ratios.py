@@ -32,18 +32,18 @@ class Measure:
 
 def measures(address: str, name: str) -> Sequence[Measure]:
     """List what is compared, given the server's address and name."""
-    short = {"address": address, "at_once": 64, "count": 3000}
-    bulk = {"address": address, "seconds": 0.8}
-    asked = {"host": name, "at_once": 4, "count": 400}
+    short = {"address": address, "at_once": 64, "count": 2000}
+    bulk = {"address": address, "seconds": 0.5}
+    asked = {"host": name, "at_once": 4, "count": 200}
     moment = {"seconds": 0.1}
     return (
         Measure("processor, a connection", "connections", short, {"count": 300}),
         Measure("processor, a GB down", "receive", bulk, moment, unit=1e9),
         Measure("processor, a GB up", "send", bulk, moment, unit=1e9),
         Measure("processor, a gateway request", "messages", asked, {"count": 60}, "gateway"),
-        _wall("first byte, by address", "first_byte", {"host": address, "count": 50}),
-        _wall("first byte, by name", "first_byte", {"host": name, "count": 50}),
-        replace(_wall("start-up of true", "start_up", {"count": 2}), behind="nothing"),
+        _wall("first byte, by address", "first_byte", {"host": address, "count": 40}),
+        _wall("first byte, by name", "first_byte", {"host": name, "count": 40}),
+        replace(_wall("start-up of true", "start_up", {"count": 1}), behind="nothing"),
     )
 
 
