@@ -22,7 +22,7 @@ def circles() -> list[Circle]:
     found = set(_circles(graph))
     for package in graph.modules:
         if graph.find_children(package):
-            found |= set(_circles(_squashed(package)))
+            found |= set(_circles(_squashed(package), frozenset({package})))
     return sorted(found, key=lambda circle: (len(circle), circle))
 
 
@@ -34,9 +34,12 @@ def _squashed(package: str) -> grimp.ImportGraph:
     return graph
 
 
-def _circles(graph: grimp.ImportGraph) -> Iterator[Circle]:
+def _circles(graph: grimp.ImportGraph, whole: frozenset[str] = frozenset()) -> Iterator[Circle]:
+    """Yield a circle for each import that is in one; modules in `whole` hold others of the graph."""
     for module in graph.modules:
         for imported in graph.find_modules_directly_imported_by(module):
+            if {module, imported} & whole:
+                continue
             chain = graph.find_shortest_chain(imported, module)
             if chain:
                 first = chain.index(min(chain))

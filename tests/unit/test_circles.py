@@ -5,7 +5,6 @@ import pytest
 from tests.support import imports
 
 
-@pytest.mark.xfail(reason="the redesign is on its way")
 def test_no_import_goes_in_a_circle() -> None:
     found = imports.circles()
     assert not found, "\n".join(map(imports.shown, found))
