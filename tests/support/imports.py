@@ -5,7 +5,7 @@ those of packages are listed: of all that stands in one folder, each package tak
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 import grimp
@@ -19,27 +19,24 @@ Circle = tuple[str, ...]
 def circles() -> list[Circle]:
     """Return a shortest circle through each import that is part of one, each circle once."""
     graph = grimp.build_graph(*ROOTS, cache_dir=None)
-    found = set(_circles(graph))
+    found = set(_circles(graph, graph.modules))
     for package in graph.modules:
-        if graph.find_children(package):
-            found |= set(_circles(_squashed(package), frozenset({package})))
+        if children := graph.find_children(package):
+            found |= set(_circles(_squashed(children), children))
     return sorted(found, key=lambda circle: (len(circle), circle))
 
 
-def _squashed(package: str) -> grimp.ImportGraph:
-    """Return the graph in which each child of the package is one module, whatever is in it."""
+def _squashed(children: Set[str]) -> grimp.ImportGraph:
+    """Return the graph in which each child of a package is one module, whatever is in it."""
     graph = grimp.build_graph(*ROOTS, cache_dir=None)
-    for child in graph.find_children(package):
+    for child in children:
         graph.squash_module(child)
     return graph
 
 
-def _circles(graph: grimp.ImportGraph, whole: frozenset[str] = frozenset()) -> Iterator[Circle]:
-    """Yield a circle for each import that is in one; modules in `whole` hold others of the graph."""
-    for module in graph.modules:
-        for imported in graph.find_modules_directly_imported_by(module):
-            if {module, imported} & whole:
-                continue
+def _circles(graph: grimp.ImportGraph, among: Set[str]) -> Iterator[Circle]:
+    for module in among:
+        for imported in graph.find_modules_directly_imported_by(module) & among:
             chain = graph.find_shortest_chain(imported, module)
             if chain:
                 first = chain.index(min(chain))

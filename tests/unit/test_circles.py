@@ -1,7 +1,5 @@
 """No module and no package imports itself, by whatever way: `python -m tests.support.imports`."""
 
-import pytest
-
 from tests.support import imports
 
 
