@@ -21,10 +21,10 @@ from typing import Any, Final
 import trio
 
 from netns.errors import SandboxError
-from tests.internet.enter import enter
-from tests.internet.servers.api.server import Api, context
-from tests.internet.servers.listening import listen, over_tls, serve
-from tests.internet.servers.tls import Authority
+from tests.support.internet.enter import enter
+from tests.support.internet.servers.api.server import Api, context
+from tests.support.internet.servers.listening import listen, over_tls, serve
+from tests.support.internet.servers.tls import Authority
 
 from . import ratios
 from .clients import Client, LoadError
