@@ -13,9 +13,10 @@ from relay import session
 from relay.config import ConfigError, Settings
 from relay.gateway.setup import prepare as entry
 from relay.gateway.setup.choice import PROGRAM, Doors
-from relay.host import interfaces as host
+from relay.host.interfaces import require_ipv4
+from relay.host.resolvers import read_resolv_conf
+from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from relay.record.flightlog import sessions_folder
-from relay.sockets import TCP_RTO_MAX_MS
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -40,9 +41,9 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
         settings = Settings()
     else:
         yield Check("settings", works=True)
-    yield _tried("IPv4 on this host", host.require_ipv4)
+    yield _tried("IPv4 on this host", require_ipv4)
     try:
-        resolv_conf = host.read_resolv_conf(settings.nameservers)
+        resolv_conf = read_resolv_conf(settings.nameservers)
     except KeeplineError as error:
         yield Check("resolvers", works=False, detail=error.cause, fix=error.next_step)
         resolv_conf = ""

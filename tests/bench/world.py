@@ -28,8 +28,8 @@ class World:
     def __init__(self) -> None:
         with ExitStack() as undo:
             self.client = undo.enter_context(closing(Host("client")))
-            self._server = undo.enter_context(closing(Host("server")))
-            link = Link((self.client, "eth0"), (self._server, "eth0"))
+            self.server = undo.enter_context(closing(Host("server")))
+            link = Link((self.client, "eth0"), (self.server, "eth0"))
             link.left.add_address(f"{_CLIENT}/24")
             link.left.add_route("default", _GATEWAY)
             for address in (_GATEWAY, SERVER, _NAMES):
@@ -41,7 +41,7 @@ class World:
 
     def _start_server(self) -> None:
         command = [sys.executable, "-I", "-m", "tests.bench.server"]
-        server = self._server.popen(command, stdout=subprocess.PIPE)
+        server = self.server.popen(command, stdout=subprocess.PIPE)
         assert server.stdout is not None
         server.stdout.readline()
 
@@ -58,7 +58,7 @@ class World:
         """Answer the client's one name, for `nursery.start`."""
         zone = Zone()
         zone.add(NAME, "A", SERVER)
-        await serve_names(self._server, _NAMES, zone, task_status=task_status)
+        await serve_names(self.server, _NAMES, zone, task_status=task_status)
 
 
 def _environment(directory: Path) -> dict[str, str]:

@@ -5,12 +5,15 @@ those of packages are listed: of all that stands in one folder, each package tak
 """
 
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import grimp
 
 ROOTS: Final = ("netns", "relay")
+
+Imports = dict[str, set[str]]
 
 Circle = tuple[str, ...]
 """Each imports the next one, and the last one imports the first."""
@@ -19,28 +22,48 @@ Circle = tuple[str, ...]
 def circles() -> list[Circle]:
     """Return a shortest circle through each import that is part of one, each circle once."""
     graph = grimp.build_graph(*ROOTS, cache_dir=None)
-    found = set(_circles(graph))
+    found = set(_circles(_imports(graph, graph.modules)))
     for package in graph.modules:
-        if graph.find_children(package):
-            found |= set(_circles(_squashed(package)))
+        if children := graph.find_children(package):
+            found |= set(_circles(_between(graph, children)))
     return sorted(found, key=lambda circle: (len(circle), circle))
 
 
-def _squashed(package: str) -> grimp.ImportGraph:
-    """Return the graph in which each child of the package is one module, whatever is in it."""
-    graph = grimp.build_graph(*ROOTS, cache_dir=None)
-    for child in graph.find_children(package):
-        graph.squash_module(child)
-    return graph
+def _imports(graph: grimp.ImportGraph, modules: Iterable[str]) -> Imports:
+    return {module: graph.find_modules_directly_imported_by(module) for module in modules}
 
 
-def _circles(graph: grimp.ImportGraph) -> Iterator[Circle]:
-    for module in graph.modules:
-        for imported in graph.find_modules_directly_imported_by(module):
-            chain = graph.find_shortest_chain(imported, module)
-            if chain:
+def _between(graph: grimp.ImportGraph, children: Iterable[str]) -> Imports:
+    """Return what the children of a package import of each other, whatever is in each."""
+    owner = {
+        module: child for child in children for module in (child, *graph.find_descendants(child))
+    }
+    found: Imports = {child: set() for child in children}
+    for module, child in owner.items():
+        imported = graph.find_modules_directly_imported_by(module)
+        found[child] |= {owner[each] for each in imported if each in owner} - {child}
+    return found
+
+
+def _circles(imports: Imports) -> Iterator[Circle]:
+    for module, imported in imports.items():
+        for each in imported:
+            if chain := _shortest(imports, each, module):
                 first = chain.index(min(chain))
                 yield chain[first:] + chain[:first]
+
+
+def _shortest(imports: Imports, start: str, end: str) -> Circle:
+    """Return the shortest chain of imports from one module to another; empty if there is none."""
+    chains, seen = deque([(start,)]), {start}
+    while chains:
+        chain = chains.popleft()
+        if chain[-1] == end:
+            return chain
+        for each in sorted(imports.get(chain[-1], set()) - seen):
+            seen.add(each)
+            chains.append((*chain, each))
+    return ()
 
 
 def shown(circle: Circle) -> str:

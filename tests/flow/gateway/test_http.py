@@ -338,7 +338,7 @@ async def test_a_request_without_body_is_taken_back_when_the_program_goes_away(
         await trio.testing.wait_all_tasks_blocked()
         assert [asked.is_taken_back for asked in served.log.asked] == [True]
         await it.assert_nothing_is_left()
-        assert len(it.shared.lines) == 1
+        assert len(it.standing.connections) == 1
 
 
 @BOTH

@@ -37,6 +37,7 @@ import trio
 
 from relay.record import flightlog
 from relay.record.events import AnyEvent
+from tests.support import log_schema
 from tests.support.internet.hosts import Host
 from tests.support.internet.world import Internet
 from tests.support.pace import patience
@@ -112,6 +113,8 @@ class Session:
             stdout, stderr = await trio.to_thread.run_sync(
                 self.process.communicate, stdin, abandon_on_cancel=True
             )
+            if self.log:
+                log_schema.check(self.log)
             code = self.process.returncode
             status = code if code >= 0 else 128 - code
             return Done(status, stdout or b"", (stderr or b"").decode(), self.events())

@@ -4,7 +4,7 @@
         async with it.connection() as program:
             answer = await program.ask("POST", "/v1/messages", body)
 
-`it.events` is the flight log, `it.shared` the session's connections.
+`it.events` is the flight log, `it.standing` the upstream connections.
 """
 
 import os
@@ -25,12 +25,12 @@ from relay.gateway.hold import Hold
 from relay.gateway.http import Flush
 from relay.gateway.setup.choice import Doors, Upstream
 from relay.gateway.setup.prepare import Entry
-from relay.host.network import Weather
-from relay.outbound.dialer import Dialer, Target
-from relay.policy.rules import Policy
+from relay.host.network import NetworkWatch
+from relay.outbound.dialer import Dialer
+from relay.outbound.keepalive import KeepAlive
+from relay.outbound.opener import Opener
+from relay.outbound.standing import Standing
 from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, UpstreamOpened
-from relay.sockets import KeepAlive
-from relay.tcp.connection import Connections
 from tests.support.internet.servers.api.server import Api, Served, context
 from tests.support.internet.servers.listening import Handler, over_tls, serve
 from tests.support.internet.servers.tls import Authority
@@ -121,7 +121,8 @@ class Program:
 class Running:
     """A gateway that serves."""
 
-    shared: Connections
+    standing: Standing
+    nursery: trio.Nursery
     gateway: Gateway
     upstream: Upstream
     events: list[Event]
@@ -139,22 +140,21 @@ class Running:
             stream = await trio.open_tcp_stream(*listener.getsockname())
             accepted, _address = listener.accept()
         accepted.setblocking(False)
-        number = self.shared.number()
-        target = Target(None, "127.0.0.1", self.upstream.port)
-        self.shared.nursery.start_soon(self._serve, accepted, number, target)
+        number = self.standing.number()
+        self.nursery.start_soon(self._serve, accepted, number)
         async with stream:
             yield stream
 
-    async def _serve(self, accepted: socket.socket, number: int, target: Target) -> None:
+    async def _serve(self, accepted: socket.socket, number: int) -> None:
         with accepted:
-            await self.gateway.serve(accepted, number, target)
+            await self.gateway.serve(accepted, number, self.upstream)
 
     async def assert_nothing_is_left(self) -> None:
         """See that no task and no socket of a request is left: what lives is ready for another."""
         await trio.testing.wait_all_tasks_blocked()
         pools = list(self.gateway._pools.values())
         waiting = sum(len(pool._idle) + len(pool._http2) for pool in pools)
-        assert len(self.shared.nursery.child_tasks) == waiting == len(self.shared.lines)
+        assert len(self.nursery.child_tasks) == waiting == len(self.standing.connections)
         assert all(each._reserved == 0 for pool in pools for each in pool._http2)
         opened = [event for event in self.events if isinstance(event, UpstreamOpened)]
         closed = [event for event in self.events if isinstance(event, UpstreamClosed)]
@@ -226,16 +226,17 @@ async def gateway(
     entry = Entry(Doors("http", (upstream,), "a test"), None, hold, {})
     with _trusting(served if is_trusted else None):
         async with trio.open_nursery() as nursery:
-            shared = Connections(
-                intercept="tproxy",
-                policy=Policy(),
-                naming=None,  # type: ignore[arg-type]
-                dialer=Dialer(lookup, KEEPALIVE, Weather(), patience),
+            standing = Standing()
+            dialer = Dialer(lookup, KEEPALIVE)
+            made = Gateway(
+                entry,
+                silence=silence,
+                patience=patience,
+                opener=Opener(dialer, NetworkWatch(), standing, events.append, patience=patience),
                 record=events.append,
                 nursery=nursery,
             )
-            made = Gateway(entry, silence=silence, patience=patience, connections=shared)
-            yield Running(shared, made, upstream, events)
+            yield Running(standing, nursery, made, upstream, events)
             nursery.cancel_scope.cancel()
 
 

@@ -12,11 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from relay.gateway.hold import LIMIT, PIECE, Answer, Hold, Step
 from relay.gateway.sse import PING, Splitter
+from relay.record.kinds import Kind
 from tests.support.buffers import BOM, CUTS, ENDS, Counted, count_in, counted, cut
 
 HOLDS: Final[tuple[Hold, ...]] = get_args(Hold)
 START, DELTA, STOP = "content_block_start", "content_block_delta", "content_block_stop"
-NO_END: Final = Step(loss="ended without message_stop")
+NO_END: Final = Step(loss="ended without message_stop", kind=Kind.ENDED_EARLY)
 
 Typed = tuple[str, bytes]
 """An event's type and its raw bytes."""
@@ -304,7 +305,8 @@ def test_what_comes_after_the_end_is_handed_over_as_it_is(hold: Hold) -> None:
 def test_a_passing_error_before_the_content_is_a_loss(hold: Hold, name: str, count: int) -> None:
     made = fed(hold, PING, raw(TWO[:count]))
     error = event("error", error=name)
-    assert made.receive(error + b"more") == Step(loss=f"error event: {name}", error=error)
+    loss = Step(loss=f"error event: {name}", error=error, kind=Kind.API_ERROR)
+    assert made.receive(error + b"more") == loss
     assert not made.is_complete
     assert not made.committed
 
@@ -316,7 +318,8 @@ def test_a_passing_error_in_a_message_that_is_held_is_a_loss() -> None:
 
 def test_an_error_without_an_event_field_is_one() -> None:
     error = b"data: " + event("error", error="api_error").partition(b"data: ")[2]
-    assert fed("block").receive(error) == Step(loss="error event: api_error", error=error)
+    loss = Step(loss="error event: api_error", error=error, kind=Kind.API_ERROR)
+    assert fed("block").receive(error) == loss
 
 
 @pytest.mark.parametrize("hold", HOLDS)
@@ -773,7 +776,8 @@ class Answers(RuleBasedStateMachine):
         elif name == "rate_limit_error":
             assert step == Step(self.received)
         else:
-            assert step == Step(loss=f"error event: {name}", error=error)
+            loss = f"error event: {name}"
+            assert step == Step(loss=loss, error=error, kind=Kind.API_ERROR)
             self.is_lost = True
             return
         self.types.append("error")

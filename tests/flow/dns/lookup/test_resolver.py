@@ -10,9 +10,11 @@ import pytest
 import trio
 import trio.testing
 
-from relay.dns.lookup.question import Server
-from relay.dns.lookup.resolver import Patience, Resolver, ResolverError
+from relay.addresses import Destination
+from relay.dns.lookup.errors import ResolverError
+from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
+from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import (
     Asked,
     FakeResolver,
@@ -25,8 +27,8 @@ from tests.support.inprocess.fake_resolver import (
 )
 from tests.support.pace import within
 
-SHORT = Patience(server=0.05, query=0.3, stale=0.05, outage=0, failing=0)
-LONG = Patience(server=60, query=60, stale=60, outage=0, failing=0)
+SHORT = ResolverTimeouts(server=0.05, query=0.3, stale=0.05, outage=0, failing=0)
+LONG = ResolverTimeouts(server=60, query=60, stale=60, outage=0, failing=0)
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
 ADDRESS = says("www.example 60 A 192.0.2.1")
 
@@ -34,15 +36,15 @@ ADDRESS = says("www.example 60 A 192.0.2.1")
 class Bench:
     """A resolver, its servers, what it recorded, and its time."""
 
-    def __init__(self, nursery: trio.Nursery, patience: Patience) -> None:
+    def __init__(self, nursery: trio.Nursery, timeouts: ResolverTimeouts) -> None:
         self.events: list[Event] = []
-        self.servers: Sequence[Server] = ()
+        self.servers: Sequence[Destination] = ()
         self.now = 0.0
         self.resolver = Resolver(
             lambda: self.servers,
             self.events.append,
             nursery,
-            patience=patience,
+            timeouts=timeouts,
             clock=lambda: self.now,
         )
 
@@ -51,28 +53,23 @@ class Bench:
 
 
 async def bench(
-    nursery: trio.Nursery, *scripts: Script, patience: Patience = LONG
+    nursery: trio.Nursery, *scripts: Script, timeouts: ResolverTimeouts = LONG
 ) -> tuple[Bench, list[FakeResolver]]:
-    made = Bench(nursery, patience)
+    made = Bench(nursery, timeouts)
     servers = [await start(nursery, script) for script in scripts]
     made.servers = [server.server for server in servers]
     return made, servers
 
 
 @contextmanager
-def closed_port() -> Iterator[Server]:
+def closed_port() -> Iterator[Destination]:
     """Hold a TCP port, so that no UDP socket of this test gets its number."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
-        yield Server(*holder.getsockname())
+        yield Destination(*holder.getsockname())
 
 
 def question(rdtype: str = "MX", **options: int) -> dns.message.QueryMessage:
     return dns.message.make_query("www.example", rdtype, **options)  # type: ignore[arg-type]
-
-
-def test_a_server_is_written_as_people_do() -> None:
-    assert str(Server("192.0.2.1")) == "192.0.2.1"
-    assert str(Server("192.0.2.1", 5353)) == "192.0.2.1:5353"
 
 
 # One query, several servers.
@@ -100,7 +97,8 @@ async def test_a_failure_moves_on_at_once(nursery: trio.Nursery, rcode: dns.rcod
     made, [first, _] = await bench(nursery, says(rcode=rcode), ADDRESS)
     assert (await made.resolver.query(question("A"))).answer
     cause = f"answered {dns.rcode.to_text(rcode)}"
-    assert made.events == [ResolverSilent(server=str(first.server), cause=cause)]
+    kind = Kind.NAME_FAILURE
+    assert made.events == [ResolverSilent(server=str(first.server), kind=kind, cause=cause)]
 
 
 async def test_icmp_refused_moves_on_at_once(nursery: trio.Nursery) -> None:
@@ -108,7 +106,8 @@ async def test_icmp_refused_moves_on_at_once(nursery: trio.Nursery) -> None:
     with closed_port() as closed:
         made.servers = [closed, second.server]
         assert (await made.resolver.query(question("A"))).answer
-    assert made.events == [ResolverSilent(server=str(closed), cause="Connection refused")]
+    cause = "Connection refused"
+    assert made.events == [ResolverSilent(server=str(closed), kind=Kind.REFUSED, cause=cause)]
 
 
 async def garbage(asked: Asked) -> None:
@@ -133,14 +132,17 @@ async def test_a_malformed_answer_moves_on_at_once(nursery: trio.Nursery, script
     [event] = made.events
     assert isinstance(event, ResolverSilent)
     assert event.cause.startswith("malformed answer: ")
+    assert event.kind is Kind.MALFORMED
 
 
 async def test_a_silent_server_is_passed_by(nursery: trio.Nursery) -> None:
-    patience = Patience(server=0.05, query=60, outage=0, failing=0)
-    made, [first, _] = await bench(nursery, silent, ADDRESS, patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=60, outage=0, failing=0)
+    made, [first, _] = await bench(nursery, silent, ADDRESS, timeouts=timeouts)
     assert (await made.resolver.query(question("A"))).answer
     assert (await made.resolver.query(question("A"))).answer
-    silence = ResolverSilent(server=str(first.server), cause="no answer in 0.05 s")
+    silence = ResolverSilent(
+        server=str(first.server), kind=Kind.TIMEOUT, cause="no answer in 0.05 s"
+    )
     assert made.events == [silence], "recorded once"
 
 
@@ -154,8 +156,8 @@ async def test_a_late_answer_still_wins(nursery: trio.Nursery) -> None:
     async def second(_asked: Asked) -> None:
         second_asked.set()
 
-    patience = Patience(server=0.05, query=60, outage=0, failing=0)
-    made, _ = await bench(nursery, late, second, patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=60, outage=0, failing=0)
+    made, _ = await bench(nursery, late, second, timeouts=timeouts)
     assert (await made.resolver.query(question("A"))).answer
 
 
@@ -177,8 +179,8 @@ async def test_a_lost_datagram_is_sent_again(nursery: trio.Nursery) -> None:
         if len(server.asked) > 1:
             await ADDRESS(asked)
 
-    patience = Patience(server=0.05, query=60, outage=0, failing=0)
-    made, [server] = await bench(nursery, second_time, patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=60, outage=0, failing=0)
+    made, [server] = await bench(nursery, second_time, timeouts=timeouts)
     assert (await made.resolver.query(question("A"))).answer
     assert len({asked.peer for asked in server.asked}) == 1, "from the same socket"
 
@@ -200,13 +202,16 @@ async def test_foreign_answers_are_ignored(nursery: trio.Nursery) -> None:
 
 async def test_all_fail(nursery: trio.Nursery) -> None:
     made, [first, second] = await bench(
-        nursery, says(rcode=dns.rcode.SERVFAIL), silent, patience=SHORT
+        nursery, says(rcode=dns.rcode.SERVFAIL), silent, timeouts=SHORT
     )
     with pytest.raises(ResolverError) as caught:
         await made.resolver.query(question())
     cause = f"{first.server}: answered SERVFAIL; {second.server}: no answer in 0.3 s"
     assert str(caught.value) == cause
-    assert made.recorded(LookupFailed) == [LookupFailed(name="www.example", type="MX", cause=cause)]
+    kind = Kind.NAME_FAILURE
+    assert made.recorded(LookupFailed) == [
+        LookupFailed(name="www.example", type="MX", kind=kind, cause=cause)
+    ]
 
 
 async def test_no_server(nursery: trio.Nursery) -> None:
@@ -217,7 +222,7 @@ async def test_no_server(nursery: trio.Nursery) -> None:
 
 async def test_an_unexpected_error_is_loud(nursery: trio.Nursery) -> None:
     made, _ = await bench(nursery)
-    made.servers = [Server("not an address")]
+    made.servers = [Destination("not an address", 53)]
     with pytest.RaisesGroup(socket.gaierror):
         await made.resolver.query(question())
 
@@ -382,7 +387,8 @@ async def test_a_stale_answer_when_all_fail(nursery: trio.Nursery) -> None:
         found = await made.resolver.addresses("www.example")
         assert (found.addresses, found.ttl) == (("192.0.2.1",), 30)
     cause = f"{server.server}: answered SERVFAIL"
-    assert made.recorded(ServedStale) == [ServedStale(name="www.example", cause=cause)]
+    kind = Kind.NAME_FAILURE
+    assert made.recorded(ServedStale) == [ServedStale(name="www.example", kind=kind, cause=cause)]
     assert made.recorded(LookupFailed) == []
 
 
@@ -393,8 +399,8 @@ async def test_a_stale_answer_in_silence_while_the_lookup_goes_on(nursery: trio.
         await go.wait()
         await says("www.example 60 A 192.0.2.2")(asked)
 
-    patience = Patience(server=60, query=60, stale=0.02, outage=0, failing=0)
-    made, [server] = await bench(nursery, ADDRESS, patience=patience)
+    timeouts = ResolverTimeouts(server=60, query=60, stale=0.02, outage=0, failing=0)
+    made, [server] = await bench(nursery, ADDRESS, timeouts=timeouts)
     await made.resolver.addresses("www.example")
     made.now = 1000
     server.script = late
@@ -422,7 +428,7 @@ async def test_no_stale_answer_after_a_denial(nursery: trio.Nursery) -> None:
 
 # The first lookup of a name in an outage.
 
-HOLDING = Patience(server=0.05, query=0.1, outage=60, failing=60, pause=0.01)
+HOLDING = ResolverTimeouts(server=0.05, query=0.1, outage=60, failing=60, pause=0.01)
 
 
 def times(count: int, first: Script, then: Script) -> Script:
@@ -441,7 +447,7 @@ def times(count: int, first: Script, then: Script) -> Script:
 async def test_a_name_never_seen_is_held_until_the_resolver_is_back(
     nursery: trio.Nursery, trouble: Script
 ) -> None:
-    made, _ = await bench(nursery, times(7, trouble, ADDRESS), patience=HOLDING)
+    made, _ = await bench(nursery, times(7, trouble, ADDRESS), timeouts=HOLDING)
     with trio.fail_after(10):
         assert await made.resolver.ipv4_addresses("www.example") == ["192.0.2.1"]
     assert made.recorded(LookupFailed) == []
@@ -453,8 +459,8 @@ async def test_a_name_never_seen_is_held_until_the_resolver_is_back(
 async def test_an_outage_is_held_longer_than_a_failure(
     nursery: trio.Nursery, trouble: Script, limit: float
 ) -> None:
-    patience = Patience(server=0.05, query=0.1, outage=60, failing=30, pause=0.01)
-    made, [server] = await bench(nursery, trouble, patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=0.1, outage=60, failing=30, pause=0.01)
+    made, [server] = await bench(nursery, trouble, timeouts=timeouts)
     asked_at_limit = 0
 
     async def pass_time() -> None:
@@ -475,7 +481,7 @@ async def test_an_outage_is_held_longer_than_a_failure(
 
 
 async def test_a_failure_is_told_again_at_once_for_a_while(nursery: trio.Nursery) -> None:
-    made, [server] = await bench(nursery, says(rcode=dns.rcode.SERVFAIL), patience=SHORT)
+    made, [server] = await bench(nursery, says(rcode=dns.rcode.SERVFAIL), timeouts=SHORT)
     for _ in range(5):  # as often as libc asks
         with pytest.raises(ResolverError, match="answered SERVFAIL"):
             await made.resolver.addresses("www.example")
@@ -489,7 +495,7 @@ async def test_a_failure_is_told_again_at_once_for_a_while(nursery: trio.Nursery
 
 async def test_a_failure_is_forgotten_when_the_resolvers_change(nursery: trio.Nursery) -> None:
     made, [bad, good] = await bench(
-        nursery, says(rcode=dns.rcode.SERVFAIL), ADDRESS, patience=SHORT
+        nursery, says(rcode=dns.rcode.SERVFAIL), ADDRESS, timeouts=SHORT
     )
     made.servers = [bad.server]
     with pytest.raises(ResolverError):
@@ -499,8 +505,8 @@ async def test_a_failure_is_forgotten_when_the_resolvers_change(nursery: trio.Nu
 
 
 async def test_after_a_failed_refresh_nobody_waits_for_the_next(nursery: trio.Nursery) -> None:
-    patience = Patience(server=0.05, query=0.05, stale=60, outage=0, failing=0)
-    made, _ = await bench(nursery, times(1, ADDRESS, silent), patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=0.05, stale=60, outage=0, failing=0)
+    made, _ = await bench(nursery, times(1, ADDRESS, silent), timeouts=timeouts)
     await made.resolver.addresses("www.example")
     made.now = 100
     await made.resolver.addresses("www.example")  # waits for the refresh, which fails

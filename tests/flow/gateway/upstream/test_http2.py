@@ -17,6 +17,7 @@ from h2.errors import ErrorCodes
 from relay.gateway.body import Body
 from relay.gateway.http import Flush, LostError, Request
 from relay.gateway.upstream.http2 import Http2
+from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.support.internet.servers.api.messages import message
 from tests.support.internet.servers.api.stream import body
@@ -111,7 +112,7 @@ async def test_no_more_streams_than_upstream_takes(
         assert upstream.widest <= most
         assert not it.resends()
         await it.assert_nothing_is_left()
-        assert len(it.shared.lines) == 1
+        assert len(it.standing.connections) == 1
 
 
 class _Padding(Upstream):
@@ -147,6 +148,7 @@ class _Wire:
     """What the connection asks of one."""
 
     cause: str = "closed"
+    kind: Kind = Kind.CLOSED
     answered: float = 0.0
     asked: float = 0.0
     is_awaited: Callable[[], bool] = bool

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from relay.record.kinds import Kind
 from relay.sockets import TCP_CLOSE, state
 from tests.support.inprocess import tcp
 from tests.support.pace import patience
@@ -59,6 +60,7 @@ async def test_half_close_in_either_order(first: str) -> None:
     assert pumped.outcome.by == {"program": "program", "server": "upstream"}[first]
     assert pumped.outcome.how == "fin"
     assert pumped.outcome.cause is None
+    assert pumped.outcome.kind is Kind.CLOSED
 
 
 @pytest.mark.parametrize("by", ["program", "server"])
@@ -73,6 +75,7 @@ async def test_a_reset_comes_after_the_data_before_it(by: str) -> None:
     assert pumped.outcome is not None
     assert pumped.outcome.how == "reset"
     assert pumped.outcome.cause == "Connection reset by peer"
+    assert pumped.outcome.kind is Kind.RESET
 
 
 async def test_a_reset_waits_for_a_slow_reader() -> None:
@@ -151,11 +154,12 @@ async def test_a_flood_in_both_directions_is_fair() -> None:
 async def test_an_upstream_given_up_ends_after_what_it_had_sent() -> None:
     async with pumping() as pumped:
         await pumped.server.send_all(FITS_FIRST_WINDOW)
-        pumped.pump.lose_upstream(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))
+        pumped.pump.lose(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))
         assert await tcp.read_until_reset(pumped.program) == FITS_FIRST_WINDOW
     assert pumped.outcome is not None
     assert (pumped.outcome.by, pumped.outcome.how) == ("upstream", "unreachable")
     assert pumped.outcome.cause == "the host's address is gone"
+    assert pumped.outcome.kind is Kind.ADDRESS_GONE
 
 
 async def test_words_after_the_other_sides_end_are_met_by_its_reset() -> None:
