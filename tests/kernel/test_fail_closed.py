@@ -245,7 +245,7 @@ async def test_a_kernel_that_refuses_a_rule_is_left_without_any(
     """So that the next way finds a clean slate."""
 
     with monkeypatch.context() as patch:
-        patch.setattr(pyroute2.nftables.main, "NFTables", WithoutTproxy)
+        patch.setattr(interception, "NFTables", WithoutTproxy)
         with pytest.raises(OSError, match="not supported"):
             internet.client.call(lambda: interception.install("tproxy", "198.18.0.1", 1))
     internet.client.call(lambda: interception.install("redirect", "198.18.0.1", 1))
