@@ -34,6 +34,7 @@ from relay.tcp.connection import Connections
 from tests.internet.servers.api.server import Api, Served, context
 from tests.internet.servers.listening import Handler, over_tls, serve
 from tests.internet.servers.tls import Authority
+from tests.support.log_schema import check_events
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 
@@ -237,6 +238,7 @@ async def gateway(
             made = Gateway(entry, silence=silence, patience=patience, connections=shared)
             yield Running(shared, made, upstream, events)
             nursery.cancel_scope.cancel()
+    check_events(events)
 
 
 @contextmanager
