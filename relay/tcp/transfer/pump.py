@@ -246,7 +246,8 @@ class Pump:
         source.ended = True
         self._flight.close()
         if self.outcome.by == "keepline":
-            self.outcome = Outcome(source.closer, "fin", kind=Kind.CLOSED)
+            self.outcome.by, self.outcome.how = source.closer, "fin"
+            self.outcome.kind = Kind.CLOSED
         try:
             sink.sock.shutdown(socket.SHUT_WR)
         except OSError:  # ENOTCONN: lost in the meantime
