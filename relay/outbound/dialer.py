@@ -36,7 +36,7 @@ class DialError(CausedError):
         self.number = number
 
 
-class Lookup(Protocol):
+class Resolve(Protocol):
     """Resolves a name."""
 
     async def __call__(self, name: str, *, fresh: bool) -> list[str]:
@@ -48,7 +48,7 @@ class Dialer:
 
     def __init__(
         self,
-        lookup: Lookup,
+        lookup: Resolve,
         keepalive: KeepAlive,
         connect: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect,
     ) -> None:

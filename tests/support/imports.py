@@ -55,7 +55,8 @@ def _circles(imports: Imports) -> Iterator[Circle]:
 
 def _shortest(imports: Imports, start: str, end: str) -> Circle:
     """Return the shortest chain of imports from one module to another; empty if there is none."""
-    chains, seen = deque([(start,)]), {start}
+    chains: deque[Circle] = deque([(start,)])
+    seen = {start}
     while chains:
         chain = chains.popleft()
         if chain[-1] == end:
