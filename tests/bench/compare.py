@@ -2,8 +2,8 @@
 
 Clients, servers and the small internet are this tree's, and so are the packages; of the other
 revision only `netns` and `relay` run. Each pair has relays of its own. In a pair, each metric is
-taken old, new, new, old, twice, or the other way round in every second pair, so that what the
-machine does meanwhile hits both alike.
+taken old, new, new, old, some times over, or the other way round in every second pair, so that
+what the machine does meanwhile hits both alike.
 """
 
 import argparse
@@ -130,9 +130,9 @@ def _pairs(world: World, sides: Sequence[Side], number: int) -> Figures:
 def _in_turns(
     players: Sequence["_Player"], metric: Measure, figures: Mapping[str, dict[str, list[float]]]
 ) -> None:
-    """Take a pair's figure of both: the median of four, around those of the other or between."""
+    """Take a pair's figure of both: the median of its turns."""
     turns: dict[str, list[float]] = {player.name: [] for player in players}
-    for player in (*players, *reversed(players)) * 2:
+    for player in (*players, *reversed(players)) * metric.times:
         turns[player.name].append(player.take(metric))
     for name, taken in turns.items():
         figures[metric.title][name].append(median(taken))
