@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 _SPAWN: Final = 0.025
@@ -22,9 +23,9 @@ _SPAWN: Final = 0.025
 _TIMES: Final = 7
 
 
-def within(seconds: float, bound: float) -> bool:
-    """Tell whether this was fast enough: `bound` seconds at most, on a quiet machine."""
-    return seconds <= bound or seconds <= bound * slowness()
+def within(seconds: float, bound: float, slowness: Callable[[], float] | None = None) -> bool:
+    """Return whether this was fast enough: `bound` seconds at most, on a quiet machine."""
+    return seconds <= bound or seconds <= bound * (slowness or measured_slowness)()
 
 
 def patience(seconds: float) -> float:
@@ -32,7 +33,7 @@ def patience(seconds: float) -> float:
     return seconds * max(_crowd(), _known_slowness())
 
 
-def slowness() -> float:
+def measured_slowness() -> float:
     """Return by what factor the machine is slower than a quiet one, at least 1; takes 0.2 s.
 
     It is the largest of three: how long programs take to start now, how many processes have shared

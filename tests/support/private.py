@@ -44,7 +44,7 @@ _OURS: Final = ("netns", "relay")
 
 
 def _sets_private(call: ast.Call) -> bool:
-    """Tell whether this is setattr or monkeypatch.setattr with a private name."""
+    """Return whether this is setattr or monkeypatch.setattr with a private name."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     return name in {"setattr", "getattr", "delattr"} and any(
         isinstance(argument, ast.Constant)

@@ -45,7 +45,7 @@ def enter(*, as_root: bool) -> None:
 
 
 def has_entered() -> bool:
-    """Tell whether this process is in namespaces of its own."""
+    """Return whether this process is in namespaces of its own."""
     return _entered.is_set()
 
 
