@@ -4,6 +4,7 @@ Each source is validated on its own, so that an error can name the place to mend
 """
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 
@@ -16,7 +17,7 @@ from relay.policy.rules import Policy, RuleError
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
-_DNS_PORT: Final = 53
+DNS_PORT: Final = 53
 _HTTPS_PORT: Final = 443
 _NOT_SETTINGS = frozenset({SESSION_VARIABLE})
 
@@ -146,7 +147,7 @@ class Described(NamedTuple):
 
     @property
     def shown_default(self) -> str:
-        """Say what holds if it is not set."""
+        """What holds if it is not set, for people."""
         if self.default in ((), False):
             return "default: none"
         shown = ",".join(self.default) if isinstance(self.default, tuple) else self.default
@@ -175,13 +176,11 @@ def nameserver(text: str) -> Destination:
         address, port = "", None
     if not is_ipv4(address):
         raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]")
-    return Destination(address, port or _DNS_PORT)
+    return Destination(address, port or DNS_PORT)
 
 
 def from_toml(text: str, path: str) -> dict[str, Any]:
     """Read a config file; raises ConfigError with path, line and key."""
-    import tomllib  # noqa: PLC0415 - most people have no config file
-
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -226,7 +225,7 @@ class _Place:
         self._text = text
 
     def __call__(self, key: str) -> str:
-        """Give path and line, as the beginning of a message."""
+        """Return path and line, as the beginning of a message."""
         return f"{self._path}:{_line_of(self.aliases.get(key, key), self._text)}: "
 
 
@@ -247,7 +246,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def from_words(values: Mapping[str, str], place: Callable[[str], str]) -> dict[str, Any]:
-    """Give words their types: lists are separated by commas. Raises ConfigError."""
+    """Convert words to their types: lists are separated by commas. Raises ConfigError."""
     lists = {name for name, default in _DEFAULTS.items() if isinstance(default, tuple)}
     split = {
         key: [part for part in text.split(",") if part] if key in lists else text

@@ -57,7 +57,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Tell the program."""
+    """Give the dial up; the program is told."""
 
     cause: str
     kind: Kind

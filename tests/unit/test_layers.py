@@ -40,6 +40,16 @@ def test_a_pure_module_imports_pure_modules_alone(module: str) -> None:
     assert set(map(source, ours)) <= set(PURE)
 
 
+@pytest.mark.parametrize("kind", ["unit", "flow"])
+def test_the_tests_stand_where_their_source_stands(kind: str) -> None:
+    tests = ROOT / "tests" / kind
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    others = {Path("netns"), Path("support")}
+    assert {
+        folder for folder in folders - others if not (ROOT / "relay" / folder).is_dir()
+    } == set()
+
+
 @pytest.mark.parametrize(
     "module", sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("[rn]e*/**/*.py"))
 )

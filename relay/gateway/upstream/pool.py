@@ -4,13 +4,14 @@ ALPN decides which of the two upstream speaks; without TLS it is HTTP/1.1.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 import trio
 
+from relay.addresses import Destination
 from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Upstream
 from relay.gateway.setup.trust import TrustError
@@ -18,6 +19,7 @@ from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2
 from relay.gateway.upstream.http2_stream import Http2Stream
 from relay.gateway.upstream.watched_stream import Wire
+from relay.outbound.opener import Opener
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
 from relay.record.kinds import Kind
 
@@ -34,9 +36,7 @@ class Pool:
 
     upstream: Upstream
     _: KW_ONLY
-    connect: Callable[[Upstream, int], Awaitable[Wire]]
-    number: Callable[[], int]
-    """Gives the next connection its number."""
+    opener: Opener
     context: Callable[[bool], ssl.SSLContext]
     """Gives the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
     nursery: trio.Nursery
@@ -124,13 +124,15 @@ class Pool:
 
     async def _new(self, *, http2: bool) -> Http1 | Http2:
         """Dial, and agree on TLS and HTTP."""
-        number = self.number()
-        host, port = self.upstream.host, self.upstream.port
+        standing = self.opener.standing
+        number = standing.number()
+        host, port = destination = Destination(self.upstream.host, self.upstream.port)
         self.record(UpstreamOpened(connection=number, host=host, port=port))
         began = trio.current_time()
         wire = None
         try:
-            wire = await self.connect(self.upstream, number)
+            opened = await self.opener.open(destination, number)
+            wire = Wire(opened.sock, number, opened.reached, standing.connections)
             stream: trio.abc.Stream = wire
             if self.upstream.tls:
                 stream = await self._secured(wire, http2=http2)
