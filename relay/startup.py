@@ -12,24 +12,25 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
-DEFERRED: Final = frozenset(
-    (
-        # After the fork: while the child loads its part, the parent reads the settings.
-        "relay.cli"
-        # pyroute2: the child's work alone.
-        " netns.links netns.interception"
-        # trio and all that relays: while the child builds the namespace.
-        " relay.server trio"
-        # What only other commands, or few sessions, need.
-        " relay.doctor relay.record.story relay.record.status relay.record.view tomllib traceback"
-        # dnspython: at the first question.
-        " relay.dns.lookup.resolver relay.dns.serving"
-        # The gateway: h11, h2 and ssl at its first connection, openssl's certificates if it is on.
-        " relay.gateway.downstream.connection relay.gateway.exchange relay.gateway.gateway"
-        " relay.gateway.setup.certificates relay.gateway.setup.trust relay.gateway.upgrade"
-        " relay.gateway.upstream.pool ssl"
-    ).split()
-)
+# fmt: off
+DEFERRED: Final = frozenset({
+    # After the fork: while the child loads its part, the parent reads the settings.
+    "relay.cli",
+    # pyroute2: the child's work alone.
+    "netns.links", "netns.interception",
+    # trio and all that relays: while the child builds the namespace.
+    "relay.server", "trio",
+    # What only other commands, or few sessions, need.
+    "relay.doctor", "relay.record.story", "relay.record.status", "relay.record.view",
+    "tomllib", "traceback",
+    # dnspython: at the first question.
+    "relay.dns.lookup.resolver", "relay.dns.serving",
+    # The gateway: h11, h2 and ssl at its first connection, openssl's certificates if it is on.
+    "relay.gateway.downstream.connection", "relay.gateway.exchange", "relay.gateway.gateway",
+    "relay.gateway.setup.certificates", "relay.gateway.setup.trust", "relay.gateway.upgrade",
+    "relay.gateway.upstream.pool", "ssl",
+})
+# fmt: on
 """Modules that run when the first of their names is asked for, not when they are imported."""
 
 BARE: Final = frozenset({"pyroute2"})
