@@ -9,8 +9,8 @@ import trio
 
 from relay.addresses import Destination, Endpoint, is_dialable
 from relay.inbound.offer import Refusal
-from relay.outbound.dialer import DialError
 from relay.outbound.opener import Opened, Opener
+from relay.outbound.patience import DialError
 from relay.policy.rules import Allow, Deny, Policy
 from relay.record.events import ConnectionClosed, ConnectionDenied, DialFailed, Replaying
 from relay.record.kinds import Kind, of
