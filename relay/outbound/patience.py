@@ -41,7 +41,7 @@ class DialError(CausedError):
     """Upstream was not reached: in one round of dialling, or in all that patience allowed."""
 
     def __init__(self, cause: str, kind: Kind, number: int = 0) -> None:
-        """`number` is the errno, 0 if there is none (no address, no answer in time)."""
+        """Keep the errno too, 0 if there is none (no address, no answer in time)."""
         super().__init__(cause, kind)
         self.number = number
 
