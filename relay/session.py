@@ -33,7 +33,7 @@ _MIB: Final = 1 << 20
 def run(
     sandbox: Sandbox, settings: Settings, command: Sequence[str], warn: Callable[[str], None]
 ) -> int:
-    """Run the command in its namespace, relay for it, and give its exit status.
+    """Run the command in its namespace, relay for it, and return its exit status.
 
     The sandbox has been started while the settings were read. Raises KeeplineError, before the
     command has started, if anything it needs is missing.
@@ -103,7 +103,7 @@ def plan(
     environment: dict[str, str],
     entry: gateway.Entry | None = None,
 ) -> Plan:
-    """Say what the namespace is to look like."""
+    """Return what the namespace is to look like."""
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_side_doors(Path(NSSWITCH_CONF).read_text())
@@ -155,7 +155,7 @@ async def _relay(
 
 
 async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int]) -> int:
-    """Pass signals on, and stop with the command, until it has ended; give its status."""
+    """Pass signals on, and stop with the command, until it has ended; return its status."""
     while True:
         match sandbox.poll():
             case Ended(status):

@@ -27,7 +27,7 @@ from relay.gateway.http import (
 )
 from relay.gateway.setup.choice import is_messages, listed
 from relay.gateway.upstream.pool import Pool
-from relay.outbound.dialer import DialError
+from relay.outbound.patience import DialError
 from relay.record.events import AskedAgain, Event, RequestLost, Saw
 from relay.record.kinds import Kind
 

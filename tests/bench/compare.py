@@ -2,8 +2,8 @@
 
 Clients, servers and the small internet are this tree's, and so are the packages; of the other
 revision only `netns` and `relay` run. Each pair has relays of its own. In a pair, each metric is
-taken old, new, new, old, twice, or the other way round in every second pair, so that what the
-machine does meanwhile hits both alike.
+taken old, new, new, old, some times over, or the other way round in every second pair, so that
+what the machine does meanwhile hits both alike.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from netns.errors import SandboxError
 from tests.support.internet.enter import enter
 from tests.support.internet.servers.api.server import Api, context
 from tests.support.internet.servers.listening import listen, over_tls, serve
-from tests.support.internet.servers.tls import Authority
 
 from . import ratios
 from .clients import Client, LoadError
@@ -60,7 +59,7 @@ class Side:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare; gives 1 if a ratio of processor seconds is above the limit, or nothing is found."""
+    """Compare; returns 1 if a ratio of processor seconds is above the limit, or it cannot run."""
     parser = argparse.ArgumentParser(prog="scripts/compare", description=__doc__)
     parser.add_argument("revision", metavar="REV", help="the old one, anything git knows")
     parser.add_argument("--new", metavar="REV", help="take it in place of this tree's files")
@@ -104,8 +103,7 @@ def _checked_out(revision: str) -> Iterator[Path]:
 
 async def _serve_api(world: World, nursery: trio.Nursery) -> None:
     """Serve the fake API at https://server.test."""
-    authority = Authority(world.client.directory)
-    tls = over_tls(Api(), context(authority, NAME))
+    tls = over_tls(Api(), context(world.authority, NAME))
     await nursery.start(serve, tls, listen(world.server, SERVER, 443))
 
 
@@ -130,9 +128,9 @@ def _pairs(world: World, sides: Sequence[Side], number: int) -> Figures:
 def _in_turns(
     players: Sequence["_Player"], metric: Measure, figures: Mapping[str, dict[str, list[float]]]
 ) -> None:
-    """Take a pair's figure of both: the median of four, around those of the other or between."""
+    """Take a pair's figure of both: the median of its turns."""
     turns: dict[str, list[float]] = {player.name: [] for player in players}
-    for player in (*players, *reversed(players)) * 2:
+    for player in (*players, *reversed(players)) * metric.times:
         turns[player.name].append(player.take(metric))
     for name, taken in turns.items():
         figures[metric.title][name].append(median(taken))
@@ -167,7 +165,7 @@ class _Player:
 def _player(world: World, side: Side, starter: Client) -> Iterator[_Player]:
     """Start a side's relays, and end them after the with statement."""
     kept = {name: text for name, text in world.environment.items() if name not in _NOT_INHERITED}
-    trusting = kept | {"SSL_CERT_FILE": str(world.client.directory / "authority.pem")}
+    trusting = kept | {"SSL_CERT_FILE": str(world.authority.file)}
     with (
         closing(Client(world, side.variant())) as plain,
         closing(Client(world, side.variant(*_GATEWAY), trusting)) as gateway,

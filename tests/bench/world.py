@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack, closing
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
@@ -12,6 +13,7 @@ import trio
 from tests.support.internet.hosts import Host
 from tests.support.internet.links import Link
 from tests.support.internet.servers.nameserver import serve_names
+from tests.support.internet.servers.tls import Authority
 from tests.support.internet.servers.zone import Zone
 
 SERVER: Final = "203.0.113.10"
@@ -38,6 +40,11 @@ class World:
             self.environment = _environment(self.client.directory)
             self._start_server()
             self._undo = undo.pop_all()
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The certificate authority, made when first asked for."""
+        return Authority(self.client.directory)
 
     def _start_server(self) -> None:
         command = [sys.executable, "-I", "-m", "tests.bench.server"]

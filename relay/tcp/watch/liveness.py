@@ -113,7 +113,7 @@ class Liveness:
             del self._paths[address]
 
     def _is_due(self, connection: Watched, now: float) -> bool:
-        """Tell whether a connection's TCP_INFO is worth reading, by what has moved on it."""
+        """Return whether a connection's TCP_INFO is worth reading, by what has moved on it."""
         if connection.sock is None:
             return False
         notes = self._notes.get(connection)
@@ -188,7 +188,7 @@ class Liveness:
             connection.lose(ForgottenError(errno.ETIMEDOUT, cause))
 
     async def _dial_again(self, destination: tuple[str, int], path: Path) -> None:
-        """See whether the destination answers, every other second while it has suspects."""
+        """Dial the destination every other second while it has suspects."""
         while self._paths.get(destination) is path:
             began = trio.current_time()
             if await _answers(destination):
@@ -209,7 +209,7 @@ class Liveness:
 
 
 def _is_to_retire(connection: Watched, now: float) -> bool:
-    """Tell whether upstream spoke last, and longer ago than its destination's idle_retire."""
+    """Return whether upstream spoke last, and longer ago than its destination's idle_retire."""
     idle = (
         connection.answered > connection.asked
         and now - connection.answered >= connection.retire_after

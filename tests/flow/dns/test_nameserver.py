@@ -424,7 +424,7 @@ async def test_connections_beyond_the_bound_are_closed(monkeypatch: pytest.Monke
 # Whatever a program sends.
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(PACKETS, min_size=50, max_size=50))
 def test_a_thousand_packets_through_the_socket(packets: list[bytes]) -> None:
     trio.run(send_packets, packets)

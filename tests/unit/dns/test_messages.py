@@ -379,7 +379,7 @@ def answers(asked: Query) -> list[dns.message.Message]:
     ]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(PACKETS)
 def test_every_packet_is_answered_well_or_not_at_all(packet: bytes) -> None:
     try:
@@ -399,7 +399,7 @@ def assert_answered(parsed: Query) -> None:
         sent(parsed, answer)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.integers(min_value=0, max_value=1 << 32))
 def test_a_broken_upstream_answer_is_an_error_of_the_library(seed: int) -> None:
     asked = query(rdtype="HTTPS", want_dnssec=True)
