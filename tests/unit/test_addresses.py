@@ -3,7 +3,7 @@
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.addresses import (
@@ -36,6 +36,8 @@ def test_what_the_standard_library_refuses_is_none(text: str) -> None:
 
 
 @given(IPV4)
+@example(IPv4Address("223.255.255.255"))
+@example(IPv4Address("224.0.0.1"))
 def test_what_may_be_dialled(address: IPv4Address) -> None:
     assert is_dialable(str(address)) is not (
         address.is_loopback
@@ -77,6 +79,14 @@ def test_a_port_is_a_number_in_range(text: str) -> None:
 )
 def test_hosts(text: str, read: tuple[str, int]) -> None:
     assert parse_destination(text, 443) == read
+
+
+def test_a_host_has_253_characters_at_most() -> None:
+    """RFC 1035, section 2.3.4: 255 bytes on the way, with a length before each label and a root."""
+    host = ".".join(["a" * 63] * 3 + ["a" * 61])
+    assert parse_destination(host, 443) == (host, 443)
+    with pytest.raises(ValueError, match="no host name"):
+        parse_destination(f"{host}a", 443)
 
 
 @pytest.mark.parametrize("text", ["", ":443", "a:", "a/b", "https://a.example", "localhost", "::1"])
