@@ -5,7 +5,7 @@ Each source is validated on its own, so that an error can name the place to mend
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,9 @@ from msgspec import Meta
 from netns.errors import KeeplineError
 from relay.addresses import Destination, is_ipv4, parse_destination, split_port
 from relay.policy.rules import Policy, RuleError
+
+Hold: TypeAlias = Literal["message", "block", "none"]
+"""What of a streamed answer is held until it is complete: all, all but its first block, nothing."""
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
@@ -93,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[str, ...], Meta(description="whom the gateway speaks HTTP with, HOST[:PORT]")
     ] = ("api.anthropic.com",)
     hold: Annotated[
-        Literal["auto", "message", "block", "none"],
+        Literal["auto", Hold],
         Meta(
             description="what of a streamed answer the gateway holds until it is complete;"
             " auto: block on a terminal, else message"
