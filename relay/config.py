@@ -14,6 +14,9 @@ from netns.errors import KeeplineError
 from relay.addresses import Destination, is_ipv4, parse_destination, split_port
 from relay.policy.rules import Policy, RuleError
 
+GatewayMode: TypeAlias = Literal["tls", "http"]
+"""How programs reach the gateway: by certificates made for its hosts, or by a base URL."""
+
 Hold: TypeAlias = Literal["message", "block", "none"]
 """What of a streamed answer is held until it is complete: all, all but its first block, nothing."""
 
@@ -89,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(max_length=250, description="the ports that intercept = ports can catch"),
     ] = ()
     gateway: Annotated[
-        Literal["auto", "tls", "http", "off"],
+        Literal["auto", GatewayMode, "off"],
         Meta(description="hide losses of HTTP to the API host; auto: if the command is claude"),
     ] = "auto"
     gateway_hosts: Annotated[

@@ -10,7 +10,7 @@ import trio
 from netns.handoff import Listeners
 from relay.config import Settings
 from relay.dns.service import NameService
-from relay.gateway.setup.prepare import Entry
+from relay.gateway.setup.prepare import Prepared
 from relay.host.network import SleepDetector, Weather, boottime_lead, watch
 from relay.outbound.dialer import Dialer
 from relay.record.flightlog import FlightLog
@@ -36,11 +36,11 @@ async def serve(
     settings: Settings,
     listeners: Listeners,
     log: FlightLog,
-    entry: Entry | None = None,
+    prepared: Prepared | None = None,
     *,
     task_status: trio.TaskStatus[Connections],
 ) -> None:
-    """Relay until cancelled; started with the session's connections. `entry` is the gateway's."""
+    """Relay until cancelled; started with the session's connections. `prepared` is the gateway's."""
     policy = settings.policy()
     names = NameService(settings, policy, log.record)
     weather = Weather()
@@ -62,8 +62,8 @@ async def serve(
             record=log.record,
             nursery=nursery,
         )
-        if entry is not None:
-            connections.gateway = _gateway(entry, settings, connections)
+        if prepared is not None:
+            connections.gateway = _gateway(prepared, settings, connections)
 
         liveness = Liveness(
             connections.lines, keepalive, weather, log.record, SleepDetector(boottime_lead)
@@ -82,12 +82,12 @@ async def serve(
         task_status.started(connections)
 
 
-def _gateway(entry: Entry, settings: Settings, connections: Connections) -> Gateway:
+def _gateway(prepared: Prepared, settings: Settings, connections: Connections) -> Gateway:
     """Make the gateway of the session."""
     from relay.gateway import gateway  # noqa: PLC0415 - most sessions have none
 
     return gateway.Gateway(
-        entry,
+        prepared,
         silence=settings.stream_silence,
         patience=settings.patience,
         connections=connections,

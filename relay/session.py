@@ -40,9 +40,11 @@ def run(
     resolv_conf = host.read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
-    with gateway.opened(settings, command, bundle, warn) as entry:
-        told = entry.environment if entry is not None else {}
-        sandbox.build(plan(settings, command, resolv_conf, {SESSION_VARIABLE: name, **told}, entry))
+    with gateway.opened(settings, command, bundle, warn) as prepared:
+        told = prepared.environment if prepared is not None else {}
+        sandbox.build(
+            plan(settings, command, resolv_conf, {SESSION_VARIABLE: name, **told}, prepared)
+        )
         signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # they wait until they can be passed
         for number in _LEFT_TO_COMMAND:
             signal.signal(number, signal.SIG_IGN)
@@ -66,13 +68,13 @@ def run(
                     uid=os.getuid(),
                     intercept=listeners.intercept,
                     dns=settings.dns,
-                    gateway=gateway.described(entry.doors) if entry is not None else "",
+                    gateway=gateway.describe(prepared.chosen) if prepared is not None else "",
                 )
             )
             log.flush()  # nobody is woken for it yet
             gc.freeze()  # what is imported stays; see __main__.py
             gc.enable()
-            status = trio.run(_relay, settings, sandbox, listeners, log, entry)
+            status = trio.run(_relay, settings, sandbox, listeners, log, prepared)
         finally:
             log.close()
     if log.has_losses and log.path is not None:
@@ -108,7 +110,7 @@ def plan(
     command: Sequence[str],
     resolv_conf: str,
     environment: dict[str, str],
-    entry: gateway.Entry | None = None,
+    prepared: gateway.Prepared | None = None,
 ) -> Plan:
     """Say what the namespace is to look like."""
     files = {RESOLV_CONF: resolvconf.for_namespace(resolv_conf, OWN_ADDRESS)}
@@ -120,7 +122,7 @@ def plan(
         environment,
         WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
-        door=entry.port if entry is not None else None,
+        door=prepared.port if prepared is not None else None,
     )
 
 
@@ -141,7 +143,7 @@ async def _relay(
     sandbox: Sandbox,
     listeners: Listeners,
     log: FlightLog,
-    entry: gateway.Entry | None,
+    prepared: gateway.Prepared | None,
 ) -> int:
     """Relay until the command has ended; then deliver what it sent last."""
     import trio  # noqa: PLC0415 - see run()
@@ -153,7 +155,7 @@ async def _relay(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.write_log, log)
-            connections = await nursery.start(server.serve, settings, listeners, log, entry)
+            connections = await nursery.start(server.serve, settings, listeners, log, prepared)
             status = await _command_end(sandbox, signals)
             if settings.linger:
                 await _orphans_end(signals)

@@ -1,213 +1,169 @@
-"""The gateway of a session: which connections it serves, by which certificate, to which upstream.
+"""The gateway of a session: which connections it serves, with which certificate, for which origin.
 
-What it needs beyond its doors (TLS, HTTP) is loaded when the first connection comes.
+What speaks HTTP is imported when the first connection comes: h11 and h2 take long to load.
 """
 
 import os
 import socket
+import ssl
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from relay.gateway.setup.choice import Upstream
-from relay.gateway.setup.prepare import DOOR_PORT, Entry
+from relay.addresses import Destination
+from relay.gateway.downstream.handshake import AT_ONCE, DistrustError, secure
+from relay.gateway.http import values
+from relay.gateway.setup.choice import Origin
+from relay.gateway.setup.prepare import BASE_URL_PORT, Prepared
+from relay.gateway.setup.trust import ALPN, client_context
+from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.outbound.dialer import Target
 from relay.record.events import ConnectionClosed, DialHeld, Dialled, Distrust, Distrusted
 from relay.tcp.connection import peer
 
 if TYPE_CHECKING:
-    import ssl
-
-    from relay.gateway.downstream.connection import Program
-    from relay.gateway.exchange import Terms
-    from relay.gateway.http import Request
+    from relay.gateway.downstream.connection import Downstream
+    from relay.gateway.exchange import ExchangeSettings
     from relay.gateway.upstream.pool import Pool
-    from relay.gateway.upstream.watched_stream import Wire
     from relay.tcp.connection import Connections
 
-_LOOPBACK: Final = "127.0.0.1"
-_HANDSHAKE: Final = 10.0
-"""Seconds for a program to agree on TLS."""
-
-_DISTRUST: Final = frozenset(
-    {
-        *("TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_CERTIFICATE_UNKNOWN"),
-        "SSLV3_ALERT_BAD_CERTIFICATE",
-        "UNEXPECTED_EOF_WHILE_READING",  # Node, which closes without a word
-    }
-)
-_AT_ONCE: Final = 1.0
-"""Seconds within which a client that checks certificates after the handshake has closed."""
+_BASE_URL: Final = Destination("127.0.0.1", BASE_URL_PORT)
 
 
 class Gateway:
-    """Serves the connections that come through its doors."""
+    """Serves the connections of programs to its origins."""
 
     def __init__(
-        self, entry: Entry, *, silence: float, patience: float, connections: "Connections"
+        self, prepared: Prepared, *, silence: float, patience: float, connections: "Connections"
     ) -> None:
-        """Dial as `connections` do; `silence` and `patience` are those of exchange.Terms."""
-        self._doors = entry.doors
-        self._certificates = entry.certificates
-        self._hold = entry.hold
+        """Dial as `connections` do; `silence` and `patience` are those of ExchangeSettings."""
+        self.pools: dict[Origin, Pool] = {}
+        self._chosen = prepared.chosen
+        self._certificates = prepared.certificates
+        self._hold = prepared.hold
         self._silence = silence
         self._patience = patience
         self._shared = connections
         self._record = connections.record
-        self._terms: Terms | None = None
+        self._settings: ExchangeSettings | None = None
         self._is_trusted = False
-        """Whether a program has sent a request: it takes the certificate, or needs none."""
-        self._pools: dict[Upstream, Pool] = {}
+        """Whether a program has sent a request: it accepts the certificate, or needs none."""
 
-    def at(self, target: Target) -> Target | None:
-        """Give the upstream of a connection that the gateway serves, None if it is another's."""
-        upstream = self._upstream(target)
-        if upstream is None:
-            return None
-        return _target(upstream)
+    def origin_at(self, destination: Destination) -> Origin | None:
+        """Return the origin of a connection that the gateway serves; None if it does not."""
+        if destination == _BASE_URL:
+            return self._chosen.base
+        return self._chosen.origin_at(*destination)
 
-    def _upstream(self, target: Target) -> Upstream | None:
-        if (target.name, target.address, target.port) == (None, _LOOPBACK, DOOR_PORT):
-            return self._doors.base
-        return self._doors.upstream_at(target.name or target.address, target.port)
-
-    async def serve(self, program: socket.socket, number: int, target: Target) -> None:
-        """Serve a connection of the program's to its end."""
+    async def serve(self, program: socket.socket, number: int, origin: Origin) -> None:
+        """Serve a connection of a program to its end."""
         with program.dup() as own:  # a stream closes it; `program` is asked for its state meanwhile
-            await self._serve(own, number, target)
+            await self._serve(own, number, origin)
 
-    async def _serve(self, program: socket.socket, number: int, target: Target) -> None:
-        from relay.gateway.downstream.connection import Program  # noqa: PLC0415
+    async def _serve(self, program: socket.socket, number: int, origin: Origin) -> None:
+        from relay.gateway.downstream.connection import Downstream  # noqa: PLC0415
 
-        upstream = self._doors.base if self._doors.door == "http" else self._upstream(target)
-        assert upstream is not None
         began = trio.current_time()
-        stream = await self._opened(program, upstream, number)
-        side = Program(stream, program) if stream is not None else None
+        stream = await self._secured(program, origin, number)
+        downstream = Downstream(stream, program) if stream is not None else None
         try:
-            if side is not None:
-                await self._requests(side, self._pool(upstream), number)
+            if downstream is not None:
+                await self._requests(downstream, self._pool(origin), number)
         finally:
             ended = trio.current_time()
-            is_first = not self._is_trusted and side is not None and not side.requests
-            if is_first and ended - began < _AT_ONCE:
-                self._note_distrust(number, upstream, "closed right after the handshake")
-            aborted = side is not None and side.is_aborted
+            is_first = not self._is_trusted and downstream is not None and not downstream.requests
+            if is_first and ended - began < AT_ONCE:
+                self._note_distrust(number, origin, "closed right after the handshake")
+            aborted = downstream is not None and downstream.is_aborted
             self._record(
                 ConnectionClosed(
                     connection=number,
                     by="keepline" if aborted else "program",
                     how="reset" if aborted else "fin",
-                    sent=side.received if side is not None else 0,
-                    received=side.sent if side is not None else 0,
+                    sent=downstream.received if downstream is not None else 0,
+                    received=downstream.sent if downstream is not None else 0,
                     seconds=ended - began,
-                    idle=ended - side.written if side is not None else 0.0,
+                    idle=ended - downstream.written if downstream is not None else 0.0,
                 )
             )
 
-    async def _opened(
-        self, program: socket.socket, upstream: Upstream, number: int
-    ) -> "trio.abc.Stream | None":
-        """Agree on TLS where the door wants it; None if the program does not."""
+    async def _secured(
+        self, program: socket.socket, origin: Origin, number: int
+    ) -> trio.abc.Stream | None:
+        """Complete a TLS handshake where the program expects one; None if it fails."""
         plain = trio.SocketStream(trio.socket.from_stdlib_socket(program))
-        if self._doors.door == "http" or not upstream.tls:
+        if self._chosen.mode == "http" or not origin.tls:
             return plain
         assert self._certificates is not None
-        context = self._certificates.server_context(upstream.host)
-        stream = trio.SSLStream(plain, context, server_side=True, https_compatible=True)
-        # Shielded: why a program that is gone by now did not agree is still to be read.
-        with trio.move_on_after(_HANDSHAKE, shield=True):
-            if not await _says_hello(plain):
-                return None
-            try:
-                await stream.do_handshake()
-            except trio.BrokenResourceError as error:
-                reason = getattr(error.__cause__, "reason", None)
-                if reason in _DISTRUST:
-                    self._note_distrust(number, upstream, "refused the certificate")
-                return None
-            return stream
-        return None
+        try:
+            return await secure(plain, self._certificates.server_context(origin.host))
+        except DistrustError as error:
+            self._note_distrust(number, origin, error.how)
+            return None
 
-    def _note_distrust(self, number: int, upstream: Upstream, how: Distrust) -> None:
-        if self._doors.door == "tls" and upstream.tls:
-            self._record(Distrusted(connection=number, host=upstream.host, how=how))
+    def _note_distrust(self, number: int, origin: Origin, how: Distrust) -> None:
+        if self._chosen.mode == "tls" and origin.tls:
+            self._record(Distrusted(connection=number, host=origin.host, how=how))
 
-    async def _requests(self, program: "Program", pool: "Pool", number: int) -> None:
+    async def _requests(self, downstream: "Downstream", pool: "Pool", number: int) -> None:
         """Answer one request after the other."""
-        from relay.gateway.exchange import Exchange, Terms  # noqa: PLC0415
-        from relay.gateway.http import values  # noqa: PLC0415
+        from relay.gateway.exchange import Exchange, ExchangeSettings  # noqa: PLC0415
+        from relay.gateway.upgrade import pass_through  # noqa: PLC0415
 
-        if self._terms is None:
-            self._terms = Terms(self._hold, self._silence, self._patience, self._record)
-        while (request := await program.request()) is not None:
+        if self._settings is None:
+            self._settings = ExchangeSettings(
+                self._hold, self._silence, self._patience, self._record
+            )
+        while (request := await downstream.request()) is not None:
             self._is_trusted = True
             if values(request.fields, b"upgrade") and not request.is_framed:
-                await _upgrade(program, request, pool)
+                await pass_through(downstream, request, pool)
                 break
-            body = program.body()
-            async with program.exchange(body) as nursery:
-                await Exchange(request, body, program, pool, self._terms, number, nursery).run()
-            if not await program.next_is_possible(body):
+            body = downstream.body()
+            async with downstream.exchange(body) as nursery:
+                exchange = Exchange(request, downstream, pool, self._settings, number, nursery)
+                await exchange.run()
+            if not await downstream.next_is_possible(body):
                 break
-        await program.close()
+        await downstream.close()
 
-    def _pool(self, upstream: Upstream) -> "Pool":
-        if upstream not in self._pools:
-            from relay.gateway.setup.trust import ALPN, client_context  # noqa: PLC0415
+    def _pool(self, origin: Origin) -> "Pool":
+        if origin not in self.pools:
             from relay.gateway.upstream.pool import Pool  # noqa: PLC0415
 
             contexts: dict[bool, ssl.SSLContext] = {}
 
-            def context(http2: bool) -> "ssl.SSLContext":  # noqa: FBT001 - which of two
+            def context(http2: bool) -> ssl.SSLContext:  # noqa: FBT001 - which of two
                 if http2 not in contexts:
                     alpn = ALPN if http2 else ALPN[1:]
                     contexts[http2] = client_context(os.environ, alpn=alpn)
                 return contexts[http2]
 
-            self._pools[upstream] = Pool(
-                upstream,
+            self.pools[origin] = Pool(
+                origin,
                 connect=self._connect,
                 number=self._shared.number,
                 context=context,
                 nursery=self._shared.nursery,
                 record=self._record,
             )
-        return self._pools[upstream]
+        return self.pools[origin]
 
-    async def _connect(self, upstream: Upstream, number: int) -> "Wire":
+    async def _connect(self, origin: Origin, number: int) -> WatchedStream:
         """Dial with patience; raises DialError."""
-        from relay.gateway.upstream.watched_stream import Wire  # noqa: PLC0415
 
         def held(cause: str) -> None:
             self._record(DialHeld(connection=number, cause=cause))
 
         began = trio.current_time()
         sock, attempts = await self._shared.dialer.dial(
-            _target(upstream), held=held, wanted=lambda: True
+            Target(origin.destination.name, origin.host, origin.port),
+            held=held,
+            wanted=lambda: True,
         )
         address = peer(sock)[0]
         seconds = trio.current_time() - began
         self._record(
             Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
         )
-        return Wire(sock, number, address, upstream.port, self._shared.lines)
-
-
-def _target(upstream: Upstream) -> Target:
-    return Target(upstream.name, upstream.host, upstream.port)
-
-
-async def _says_hello(program: trio.SocketStream) -> bool:
-    """Wait for the first byte; whoever closes without one has seen no certificate."""
-    try:
-        return bool(await program.socket.recv(1, socket.MSG_PEEK))
-    except OSError:
-        return False
-
-
-async def _upgrade(program: "Program", request: "Request", pool: "Pool") -> None:
-    """Pass an upgrade through untouched: once upstream agrees, bytes are copied both ways."""
-    from relay.gateway.upgrade import pass_through  # noqa: PLC0415
-
-    await pass_through(program, request, pool)
+        return WatchedStream(sock, number, address, origin.port, self._shared.lines)

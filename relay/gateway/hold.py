@@ -64,6 +64,7 @@ class _State(StrEnum):  # hashed in C, see dialect.Role
     COMPLETE = "the END, or a final error"
 
 
+_ERROR: Final = Role.ERROR  # to look an attribute of an Enum up takes longer
 _HOLDING: Final = frozenset({_State.BEGIN, _State.BETWEEN, _State.PART, _State.HELD})
 _FINAL: Final = frozenset({_State.FOREIGN, _State.COMPLETE})
 
@@ -150,8 +151,9 @@ class Answer:
             if loss is not None:
                 return loss
             out += self._hand_over(unfinished)
-        out += self._hand_over(unfinished)
-        out += self._pass_on()
+        if unfinished:
+            out += self._hand_over(unfinished)
+            out += self._pass_on(unfinished)
         return Step(bytes(out))
 
     def end(self) -> Step:
@@ -162,7 +164,7 @@ class Answer:
 
     def _take(self, event: AnswerEvent) -> Step | None:
         """Hold an event, and let the state say whether it stays held; a Step is a loss."""
-        if Role.ERROR in event.roles and self._state not in _FINAL:
+        if _ERROR in event.roles and self._state not in _FINAL:
             if self._is_committed:
                 self._held.clear()
             elif event.passing_error:
@@ -184,10 +186,9 @@ class Answer:
         self._is_inside = False
         return given
 
-    def _pass_on(self) -> bytes:
+    def _pass_on(self, unfinished: int) -> bytes:
         """Return the unfinished event's bytes, if they need not be waited for: rule 7."""
-        size = self._reader.size
-        is_big = self._is_inside or size > PIECE
+        is_big = self._is_inside or unfinished > PIECE
         match self._state:
             case _State.FOREIGN | _State.COMPLETE:
                 is_due = True
@@ -197,7 +198,7 @@ class Answer:
                 is_due = is_big and self._reader.carries_content
             case _:
                 is_due = False
-        if not is_due or not size:
+        if not is_due:
             return b""
         self._is_committed = self._is_inside = True
         return self._reader.take_partial()

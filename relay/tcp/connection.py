@@ -5,7 +5,7 @@ import math
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, assert_never
+from typing import Any, Literal, Protocol, TypeAlias, assert_never
 
 import trio
 
@@ -45,10 +45,10 @@ class Naming(Protocol):
 class Gateway(Protocol):
     """What speaks HTTP for some destinations; see relay/gateway."""
 
-    def at(self, target: Target) -> Target | None:
-        """Give the upstream of what it serves there, None if that is left to the pump."""
+    def origin_at(self, destination: Destination) -> Any:
+        """Return the origin that it serves there, with its `destination`; None if none."""
 
-    async def serve(self, program: socket.socket, number: int, target: Target) -> None:
+    async def serve(self, program: socket.socket, number: int, origin: Any) -> None:
         """Serve an accepted connection to the end."""
 
 
@@ -147,8 +147,9 @@ class Connection:
         address, port = original_destination(self.program, shared.intercept)
         name = shared.naming.name_of(address)
         self.target = Target(name, address, port)
-        served = shared.gateway.at(self.target) if shared.gateway is not None else None
-        self.target = served or self.target
+        origin = shared.gateway.origin_at(self._flow()) if shared.gateway is not None else None
+        if origin is not None:
+            self.target = Target(origin.destination.name, *origin.destination)
         name, port = self.target.name, self.target.port
         shared.record(ConnectionOpened(connection=number, address=address, port=port, name=name))
 
@@ -163,9 +164,9 @@ class Connection:
             case _:
                 assert_never(verdict)
 
-        if served is not None and shared.gateway is not None:
+        if origin is not None and shared.gateway is not None:
             with trio.CancelScope() as self._scope:
-                await shared.gateway.serve(self.program, number, served)
+                await shared.gateway.serve(self.program, number, origin)
             return
 
         self.retire_after = shared.policy.idle_retire(self._flow())

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from relay.gateway.dialects.anthropic import ANTHROPIC
 from relay.gateway.dialect import Dialect
+from relay.gateway.dialects.anthropic import ANTHROPIC
 
 DIALECTS: Final[tuple[Dialect, ...]] = (ANTHROPIC,)
 """The first one is assumed where nothing tells which it is."""

@@ -15,10 +15,11 @@ import trio
 from h2.errors import ErrorCodes
 
 from relay.gateway.http import Field, LostError, Pieces, Request
+from relay.gateway.streams import GONE
 from relay.gateway.upstream.forgiving import ForgivingConnection
 from relay.gateway.upstream.hpack_encoder import Encoder
 from relay.gateway.upstream.http2_stream import BROKEN, MISMATCHED, Http2Stream
-from relay.gateway.upstream.watched_stream import GONE, Wire
+from relay.gateway.upstream.watched_stream import WatchedStream
 
 PING_AFTER: Final = 20.0
 """Seconds without a byte from upstream."""
@@ -45,9 +46,9 @@ class Http2:
 
     protocol = "h2"
 
-    def __init__(self, stream: trio.abc.Stream, wire: Wire, authority: bytes) -> None:
+    def __init__(self, stream: trio.abc.Stream, tcp: WatchedStream, authority: bytes) -> None:
         """Speak through `stream`; run() does the work."""
-        self.wire = wire
+        self.tcp = tcp
         self.authority = authority
         self.is_draining = False
         """Whether it takes no new streams: refused, or lost."""
@@ -73,7 +74,7 @@ class Http2:
         self._written = trio.Event()
         self._window = trio.Event()
         self._emptied = trio.Event()
-        wire.is_awaited = lambda: bool(self._streams)
+        tcp.is_awaited = lambda: bool(self._streams)
         self._begin()
 
     def _begin(self) -> None:
@@ -128,7 +129,7 @@ class Http2:
                 await self._read()
                 nursery.cancel_scope.cancel()
         finally:
-            self._lose(self._loss or LostError(self.wire.cause))
+            self._lose(self._loss or LostError(self.tcp.cause))
             await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> None:
@@ -236,7 +237,7 @@ class Http2:
         due = trio.current_time() + PING_AFTER
         while True:
             await trio.sleep_until(due)
-            due = max(self.wire.answered, self.wire.asked) + PING_AFTER
+            due = max(self.tcp.answered, self.tcp.asked) + PING_AFTER
             if trio.current_time() >= due and self._loss is None:
                 self.h2.ping(os.urandom(8))
                 self.wake()
