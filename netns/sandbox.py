@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from netns import child, handoff, idmap, syscalls
-from netns.child import EXIT_OWN_FAILURE, Plan
+from netns.child import EXIT_OWN_FAILURE
 from netns.errors import SandboxError
 from netns.handoff import Listeners, Step
 from netns.hints import host_facts, namespace_hint
+from netns.plan import Plan
 
 __all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
 

@@ -3,16 +3,15 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from netns.errors import KeeplineError
 from netns.sandbox import Sandbox
-from relay import __version__, config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from relay import __version__, config, doctor, session
+from relay.record import flightlog, status, story, view
 
 EXIT_OWN_FAILURE: Final = 125
 _EXIT_INTERRUPTED: Final = 130
@@ -42,8 +41,6 @@ def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None)
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     except Exception:  # noqa: BLE001 - our own defect has our own status, and tells all
-        import traceback  # noqa: PLC0415 - never needed, one hopes
-
         traceback.print_exc()
         return _fail("this is a defect of keepline", "please report it with what stands above")
 
@@ -118,7 +115,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if not command:
         return _fail("there is no command to run", _RUN_USAGE)
     settings = _settings(arguments)
-    from relay import session  # noqa: PLC0415 - the other commands do without
 
     return session.run(arguments.sandbox or Sandbox(), settings, command, _warn)
 
@@ -136,10 +132,8 @@ def _settings(arguments: argparse.Namespace) -> config.Settings:
 
 def _file_settings() -> dict[str, Any]:
     """Read config.toml, XDG Base Directory Specification; an absent one says nothing."""
-    from relay.record.flightlog import home  # noqa: PLC0415 - needed by all that follows
-
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(folder) if Path(folder).is_absolute() else home() / ".config"
+    base = Path(folder) if Path(folder).is_absolute() else flightlog.home() / ".config"
     path = base / "keepline/config.toml"
     try:
         text = path.read_text()
@@ -153,7 +147,6 @@ def _file_settings() -> dict[str, Any]:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from relay import doctor  # noqa: PLC0415
 
     try:
         settings: config.Settings | config.ConfigError = _settings(arguments)
@@ -170,7 +163,6 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-    from relay.record import flightlog, view  # noqa: PLC0415
 
     path = _session(arguments.session)
     if arguments.json:
@@ -183,7 +175,6 @@ def _log(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from relay.record import flightlog, story  # noqa: PLC0415
 
     events = flightlog.read(_session(arguments.session))
     for line in story.lines(events, verbose=arguments.verbose):
@@ -193,8 +184,6 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def _session(name: str | None) -> Path:
     """Find a session's file, the latest without a name; ends with an error if there is none."""
-    from relay.record import flightlog  # noqa: PLC0415
-
     folder = flightlog.sessions_folder(os.environ)
     known = [path for path in flightlog.sessions(folder) if name in (None, path.stem)]
     if not known:
@@ -204,8 +193,6 @@ def _session(name: str | None) -> Path:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from relay.record import flightlog, status  # noqa: PLC0415
-
     live = [path for path in flightlog.sessions(flightlog.sessions_folder(os.environ))
             if flightlog.is_live(path)]  # fmt: skip
     states = [status.state_of(path.stem, flightlog.read(path)) for path in live]

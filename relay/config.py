@@ -4,6 +4,7 @@ Each source is validated on its own, so that an error can name the place to mend
 """
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
@@ -186,8 +187,6 @@ def nameserver(text: str) -> Destination:
 
 def from_toml(text: str, path: str) -> dict[str, Any]:
     """Read a config file; raises ConfigError with path, line and key."""
-    import tomllib  # noqa: PLC0415 - most people have no config file
-
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -15,8 +15,8 @@ from relay.gateway.dialects import registry
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
 from relay.host import interfaces as host
+from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from relay.record.flightlog import sessions_folder
-from relay.sockets import TCP_RTO_MAX_MS
 
 
 class Check(msgspec.Struct, frozen=True):

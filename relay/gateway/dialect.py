@@ -5,9 +5,10 @@ A new dialect is one file that implements Dialect, and one entry in dialects/reg
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from relay.gateway.http import Response
+if TYPE_CHECKING:
+    from relay.gateway.http import Fields
 
 
 class Role(StrEnum):  # StrEnum is hashed in C, Enum in Python: this happens for every event
@@ -111,5 +112,8 @@ class Dialect(Protocol):
     def as_error_event(self, body: bytes) -> bytes:
         """Write an error that came as the body of a response as an event; empty if it is none."""
 
-    def error_response(self, message: str, *, retry: bool) -> tuple[Response, bytes]:
-        """Write an error as a response of its own, 502; `retry`: clients should ask again."""
+    def error_fields(self, message: str, *, retry: bool) -> tuple["Fields", bytes]:
+        """Write an error as a response of its own, by its fields and body.
+
+        `retry` is whether clients that heed such a field should ask again.
+        """

@@ -274,7 +274,7 @@ class Exchange:
         else:
             saw = "status 502"
             message = self._message(loss)
-            await downstream.answer(*self._dialect.error_response(message, retry=loss.is_trusted))
+            await downstream.fail(*self._dialect.error_fields(message, retry=loss.is_trusted))
         self._settings.record(
             RequestLost(
                 connection=self._number,

@@ -24,8 +24,8 @@ Rules:
    that is not the one to come (CONTENT outside of a part, a second START or PART_START) is held,
    and so is all that follows, until the END, with "none" too.
 
-If nothing fails, what is handed over is what was received, byte for byte. The cause of a loss quotes
-nothing of an answer but the name of a documented error. Pure: no sockets, no clock.
+If nothing fails, what is handed over is what was received, byte for byte. The cause of a loss
+quotes nothing of an answer but the name of a documented error. Pure: no sockets, no clock.
 """
 
 from dataclasses import dataclass

@@ -126,7 +126,7 @@ def end_to_end(fields: Iterable[Field], *also: bytes) -> Fields:
 
 
 def asking_identity(fields: Iterable[Field]) -> Fields:
-    """Return the fields with a request for an uncompressed answer, which can be read as it comes."""
+    """Return the fields, asking for an uncompressed answer, which can be read as it comes."""
     return [*without(fields, b"accept-encoding"), (b"accept-encoding", b"identity")]
 
 

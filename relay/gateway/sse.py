@@ -130,17 +130,20 @@ class SseReader:
         self._content = content
 
     def feed(self, data: bytes) -> list[AnswerEvent]:
-        """See Reader; this and what follows."""
+        """See Reader."""
         read = self._read
         return [read(event) for event in self.splitter.feed(data)]
 
     @property
     def size(self) -> int:
+        """See Reader."""
         return self.splitter.size
 
     @property
     def carries_content(self) -> bool:
+        """See Reader."""
         return bool(self._content) and self.splitter.kind == self._content
 
     def take_partial(self) -> bytes:
+        """See Reader."""
         return self.splitter.take_partial()

@@ -55,7 +55,7 @@ async def _agreed(
 
 
 async def _fail(downstream: Downstream, pool: Pool, message: str, *, retry: bool = True) -> None:
-    await downstream.answer(*pool.origin.dialect.error_response(message, retry=retry))
+    await downstream.fail(*pool.origin.dialect.error_fields(message, retry=retry))
 
 
 def _without_host(request: Request) -> Request:

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from netns import interception, syscalls
-from netns.interception import COMMON_PORTS
+from netns.plan import COMMON_PORTS
 from relay.record.events import SessionStarted
 from tests.support.command.inside import inside
 from tests.support.command.keepline import Done, Keepline

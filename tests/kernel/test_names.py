@@ -11,7 +11,7 @@ import dns.reversename
 import pytest
 import trio
 
-from netns.links import OWN_ADDRESS
+from netns.plan import OWN_ADDRESS
 from relay.record.events import NameAssigned, ResolversChanged, ResolverSilent, ServedStale
 from tests.support.command import program as at
 from tests.support.command.driver import Program, bare, inside

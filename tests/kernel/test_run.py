@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from netns import syscalls
-from netns.links import OWN_ADDRESS
+from netns.plan import OWN_ADDRESS
 from relay import __version__
 from relay.host.resolv_conf import WAIT
 from tests.support.command.inside import inside

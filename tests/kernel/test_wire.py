@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from relay.config import Settings
-from relay.sockets import TCP_RTO_MAX_MS
+from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from tests.support.command import program as at
 from tests.support.command.driver import Program, bare, eventually, inside
 from tests.support.command.keepline import Keepline

@@ -7,13 +7,15 @@ event field or, without one, the "type" of its data.
 """
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from relay.gateway.dialect import AnswerEvent, Dialect, Reader, Role, Rules
-from relay.gateway.http import Response
 from relay.gateway.sse import ServerSentEvent, SseReader
+
+if TYPE_CHECKING:
+    from relay.gateway.http import Fields
 
 _MESSAGES: Final = "/v1/messages"
 _COUNT_TOKENS: Final = "/v1/messages/count_tokens"
@@ -46,7 +48,7 @@ _PASSING_STATUSES: Final = frozenset({408, 409, 429})
 class _Anthropic:
     """See Dialect."""
 
-    programs = ("claude",)
+    programs: tuple[str, ...] = ("claude",)
     base_url = "ANTHROPIC_BASE_URL"
     stream_type = b"text/event-stream"
     filler = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -83,14 +85,14 @@ class _Anthropic:
         is_error = isinstance(error, dict) and error.get("type") == "error"
         return _event(error) if is_error else b""
 
-    def error_response(self, message: str, *, retry: bool) -> tuple[Response, bytes]:
+    def error_fields(self, message: str, *, retry: bool) -> tuple["Fields", bytes]:
         body = json.dumps(_error(f"keepline: {message}")).encode()
-        fields = [
+        fields: Fields = [
             (b"Content-Type", b"application/json"),
             (b"Content-Length", str(len(body)).encode()),
             (b"x-should-retry", b"true" if retry else b"false"),  # which the official SDKs heed
         ]
-        return Response(502, fields), body
+        return fields, body
 
 
 ANTHROPIC: Final[Dialect] = _Anthropic()

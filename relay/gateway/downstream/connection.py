@@ -146,13 +146,13 @@ class Downstream:
 
     @contextlib.asynccontextmanager
     async def exchange(self, body: Body) -> AsyncIterator[trio.Nursery]:
-        """Answer a request within; left early when the program goes away or sends what is not HTTP.
+        """Answer a request within; left early if the program goes away, or sends what is not HTTP.
 
-        Yields a nursery for tasks of the exchange, which are cancelled at its end. A stream may have
-        one reader: while the body is being read, that task notices when the program closes; then
-        the watch does. Whichever it is cancels `_scope`, and with it all that is done for the
-        program: upstream learns of it by the end of its stream. That may happen at any checkpoint of
-        the exchange. What is buffered by then is never written, and next_is_possible() sees it.
+        Yields a nursery for tasks of the exchange, which are cancelled at its end. A stream may
+        have one reader: while the body is being read, that task notices when the program closes;
+        then the watch does. Whichever it is cancels `_scope`, and with it all that is done for the
+        program: upstream learns of it by the end of its stream. That may happen at any checkpoint
+        of the exchange; what is buffered by then is never written.
         """
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:
@@ -212,9 +212,9 @@ class Downstream:
     async def insert(self, data: bytes, *, if_wanted: Callable[[], bool]) -> None:
         """Write `data` in between, unless it is no longer wanted when its turn comes.
 
-        The lock may be held by a write that waits for the program to read, of the very content that
-        makes `data` superfluous: so the question is asked behind it. From there to the end of _put()
-        no other task runs.
+        The lock may be held by a write that waits for the program to read, of the very content
+        that makes `data` superfluous: so the question is asked behind it. From there to the end of
+        _put() no other task runs.
         """
         async with self._writing:
             if self._h11.our_state is h11.SEND_BODY and if_wanted():
@@ -230,9 +230,9 @@ class Downstream:
         self._put(event)
         await self.flush()
 
-    async def answer(self, response: Response, body: bytes) -> None:
-        """Write a whole answer."""
-        self.head(response)
+    async def fail(self, fields: Fields, body: bytes) -> None:
+        """Answer instead of upstream: 502 (Bad Gateway) with these fields and this body."""
+        self.head(Response(502, fields))
         await self.data(body)
         await self.end([])
 

@@ -31,7 +31,7 @@ class DistrustError(Exception):
         self.how = how
 
 
-async def secure(plain: trio.SocketStream, context: ssl.SSLContext) -> trio.abc.Stream | None:
+async def secure(plain: trio.SocketStream, context: "ssl.SSLContext") -> trio.abc.Stream | None:
     """Complete the handshake as the server; return None if the program does not.
 
     Raises DistrustError. Shielded, for at most _LIMIT seconds: the reason why a program that is

@@ -9,19 +9,16 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import Final, assert_never
 
 from netns.errors import KeeplineError
 from relay.config import Hold, Settings
 from relay.gateway.dialects import registry
-from relay.gateway.setup import choice
+from relay.gateway.setup import certificates, choice, trust
 from relay.gateway.setup.choice import Disabled, Enabled
 
-if TYPE_CHECKING:
-    from relay.gateway.setup.certificates import Certificates
-
 BASE_URL_PORT: Final = 4430
-"""The port of the base URL in mode `http`: on the namespace's loopback, where every port is free."""
+"""The port of the base URL with `http`: on the namespace's loopback, where every port is free."""
 
 EXTRA_CA: Final = "NODE_EXTRA_CA_CERTS"
 
@@ -31,9 +28,9 @@ class Prepared:
     """A gateway that is ready to serve."""
 
     chosen: Enabled
-    certificates: "Certificates | None"
+    certificates: "certificates.Certificates | None"
     hold: Hold
-    environment: Mapping[str, str]
+    environment: dict[str, str]
     """The variables that the program gets."""
 
     @property
@@ -46,11 +43,11 @@ def choose(
     settings: Settings, command: Sequence[str], environment: Mapping[str, str]
 ) -> Enabled | Disabled:
     """Choose, and check that the origins' certificates can be verified; raises KeeplineError."""
-    chosen = choice.choose(settings, command, environment, has_openssl=_has_openssl)
+    chosen = choice.choose(
+        settings, command, environment, has_openssl=lambda: certificates.find() is not None
+    )
     if isinstance(chosen, Disabled):  # as in most sessions, which need nothing of what follows
         return chosen
-    from relay.gateway.setup import trust  # noqa: PLC0415
-
     try:
         has_roots = bool(trust.roots(environment))
     except KeeplineError as error:
@@ -64,12 +61,6 @@ def choose(
         hint = "install ca-certificates, or set SSL_CERT_FILE, or use --gateway=off"
         raise KeeplineError(lack, hint)
     return Disabled(lack)
-
-
-def _has_openssl() -> bool:
-    from relay.gateway.setup import certificates  # noqa: PLC0415
-
-    return certificates.find() is not None
 
 
 @contextlib.contextmanager
@@ -96,8 +87,6 @@ def opened(
     if not chosen.certificate_hosts:
         yield Prepared(chosen, None, hold, chosen.environment(BASE_URL_PORT))
         return
-    from relay.gateway.setup import certificates  # noqa: PLC0415
-
     openssl = certificates.find()
     assert openssl is not None
     try:
@@ -118,8 +107,6 @@ def opened(
 
 def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
     """Write the authorities that the program is to trust besides its own."""
-    from relay.gateway.setup import trust  # noqa: PLC0415
-
     text = trust.extra_ca_text(os.environ, ca, warn=warn)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -4,7 +4,7 @@ ALPN decides which of the two upstream speaks; without TLS it is HTTP/1.1.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass
 from typing import Final
@@ -18,6 +18,7 @@ from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2
 from relay.gateway.upstream.http2_stream import Http2Stream
 from relay.gateway.upstream.watched_stream import WatchedStream
+from relay.outbound.opener import Opener
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
 
 HANDSHAKE: Final = 30.0
@@ -33,9 +34,7 @@ class Pool:
 
     origin: Origin
     _: KW_ONLY
-    connect: Callable[[Origin, int], Awaitable[WatchedStream]]
-    number: Callable[[], int]
-    """Returns the number of the next connection."""
+    opener: Opener
     context: Callable[[bool], ssl.SSLContext]
     """Returns the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
     nursery: trio.Nursery
@@ -43,6 +42,7 @@ class Pool:
     record: Callable[[Event], None]
 
     def __post_init__(self) -> None:
+        """Start without any."""
         self._authority = self.origin.authority.encode()
         self._http2: list[Http2] = []
         self._idle: list[Http1] = []
@@ -136,13 +136,15 @@ class Pool:
 
     async def _new(self, *, http2: bool) -> Http1 | Http2:
         """Dial, and agree on TLS and HTTP."""
-        number = self.number()
-        host, port = self.origin.destination
+        standing = self.opener.standing
+        number = standing.number()
+        host, port = destination = self.origin.destination
         self.record(UpstreamOpened(connection=number, host=host, port=port))
         began = trio.current_time()
         tcp = None
         try:
-            tcp = await self.connect(self.origin, number)
+            opened = await self.opener.open(destination, number)
+            tcp = WatchedStream(opened.sock, number, opened.reached, standing.connections)
             stream: trio.abc.Stream = tcp
             if self.origin.tls:
                 stream = await self._secured(tcp, http2=http2)

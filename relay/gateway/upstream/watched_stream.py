@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from relay.outbound.standing import Line
+from relay.addresses import Endpoint
+from relay.outbound.standing import Watched
 from relay.sockets import resets_on_close
 
 if TYPE_CHECKING:
@@ -22,13 +23,12 @@ class WatchedStream(trio.abc.Stream):
     retire_after = math.inf
 
     def __init__(
-        self, sock: socket.socket, number: int, reached: str, port: int, lines: set[Line]
+        self, sock: socket.socket, number: int, reached: Endpoint, standing: set[Watched]
     ) -> None:
-        """Take over a connected, non-blocking socket; it is among `lines` until it is closed."""
+        """Take over a connected, non-blocking socket; it is among `standing` until it is closed."""
         now = trio.current_time()
         self.number = number
         self.reached = reached
-        self.port = port
         self.answered = self.opened = now
         self.is_awaited: Callable[[], bool] = lambda: False
         """Whether an answer is to come, whatever was sent last; set by what speaks HTTP on it."""
@@ -38,8 +38,8 @@ class WatchedStream(trio.abc.Stream):
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._loss: OSError | None = None
         self._ended = False
-        self._lines = lines
-        lines.add(self)
+        self._standing = standing
+        standing.add(self)
 
     @property
     def asked(self) -> float:
@@ -88,7 +88,7 @@ class WatchedStream(trio.abc.Stream):
 
     async def aclose(self) -> None:
         """Close."""
-        self._lines.discard(self)
+        self._standing.discard(self)
         await self._stream.aclose()
 
     def lose(self, error: OSError) -> None:

@@ -10,7 +10,7 @@ import trio.testing
 
 from relay.gateway.http import Request
 from relay.gateway.upstream.http1 import Http1
-from relay.gateway.upstream.watched_stream import Wire
+from relay.gateway.upstream.watched_stream import WatchedStream
 from tests.support.inprocess.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.support.internet.servers.api.answers import Answer
 from tests.support.internet.servers.api.faults import Failure, Fault
@@ -338,7 +338,7 @@ async def test_a_request_without_body_is_taken_back_when_the_program_goes_away(
         await trio.testing.wait_all_tasks_blocked()
         assert [asked.is_taken_back for asked in served.log.asked] == [True]
         await it.assert_nothing_is_left()
-        assert len(it.shared.lines) == 1
+        assert len(it.standing.connections) == 1
 
 
 @BOTH
@@ -346,9 +346,9 @@ async def test_a_small_request_is_written_at_once(
     protocols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    send_all = Wire.send_all
+    send_all = WatchedStream.send_all
 
-    async def noting(self: Wire, data: bytes) -> None:
+    async def noting(self: WatchedStream, data: bytes) -> None:
         written.append(len(data))
         await send_all(self, data)
 
@@ -358,7 +358,7 @@ async def test_a_small_request_is_written_at_once(
         it.connection() as program,
     ):
         await program.ask("POST", "/v1/messages", STREAM)
-        monkeypatch.setattr(Wire, "send_all", noting)
+        monkeypatch.setattr(WatchedStream, "send_all", noting)
         program.h11.start_next_cycle()
         headers = [("Host", "x"), ("Content-Length", str(len(STREAM)))]
         head = h11.Request(method="POST", target="/v1/messages", headers=headers)

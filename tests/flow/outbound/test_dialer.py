@@ -7,9 +7,13 @@ import pytest
 import trio
 import trio.testing
 
+from relay.addresses import Destination, Endpoint
 from relay.host.network import Weather
-from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError, Target
-from relay.sockets import KeepAlive
+from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError
+from relay.outbound.keepalive import KeepAlive
+from relay.outbound.opener import Opened, Opener
+from relay.outbound.standing import Standing
+from relay.record.events import DialHeld, Dialled, Event
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 PATIENCE = 30.0
@@ -44,40 +48,56 @@ class Names:
         return answer
 
 
-def dialer(names: Names | None = None, weather: Weather | None = None) -> Dialer:
-    return Dialer((names or Names([])).lookup, KEEPALIVE, weather or Weather(), PATIENCE)
-
-
 class Told:
-    """What the dialer says meanwhile."""
+    """What the opener records meanwhile."""
 
     def __init__(self) -> None:
         self.causes: list[str] = []
+        self.attempts = 0
         self.held = trio.Event()
 
-    def note(self, cause: str) -> None:
-        self.causes.append(cause)
-        self.held.set()
+    def note(self, event: Event) -> None:
+        if isinstance(event, DialHeld):
+            self.causes.append(event.cause)
+            self.held.set()
+        elif isinstance(event, Dialled):
+            self.attempts = event.attempts
 
 
-async def dial(
-    made: Dialer, target: Target, told: Told | None = None, wanted: Callable[[], bool] = bool
-) -> int:
-    """Dial and hang up; gives the number of rounds."""
-    sock, attempts = await made.dial(
-        target, held=(told or Told()).note, wanted=wanted if wanted is not bool else lambda: True
-    )
-    sock.close()
-    return attempts
+class Dialling:
+    """An opener for one test, and what it records."""
+
+    def __init__(
+        self,
+        names: Names | None = None,
+        weather: Weather | None = None,
+        *,
+        dialer: Dialer | None = None,
+    ) -> None:
+        self.told = Told()
+        dialer = dialer or Dialer((names or Names([])).lookup, KEEPALIVE)
+        self._opener = Opener(
+            dialer, weather or Weather(), Standing(), self.told.note, patience=PATIENCE
+        )
+
+    async def open(
+        self, host: str, port: int, wanted: Callable[[], bool] = lambda: True, avoid: str = ""
+    ) -> Opened:
+        return await self._opener.open(Destination(host, port), 1, wanted=wanted, avoid=avoid)
+
+    async def dial(self, host: str, port: int, wanted: Callable[[], bool] = lambda: True) -> int:
+        """Dial and hang up; gives the number of rounds."""
+        (await self.open(host, port, wanted)).sock.close()
+        return self.told.attempts
 
 
 async def test_it_connects_with_the_options_set(listener: socket.socket) -> None:
     address, port = listener.getsockname()
-    sock, attempts = await dialer().dial(
-        Target(None, address, port), held=Told().note, wanted=lambda: True
-    )
+    made = Dialling()
+    sock, reached = await made.open(address, port)
     with sock:
-        assert attempts == 1
+        assert made.told.attempts == 1
+        assert reached == (address, port)
         assert sock.getpeername() == (address, port)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         tcp = socket.IPPROTO_TCP
@@ -88,66 +108,65 @@ async def test_it_connects_with_the_options_set(listener: socket.socket) -> None
 
 
 async def test_a_refusal_by_a_stranger_is_told_at_once(refusing_port: int) -> None:
-    told = Told()
+    made = Dialling()
     with pytest.raises(DialError, match="Connection refused"):
-        await dial(dialer(), Target(None, "127.0.0.1", refusing_port), told)
-    assert told.causes == []
+        await made.dial("127.0.0.1", refusing_port)
+    assert made.told.causes == []
 
 
 async def test_a_refusal_by_an_acquaintance_is_held(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    made, told = dialer(), Told()
+    made = Dialling()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         address, port = sock.getsockname()
-        assert await dial(made, Target(None, address, port)) == 1
+        assert await made.dial(address, port) == 1
     async with trio.open_nursery() as nursery:
         done = trio.Event()
 
         async def dial_again() -> None:
-            assert await dial(made, Target(None, address, port), told) > 1
+            assert await made.dial(address, port) > 1
             done.set()
 
         nursery.start_soon(dial_again)
-        await told.held.wait()
+        await made.told.held.wait()
         await trio.sleep(20)
         with socket.create_server((address, port)):
             before = trio.current_time()
             await done.wait()
             assert trio.current_time() - before <= 2.0
-    assert told.causes == ["Connection refused"]
+    assert made.told.causes == ["Connection refused"]
 
 
 async def test_patience_ends(refusing_port: int, autojump_clock: trio.testing.MockClock) -> None:
     began = trio.current_time()
     with pytest.raises(DialError, match="SERVFAIL, for 30 s"):
-        await dial(dialer(Names("SERVFAIL")), Target("server.test", "", refusing_port))
+        await Dialling(Names("SERVFAIL")).dial("server.test", refusing_port)
     assert trio.current_time() - began == pytest.approx(PATIENCE)
 
 
 async def test_the_name_is_asked_for_again_in_each_round(
     listener: socket.socket, autojump_clock: trio.testing.MockClock
 ) -> None:
-    names, told = Names("silent", [], ["127.0.0.1"]), Told()
-    port = listener.getsockname()[1]
-    assert await dial(dialer(names), Target("server.test", "", port), told) == 3
+    names = Names("silent", [], ["127.0.0.1"])
+    made = Dialling(names)
+    assert await made.dial("server.test", listener.getsockname()[1]) == 3
     assert names.asked == 3
-    assert told.causes == ["silent"]
+    assert made.told.causes == ["silent"]
 
 
 async def test_a_change_of_network_ends_a_pause_at_once(
     listener: socket.socket, autojump_clock: trio.testing.MockClock
 ) -> None:
-    weather, told = Weather(), Told()
-    names = Names(*["silent"] * 10, ["127.0.0.1"])
-    made = dialer(names, weather)
+    weather = Weather()
+    made = Dialling(Names(*["silent"] * 10, ["127.0.0.1"]), weather)
     async with trio.open_nursery() as nursery:
 
         async def dial_name() -> None:
-            await dial(made, Target("server.test", "", listener.getsockname()[1]), told)
+            await made.dial("server.test", listener.getsockname()[1])
 
         nursery.start_soon(dial_name)
-        await told.held.wait()
+        await made.told.held.wait()
         began = trio.current_time()
         while nursery.child_tasks:
             weather.changed()
@@ -160,7 +179,7 @@ async def test_a_program_that_has_left_is_not_dialled_for(
 ) -> None:
     names = Names("silent")
     with pytest.raises(DialError, match="closed the connection first"):
-        await dial(dialer(names), Target("server.test", "", 1), wanted=lambda: False)
+        await Dialling(names).dial("server.test", 1, wanted=lambda: False)
     assert names.asked == 1
 
 
@@ -170,53 +189,79 @@ async def test_a_refusing_address_costs_nothing(listener: socket.socket, order: 
     addresses = ["127.0.0.9", "127.0.0.1"]
     names = Names(addresses[order:] + addresses[:order])
     began = trio.current_time()
-    assert await dial(dialer(names), Target("two.test", "", listener.getsockname()[1])) == 1
+    assert await Dialling(names).dial("two.test", listener.getsockname()[1]) == 1
     assert trio.current_time() - began < 0.2
 
 
 async def test_the_address_to_avoid_comes_last(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     with socket.create_server(("127.0.0.2", port)):
-        sock, _ = await dialer(Names(["127.0.0.1", "127.0.0.2"])).dial(
-            Target("two.test", "", port), held=Told().note, wanted=lambda: True, avoid="127.0.0.1"
-        )
+        made = Dialling(Names(["127.0.0.1", "127.0.0.2"]))
+        sock, _ = await made.open("two.test", port, avoid="127.0.0.1")
         with sock:
             assert sock.getpeername()[0] == "127.0.0.2"
 
 
-class Hanging(Dialer):
-    """Connects never end until told, so that those in flight can be counted."""
+class Hanging:
+    """Connects never end until they may, so that those in flight can be counted."""
 
     def __init__(self) -> None:
-        super().__init__(Names([]).lookup, KEEPALIVE, Weather(), PATIENCE)
         self.in_flight: dict[str, int] = {}
         self.answer = trio.Event()
 
-    async def _connect_now(self, address: str, port: int) -> socket.socket:
-        self.in_flight[address] = self.in_flight.get(address, 0) + 1
+    async def connect(self, _sock: socket.socket, endpoint: Endpoint) -> int:
+        self.in_flight[endpoint[0]] = self.in_flight.get(endpoint[0], 0) + 1
         await self.answer.wait()
-        self._answer_came(address)
-        return socket.socket()
+        return 0
+
+    def dialling(self) -> Dialling:
+        return Dialling(dialer=Dialer(Names([]).lookup, KEEPALIVE, self.connect))
 
 
 async def test_eight_dials_at_a_time_until_an_address_answers() -> None:
-    made = Hanging()
+    hanging = Hanging()
+    made = hanging.dialling()
     async with trio.open_nursery() as nursery:
         for _ in range(50):
-            nursery.start_soon(dial, made, Target(None, "192.0.2.1", 443))
-        nursery.start_soon(dial, made, Target(None, "192.0.2.2", 443))
+            nursery.start_soon(made.dial, "192.0.2.1", 443)
+        nursery.start_soon(made.dial, "192.0.2.2", 443)
         await trio.testing.wait_all_tasks_blocked()
-        assert made.in_flight == {"192.0.2.1": IN_FLIGHT, "192.0.2.2": 1}
-        made.answer.set()
-    assert made.in_flight["192.0.2.1"] == 50
+        assert hanging.in_flight == {"192.0.2.1": IN_FLIGHT, "192.0.2.2": 1}
+        hanging.answer.set()
+    assert hanging.in_flight["192.0.2.1"] == 50
 
 
 async def test_a_round_without_an_answer_ends(autojump_clock: trio.testing.MockClock) -> None:
-    made, told = Hanging(), Told()
+    hanging = Hanging()
+    made = hanging.dialling()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(dial, made, Target(None, "192.0.2.1", 443), told)
+        nursery.start_soon(made.dial, "192.0.2.1", 443)
         began = trio.current_time()
-        await told.held.wait()
+        await made.told.held.wait()
         assert trio.current_time() - began == pytest.approx(ATTEMPT)
-        assert told.causes == ["no answer"]
-        made.answer.set()
+        assert made.told.causes == ["no answer"]
+        hanging.answer.set()
+
+
+@pytest.mark.parametrize("winners", [1, 2])
+async def test_a_race_that_is_cancelled_as_it_is_won_leaves_no_socket(
+    winners: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The cancellation comes in the very step in which the connects are through."""
+    begun: list[socket.socket] = []
+    all_begun, through = trio.Event(), trio.Event()
+
+    async def connect(sock: socket.socket, _endpoint: Endpoint) -> int:
+        begun.append(sock)
+        if len(begun) == winners:
+            all_begun.set()
+        await through.wait()
+        return 0
+
+    made = Dialling(dialer=Dialer(Names(["192.0.2.1", "192.0.2.2"]).lookup, KEEPALIVE, connect))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.dial, "two.test", 443)
+        await all_begun.wait()
+        through.set()
+        nursery.cancel_scope.cancel()
+    assert [sock.fileno() for sock in begun] == [-1] * winners

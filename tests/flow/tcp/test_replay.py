@@ -1,12 +1,12 @@
 """Replay through the pump: upstream is replaced unseen before its first byte, never after."""
 
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
+from relay.outbound.opener import Opened
 from relay.tcp.transfer.first_flight import TRIES
 from tests.support.inprocess import client_hello, tcp
 
@@ -25,13 +25,13 @@ class Upstreams:
             self.answer.set()
         self._send, self._receive = trio.open_memory_channel[trio.SocketStream](TRIES)
 
-    async def redial(self, loss: OSError | None) -> socket.socket | None:
+    async def redial(self, loss: OSError | None) -> Opened | None:
         self.losses.append(loss)
         self.dialling.set()
         await self.answer.wait()
         ours, theirs = tcp.connected()
         await self._send.send(trio.SocketStream(trio.socket.from_stdlib_socket(theirs)))
-        return ours
+        return Opened(ours, ("127.0.0.1", 0))
 
     async def next(self) -> trio.SocketStream:
         return await self._receive.receive()

@@ -4,7 +4,7 @@
         async with it.connection() as program:
             answer = await program.ask("POST", "/v1/messages", body)
 
-`it.events` is the flight log, `it.shared` the session's connections.
+`it.events` is the flight log, `it.standing` the upstream connections.
 """
 
 import os
@@ -19,18 +19,20 @@ import h11
 import trio
 import trio.testing
 
+from relay.config import Hold
 from relay.gateway.body import Body
+from relay.gateway.dialect import Dialect
+from relay.gateway.dialects.anthropic import ANTHROPIC
 from relay.gateway.gateway import Gateway
-from relay.gateway.hold import Hold
 from relay.gateway.http import Flush
-from relay.gateway.setup.choice import Doors, Upstream
-from relay.gateway.setup.prepare import Entry
+from relay.gateway.setup.choice import Enabled, Origin
+from relay.gateway.setup.prepare import Prepared
 from relay.host.network import Weather
-from relay.outbound.dialer import Dialer, Target
-from relay.policy.rules import Policy
+from relay.outbound.dialer import Dialer
+from relay.outbound.keepalive import KeepAlive
+from relay.outbound.opener import Opener
+from relay.outbound.standing import Standing
 from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, UpstreamOpened
-from relay.sockets import KeepAlive
-from relay.tcp.connection import Connections
 from tests.support.internet.servers.api.server import Api, Served, context
 from tests.support.internet.servers.listening import Handler, over_tls, serve
 from tests.support.internet.servers.tls import Authority
@@ -121,9 +123,10 @@ class Program:
 class Running:
     """A gateway that serves."""
 
-    shared: Connections
+    standing: Standing
+    nursery: trio.Nursery
     gateway: Gateway
-    upstream: Upstream
+    origin: Origin
     events: list[Event]
 
     @asynccontextmanager
@@ -139,23 +142,22 @@ class Running:
             stream = await trio.open_tcp_stream(*listener.getsockname())
             accepted, _address = listener.accept()
         accepted.setblocking(False)
-        number = self.shared.number()
-        target = Target(None, "127.0.0.1", self.upstream.port)
-        self.shared.nursery.start_soon(self._serve, accepted, number, target)
+        number = self.standing.number()
+        self.nursery.start_soon(self._serve, accepted, number)
         async with stream:
             yield stream
 
-    async def _serve(self, accepted: socket.socket, number: int, target: Target) -> None:
+    async def _serve(self, accepted: socket.socket, number: int) -> None:
         with accepted:
-            await self.gateway.serve(accepted, number, target)
+            await self.gateway.serve(accepted, number, self.origin)
 
     async def assert_nothing_is_left(self) -> None:
         """See that no task and no socket of a request is left: what lives is ready for another."""
         await trio.testing.wait_all_tasks_blocked()
-        pools = list(self.gateway._pools.values())
-        waiting = sum(len(pool._idle) + len(pool._http2) for pool in pools)
-        assert len(self.shared.nursery.child_tasks) == waiting == len(self.shared.lines)
-        assert all(each._reserved == 0 for pool in pools for each in pool._http2)
+        pools = self.gateway.pools.values()
+        waiting = sum(pool.kept for pool in pools)
+        assert len(self.nursery.child_tasks) == waiting == len(self.standing.connections)
+        assert all(pool.is_idle for pool in pools)
         opened = [event for event in self.events if isinstance(event, UpstreamOpened)]
         closed = [event for event in self.events if isinstance(event, UpstreamClosed)]
         assert len(opened) == len(closed) + waiting, self.events
@@ -215,6 +217,7 @@ async def gateway(
     patience: float = 5.0,
     host: str = "server.test",
     prefix: str = "",
+    dialect: Dialect = ANTHROPIC,
 ) -> AsyncIterator[Running]:
     """Run a gateway for a fake API."""
     events: list[Event] = []
@@ -222,20 +225,21 @@ async def gateway(
     async def lookup(name: str, *, fresh: bool) -> list[str]:
         return ["127.0.0.1"]
 
-    upstream = Upstream(host, served.port, served.authority is not None, prefix)
-    entry = Entry(Doors("http", (upstream,), "a test"), None, hold, {})
+    origin = Origin(host, served.port, served.authority is not None, prefix, dialect)
+    prepared = Prepared(Enabled("http", (origin,), "a test"), None, hold, {})
     with _trusting(served if is_trusted else None):
         async with trio.open_nursery() as nursery:
-            shared = Connections(
-                intercept="tproxy",
-                policy=Policy(),
-                naming=None,  # type: ignore[arg-type]
-                dialer=Dialer(lookup, KEEPALIVE, Weather(), patience),
+            standing = Standing()
+            dialer = Dialer(lookup, KEEPALIVE)
+            made = Gateway(
+                prepared,
+                silence=silence,
+                patience=patience,
+                opener=Opener(dialer, Weather(), standing, events.append, patience=patience),
                 record=events.append,
                 nursery=nursery,
             )
-            made = Gateway(entry, silence=silence, patience=patience, connections=shared)
-            yield Running(shared, made, upstream, events)
+            yield Running(standing, nursery, made, origin, events)
             nursery.cancel_scope.cancel()
 
 

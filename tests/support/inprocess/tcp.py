@@ -6,8 +6,10 @@ from typing import Self
 
 import trio
 
+from relay.outbound.opener import Opened
 from relay.sockets import resets_on_close
-from relay.tcp.transfer.pump import Outcome, Pump, Redial
+from relay.tcp.transfer.pair import Outcome
+from relay.tcp.transfer.pump import Pump, Redial
 
 
 def connected() -> tuple[socket.socket, socket.socket]:
@@ -43,7 +45,7 @@ class Pumped:
         stream.socket.close()
 
 
-async def no_redial(_loss: OSError | None) -> socket.socket | None:
+async def no_redial(_loss: OSError | None) -> Opened | None:
     raise AssertionError("this flow may not be dialled again")
 
 
@@ -54,7 +56,7 @@ async def start(nursery: trio.Nursery, redial: Redial = no_redial) -> Pumped:
     pumped = Pumped(
         trio.SocketStream(trio.socket.from_stdlib_socket(program)),
         trio.SocketStream(trio.socket.from_stdlib_socket(server)),
-        Pump(relays_program, relays_upstream, redial),
+        Pump(relays_program, Opened(relays_upstream, ("127.0.0.1", 0)), redial),
         trio.Event(),
     )
 

@@ -111,7 +111,7 @@ async def test_no_more_streams_than_upstream_takes(
         assert upstream.widest <= most
         assert not it.resends()
         await it.assert_nothing_is_left()
-        assert len(it.shared.lines) == 1
+        assert len(it.standing.connections) == 1
 
 
 class _Padding(Upstream):

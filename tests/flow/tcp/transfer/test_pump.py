@@ -150,7 +150,7 @@ async def test_a_flood_in_both_directions_is_fair() -> None:
 async def test_an_upstream_given_up_ends_after_what_it_had_sent() -> None:
     async with pumping() as pumped:
         await pumped.server.send_all(FITS_FIRST_WINDOW)
-        pumped.pump.lose_upstream(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))
+        pumped.pump.lose(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))
         assert await tcp.read_until_reset(pumped.program) == FITS_FIRST_WINDOW
     assert pumped.outcome is not None
     assert (pumped.outcome.by, pumped.outcome.how) == ("upstream", "unreachable")
