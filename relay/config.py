@@ -23,7 +23,7 @@ Hold: TypeAlias = Literal["message", "block", "none"]
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
-_DNS_PORT: Final = 53
+DNS_PORT: Final = 53
 _HTTPS_PORT: Final = 443
 _NOT_SETTINGS = frozenset({SESSION_VARIABLE})
 
@@ -182,7 +182,7 @@ def nameserver(text: str) -> Destination:
         address, port = "", None
     if not is_ipv4(address):
         raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]")
-    return Destination(address, port or _DNS_PORT)
+    return Destination(address, port or DNS_PORT)
 
 
 def from_toml(text: str, path: str) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from netns.errors import KeeplineError
 from netns.sandbox import Sandbox
 from relay import session
 from relay.config import ConfigError, Settings
-from relay.gateway.dialects import registry
+from relay.gateway.dialects.registry import programs
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
-from relay.host import interfaces as host
+from relay.host.interfaces import require_ipv4
+from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from relay.record.flightlog import sessions_folder
 
@@ -41,9 +42,9 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
         settings = Settings()
     else:
         yield Check("settings", works=True)
-    yield _tried("IPv4 on this host", host.require_ipv4)
+    yield _tried("IPv4 on this host", require_ipv4)
     try:
-        resolv_conf = host.read_resolv_conf(settings.nameservers)
+        resolv_conf = read_resolv_conf(settings.nameservers)
     except KeeplineError as error:
         yield Check("resolvers", works=False, detail=error.cause, fix=error.next_step)
         resolv_conf = ""
@@ -56,7 +57,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
 
 def _gateway(settings: Settings) -> Check:
     """Say what the gateway would do for the command that it is made for, and what it reads."""
-    program = registry.programs()[0]
+    program = programs()[0]
     name = f"gateway, for {program}"
     try:
         chosen = gateway.choose(settings, (program,), os.environ)

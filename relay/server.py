@@ -13,7 +13,8 @@ from relay.config import Settings
 from relay.dns.service import NameService
 from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared
-from relay.host.network import SleepDetector, Weather, boottime_lead, watch
+from relay.host.network import NetworkWatch, watch
+from relay.host.suspend import SuspendDetector, time_suspended
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.outbound.dialer import Dialer
@@ -53,7 +54,7 @@ class Relay:
         self._listeners = listeners
         self._nursery = nursery
         self._names = NameService(settings, policy, record)
-        network, keepalive = Weather(), _keepalive(settings)
+        network, keepalive = NetworkWatch(), _keepalive(settings)
         opener = Opener(
             Dialer(self._names.lookup, keepalive),
             network,
@@ -62,14 +63,14 @@ class Relay:
             patience=settings.patience,
         )
         served = _gateway(prepared, settings, opener, record, nursery)
-        handlers = Handlers(policy, self._names.names, opener, served)
+        handlers = Handlers(policy, self._names.synthetic, opener, served)
         self._connections = Connections(handlers.handler_for, self.standing, record, nursery)
         self._inbound: list[Inbound] = [
             Listener(sock, listeners.intercept) for sock in listeners.tcp
         ]
         self._network = network
         self._liveness = Liveness(
-            self.standing.connections, keepalive, network, record, SleepDetector(boottime_lead)
+            self.standing.connections, keepalive, network, record, SuspendDetector(time_suspended)
         )
 
     def start(self) -> None:
@@ -87,7 +88,7 @@ class Relay:
         """Act on a change of the network below, where the host has these `addresses` now."""
         self.standing.drop_vanished(addresses)
         self._liveness.network_changed()
-        self._network.changed()
+        self._network.notify()
 
     async def finish(self) -> None:
         """Relay what the command that has ended said last, for a bounded time."""

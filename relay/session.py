@@ -16,8 +16,9 @@ from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orp
 from relay import __version__, server, startup
 from relay.config import SESSION_VARIABLE, Settings
 from relay.gateway.setup import prepare as gateway
-from relay.host import interfaces as host
-from relay.host import resolv_conf as resolvconf
+from relay.host.interfaces import require_ipv4
+from relay.host.resolv_conf import for_namespace
+from relay.host.resolvers import read_resolv_conf
 from relay.record import story
 from relay.record.events import SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
@@ -37,8 +38,8 @@ def run(
     The sandbox has been started while the settings were read. Raises KeeplineError, before the
     command has started, if anything it needs is missing.
     """
-    host.require_ipv4()
-    resolv_conf = host.read_resolv_conf(settings.nameservers)
+    require_ipv4()
+    resolv_conf = read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared:
@@ -105,7 +106,7 @@ def plan(
     prepared: gateway.Prepared | None = None,
 ) -> Plan:
     """Say what the namespace is to look like."""
-    files = {RESOLV_CONF: resolvconf.for_namespace(resolv_conf, OWN_ADDRESS)}
+    files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_side_doors(Path(NSSWITCH_CONF).read_text())
     return Plan(

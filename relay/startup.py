@@ -30,6 +30,7 @@ DEFERRED: Final = frozenset(
         "tomllib",
         "traceback",
         # dnspython: when the first question comes.
+        "relay.dns.lookup.resolver",
         "relay.dns.serving",
         # The gateway: h11, h2, ssl, openssl's certificates; when they are needed.
         "relay.gateway.downstream.connection",

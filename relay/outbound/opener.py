@@ -12,7 +12,7 @@ from typing import NamedTuple
 import trio
 
 from relay.addresses import Destination, Endpoint
-from relay.host.network import Weather
+from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Dialer, DialError
 from relay.outbound.patience import Failure, GiveUp, Patience
 from relay.outbound.standing import Standing
@@ -33,7 +33,7 @@ class Opener:
     def __init__(
         self,
         dialer: Dialer,
-        network: Weather,
+        network: NetworkWatch,
         standing: Standing,
         record: Callable[[Event], None],
         *,

@@ -1,22 +1,22 @@
 """One question to one resolver over IPv4: UDP, again over TCP if truncated.
 
-Sockets of our own rather than dns.asyncquery's: a connected UDP socket hears of "port unreachable"
-at once and of no other sender, a wrong id is ignored and a broken answer reported, and the import
-is 10 ms or more shorter.
+The sockets are not dns.asyncquery's: a connected UDP socket learns of "port unreachable" at once
+and receives from no other sender, a wrong id is ignored and a broken answer is reported, and the
+import is at least 10 ms shorter.
 """
 
 import copy
 import errno
-from typing import NamedTuple
 
 import dns.exception
 import dns.message
 import dns.rcode
 import trio
 
+from relay.addresses import Destination
 from relay.dns.framing import FrameError, Unframer, frame
+from relay.dns.lookup.errors import FailureAnswerError, UpstreamError
 
-DNS_PORT = 53
 MAX_UDP_SIZE = 65535
 RECEIVE_SIZE = 65536
 
@@ -42,36 +42,18 @@ NETWORK_ERRORS = frozenset(
 )
 
 
-class Server(NamedTuple):
-    """A resolver's IPv4 address and port."""
-
-    address: str
-    port: int = DNS_PORT
-
-    def __str__(self) -> str:
-        """Write it as people do: the port only if it is unusual."""
-        return self.address if self.port == DNS_PORT else f"{self.address}:{self.port}"
-
-
-class UpstreamError(Exception):
-    """The server gave no usable answer; the message says why."""
-
-
-class FailureAnswerError(UpstreamError):
-    """The server is there, but says that it could not find the answer: SERVFAIL and the like."""
-
-
 async def ask(
-    server: Server, query: dns.message.QueryMessage, *, resend: float
+    server: Destination, query: dns.message.QueryMessage, *, interval: float
 ) -> dns.message.QueryMessage:
-    """Give the server's answer, NOERROR or NXDOMAIN; waits for it for as long as it takes.
+    """Return the server's answer, NOERROR or NXDOMAIN, however long it takes to come.
 
-    A datagram may be lost, so it is sent again every `resend` seconds. Raises UpstreamError.
+    A datagram may be lost, so the question is sent again every `interval` seconds, with the same id
+    and from the same socket: the answer to any of them will do. Raises UpstreamError.
     """
     try:
-        answer = await _exchange(server, query, resend)
+        answer = await _exchange(server, query, interval)
         if query.edns >= 0 and answer.rcode() in {dns.rcode.FORMERR, dns.rcode.NOTIMP}:
-            answer = await _exchange(server, _without_edns(query), resend)  # RFC 6891 section 7
+            answer = await _exchange(server, _without_edns(query), interval)  # RFC 6891 section 7
     except OSError as error:
         if error.errno not in NETWORK_ERRORS:
             raise
@@ -84,17 +66,17 @@ async def ask(
 
 
 def _without_edns(query: dns.message.QueryMessage) -> dns.message.QueryMessage:
-    plain = copy.copy(query)
+    plain = copy.copy(query)  # the caller's stays as it is: other servers are asked it meanwhile
     plain.use_edns(None)
     return plain
 
 
 async def _exchange(
-    server: Server, query: dns.message.QueryMessage, resend: float
+    server: Destination, query: dns.message.QueryMessage, interval: float
 ) -> dns.message.QueryMessage:
     wire = query.to_wire()
     try:
-        answer = _read(await _over_udp(server, wire, resend), raise_on_truncation=True)
+        answer = _read(await _over_udp(server, wire, interval), raise_on_truncation=True)
     except dns.message.Truncated:
         answer = _read(await _over_tcp(server, wire))
     if not query.is_response(answer):
@@ -103,7 +85,7 @@ async def _exchange(
 
 
 def _read(wire: bytes, *, raise_on_truncation: bool = False) -> dns.message.QueryMessage:
-    """Read what the id calls an answer to our query; raises DNSException."""
+    """Parse what has the id of our query; raises DNSException or UpstreamError."""
     message = dns.message.from_wire(
         wire, ignore_trailing=True, raise_on_truncation=raise_on_truncation
     )
@@ -112,24 +94,24 @@ def _read(wire: bytes, *, raise_on_truncation: bool = False) -> dns.message.Quer
     return message
 
 
-async def _over_udp(server: Server, wire: bytes, resend: float) -> bytes:
+async def _over_udp(server: Destination, wire: bytes, interval: float) -> bytes:
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
         await sock.connect(server)
         while True:
             await sock.send(wire)
-            with trio.move_on_after(resend):
+            with trio.move_on_after(interval):
                 return await _receive(sock, wire[:2])
 
 
 async def _receive(sock: trio.socket.SocketType, number: bytes) -> bytes:
-    """Wait for a datagram with our query's id; any other is a guess of somebody else's."""
+    """Return the first datagram with our query's id; another one may be an attempt to forge."""
     while True:
         answer = await sock.recv(MAX_UDP_SIZE)
         if answer[:2] == number:
             return answer
 
 
-async def _over_tcp(server: Server, wire: bytes) -> bytes:
+async def _over_tcp(server: Destination, wire: bytes) -> bytes:
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_STREAM) as sock:
         await sock.connect(server)
         await _send_all(sock, frame(wire))

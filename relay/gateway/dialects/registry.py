@@ -10,13 +10,13 @@ DIALECTS: Final[tuple[Dialect, ...]] = (ANTHROPIC,)
 """The first one is assumed where nothing tells which it is."""
 
 
-def of_command(command: Sequence[str]) -> Dialect | None:
+def dialect_of_command(command: Sequence[str]) -> Dialect | None:
     """Return the dialect that a command is known to speak; None if it is known for none."""
     program = command[0].rpartition("/")[2] if command else ""
     return next((dialect for dialect in DIALECTS if program in dialect.programs), None)
 
 
-def of_host(host: str, default: Dialect) -> Dialect:
+def dialect_of_host(host: str, default: Dialect) -> Dialect:
     """Return the dialect that a host is known to speak."""
     return next((dialect for dialect in DIALECTS if dialect.is_spoken_by(host)), default)
 

@@ -16,7 +16,12 @@ from netns.errors import KeeplineError
 from relay.addresses import Destination, canonical, parse_destination
 from relay.config import GatewayMode, Settings
 from relay.gateway.dialect import Dialect
-from relay.gateway.dialects import registry
+from relay.gateway.dialects.registry import (
+    DIALECTS,
+    dialect_of_command,
+    dialect_of_host,
+    programs,
+)
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
@@ -36,7 +41,7 @@ class Origin:
     tls: bool
     prefix: str
     """Empty, or `/` and more, without the slash of what follows."""
-    dialect: Dialect = registry.DIALECTS[0]
+    dialect: Dialect = DIALECTS[0]
 
     @property
     def destination(self) -> Destination:
@@ -113,10 +118,10 @@ def choose(
     """
     if settings.gateway == "off":
         return Disabled("gateway = off")
-    dialect = registry.of_command(command)
+    dialect = dialect_of_command(command)
     if settings.gateway == "auto" and dialect is None:
-        return Disabled(f"the command is not {' or '.join(registry.programs())}")
-    dialect = dialect or registry.DIALECTS[0]
+        return Disabled(f"the command is not {' or '.join(programs())}")
+    dialect = dialect or DIALECTS[0]
     configured = [_configured(text, dialect) for text in settings.gateway_hosts]
     try:
         base = _base(environment, configured, dialect)
@@ -146,7 +151,7 @@ def _mode(
 def _configured(text: str, default: Dialect) -> Origin:
     """Read one of the configured hosts, which the settings have validated."""
     host, port = parse_destination(text, _DEFAULT_PORTS["https"])
-    return Origin(host, port, tls=True, prefix="", dialect=registry.of_host(host, default))
+    return Origin(host, port, tls=True, prefix="", dialect=dialect_of_host(host, default))
 
 
 def _lack_of_tls(settings: Settings, has_openssl: Callable[[], bool]) -> GatewayError | None:
@@ -190,7 +195,7 @@ def _distinct(*origins: Origin) -> tuple[Origin, ...]:
     return tuple(found.values())
 
 
-def parse_base_url(text: str, dialect: Dialect = registry.DIALECTS[0]) -> Origin:
+def parse_base_url(text: str, dialect: Dialect = DIALECTS[0]) -> Origin:
     """Read http[s]://HOST[:PORT][/PATH] as a client of the WHATWG URL standard would.
 
     What such a client would write differently (dot segments, 0x7f.1, a host that is not ASCII) is

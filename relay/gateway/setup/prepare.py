@@ -13,7 +13,7 @@ from typing import Final, assert_never
 
 from netns.errors import KeeplineError
 from relay.config import Hold, Settings
-from relay.gateway.dialects import registry
+from relay.gateway.dialects.registry import dialect_of_command
 from relay.gateway.setup import certificates, choice, trust
 from relay.gateway.setup.choice import Disabled, Enabled
 
@@ -75,7 +75,7 @@ def opened(
     chosen = choose(settings, command, os.environ)
     match chosen:
         case Disabled(why):
-            if settings.gateway == "auto" and registry.of_command(command) is not None:
+            if settings.gateway == "auto" and dialect_of_command(command) is not None:
                 warn(f"the gateway is off: {why}")
             yield None
             return

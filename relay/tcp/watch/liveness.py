@@ -12,7 +12,8 @@ from typing import Final
 
 import trio
 
-from relay.host.network import SleepDetector, Weather
+from relay.host.network import NetworkWatch
+from relay.host.suspend import SuspendDetector
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.standing import Watched
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
@@ -57,16 +58,16 @@ class Liveness:
         self,
         connections: Collection[Watched],
         keepalive: KeepAlive,
-        weather: Weather,
+        network: NetworkWatch,
         record: Callable[[Event], None],
-        sleep: SleepDetector,
+        suspend: SuspendDetector,
     ) -> None:
         """Keep what watch() needs."""
         self._connections = connections
         self._keepalive = keepalive
-        self._weather = weather
+        self._network = network
         self._record = record
-        self._sleep = sleep
+        self._suspend = suspend
         self._notes: dict[Watched, _Notes] = {}
         self._paths: dict[tuple[str, int], Path] = {}
         self._in_haste = False
@@ -76,11 +77,11 @@ class Liveness:
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(HASTE if self._in_haste else SWEEP)
-                slept = self._sleep.slept()
-                if slept:
-                    self._record(Slept(seconds=slept))
+                suspended = self._suspend.suspended()
+                if suspended:
+                    self._record(Slept(seconds=suspended))
                     self._probe_all(diagnosis.GRACE_AFTER_SLEEP)
-                    self._weather.changed()
+                    self._network.notify()
                 self._sweep(nursery)
 
     def network_changed(self) -> None:
@@ -196,7 +197,7 @@ class Liveness:
             elif path.unanswered(began):
                 self._record(PathDown(address=destination[0]))
             with trio.move_on_after(SWEEP if path.is_down else AGAIN):
-                await self._weather.wait()
+                await self._network.wait()
 
     def _make_speak(self, destination: tuple[str, int]) -> None:
         """Probe the held connections at once; those with data outstanding retransmit it soon."""

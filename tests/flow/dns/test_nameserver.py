@@ -14,13 +14,12 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.dns import nameserver, responder
-from relay.dns import synthetic as names
+from relay.dns import nameserver, responder, synthetic
 from relay.dns.framing import Unframer, frame
-from relay.dns.lookup.resolver import Patience, Resolver
+from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
 from relay.dns.nameserver import IP_PKTINFO, NameServer
 from relay.dns.responder import Mode, Responder
-from relay.dns.synthetic import Names
+from relay.dns.synthetic import SyntheticAddresses
 from relay.record.events import (
     AnswerWithheld,
     Event,
@@ -43,7 +42,7 @@ from tests.unit.dns.test_messages import PACKETS
 
 ADDRESS = says("www.example 60 A 192.0.2.1")
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
-PATIENCE = Patience(server=0.05, query=0.2, stale=0.05, outage=0, failing=0)
+TIMEOUTS = ResolverTimeouts(server=0.05, query=0.2, stale=0.05, outage=0, failing=0)
 
 
 @dataclass
@@ -52,7 +51,7 @@ class Bench:
 
     upstream: FakeResolver
     address: tuple[str, int]
-    names: Names = field(default_factory=Names)
+    synthetic: SyntheticAddresses = field(default_factory=SyntheticAddresses)
     events: list[Event] = field(default_factory=list)
 
     async def udp(self, wire: bytes) -> bytes:
@@ -95,7 +94,7 @@ def bound(kind: socket.SocketKind, address: tuple[str, int] = ("0.0.0.0", 0)) ->
     return sock
 
 
-def deny(name: str) -> str | None:
+def denied(name: str) -> str | None:
     return "no secrets" if name.endswith("denied.example") else None
 
 
@@ -107,10 +106,12 @@ async def serving(script: Script, mode: Mode = "synthetic") -> AsyncIterator[Ben
     async with trio.open_nursery() as nursery:
         made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
         resolver = Resolver(
-            lambda: [made.upstream.server], made.events.append, nursery, patience=PATIENCE
+            lambda: [made.upstream.server], made.events.append, nursery, timeouts=TIMEOUTS
         )
-        answers = Responder(resolver, made.names, allow=deny, record=made.events.append, mode=mode)
-        nursery.start_soon(NameServer(udp, tcp, answers).serve)
+        answers = Responder(
+            resolver, made.synthetic, denied=denied, record=made.events.append, mode=mode
+        )
+        nursery.start_soon(NameServer(answers).serve, udp, tcp)
         yield made
         nursery.cancel_scope.cancel()
     assert (udp.fileno(), tcp.fileno()) == (-1, -1)
@@ -123,7 +124,7 @@ async def test_a_name_gets_a_synthetic_address_once() -> None:
     async with serving(ADDRESS) as made:
         for _ in range(3):
             assert addresses(await made.ask("WWW.example")) == ["198.18.1.0"]
-        assert made.names.name_of("198.18.1.0") == "www.example"
+        assert made.synthetic.name_of("198.18.1.0") == "www.example"
         assert made.events == [NameAssigned(name="www.example", address="198.18.1.0")]
         assert len(made.upstream.asked) == 1
 
@@ -137,13 +138,13 @@ async def test_a_cname_chain() -> None:
 async def test_real_addresses() -> None:
     async with serving(ADDRESS, "real") as made:
         assert addresses(await made.ask()) == ["192.0.2.1"]
-        assert len(made.names) == 0
+        assert len(made.synthetic) == 0
 
 
 async def test_loopback_stays_loopback() -> None:
     async with serving(says("www.example 60 A 127.0.0.2")) as made:
         assert addresses(await made.ask()) == ["127.0.0.2"]
-        assert len(made.names) == 0
+        assert len(made.synthetic) == 0
 
 
 async def test_aaaa_and_a_share_one_lookup() -> None:
@@ -164,7 +165,7 @@ async def test_nxdomain_and_nodata(rdtype: str, rcode: dns.rcode.Rcode) -> None:
     async with serving(says(rcode=rcode, authority=(SOA,))) as made:
         answer = await made.ask(rdtype=rdtype)
         assert (answer.rcode(), answer.answer, len(answer.authority)) == (rcode, [], 1)
-        assert len(made.names) == 0
+        assert len(made.synthetic) == 0
 
 
 async def test_https_without_hints_is_recorded_once() -> None:
@@ -207,7 +208,7 @@ async def test_localhost_any_and_reverse_names_are_local() -> None:
     async with serving(silent) as made:
         assert addresses(await made.ask("localhost")) == ["127.0.0.1"]
         assert addresses(await made.ask(rdtype="ANY")) == ['"RFC8482" ""']
-        made.names.address_for("www.example")
+        made.synthetic.address_for("www.example")
         assert addresses(await made.ask("0.1.18.198.in-addr.arpa", "PTR")) == ["www.example."]
         assert made.upstream.asked == []
 
@@ -228,7 +229,7 @@ async def test_a_name_that_resolved_once_resolves_in_an_outage() -> None:
 
 
 async def test_no_address_left_is_servfail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "POOL_SIZE", 1)
+    monkeypatch.setattr(synthetic, "POOL_SIZE", 1)
     async with serving(says("a.example 60 A 192.0.2.1")) as made:
         assert (await made.ask("a.example")).rcode() == dns.rcode.NOERROR
         made.upstream.script = says("b.example 60 A 192.0.2.1")
@@ -299,9 +300,9 @@ def test_only_named_errors_are_survived() -> None:
     def fail(number: int) -> None:
         raise OSError(number, "the error")
 
-    with nameserver._udp_errors_survived():
+    with nameserver.udp_errors_survived():
         fail(errno.ECONNREFUSED)
-    with pytest.raises(OSError, match="the error"), nameserver._udp_errors_survived():
+    with pytest.raises(OSError, match="the error"), nameserver.udp_errors_survived():
         fail(errno.EBADF)
 
 

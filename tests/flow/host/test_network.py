@@ -1,29 +1,23 @@
-"""Weather: a suspend is told once, by how much; waiting ends with the next change."""
+"""Waiting for the network ends with its next change."""
 
 import trio
 import trio.testing
 
-from relay.host.network import SleepDetector, Weather
-
-
-def test_a_suspend_is_told_once() -> None:
-    leads = iter([5.0, 5.0, 605.0, 605.1, 607.0])
-    detector = SleepDetector(lambda: next(leads))
-    assert [detector.slept() for _ in range(4)] == [0.0, 600.0, 0.0, 0.0]
+from relay.host.network import NetworkWatch
 
 
 async def test_a_change_wakes_all_who_wait_and_nobody_later(nursery: trio.Nursery) -> None:
-    weather = Weather()
+    network = NetworkWatch()
     woken: list[int] = []
 
     async def wait(number: int) -> None:
-        await weather.wait()
+        await network.wait()
         woken.append(number)
 
     nursery.start_soon(wait, 1)
     nursery.start_soon(wait, 2)
     await trio.testing.wait_all_tasks_blocked()
-    weather.changed()
+    network.notify()
     nursery.start_soon(wait, 3)
     await trio.testing.wait_all_tasks_blocked()
     assert sorted(woken) == [1, 2]

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from relay.addresses import Destination, Endpoint
-from relay.host.network import Weather
+from relay.host.network import NetworkWatch
 from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opened, Opener
@@ -70,14 +70,14 @@ class Dialling:
     def __init__(
         self,
         names: Names | None = None,
-        weather: Weather | None = None,
+        network: NetworkWatch | None = None,
         *,
         dialer: Dialer | None = None,
     ) -> None:
         self.told = Told()
         dialer = dialer or Dialer((names or Names([])).lookup, KEEPALIVE)
         self._opener = Opener(
-            dialer, weather or Weather(), Standing(), self.told.note, patience=PATIENCE
+            dialer, network or NetworkWatch(), Standing(), self.told.note, patience=PATIENCE
         )
 
     async def open(
@@ -158,8 +158,8 @@ async def test_the_name_is_asked_for_again_in_each_round(
 async def test_a_change_of_network_ends_a_pause_at_once(
     listener: socket.socket, autojump_clock: trio.testing.MockClock
 ) -> None:
-    weather = Weather()
-    made = Dialling(Names(*["silent"] * 10, ["127.0.0.1"]), weather)
+    network = NetworkWatch()
+    made = Dialling(Names(*["silent"] * 10, ["127.0.0.1"]), network)
     async with trio.open_nursery() as nursery:
 
         async def dial_name() -> None:
@@ -169,7 +169,7 @@ async def test_a_change_of_network_ends_a_pause_at_once(
         await made.told.held.wait()
         began = trio.current_time()
         while nursery.child_tasks:
-            weather.changed()
+            network.notify()
             await trio.lowlevel.checkpoint()
         assert trio.current_time() == began
 

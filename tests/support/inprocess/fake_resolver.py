@@ -10,8 +10,8 @@ import dns.rcode
 import dns.rrset
 import trio
 
+from relay.addresses import Destination
 from relay.dns.framing import Unframer, frame
-from relay.dns.lookup.question import Server
 
 
 @dataclass
@@ -32,7 +32,7 @@ Script = Callable[[Asked], Awaitable[None]]
 class FakeResolver:
     """Where it is, and what it was asked."""
 
-    server: Server
+    server: Destination
     script: Script
     asked: list[Asked] = field(default_factory=list)
 
@@ -48,7 +48,7 @@ async def start(nursery: trio.Nursery, script: Script) -> FakeResolver:
     tcp.listen()
     udp = trio.socket.socket(type=socket.SOCK_DGRAM)
     await udp.bind(tcp.getsockname())
-    resolver = FakeResolver(Server(*tcp.getsockname()), script)
+    resolver = FakeResolver(Destination(*tcp.getsockname()), script)
     nursery.start_soon(_serve_udp, udp, resolver, nursery)
     nursery.start_soon(_serve_tcp, tcp, resolver)
     return resolver

@@ -27,7 +27,7 @@ from relay.gateway.gateway import Gateway
 from relay.gateway.http import Flush
 from relay.gateway.setup.choice import Enabled, Origin
 from relay.gateway.setup.prepare import Prepared
-from relay.host.network import Weather
+from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Dialer
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
@@ -235,7 +235,7 @@ async def gateway(
                 prepared,
                 silence=silence,
                 patience=patience,
-                opener=Opener(dialer, Weather(), standing, events.append, patience=patience),
+                opener=Opener(dialer, NetworkWatch(), standing, events.append, patience=patience),
                 record=events.append,
                 nursery=nursery,
             )

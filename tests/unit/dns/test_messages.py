@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from relay.dns import messages
 from relay.dns.lookup.cache import Lookup, from_answer
 from relay.dns.messages import Query, QueryError, parse
-from relay.dns.synthetic import Names
+from relay.dns.synthetic import SyntheticAddresses
 
 SOA = "example. 60 IN SOA ns.example. admin.example. 1 7200 900 1209600 60"
 
@@ -245,7 +245,7 @@ def test_aaaa_of_a_name_with_addresses_is_nodata() -> None:
 )
 def test_localhost(name: str, rdtype: str, value: str | None) -> None:
     asked = query(name, rdtype)
-    answer = messages.local_answer(asked, Names())
+    answer = messages.local_answer(asked, SyntheticAddresses())
     assert answer is not None
     response = sent(asked, answer)
     assert response.rcode() == dns.rcode.NOERROR
@@ -253,7 +253,7 @@ def test_localhost(name: str, rdtype: str, value: str | None) -> None:
 
 
 def test_ptr_of_our_own_addresses() -> None:
-    names = Names()
+    names = SyntheticAddresses()
     names.address_for(r"odd\.\200.example")
     for reverse, rcode, expected in [
         ("0.1.18.198.in-addr.arpa", "NOERROR", r"odd\.\200.example."),
@@ -282,7 +282,7 @@ def test_ptr_of_our_own_addresses() -> None:
     ],
 )
 def test_everything_else_is_not_ours(name: str, rdtype: str) -> None:
-    assert messages.local_answer(query(name, rdtype), Names()) is None
+    assert messages.local_answer(query(name, rdtype), SyntheticAddresses()) is None
 
 
 def test_any() -> None:
@@ -406,8 +406,8 @@ FOUND = lookup("www.example. 90 IN CNAME x.example.", "x.example. 20 IN A 192.0.
 def answers(asked: Query) -> list[dns.message.Message]:
     """Every answer that the query could get."""
     return [
-        messages.local_answer(asked, Names()) or messages.minimal_any(asked),
-        messages.addresses(asked, FOUND, [Names().address_for(asked.name)]),
+        messages.local_answer(asked, SyntheticAddresses()) or messages.minimal_any(asked),
+        messages.addresses(asked, FOUND, [SyntheticAddresses().address_for(asked.name)]),
         messages.no_addresses(asked, FOUND),
         messages.forwarded(asked, dns.message.from_wire(UPSTREAM)).response,
         messages.failure(asked, dns.rcode.SERVFAIL),

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.addresses import canonical
-from relay.dns.synthetic import POOL_SIZE, Names, PoolExhaustedError
+from relay.dns.synthetic import POOL_SIZE, PoolExhaustedError, SyntheticAddresses
 
 
 @pytest.mark.parametrize(
@@ -24,21 +24,21 @@ def test_canonical(name: str, expected: str) -> None:
 
 
 def test_a_name_keeps_its_address_and_the_address_its_name() -> None:
-    names = Names()
-    address = names.address_for("Example.com.")
-    assert names.address_for("example.COM") == address
-    assert names.name_of(address) == "example.com"
-    assert len(names) == 1
+    synthetic = SyntheticAddresses()
+    address = synthetic.address_for("Example.com.")
+    assert synthetic.address_for("example.COM") == address
+    assert synthetic.name_of(address) == "example.com"
+    assert len(synthetic) == 1
 
 
 def test_names_get_different_addresses() -> None:
-    names = Names()
-    assert names.address_for("a.example") != names.address_for("b.example")
-    assert len(names) == 2
+    synthetic = SyntheticAddresses()
+    assert synthetic.address_for("a.example") != synthetic.address_for("b.example")
+    assert len(synthetic) == 2
 
 
 def test_an_address_never_assigned_has_no_name() -> None:
-    assert Names().name_of("198.18.1.0") is None
+    assert SyntheticAddresses().name_of("198.18.1.0") is None
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,16 @@ def test_an_address_never_assigned_has_no_name() -> None:
     ],
 )
 def test_covers(address: str, covered: bool) -> None:
-    assert Names.covers(address) is covered
+    assert SyntheticAddresses.covers(address) is covered
 
 
 def test_the_whole_pool_and_no_more() -> None:
-    names = Names()
-    addresses = [names.address_for(f"n{i}.example") for i in range(POOL_SIZE)]
+    synthetic = SyntheticAddresses()
+    addresses = [synthetic.address_for(f"n{i}.example") for i in range(POOL_SIZE)]
     assert len(set(addresses)) == POOL_SIZE
-    assert all(map(Names.covers, addresses))
+    assert all(map(SyntheticAddresses.covers, addresses))
     assert not any(address.startswith("198.18.0.") for address in addresses)
     assert (addresses[0], addresses[-1]) == ("198.18.1.0", "198.19.255.255")
     with pytest.raises(PoolExhaustedError, match=str(POOL_SIZE)):
-        names.address_for("one.more.example")
-    assert names.address_for("n7.example") == addresses[7]
+        synthetic.address_for("one.more.example")
+    assert synthetic.address_for("n7.example") == addresses[7]

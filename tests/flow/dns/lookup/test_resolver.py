@@ -10,8 +10,9 @@ import pytest
 import trio
 import trio.testing
 
-from relay.dns.lookup.question import Server
-from relay.dns.lookup.resolver import Patience, Resolver, ResolverError
+from relay.addresses import Destination
+from relay.dns.lookup.errors import ResolverError
+from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
 from tests.support.inprocess.fake_resolver import (
     Asked,
@@ -24,8 +25,8 @@ from tests.support.inprocess.fake_resolver import (
     truncated,
 )
 
-SHORT = Patience(server=0.05, query=0.3, stale=0.05, outage=0, failing=0)
-LONG = Patience(server=60, query=60, stale=60, outage=0, failing=0)
+SHORT = ResolverTimeouts(server=0.05, query=0.3, stale=0.05, outage=0, failing=0)
+LONG = ResolverTimeouts(server=60, query=60, stale=60, outage=0, failing=0)
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
 ADDRESS = says("www.example 60 A 192.0.2.1")
 
@@ -33,15 +34,15 @@ ADDRESS = says("www.example 60 A 192.0.2.1")
 class Bench:
     """A resolver, its servers, what it recorded, and its time."""
 
-    def __init__(self, nursery: trio.Nursery, patience: Patience) -> None:
+    def __init__(self, nursery: trio.Nursery, timeouts: ResolverTimeouts) -> None:
         self.events: list[Event] = []
-        self.servers: Sequence[Server] = ()
+        self.servers: Sequence[Destination] = ()
         self.now = 0.0
         self.resolver = Resolver(
             lambda: self.servers,
             self.events.append,
             nursery,
-            patience=patience,
+            timeouts=timeouts,
             clock=lambda: self.now,
         )
 
@@ -50,28 +51,23 @@ class Bench:
 
 
 async def bench(
-    nursery: trio.Nursery, *scripts: Script, patience: Patience = LONG
+    nursery: trio.Nursery, *scripts: Script, timeouts: ResolverTimeouts = LONG
 ) -> tuple[Bench, list[FakeResolver]]:
-    made = Bench(nursery, patience)
+    made = Bench(nursery, timeouts)
     servers = [await start(nursery, script) for script in scripts]
     made.servers = [server.server for server in servers]
     return made, servers
 
 
 @contextmanager
-def closed_port() -> Iterator[Server]:
+def closed_port() -> Iterator[Destination]:
     """Hold a TCP port, so that no UDP socket of this test gets its number."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
-        yield Server(*holder.getsockname())
+        yield Destination(*holder.getsockname())
 
 
 def question(rdtype: str = "MX", **options: int) -> dns.message.QueryMessage:
     return dns.message.make_query("www.example", rdtype, **options)  # type: ignore[arg-type]
-
-
-def test_a_server_is_written_as_people_do() -> None:
-    assert str(Server("192.0.2.1")) == "192.0.2.1"
-    assert str(Server("192.0.2.1", 5353)) == "192.0.2.1:5353"
 
 
 # One query, several servers.
@@ -135,8 +131,8 @@ async def test_a_malformed_answer_moves_on_at_once(nursery: trio.Nursery, script
 
 
 async def test_a_silent_server_is_passed_by(nursery: trio.Nursery) -> None:
-    patience = Patience(server=0.05, query=60, outage=0, failing=0)
-    made, [first, _] = await bench(nursery, silent, ADDRESS, patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=60, outage=0, failing=0)
+    made, [first, _] = await bench(nursery, silent, ADDRESS, timeouts=timeouts)
     assert (await made.resolver.query(question("A"))).answer
     assert (await made.resolver.query(question("A"))).answer
     silence = ResolverSilent(server=str(first.server), cause="no answer in 0.05 s")
@@ -153,8 +149,8 @@ async def test_a_late_answer_still_wins(nursery: trio.Nursery) -> None:
     async def second(_asked: Asked) -> None:
         second_asked.set()
 
-    patience = Patience(server=0.05, query=60, outage=0, failing=0)
-    made, _ = await bench(nursery, late, second, patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=60, outage=0, failing=0)
+    made, _ = await bench(nursery, late, second, timeouts=timeouts)
     assert (await made.resolver.query(question("A"))).answer
 
 
@@ -176,8 +172,8 @@ async def test_a_lost_datagram_is_sent_again(nursery: trio.Nursery) -> None:
         if len(server.asked) > 1:
             await ADDRESS(asked)
 
-    patience = Patience(server=0.05, query=60, outage=0, failing=0)
-    made, [server] = await bench(nursery, second_time, patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=60, outage=0, failing=0)
+    made, [server] = await bench(nursery, second_time, timeouts=timeouts)
     assert (await made.resolver.query(question("A"))).answer
     assert len({asked.peer for asked in server.asked}) == 1, "from the same socket"
 
@@ -199,7 +195,7 @@ async def test_foreign_answers_are_ignored(nursery: trio.Nursery) -> None:
 
 async def test_all_fail(nursery: trio.Nursery) -> None:
     made, [first, second] = await bench(
-        nursery, says(rcode=dns.rcode.SERVFAIL), silent, patience=SHORT
+        nursery, says(rcode=dns.rcode.SERVFAIL), silent, timeouts=SHORT
     )
     with pytest.raises(ResolverError) as caught:
         await made.resolver.query(question())
@@ -216,7 +212,7 @@ async def test_no_server(nursery: trio.Nursery) -> None:
 
 async def test_an_unexpected_error_is_loud(nursery: trio.Nursery) -> None:
     made, _ = await bench(nursery)
-    made.servers = [Server("not an address")]
+    made.servers = [Destination("not an address", 53)]
     with pytest.RaisesGroup(socket.gaierror):
         await made.resolver.query(question())
 
@@ -392,8 +388,8 @@ async def test_a_stale_answer_in_silence_while_the_lookup_goes_on(nursery: trio.
         await go.wait()
         await says("www.example 60 A 192.0.2.2")(asked)
 
-    patience = Patience(server=60, query=60, stale=0.02, outage=0, failing=0)
-    made, [server] = await bench(nursery, ADDRESS, patience=patience)
+    timeouts = ResolverTimeouts(server=60, query=60, stale=0.02, outage=0, failing=0)
+    made, [server] = await bench(nursery, ADDRESS, timeouts=timeouts)
     await made.resolver.addresses("www.example")
     made.now = 1000
     server.script = late
@@ -421,7 +417,7 @@ async def test_no_stale_answer_after_a_denial(nursery: trio.Nursery) -> None:
 
 # The first lookup of a name in an outage.
 
-HOLDING = Patience(server=0.05, query=0.1, outage=60, failing=60, pause=0.01)
+HOLDING = ResolverTimeouts(server=0.05, query=0.1, outage=60, failing=60, pause=0.01)
 
 
 def times(count: int, first: Script, then: Script) -> Script:
@@ -440,7 +436,7 @@ def times(count: int, first: Script, then: Script) -> Script:
 async def test_a_name_never_seen_is_held_until_the_resolver_is_back(
     nursery: trio.Nursery, trouble: Script
 ) -> None:
-    made, _ = await bench(nursery, times(7, trouble, ADDRESS), patience=HOLDING)
+    made, _ = await bench(nursery, times(7, trouble, ADDRESS), timeouts=HOLDING)
     with trio.fail_after(10):
         assert await made.resolver.ipv4_addresses("www.example") == ["192.0.2.1"]
     assert made.recorded(LookupFailed) == []
@@ -452,8 +448,8 @@ async def test_a_name_never_seen_is_held_until_the_resolver_is_back(
 async def test_an_outage_is_held_longer_than_a_failure(
     nursery: trio.Nursery, trouble: Script, limit: float
 ) -> None:
-    patience = Patience(server=0.05, query=0.1, outage=60, failing=30, pause=0.01)
-    made, [server] = await bench(nursery, trouble, patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=0.1, outage=60, failing=30, pause=0.01)
+    made, [server] = await bench(nursery, trouble, timeouts=timeouts)
     asked_at_limit = 0
 
     async def pass_time() -> None:
@@ -474,7 +470,7 @@ async def test_an_outage_is_held_longer_than_a_failure(
 
 
 async def test_a_failure_is_told_again_at_once_for_a_while(nursery: trio.Nursery) -> None:
-    made, [server] = await bench(nursery, says(rcode=dns.rcode.SERVFAIL), patience=SHORT)
+    made, [server] = await bench(nursery, says(rcode=dns.rcode.SERVFAIL), timeouts=SHORT)
     for _ in range(5):  # as often as libc asks
         with pytest.raises(ResolverError, match="answered SERVFAIL"):
             await made.resolver.addresses("www.example")
@@ -488,7 +484,7 @@ async def test_a_failure_is_told_again_at_once_for_a_while(nursery: trio.Nursery
 
 async def test_a_failure_is_forgotten_when_the_resolvers_change(nursery: trio.Nursery) -> None:
     made, [bad, good] = await bench(
-        nursery, says(rcode=dns.rcode.SERVFAIL), ADDRESS, patience=SHORT
+        nursery, says(rcode=dns.rcode.SERVFAIL), ADDRESS, timeouts=SHORT
     )
     made.servers = [bad.server]
     with pytest.raises(ResolverError):
@@ -498,8 +494,8 @@ async def test_a_failure_is_forgotten_when_the_resolvers_change(nursery: trio.Nu
 
 
 async def test_after_a_failed_refresh_nobody_waits_for_the_next(nursery: trio.Nursery) -> None:
-    patience = Patience(server=0.05, query=0.05, stale=60, outage=0, failing=0)
-    made, _ = await bench(nursery, times(1, ADDRESS, silent), patience=patience)
+    timeouts = ResolverTimeouts(server=0.05, query=0.05, stale=60, outage=0, failing=0)
+    made, _ = await bench(nursery, times(1, ADDRESS, silent), timeouts=timeouts)
     await made.resolver.addresses("www.example")
     made.now = 100
     await made.resolver.addresses("www.example")  # waits for the refresh, which fails

@@ -50,10 +50,11 @@ def test_what_an_event_does(event: bytes, roles: tuple[Role, ...], passing_error
 
 def test_an_unfinished_delta_is_known_by_its_event_field() -> None:
     reader = ANTHROPIC.reader()
-    reader.feed(b"event: content_block_delta")
-    assert not reader.carries_content
-    reader.feed(b"\ndata: 1")
-    assert reader.carries_content
+    known = []
+    for data in (b"event: content_block_delta", b"\ndata: 1"):
+        assert reader.feed(data) == []
+        known.append(reader.carries_content)
+    assert known == [False, True]
     assert reader.take_partial() == b"event: content_block_delta\ndata: 1"
     assert reader.size == 0
     assert reader.feed(b"2\n\n") == [AnswerEvent(b"2\n\n", (Role.CONTENT,))]

@@ -8,11 +8,12 @@ import trio
 import trio.testing
 
 from relay.addresses import Endpoint
-from relay.host.network import SleepDetector, Weather
+from relay.host.network import NetworkWatch
+from relay.host.suspend import SuspendDetector
 from relay.outbound.keepalive import KeepAlive
 from relay.record.events import Event, Slept, Suspected
 from relay.tcp.watch.liveness import SWEEP, Liveness
-from tests.flow import tcp
+from tests.support.inprocess import tcp
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 
@@ -53,7 +54,7 @@ async def test_a_suspect_whose_upstream_was_replaced_is_none_any_more(
     with socket.create_server(("127.0.0.1", 0)) as server:
         watched = Watched(ends[0], server.getsockname())
         liveness = Liveness(
-            {watched}, KEEPALIVE, Weather(), events.append, SleepDetector(lambda: asleep[0])
+            {watched}, KEEPALIVE, NetworkWatch(), events.append, SuspendDetector(lambda: asleep[0])
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(liveness.watch)
