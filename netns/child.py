@@ -1,4 +1,4 @@
-"""The child's side, in order: unshare, map, links, listeners, redirect, mounts, hand over, exec."""
+"""The child's side, in order: unshare, map, links, listeners, interception, mounts, exec."""
 
 import contextlib
 import errno
@@ -187,7 +187,7 @@ def _become(plan: Plan, parent: int) -> NoReturn:
 
 
 def _is_binary(path: str) -> bool:
-    """Tell a program of another machine from a script."""
+    """Return whether a file is a program, for another machine, and not a script."""
     with Path(path).open("rb") as file:
         head = file.read(128)
     return b"\0" in head or head.startswith(b"\x7fELF")

@@ -17,7 +17,7 @@ def load() -> None:
 
 
 def bring_up() -> None:
-    """Set lo up and have the kernel terminate every IPv4 connection here; raises OSError.
+    """Bring lo up and have the kernel terminate every IPv4 connection here; raises OSError.
 
     Without an address of its own as source, a connection could be its own peer. IPv6 keeps
     ::1 and gets no route, so that a connect to any other address fails at once.

@@ -99,7 +99,7 @@ class Sandbox:
         return listeners
 
     def poll(self) -> Ended | Stopped | None:
-        """Tell what became of the command since the last call, without waiting, waitpid(2)."""
+        """Return what became of the command since the last call, without waiting, waitpid(2)."""
         pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
         if pid == 0:
             return None
@@ -108,7 +108,7 @@ class Sandbox:
         return Ended(self._reap(status))
 
     def has_news(self) -> bool:
-        """Tell whether the command went on, stopped or ended since poll() last told, waitid(2)."""
+        """Return whether poll() would have news: it went on, stopped or ended, waitid(2)."""
         kinds = os.WCONTINUED | os.WSTOPPED | os.WEXITED
         return os.waitid(os.P_PID, self.pid, kinds | os.WNOHANG | os.WNOWAIT) is not None
 

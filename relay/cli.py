@@ -27,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None) -> int:
-    """Run the tool; gives the exit status. `sandbox`, if any, has been started for `run`."""
+    """Run the tool; return the exit status. `sandbox`, if any, has been started for `run`."""
     parsed = _parser().parse_args(arguments)
     parsed.sandbox = sandbox
     command: Callable[[argparse.Namespace], int] = parsed.run
@@ -90,7 +90,7 @@ _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Give each setting its flag; what it may be is said once, in config.Settings."""
+    """Add a flag for each setting; what it may be is said once, in config.Settings."""
     for setting in config.described():
         flag = f"--{setting.name.replace('_', '-')}"
         text = f"{setting.description} ({setting.shown_default})"

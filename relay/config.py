@@ -153,7 +153,7 @@ class Described(NamedTuple):
 
     @property
     def shown_default(self) -> str:
-        """Say what holds if it is not set."""
+        """What holds if it is not set, for people."""
         if self.default in ((), False):
             return "default: none"
         shown = ",".join(self.default) if isinstance(self.default, tuple) else self.default
@@ -231,7 +231,7 @@ class _Place:
         self._text = text
 
     def __call__(self, key: str) -> str:
-        """Give path and line, as the beginning of a message."""
+        """Return path and line, as the beginning of a message."""
         return f"{self._path}:{_line_of(self.aliases.get(key, key), self._text)}: "
 
 
@@ -252,7 +252,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def from_words(values: Mapping[str, str], place: Callable[[str], str]) -> dict[str, Any]:
-    """Give words their types: lists are separated by commas. Raises ConfigError."""
+    """Convert words to their types: lists are separated by commas. Raises ConfigError."""
     lists = {name for name, default in _DEFAULTS.items() if isinstance(default, tuple)}
     split = {
         key: [part for part in text.split(",") if part] if key in lists else text

@@ -56,7 +56,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
 
 
 def _gateway(settings: Settings) -> Check:
-    """Say what the gateway would do for the command that it is made for, and what it reads."""
+    """Return what the gateway would do for the command that it is made for, and what it reads."""
     program = programs()[0]
     name = f"gateway, for {program}"
     try:
@@ -117,7 +117,7 @@ def _rto_max() -> Check:
 
 
 def _flight_log() -> Check:
-    """See whether the folder of the flight logs, or the one it will be made in, is writable."""
+    """Check that the folder of the flight logs, or the one it will be made in, is writable."""
     folder = sessions_folder(os.environ)
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     works = os.access(existing, os.W_OK | os.X_OK)

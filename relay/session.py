@@ -20,7 +20,7 @@ from relay.host.interfaces import require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.record import story
-from relay.record.events import SessionEnded, SessionStarted
+from relay.record.events import FORMAT, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -33,7 +33,7 @@ _MIB: Final = 1 << 20
 def run(
     sandbox: Sandbox, settings: Settings, command: Sequence[str], warn: Callable[[str], None]
 ) -> int:
-    """Run the command in its namespace, relay for it, and give its exit status.
+    """Run the command in its namespace, relay for it, and return its exit status.
 
     The sandbox has been started while the settings were read. Raises KeeplineError, before the
     command has started, if anything it needs is missing.
@@ -43,10 +43,7 @@ def run(
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared:
-        environment = {
-            SESSION_VARIABLE: name,
-            **(prepared.environment if prepared is not None else {}),
-        }
+        environment = {SESSION_VARIABLE: name} | (prepared.environment if prepared else {})
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
         _leave_signals_to_command()
         if settings.linger:
@@ -95,6 +92,7 @@ def _started(
         intercept=listeners.intercept,
         dns=settings.dns,
         gateway=gateway.describe(prepared.chosen) if prepared is not None else "",
+        format=FORMAT,
     )
 
 
@@ -105,7 +103,7 @@ def plan(
     environment: dict[str, str],
     prepared: gateway.Prepared | None = None,
 ) -> Plan:
-    """Say what the namespace is to look like."""
+    """Return what the namespace is to look like."""
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_side_doors(Path(NSSWITCH_CONF).read_text())
@@ -157,7 +155,7 @@ async def _relay(
 
 
 async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int]) -> int:
-    """Pass signals on, and stop with the command, until it has ended; give its status."""
+    """Pass signals on, and stop with the command, until it has ended; return its status."""
     while True:
         match sandbox.poll():
             case Ended(status):

@@ -17,6 +17,7 @@ from relay.dns.lookup.resolver import Resolver
 from relay.dns.messages import Query
 from relay.dns.synthetic import PoolExhaustedError, SyntheticAddresses
 from relay.record.events import AnswerWithheld, Event, LookupFailed, NameAssigned, NameRefused
+from relay.record.kinds import Kind
 
 MAX_WITHHELD = 10_000
 """Names and types that are recorded as withheld; further ones are not recorded."""
@@ -52,7 +53,8 @@ class Responder:
             return local
         rule = self._denied(query.name)
         if rule is not None:
-            self._record(NameRefused(name=query.name, type=query.type_name, rule=rule))
+            kind = Kind.POLICY
+            self._record(NameRefused(name=query.name, type=query.type_name, kind=kind, rule=rule))
             return messages.failure(query, dns.rcode.REFUSED)
         if query.type == dns.rdatatype.ANY:
             return messages.minimal_any(query)
@@ -82,7 +84,8 @@ class Responder:
         try:
             return messages.addresses(query, lookup, self._given(query, lookup))
         except PoolExhaustedError as error:
-            self._record(LookupFailed(name=query.name, type="A", cause=str(error)))
+            kind, cause = Kind.RESOURCES, str(error)
+            self._record(LookupFailed(name=query.name, type="A", kind=kind, cause=cause))
             return messages.failure(query, dns.rcode.SERVFAIL)
 
     def _given(self, query: Query, lookup: Lookup) -> Sequence[str]:

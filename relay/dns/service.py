@@ -56,7 +56,7 @@ class NameService:
         try:
             addresses = await self._resolver.ipv4_addresses(name, fresh=fresh)
         except ResolverError as error:
-            raise DialError(str(error)) from error
+            raise DialError(error.cause, error.kind) from error
         return list(filter(is_dialable, addresses))
 
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:

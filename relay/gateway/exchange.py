@@ -22,6 +22,7 @@ from relay.gateway.http import LostError, Request, Response, Stream, UntrustedEr
 from relay.gateway.upstream.pool import Pool
 from relay.outbound.dialer import DialError
 from relay.record.events import AskedAgain, Event, RequestLost, Saw
+from relay.record.kinds import Kind
 
 HEAD_WAITS: Final = 0.005
 """Seconds that a stream's head waits for its first content: one write wakes the program once."""
@@ -50,6 +51,7 @@ class LostAnswer:
     """The outcome of a try that gave no answer."""
 
     cause: str
+    kind: Kind
     may_be_processed: bool = True
     is_final: bool = False
     """Whether no other try will help: patience has ended, or the certificate is not trusted."""
@@ -109,6 +111,7 @@ class Exchange:
                     method=self._request.method.decode("latin-1"),
                     path=self._request.path,
                     cause=loss.cause,
+                    kind=loss.kind,
                     resends=self._resends,
                     may_be_billed=loss.may_be_processed and self._rules.is_billed,
                 )
@@ -126,7 +129,7 @@ class Exchange:
         limit = self._settings.patience if self._downstream.has_head else math.inf
         with trio.move_on_after(limit) as self._limit:
             return await self._try()
-        return LostAnswer("no new answer in time", is_final=True)
+        return LostAnswer("no new answer in time", Kind.TIMEOUT, is_final=True)
 
     async def _try(self) -> LostAnswer | None:
         """Ask once.
@@ -155,12 +158,14 @@ class Exchange:
                 nursery.start_soon(take_answer)
                 await stream.send(self._request, self._body)
         except DialError as error:
-            return LostAnswer(error.cause, may_be_processed=False, is_final=True)
+            return LostAnswer(error.cause, error.kind, may_be_processed=False, is_final=True)
         except UntrustedError as error:
             cause = f"the certificate of {self._pool.origin.host} is not trusted: {error}"
-            return LostAnswer(cause, may_be_processed=False, is_final=True, is_trusted=False)
+            return LostAnswer(
+                cause, error.kind, may_be_processed=False, is_final=True, is_trusted=False
+            )
         except LostError as error:  # before there was a stream
-            return LostAnswer(error.cause, error.may_be_processed)
+            return LostAnswer(error.cause, error.kind, error.may_be_processed)
         return loss
 
     async def _take(self, stream: Stream) -> LostAnswer | None:
@@ -179,7 +184,7 @@ class Exchange:
             else:
                 await self._live(response, stream)
         except LostError as error:
-            return LostAnswer(error.cause, error.may_be_processed)
+            return LostAnswer(error.cause, error.kind, error.may_be_processed)
         return None
 
     def _is_stream(self, response: Response) -> bool:
@@ -218,7 +223,7 @@ class Exchange:
         """Return more of an answer that may not be silent for long; raises LostError."""
         with trio.move_on_after(self._settings.silence):
             return await stream.receive()
-        raise LostError(f"silent for {self._settings.silence:g} s")
+        raise LostError(f"silent for {self._settings.silence:g} s", Kind.SILENT)
 
     async def _stream_of_events(self, response: Response, stream: Stream) -> LostAnswer | None:
         """Hand a stream over, event by event, as far as it need not be asked for again."""
@@ -243,7 +248,7 @@ class Exchange:
                 if is_first:  # whom this has woken may have to wait for our processor
                     os.sched_yield()
             if step.loss is not None:
-                return LostAnswer(step.loss, error=step.error)
+                return LostAnswer(step.loss, step.kind, error=step.error)
         await self._downstream.end(stream.trailers)
         return None
 
@@ -255,6 +260,7 @@ class Exchange:
                 text += data
         return LostAnswer(
             f"status {response.status} after a loss",
+            Kind.STATUS,
             is_final=not self._dialect.is_passing(response.status),
             error=self._dialect.as_error_event(text),
         )
@@ -281,6 +287,7 @@ class Exchange:
                 method=self._request.method.decode("latin-1"),
                 path=self._request.path,
                 cause=loss.cause,
+                kind=loss.kind,
                 resends=self._resends,
                 saw=saw,
                 why=why,

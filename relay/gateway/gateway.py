@@ -22,6 +22,7 @@ from relay.gateway.setup.prepare import BASE_URL_PORT, Prepared
 from relay.gateway.upstream import pool
 from relay.outbound.opener import Opener
 from relay.record.events import ConnectionClosed, Distrust, Distrusted, Event
+from relay.record.kinds import Kind
 from relay.tcp.connection import Connection
 
 _BASE_URL: Final = Destination("127.0.0.1", BASE_URL_PORT)
@@ -83,6 +84,7 @@ class Gateway:
                     connection=number,
                     by="keepline" if aborted else "program",
                     how="reset" if aborted else "fin",
+                    kind=Kind.RESET if aborted else Kind.CLOSED,
                     sent=side.received if side is not None else 0,
                     received=side.sent if side is not None else 0,
                     seconds=ended - began,
@@ -106,7 +108,8 @@ class Gateway:
 
     def _note_distrust(self, number: int, origin: Origin, how: Distrust) -> None:
         if self._chosen.mode == "tls" and origin.tls:
-            self._record(Distrusted(connection=number, host=origin.host, how=how))
+            kind = Kind.UNTRUSTED
+            self._record(Distrusted(connection=number, kind=kind, host=origin.host, how=how))
 
     async def _requests(
         self, side: "downstream.Downstream", upstream: "pool.Pool", number: int

@@ -34,6 +34,7 @@ from typing import Final, TypeAlias
 
 from relay.config import Hold
 from relay.gateway.dialect import AnswerEvent, Reader, Role
+from relay.record.kinds import Kind
 
 LIMIT: Final = 64 * 1024 * 1024
 """Bytes held of one answer at most."""
@@ -51,6 +52,8 @@ class Step:
     """Why the answer is lost; nothing more of it is fed."""
     error: bytes = b""
     """The error event that is the loss, to be handed over if no further try is left."""
+    kind: Kind = Kind.UNKNOWN
+    """Of the loss."""
 
 
 class _State(StrEnum):  # hashed in C, see dialect.Role
@@ -160,7 +163,7 @@ class Answer:
         """Take the body's clean end; rule 4."""
         if self._state in _FINAL:
             return Step()
-        return Step(loss=f"ended without {self._reader.end_name}")
+        return Step(loss=f"ended without {self._reader.end_name}", kind=Kind.ENDED_EARLY)
 
     def _take(self, event: AnswerEvent) -> Step | None:
         """Hold an event, and let the state say whether it stays held; a Step is a loss."""
@@ -168,7 +171,8 @@ class Answer:
             if self._is_committed:
                 self._held.clear()
             elif event.passing_error:
-                return Step(loss=f"error event: {event.passing_error}", error=event.raw)
+                loss = f"error event: {event.passing_error}"
+                return Step(loss=loss, error=event.raw, kind=Kind.API_ERROR)
         for role in event.roles:
             self._state = self._next[self._state, role]
         self._held += event.raw

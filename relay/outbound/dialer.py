@@ -15,6 +15,7 @@ import trio
 from relay import sockets
 from relay.addresses import Destination, Endpoint
 from relay.outbound.keepalive import KeepAlive
+from relay.record.kinds import CausedError, Kind, of_errno
 
 STAGGER: Final = 0.25
 """Seconds before the next address is tried beside the last one, RFC 8305 section 5."""
@@ -26,17 +27,16 @@ IN_FLIGHT: Final = 8
 """Dials at a time to an address that has not answered; one that has is dialled freely."""
 
 
-class DialError(Exception):
-    """Upstream could not be reached; `cause` is for people."""
+class DialError(CausedError):
+    """Upstream could not be reached."""
 
-    def __init__(self, cause: str, number: int = 0) -> None:
-        """Keep the cause, and its errno if it has one."""
-        super().__init__(cause)
-        self.cause = cause
+    def __init__(self, cause: str, kind: Kind, number: int = 0) -> None:
+        """Keep cause and kind, and the errno if there is one."""
+        super().__init__(cause, kind)
         self.number = number
 
 
-class Lookup(Protocol):
+class Resolve(Protocol):
     """Resolves a name."""
 
     async def __call__(self, name: str, *, fresh: bool) -> list[str]:
@@ -48,7 +48,7 @@ class Dialer:
 
     def __init__(
         self,
-        lookup: Lookup,
+        lookup: Resolve,
         keepalive: KeepAlive,
         connect: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect,
     ) -> None:
@@ -71,7 +71,7 @@ class Dialer:
             addresses = await self._lookup(destination.host, fresh=fresh)
             addresses.sort(key=lambda address: address == avoid)
         if not addresses:
-            raise DialError("the name has no address that may be dialled")
+            raise DialError("the name has no address that may be dialled", Kind.NAME_FAILURE)
         if len(addresses) == 1 and addresses[0] in self._answering:
             # The kernel ends it after as long, keepalive.SYN_RETRIES: a scope costs a tenth more.
             return await self._connect(addresses[0], destination.port)
@@ -79,7 +79,7 @@ class Dialer:
             if len(addresses) == 1:
                 return await self._connect_in_turn(addresses[0], destination.port)
             return await self._race(addresses, destination.port)
-        raise DialError("no answer", errno.ETIMEDOUT)
+        raise DialError("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
 
     async def _race(self, addresses: Sequence[str], port: int) -> socket.socket:
         """Try each address once the one before has failed or STAGGER has passed.
@@ -143,7 +143,8 @@ class Dialer:
         try:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor or memory left
-            raise DialError(os.strerror(error.errno or 0), error.errno or 0) from error
+            number = error.errno or 0
+            raise DialError(os.strerror(number), of_errno(number), number) from error
         try:
             self._keepalive.apply(sock)
             number = await self._connect_socket(sock, (address, port))
@@ -154,7 +155,7 @@ class Dialer:
         if number:
             self._answering.discard(address)
             sock.close()
-            raise DialError(os.strerror(number), number)
+            raise DialError(os.strerror(number), of_errno(number), number)
         self._note_answer(address)
         return sock
 

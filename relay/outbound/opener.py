@@ -17,6 +17,7 @@ from relay.outbound.dialer import Dialer, DialError
 from relay.outbound.patience import Failure, GiveUp, Patience
 from relay.outbound.standing import Standing
 from relay.record.events import DialHeld, Dialled, Event
+from relay.record.kinds import Kind
 from relay.sockets import peer
 
 
@@ -70,16 +71,17 @@ class Opener:
             try:
                 sock = await self._dialer.dial(destination, limit=limit, fresh=fresh, avoid=avoid)
             except DialError as error:
-                failure = Failure(error.cause, error.number)
+                failure = Failure(error.cause, error.kind, error.number)
                 verdict = patience.failed(failure, trio.current_time() - began)
                 if isinstance(verdict, GiveUp):
-                    raise DialError(verdict.cause, error.number) from None
+                    raise DialError(verdict.cause, verdict.kind, error.number) from None
                 if patience.rounds == 1:
-                    self._record(DialHeld(connection=number, cause=error.cause))
+                    self._record(DialHeld(connection=number, kind=error.kind, cause=error.cause))
                 with trio.move_on_after(verdict.pause):
                     await self._network.wait()
                 if not wanted():
-                    raise DialError("the program closed the connection first") from None
+                    cause = "the program closed the connection first"
+                    raise DialError(cause, Kind.PROGRAM_GONE) from None
         self._reached.add(destination)
         address = peer(sock)[0]
         seconds, attempts = trio.current_time() - began, patience.rounds + 1

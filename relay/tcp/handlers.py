@@ -13,6 +13,7 @@ from relay.outbound.dialer import DialError
 from relay.outbound.opener import Opened, Opener
 from relay.policy.rules import Allow, Deny, Policy
 from relay.record.events import ConnectionClosed, ConnectionDenied, DialFailed, Replaying
+from relay.record.kinds import Kind, of
 from relay.tcp.connection import Connection, Handler
 from relay.tcp.transfer.pump import Pump
 
@@ -84,7 +85,9 @@ class Denied:
 
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
-        connection.session.record(ConnectionDenied(connection=connection.number, rule=self._rule))
+        connection.session.record(
+            ConnectionDenied(connection=connection.number, kind=Kind.POLICY, rule=self._rule)
+        )
         connection.offer.refuse(Refusal.PROHIBITED)
 
 
@@ -115,7 +118,10 @@ class Relayed:
         async def redial(loss: OSError | None) -> Opened | None:
             """Replace an upstream that was lost before its first byte, by another address first."""
             cause = (loss.strerror if loss is not None else None) or "closed"
-            connection.session.record(Replaying(connection=connection.number, cause=cause))
+            kind = of(loss) if loss is not None else Kind.CLOSED
+            connection.session.record(
+                Replaying(connection=connection.number, kind=kind, cause=cause)
+            )
             try:
                 return await self._open(connection, avoid=pump.reached[0])
             except DialError as error:
@@ -142,17 +148,19 @@ class Relayed:
         """Connect to upstream with patience, while the program still wants it; DialError."""
         session, offer = connection.session, connection.offer
         if session.is_ending and not session.has_last_words(offer):
-            raise DialError(_ENDED)
+            raise DialError(_ENDED, Kind.SESSION_END)
         with trio.CancelScope() as connection.scope:
             return await self._opener.open(
                 self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
             )
-        raise DialError(_ENDED)
+        raise DialError(_ENDED, Kind.SESSION_END)
 
     def _note_failure(self, connection: Connection, error: DialError) -> None:
         seconds = trio.current_time() - connection.began
         connection.session.record(
-            DialFailed(connection=connection.number, cause=error.cause, seconds=seconds)
+            DialFailed(
+                connection=connection.number, kind=error.kind, cause=error.cause, seconds=seconds
+            )
         )
 
 
@@ -163,6 +171,7 @@ def _closed(connection: Connection, pump: Pump) -> ConnectionClosed:
         connection=connection.number,
         by=pump.outcome.by,
         how=pump.outcome.how,
+        kind=pump.outcome.kind,
         sent=program.received,
         received=upstream.received,
         seconds=ended - connection.began,

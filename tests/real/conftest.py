@@ -41,7 +41,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def both(request: pytest.FixtureRequest, folder: Path, who: str) -> Both:
-    assert not enter._entered.is_set(), "run these tests alone: pytest tests/real"
+    assert not enter.has_entered(), "run these tests alone: pytest tests/real"
     return Both(who, folder, request.config.stash[_FIGURES])
 
 

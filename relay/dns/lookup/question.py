@@ -16,6 +16,7 @@ import trio
 from relay.addresses import Destination
 from relay.dns.framing import FrameError, Unframer, frame
 from relay.dns.lookup.errors import FailureAnswerError, UpstreamError
+from relay.record.kinds import Kind, of
 
 MAX_UDP_SIZE = 65535
 RECEIVE_SIZE = 65536
@@ -57,11 +58,14 @@ async def ask(
     except OSError as error:
         if error.errno not in NETWORK_ERRORS:
             raise
-        raise UpstreamError(error.strerror or errno.errorcode[error.errno]) from error
+        cause = error.strerror or errno.errorcode[error.errno]
+        raise UpstreamError(cause, of(error)) from error
     except (dns.exception.DNSException, FrameError) as error:
-        raise UpstreamError(f"malformed answer: {type(error).__name__}") from error
+        cause = f"malformed answer: {type(error).__name__}"
+        raise UpstreamError(cause, Kind.MALFORMED) from error
     if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
-        raise FailureAnswerError(f"answered {dns.rcode.to_text(answer.rcode())}")
+        cause = f"answered {dns.rcode.to_text(answer.rcode())}"
+        raise FailureAnswerError(cause, Kind.NAME_FAILURE)
     return answer
 
 
@@ -80,7 +84,7 @@ async def _exchange(
     except dns.message.Truncated:
         answer = _read(await _over_tcp(server, wire))
     if not query.is_response(answer):
-        raise UpstreamError("malformed answer: to another question")
+        raise UpstreamError("malformed answer: to another question", Kind.MALFORMED)
     return answer
 
 
@@ -90,7 +94,7 @@ def _read(wire: bytes, *, raise_on_truncation: bool = False) -> dns.message.Quer
         wire, ignore_trailing=True, raise_on_truncation=raise_on_truncation
     )
     if not isinstance(message, dns.message.QueryMessage):
-        raise UpstreamError("malformed answer: another opcode")
+        raise UpstreamError("malformed answer: another opcode", Kind.MALFORMED)
     return message
 
 
@@ -119,7 +123,7 @@ async def _over_tcp(server: Destination, wire: bytes) -> bytes:
         while data := await sock.recv(RECEIVE_SIZE):
             if answers := unframer.feed(data):
                 return answers[0]
-    raise UpstreamError("closed the connection without an answer")
+    raise UpstreamError("closed the connection without an answer", Kind.CLOSED)
 
 
 async def _send_all(sock: trio.socket.SocketType, data: bytes) -> None:

@@ -20,6 +20,7 @@ from relay.dns.lookup.cache import Cache, CacheEntry, Lookup, from_answer
 from relay.dns.lookup.errors import FailureAnswerError, ResolverError, UpstreamError
 from relay.dns.lookup.question import ask
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
+from relay.record.kinds import Kind
 
 STALE_TTL = 30
 """Seconds that a program may keep an expired answer; RFC 8767 section 4."""
@@ -65,7 +66,9 @@ class _SharedLookup:
 
     done: trio.Event = field(default_factory=trio.Event)
     lookup: Lookup | None = None
-    error: Exception | None = None
+    error: ResolverError = field(
+        default_factory=lambda: ResolverError("no answer yet", Kind.TIMEOUT, is_outage=False)
+    )
     """The latest failure."""
 
 
@@ -109,7 +112,7 @@ class Resolver:
             question = message.question[0]
             name = canonical(question.name.to_text())
             rdtype = dns.rdatatype.to_text(question.rdtype)
-            self._record(LookupFailed(name=name, type=rdtype, cause=str(error)))
+            self._record(LookupFailed(name=name, type=rdtype, kind=error.kind, cause=error.cause))
             raise
 
     async def addresses(self, name: str, *, fresh: bool = False) -> Lookup:
@@ -133,8 +136,8 @@ class Resolver:
         if shared.lookup is not None:
             return shared.lookup
         if old is not None:
-            return self._stale(name, old, str(shared.error or "no answer yet"))
-        raise ResolverError(str(shared.error), is_outage=False)
+            return self._stale(name, old, shared.error)
+        raise ResolverError(shared.error.cause, shared.error.kind, is_outage=False)
 
     async def ipv4_addresses(self, name: str, *, fresh: bool = False) -> list[str]:
         """Return the name's IPv4 addresses in the resolver's order; none if it has none.
@@ -154,7 +157,8 @@ class Resolver:
         try:
             query = dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)
         except dns.exception.DNSException as error:
-            raise ResolverError(f"not a name: {error}", is_outage=False) from error
+            cause = f"not a name: {error}"
+            raise ResolverError(cause, Kind.NAME_FAILURE, is_outage=False) from error
         shared = self._lookups[name] = _SharedLookup()
         self._nursery.start_soon(self._look_up, name, query, shared)
         return shared
@@ -168,9 +172,12 @@ class Resolver:
                 servers = self._current_servers()
                 try:
                     shared.lookup = from_answer(await self._query(query, servers))
-                except (ResolverError, dns.exception.DNSException) as error:
+                except ResolverError as error:
                     shared.error = error
-                    if self._is_over(name, error, self._clock() - began):
+                except dns.exception.DNSException as error:  # it contradicts itself
+                    shared.error = ResolverError(str(error), Kind.MALFORMED, is_outage=False)
+                if shared.lookup is None:
+                    if self._is_over(name, shared.error, self._clock() - began):
                         return
                     await trio.sleep(self._timeouts.pause)
             self._cache.keep(name, shared.lookup, servers, self._clock())
@@ -178,24 +185,25 @@ class Resolver:
             del self._lookups[name]
             shared.done.set()
 
-    def _is_over(self, name: str, error: Exception, elapsed: float) -> bool:
+    def _is_over(self, name: str, error: ResolverError, elapsed: float) -> bool:
         """Return whether to give up: at once if there is an old answer, else when time is up."""
         old = self._cache.last_known(name)
         if old is not None:
             old.failed_at = self._clock()
             return True
-        outage = isinstance(error, ResolverError) and error.is_outage
-        if elapsed < (self._timeouts.outage if outage else self._timeouts.failing):
+        if elapsed < (self._timeouts.outage if error.is_outage else self._timeouts.failing):
             return False
-        self._record(LookupFailed(name=name, type="A", cause=str(error)))
-        self._keep_failure(name, ResolverError(str(error), is_outage=outage))
+        self._record(LookupFailed(name=name, type="A", kind=error.kind, cause=error.cause))
+        self._keep_failure(name, error)
         return True
 
     def _keep_failure(self, name: str, error: ResolverError) -> None:
         """Cache a failure for FAILURE_TTL, or until the resolvers change."""
         if len(self._failures) == MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
-        self._failures[name] = (self._clock() + FAILURE_TTL, self._current_servers(), error)
+        # A copy, for an exception that was raised keeps its frames.
+        kept = ResolverError(error.cause, error.kind, is_outage=error.is_outage)
+        self._failures[name] = (self._clock() + FAILURE_TTL, self._current_servers(), kept)
 
     def _raise_failure(self, name: str) -> None:
         """Raise the failure that is cached for the name, if any."""
@@ -203,29 +211,33 @@ class Resolver:
         if error is None:
             return
         if self._clock() < expires and servers == self._current_servers():
-            raise ResolverError(str(error), is_outage=error.is_outage)
+            raise ResolverError(error.cause, error.kind, is_outage=error.is_outage)
         del self._failures[name]
 
-    def _stale(self, name: str, entry: CacheEntry, cause: str) -> Lookup:
+    def _stale(self, name: str, entry: CacheEntry, error: ResolverError) -> Lookup:
         if not entry.reported:
             entry.reported = True
-            self._record(ServedStale(name=name, cause=cause))
+            self._record(ServedStale(name=name, kind=error.kind, cause=error.cause))
         return replace(entry.lookup, ttl=STALE_TTL)
 
     async def _query(
         self, message: dns.message.QueryMessage, servers: tuple[Destination, ...]
     ) -> dns.message.QueryMessage:
         if not servers:
-            raise ResolverError("no IPv4 name server is configured", is_outage=True)
-        silent = UpstreamError(f"no answer in {self._timeouts.query:g} s")
+            lack = "no IPv4 name server is configured"
+            raise ResolverError(lack, Kind.NO_RESOLVER, is_outage=True)
+        silent = UpstreamError(f"no answer in {self._timeouts.query:g} s", Kind.TIMEOUT)
         causes: dict[Destination, UpstreamError] = dict.fromkeys(servers, silent)
         with trio.move_on_after(self._timeouts.query):
             answer = await self._race(message, causes)
             if answer is not None:
                 return answer
+        # The kind is that of who is there, or else of the server that is asked first.
+        answers = [cause for cause in causes.values() if isinstance(cause, FailureAnswerError)]
         raise ResolverError(
             "; ".join(f"{_text(server)}: {cause}" for server, cause in causes.items()),
-            is_outage=not any(isinstance(cause, FailureAnswerError) for cause in causes.values()),
+            next(iter(answers or causes.values())).kind,
+            is_outage=not answers,
         )
 
     async def _race(
@@ -254,11 +266,12 @@ class Resolver:
                 with trio.move_on_after(self._timeouts.server if waiting else math.inf):
                     server, outcome = await outcomes.receive()
                 if outcome is None:
-                    self._note_silence(latest, f"no answer in {self._timeouts.server:g} s")
+                    cause = f"no answer in {self._timeouts.server:g} s"
+                    self._note_silence(latest, UpstreamError(cause, Kind.TIMEOUT))
                 elif isinstance(outcome, UpstreamError):
                     running -= 1
                     causes[server] = outcome
-                    self._note_silence(server, str(outcome))
+                    self._note_silence(server, outcome)
                 else:
                     self._silent.discard(server)
                     nursery.cancel_scope.cancel()
@@ -278,11 +291,12 @@ class Resolver:
         else:
             report.send_nowait((server, outcome))
 
-    def _note_silence(self, server: Destination, cause: str) -> None:
+    def _note_silence(self, server: Destination, error: UpstreamError) -> None:
         """Record a server's first failure since it last answered: an outage has thousands."""
         if server not in self._silent:
             self._silent.add(server)
-            self._record(ResolverSilent(server=_text(server), cause=cause))
+            kind, cause = error.kind, error.cause
+            self._record(ResolverSilent(server=_text(server), kind=kind, cause=cause))
 
 
 def _text(server: Destination) -> str:

@@ -26,6 +26,7 @@ from relay.gateway.http import (
     without,
 )
 from relay.gateway.streams import GONE
+from relay.record.kinds import Kind
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses
 
@@ -197,7 +198,7 @@ class Downstream:
         try:
             event = kind(status_code=status, headers=response.fields, reason=reason)
         except h11.LocalProtocolError:
-            raise LostError(_INVALID) from None
+            raise LostError(_INVALID, Kind.UNTRANSLATABLE) from None
         self.has_head = True
         self._is_bodiless = self._is_head or status in BODILESS
         self._is_chunked = not self._is_bodiless and _is_chunked(response, self._h11)
@@ -226,7 +227,7 @@ class Downstream:
         try:
             event = h11.EndOfMessage(headers=end_to_end(trailers) if self._is_chunked else [])
         except h11.LocalProtocolError:
-            raise LostError(_INVALID) from None
+            raise LostError(_INVALID, Kind.UNTRANSLATABLE) from None
         self._put(event)
         await self.flush()
 
@@ -245,7 +246,7 @@ class Downstream:
         try:
             self._unsent += self._h11.send(event) or b""
         except h11.LocalProtocolError:
-            raise LostError(_INVALID) from None
+            raise LostError(_INVALID, Kind.UNTRANSLATABLE) from None
 
     async def flush(self) -> None:
         """Write what is buffered."""

@@ -20,6 +20,7 @@ from relay.gateway.http import (
 )
 from relay.gateway.streams import GONE
 from relay.gateway.upstream.watched_stream import WatchedStream
+from relay.record.kinds import Kind
 
 _TOGETHER: Final = 16 * 1024
 """Bytes of a request that are written at once, if they are there; they fit into one TLS record."""
@@ -104,7 +105,7 @@ class Http1:
                     fields = without(fields, b"content-length")
                 return Response(event.status_code, fields, bytes(event.reason))
             if not isinstance(event, h11.InformationalResponse):
-                raise LostError(BROKEN)
+                raise LostError(BROKEN, Kind.MALFORMED)
 
     async def receive(self) -> bytes:
         """Return more of the body, all that is there; nothing at its end; raises LostError."""
@@ -118,7 +119,7 @@ class Http1:
                 self.trailers = event.headers.raw_items()
                 self._is_received = True
             elif event is not h11.NEED_DATA:
-                raise LostError(BROKEN)
+                raise LostError(BROKEN, Kind.MALFORMED)
         return bytes(data)
 
     def _buffered(self) -> object:
@@ -135,20 +136,22 @@ class Http1:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError:
-                raise self._lost(self.tcp.cause if ended else BROKEN) from None
+                if ended:
+                    raise self._lost(self.tcp.cause, self.tcp.kind) from None
+                raise self._lost(BROKEN, Kind.MALFORMED) from None
             if isinstance(event, h11.ConnectionClosed):
-                raise self._lost(self.tcp.cause)
+                raise self._lost(self.tcp.cause, self.tcp.kind)
             if event is not h11.NEED_DATA:
                 return event
             try:
                 data = await self._stream.receive_some(PIECE)
             except GONE:
-                raise self._lost(self.tcp.cause) from None
+                raise self._lost(self.tcp.cause, self.tcp.kind) from None
             ended = not data
             self._h11.receive_data(bytes(data))
 
-    def _lost(self, cause: str) -> LostError:
-        return LostError(cause, may_be_processed=self._was_written)
+    def _lost(self, cause: str, kind: Kind) -> LostError:
+        return LostError(cause, kind, may_be_processed=self._was_written)
 
     def condemn(self) -> None:
         """Carry no other request."""

@@ -20,6 +20,7 @@ from relay.gateway.upstream.forgiving import ForgivingConnection
 from relay.gateway.upstream.hpack_encoder import Encoder
 from relay.gateway.upstream.http2_stream import BROKEN, MISMATCHED, Http2Stream
 from relay.gateway.upstream.watched_stream import WatchedStream
+from relay.record.kinds import Kind
 
 PING_AFTER: Final = 20.0
 """Seconds without a byte from upstream."""
@@ -129,7 +130,7 @@ class Http2:
                 await self._read()
                 nursery.cancel_scope.cancel()
         finally:
-            self._lose(self._loss or LostError(self.tcp.cause))
+            self._lose(self._loss or LostError(self.tcp.cause, self.tcp.kind))
             await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> None:
@@ -146,7 +147,7 @@ class Http2:
             except h2.exceptions.ProtocolError:
                 self.wake()  # it is told why, after the requests that wait to be written
                 self._note_written()
-                self._lose(LostError(BROKEN))
+                self._lose(LostError(BROKEN, Kind.MALFORMED))
                 with trio.move_on_after(1):
                     await self._written.wait()
                 return
@@ -186,7 +187,7 @@ class Http2:
         last = event.last_stream_id if event.last_stream_id is not None else 0
         for refused in [number for number in self._streams if number > last]:
             self._streams.pop(refused).lose(
-                LostError("GOAWAY, not processed", may_be_processed=False)
+                LostError("GOAWAY, not processed", Kind.NOT_PROCESSED, may_be_processed=False)
             )
         self._move_window()
         self._emptied.set()
@@ -202,7 +203,7 @@ class Http2:
         self._loss = loss
         self.is_draining = True
         for stream in self._streams.values():
-            stream.lose(LostError(loss.cause, may_be_processed=stream.was_written))
+            stream.lose(LostError(loss.cause, loss.kind, may_be_processed=stream.was_written))
         self._streams.clear()
         self._move_window()
         written, self._written = self._written, trio.Event()
@@ -250,14 +251,15 @@ class Http2:
     async def send(self, stream: Http2Stream, request: Request, body: Pieces) -> None:
         """Send a request on a new stream."""
         if self._loss is not None or self._refuses:
-            cause = self._loss.cause if self._loss is not None else "GOAWAY"
-            stream.lose(LostError(cause, may_be_processed=False))
+            loss = self._loss or LostError("GOAWAY", Kind.NOT_PROCESSED)
+            stream.lose(LostError(loss.cause, loss.kind, may_be_processed=False))
             return
         try:
             await self._say(stream, request, body)
         except h2.exceptions.ProtocolError:
             may_be_processed = stream.number in self._streams
-            stream.lose(LostError(UNSAYABLE, may_be_processed=may_be_processed))
+            kind = Kind.UNTRANSLATABLE
+            stream.lose(LostError(UNSAYABLE, kind, may_be_processed=may_be_processed))
             # h2 may have opened half of the stream.
             self.is_draining = self._refuses = True
 
@@ -344,7 +346,9 @@ def _field(field: Field) -> Field:
 def _of_reset(event: h2.events.StreamReset) -> LostError:
     """Say why a stream was reset: by us only for a body of another length."""
     if not event.remote_reset:
-        return LostError(MISMATCHED)
+        return LostError(MISMATCHED, Kind.MALFORMED)
     code = event.error_code
     name = code.name if isinstance(code, ErrorCodes) else str(code)
-    return LostError(f"RST_STREAM {name}", may_be_processed=code != ErrorCodes.REFUSED_STREAM)
+    is_refused = code == ErrorCodes.REFUSED_STREAM
+    kind = Kind.NOT_PROCESSED if is_refused else Kind.RESET
+    return LostError(f"RST_STREAM {name}", kind, may_be_processed=not is_refused)

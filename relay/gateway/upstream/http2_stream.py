@@ -10,6 +10,7 @@ import h2.events
 import trio
 
 from relay.gateway.http import BODILESS, Fields, LostError, Pieces, Request, Response, length
+from relay.record.kinds import Kind
 
 if TYPE_CHECKING:
     from relay.gateway.upstream.http2 import Http2
@@ -83,11 +84,11 @@ class Http2Stream:
         """Wait for the head of the answer; raises LostError. 1xx are not passed on."""
         event = await self._next()
         if not isinstance(event, h2.events.ResponseReceived):  # h2 lets a body come before it
-            raise LostError(BROKEN)
+            raise LostError(BROKEN, Kind.MALFORMED)
         fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
         status = dict(fields).get(b":status", b"")
         if not _STATUS.fullmatch(status):
-            raise LostError(BROKEN)
+            raise LostError(BROKEN, Kind.MALFORMED)
         plain = [field for field in fields if not field[0].startswith(b":")]
         if not self._is_bodiless and int(status) not in BODILESS:
             self._left = length(plain)
@@ -110,10 +111,10 @@ class Http2Stream:
                     self.trailers = [(bytes(n), bytes(v)) for n, v in event.headers or ()]
                 case h2.events.StreamEnded():
                     if self._left:  # h2 itself looks only where data is the end
-                        raise LostError(MISMATCHED)
+                        raise LostError(MISMATCHED, Kind.MALFORMED)
                     return b""
                 case _:
-                    raise LostError(BROKEN)
+                    raise LostError(BROKEN, Kind.MALFORMED)
 
     def _data(self, first: h2.events.DataReceived) -> bytes:
         """Join the frames that are there."""

@@ -20,6 +20,7 @@ from relay.gateway.upstream.http2_stream import Http2Stream
 from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.outbound.opener import Opener
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
+from relay.record.kinds import Kind
 
 HANDSHAKE: Final = 30.0
 """Seconds for the TLS handshake with an upstream that has accepted the connection."""
@@ -149,8 +150,9 @@ class Pool:
             if self.origin.tls:
                 stream = await self._secured(tcp, http2=http2)
         except BaseException as error:
-            cause = getattr(error, "cause", None) or str(error) or "the session ended"
-            self.record(UpstreamClosed(connection=number, cause=cause))
+            kind = getattr(error, "kind", Kind.CANCELLED)
+            cause = "no longer wanted" if kind is Kind.CANCELLED else str(error)
+            self.record(UpstreamClosed(connection=number, kind=kind, cause=cause))
             if tcp is not None:
                 await trio.aclose_forcefully(tcp)
             raise
@@ -179,10 +181,9 @@ class Pool:
             except trio.BrokenResourceError as error:
                 if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                     raise UntrustedError(error.__cause__.verify_message) from None
-                cause = _of_tls(error.__cause__) or f"{tcp.cause} in the TLS handshake"
-                raise LostError(cause, may_be_processed=False) from None
+                raise _of_tls(error.__cause__, tcp) from None
         if scope.cancelled_caught:
-            raise LostError("no TLS handshake", may_be_processed=False)
+            raise LostError("no TLS handshake", Kind.TIMEOUT, may_be_processed=False)
         return stream
 
     async def _run(self, connection: Http2) -> None:
@@ -241,6 +242,7 @@ class Pool:
             UpstreamClosed(
                 connection=tcp.number,
                 cause=tcp.cause,
+                kind=tcp.kind,
                 sent=tcp.sent,
                 received=tcp.received,
                 seconds=trio.current_time() - tcp.opened,
@@ -248,8 +250,9 @@ class Pool:
         )
 
 
-def _of_tls(error: BaseException | None) -> str | None:
-    """Return why TLS failed; None if the connection was lost."""
+def _of_tls(error: BaseException | None, tcp: WatchedStream) -> LostError:
+    """Return the loss in a TLS handshake: by TLS, or of the connection."""
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
-        return None
-    return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
+        return LostError(f"{tcp.cause} in the TLS handshake", tcp.kind, may_be_processed=False)
+    cause = f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
+    return LostError(cause, Kind.TLS, may_be_processed=False)

@@ -10,6 +10,7 @@ import trio
 
 from relay.addresses import Endpoint
 from relay.outbound.standing import Watched
+from relay.record.kinds import Kind, of
 from relay.sockets import resets_on_close
 
 if TYPE_CHECKING:
@@ -112,3 +113,8 @@ class WatchedStream(trio.abc.Stream):
         if self._loss is not None:
             return self._loss.strerror or os.strerror(self._loss.errno or 0)
         return "closed" if self._ended else "closed by TLS"
+
+    @property
+    def kind(self) -> Kind:
+        """Return the kind of that cause."""
+        return of(self._loss) if self._loss is not None else Kind.CLOSED

@@ -18,7 +18,7 @@ _LONGEST_WAIT: Final = 0.25
 
 
 def lost(sock: socket.socket) -> OSError:
-    """Say how a socket was lost, SO_ERROR of socket(7); a reset if somebody was told before."""
+    """Return how a socket was lost: its SO_ERROR, or a reset where that was read before."""
     number = pending_error(sock) or errno.ECONNRESET
     return OSError(number, os.strerror(number))
 

@@ -9,6 +9,7 @@ import trio
 
 from relay.outbound.opener import Opened
 from relay.record.events import Closer, How
+from relay.record.kinds import Kind, of
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses
 
@@ -40,6 +41,7 @@ class Outcome:
     by: Closer = "keepline"
     how: How = "session-end"
     cause: str | None = None
+    kind: Kind = Kind.SESSION_END
 
 
 class Pair:
@@ -72,7 +74,8 @@ class Pair:
         if side.loss is None:
             side.loss = error
         if self.outcome.cause is None:
-            self.outcome = Outcome(side.closer, losses.how(error), error.strerror or str(error))
+            cause = error.strerror or str(error)
+            self.outcome = Outcome(side.closer, losses.how(error), cause, of(error))
 
     def stop(self) -> None:
         """End both directions, a waiting one with ClosedResourceError."""
@@ -117,7 +120,7 @@ class Pair:
 
     def retire(self, cause: str) -> None:
         """Close an idle pair before somebody else does it in the middle of a request."""
-        self.outcome = Outcome("keepline", "fin", cause)
+        self.outcome = Outcome("keepline", "fin", cause, Kind.RETIRED)
         for side in (self.program, self.upstream):
             with contextlib.suppress(OSError):  # lost in the meantime
                 side.sock.shutdown(socket.SHUT_WR)

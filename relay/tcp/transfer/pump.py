@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import trio
 
 from relay.outbound.opener import Opened
+from relay.record.kinds import ClosedError, Kind
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses, pipes
 from relay.tcp.transfer.first_flight import FirstFlight
@@ -205,7 +206,7 @@ class Pump(Pair):
             opened.sock.close()
             opened = None
         if opened is None:
-            side.loss = loss or ConnectionResetError(errno.ECONNRESET, "Connection closed")
+            side.loss = loss or ClosedError(errno.ECONNRESET, "Connection closed")
             return False
         side.sock, side.loss = opened.sock, None
         self.reached = opened.reached
@@ -226,7 +227,8 @@ class Pump(Pair):
         source.ended = True
         self._flight.close()
         if self.outcome.by == "keepline":
-            self.outcome.by, self.outcome.how = source.closer, "fin"
+            outcome = self.outcome
+            outcome.by, outcome.how, outcome.kind = source.closer, "fin", Kind.CLOSED
         try:
             sink.sock.shutdown(socket.SHUT_WR)
         except OSError:  # ENOTCONN: lost in the meantime

@@ -17,6 +17,7 @@ from relay.host.suspend import SuspendDetector
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.standing import Watched
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
+from relay.record.kinds import ForgottenError, Kind
 from relay.sockets import connect, resets_on_close
 from relay.tcp.watch import diagnosis
 from relay.tcp.watch.diagnosis import Path, TcpInfo, Verdict
@@ -112,7 +113,7 @@ class Liveness:
             del self._paths[address]
 
     def _is_due(self, connection: Watched, now: float) -> bool:
-        """Tell whether a connection's TCP_INFO is worth reading, by what has moved on it."""
+        """Return whether a connection's TCP_INFO is worth reading, by what has moved on it."""
         if connection.sock is None:
             return False
         notes = self._notes.get(connection)
@@ -159,6 +160,7 @@ class Liveness:
         self._record(
             Suspected(
                 connection=connection.number,
+                kind=Kind.SILENT,
                 retransmits=info.retransmits,
                 probes=info.probes,
                 unacked=info.unacked,
@@ -183,10 +185,10 @@ class Liveness:
         elif verdict is Verdict.DEAD:
             notes.suspect = False
             cause = f"no ACK for {info.silence:.0f} s, but a new connection is answered"
-            connection.lose(OSError(errno.ETIMEDOUT, cause))
+            connection.lose(ForgottenError(errno.ETIMEDOUT, cause))
 
     async def _dial_again(self, destination: tuple[str, int], path: Path) -> None:
-        """See whether the destination answers, every other second while it has suspects."""
+        """Dial the destination every other second while it has suspects: is it there?"""
         while self._paths.get(destination) is path:
             began = trio.current_time()
             if await _answers(destination):
@@ -207,7 +209,7 @@ class Liveness:
 
 
 def _is_to_retire(connection: Watched, now: float) -> bool:
-    """Tell whether upstream spoke last, and longer ago than its destination's idle_retire."""
+    """Return whether upstream spoke last, and longer ago than its destination's idle_retire."""
     idle = (
         connection.answered > connection.asked
         and now - connection.answered >= connection.retire_after

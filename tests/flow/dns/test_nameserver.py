@@ -28,6 +28,7 @@ from relay.record.events import (
     NameRefused,
     ServedStale,
 )
+from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import (
     Asked,
     FakeResolver,
@@ -38,7 +39,7 @@ from tests.support.inprocess.fake_resolver import (
     start,
     truncated,
 )
-from tests.unit.dns.test_messages import PACKETS
+from tests.support.packets import PACKETS
 
 ADDRESS = says("www.example 60 A 192.0.2.1")
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
@@ -200,7 +201,9 @@ async def test_a_denied_name_never_leaves(rdtype: str) -> None:
         assert answer.rcode() == dns.rcode.REFUSED
         assert made.upstream.asked == []
         assert made.events == [
-            NameRefused(name="c2vjcmv0.denied.example", type=rdtype, rule="no secrets")
+            NameRefused(
+                name="c2vjcmv0.denied.example", type=rdtype, kind=Kind.POLICY, rule="no secrets"
+            )
         ]
 
 
@@ -421,7 +424,7 @@ async def test_connections_beyond_the_bound_are_closed(monkeypatch: pytest.Monke
 # Whatever a program sends.
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(PACKETS, min_size=50, max_size=50))
 def test_a_thousand_packets_through_the_socket(packets: list[bytes]) -> None:
     trio.run(send_packets, packets)

@@ -91,7 +91,7 @@ async def test_a_thousand_answers_are_those_of_upstream() -> None:
                 assert (answer.status, answer.is_complete, answer.loss) == (200, True, "")
                 assert answer.body == b"".join(pieces)
 
-        @hypothesis.settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True)
+        @hypothesis.settings(max_examples=EXAMPLES, database=None, derandomize=True)
         @hypothesis.given(streams(), st.lists(st.integers(1, 400), max_size=5))
         def check_all(whole: bytes, borders: list[int]) -> None:
             pieces, at = [], 0

@@ -119,12 +119,14 @@ async def test_nothing_is_asked_again_after_content(
     hold: Hold, protocols: tuple[str, ...], fault: Fault, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with fake_api(protocols=protocols) as served, gateway(served, hold=hold) as it:
+        seen = set()
         for place, seed in itertools.product(places(fault), range(6, 12)):
             key = f"{place.name}-{seed}"
             is_stream = place is not Position.IN_BODY
             served.script.add(Failure(fault, place, 0.1), key=key)
             answer = await ask(it, seed, key, is_stream=is_stream)
             tries = served.log.tries(key)
+            seen.add(len(tries))
             if len(tries) == 1:
                 assert answer.loss, (key, answer.body)
                 assert b"content_block_delta" in answer.body
@@ -136,6 +138,7 @@ async def test_nothing_is_asked_again_after_content(
                     body(said, pings=False) if is_stream else said.document()
                 )
             assert_kept_rules(served, it, key)
+        assert seen == {1, 2}, "each is told after content, and asked again before it"
 
 
 @pytest.mark.parametrize("protocols", PROTOCOLS)

@@ -9,6 +9,7 @@ import trio
 from relay.outbound.opener import Opened
 from relay.tcp.transfer.first_flight import TRIES
 from tests.support.inprocess import client_hello, tcp
+from tests.support.pace import patience
 
 HELLO = client_hello.real()
 
@@ -39,7 +40,7 @@ class Upstreams:
 
 @asynccontextmanager
 async def pumping(upstreams: Upstreams) -> AsyncIterator[tcp.Pumped]:
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with trio.open_nursery() as nursery:
             pumped = await tcp.start(nursery, upstreams.redial)
             with pumped:
@@ -181,7 +182,7 @@ async def test_no_other_upstream_is_told_as_a_reset() -> None:
     async def redial(_loss: OSError | None) -> None:
         return None
 
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with trio.open_nursery() as nursery:
             pumped = await tcp.start(nursery, redial)
             with pumped:

@@ -18,6 +18,7 @@ import trio
 
 from tests.support.command.keepline import Keepline, Session
 from tests.support.internet.hosts import Host
+from tests.support.pace import patience
 
 from .program import Answer, decode, encode
 
@@ -72,6 +73,6 @@ async def bare(host: Host) -> AsyncIterator[Program]:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for something the kernel tells by no event."""
-    with trio.fail_after(_PATIENCE):
+    with trio.fail_after(patience(_PATIENCE)):
         while not condition():  # noqa: ASYNC110, there is no event to wait for
             await trio.sleep(_POLL)

@@ -37,8 +37,10 @@ import trio
 
 from relay.record import flightlog
 from relay.record.events import AnyEvent
+from tests.support import log_schema
 from tests.support.internet.hosts import Host
 from tests.support.internet.world import Internet
+from tests.support.pace import patience
 
 DEADLINE: Final = 30.0
 _POLL: Final = 0.02
@@ -86,7 +88,7 @@ class Session:
 
     async def until(self, kind: type[E], wanted: Callable[[E], bool] = bool) -> E:
         """Wait for the first event of a kind for which `wanted` holds, and give it."""
-        with trio.fail_after(DEADLINE):
+        with trio.fail_after(patience(DEADLINE)):
             while True:
                 for event in self.events():
                     if isinstance(event, kind) and wanted(event):
@@ -107,10 +109,12 @@ class Session:
 
     async def end(self, stdin: bytes = b"") -> Done:
         """Write the last of stdin, close it, wait until all is over, and give what it did."""
-        with trio.move_on_after(DEADLINE):
+        with trio.move_on_after(patience(DEADLINE)):
             stdout, stderr = await trio.to_thread.run_sync(
                 self.process.communicate, stdin, abandon_on_cancel=True
             )
+            if self.log:
+                log_schema.check(self.log)
             code = self.process.returncode
             status = code if code >= 0 else 128 - code
             return Done(status, stdout or b"", (stderr or b"").decode(), self.events())
@@ -126,7 +130,7 @@ class Session:
 
 
 async def _read(pipe: IO[bytes]) -> bytes:
-    with trio.fail_after(DEADLINE):
+    with trio.fail_after(patience(DEADLINE)):
         return await trio.to_thread.run_sync(pipe.readline, abandon_on_cancel=True)
 
 

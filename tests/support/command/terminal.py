@@ -19,6 +19,7 @@ import trio
 
 from tests.support.command.programs import needs
 from tests.support.internet.hosts import Host
+from tests.support.pace import patience
 
 DEADLINE: Final = 15.0
 _POLL: Final = 0.02
@@ -106,7 +107,7 @@ class Terminal:
     async def shows(self, pattern: str) -> re.Match[str]:
         """Wait until it shows a pattern, over several lines if need be, and give the match."""
         screen = ""
-        with trio.move_on_after(DEADLINE):
+        with trio.move_on_after(patience(DEADLINE)):
             while True:
                 screen = await self.screen()
                 if match := re.search(pattern, screen, re.MULTILINE):
@@ -116,7 +117,7 @@ class Terminal:
 
     async def runs(self, name: str) -> None:
         """Wait until a process of this name runs in the foreground."""
-        with trio.move_on_after(DEADLINE):
+        with trio.move_on_after(patience(DEADLINE)):
             while True:
                 for process in await processes(await self.pid()):
                     if process.name == name and process.in_foreground and process.state != "T":

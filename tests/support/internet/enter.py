@@ -27,7 +27,7 @@ def enter(*, as_root: bool) -> None:
     With `as_root` a root caller keeps its whole range of ids. Without it, it becomes user 1000.
     An ordinary caller stays itself and cannot ask for `as_root`.
     """
-    if _entered.is_set():
+    if has_entered():
         raise SandboxError("this process is already in a namespace of its own", "call enter() once")
     if threading.active_count() > 1:
         raise SandboxError(
@@ -42,6 +42,11 @@ def enter(*, as_root: bool) -> None:
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
     with IPRoute() as netlink:
         netlink.link("set", index=1, state="up")
+
+
+def has_entered() -> bool:
+    """Return whether this process is in namespaces of its own."""
+    return _entered.is_set()
 
 
 def _unshare() -> None:

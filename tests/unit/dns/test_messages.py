@@ -1,6 +1,5 @@
 """Answers for the namespace, from bytes to bytes."""
 
-import random
 import struct
 from typing import Any
 
@@ -19,6 +18,7 @@ from relay.dns import messages
 from relay.dns.lookup.cache import Lookup, from_answer
 from relay.dns.messages import Query, QueryError, parse
 from relay.dns.synthetic import SyntheticAddresses
+from tests.support.packets import PACKETS, mutated, wire
 
 SOA = "example. 60 IN SOA ns.example. admin.example. 1 7200 900 1209600 60"
 
@@ -27,10 +27,6 @@ def query(name: str = "www.example", rdtype: str = "A", **options: Any) -> Query
     parsed = parse(wire(name, rdtype, **options))
     assert parsed is not None
     return parsed
-
-
-def wire(name: str = "www.example", rdtype: str = "A", **options: Any) -> bytes:
-    return dns.message.make_query(name, rdtype, **options).to_wire()
 
 
 def upstream(
@@ -363,37 +359,6 @@ def test_hints_are_removed(rdtype: str, given: str, kept: str | None) -> None:
 # Whatever a program sends.
 
 
-def mutated(data: bytes, seed: int) -> bytes:
-    """Cut, flip, insert and repeat a few bytes."""
-    chance = random.Random(seed)
-    packet = bytearray(data)
-    for _ in range(chance.randrange(1, 6)):
-        at = chance.randrange(len(packet) + 1)
-        match chance.randrange(4):
-            case 0:
-                del packet[at:]
-            case 1:
-                packet[at : at + 1] = chance.randbytes(1)
-            case 2:
-                packet[at:at] = chance.randbytes(chance.randrange(8))
-            case _:
-                packet[at:at] = packet[at : at + 12]
-    return bytes(packet)
-
-
-QUERIES = st.builds(
-    wire,
-    name=st.sampled_from(
-        ["www.example", r"a\.b\000\255.example", "x.localhost", "0.1.18.198.in-addr.arpa", "."]
-    ),
-    rdtype=st.sampled_from(["A", "AAAA", "ANY", "PTR", "HTTPS", "MX", "TYPE65280", "AXFR"]),
-    use_edns=st.sampled_from([None, 0, 1]),
-)
-PACKETS = (
-    st.binary(max_size=80)
-    | QUERIES
-    | st.builds(mutated, QUERIES, st.integers(min_value=0, max_value=1 << 32))
-)
 UPSTREAM = upstream(
     "HTTPS",
     ('www.example. 60 IN HTTPS 1 . mandatory="ipv4hint" ipv4hint="192.0.2.1"',),
@@ -414,7 +379,7 @@ def answers(asked: Query) -> list[dns.message.Message]:
     ]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(PACKETS)
 def test_every_packet_is_answered_well_or_not_at_all(packet: bytes) -> None:
     try:
@@ -434,7 +399,7 @@ def assert_answered(parsed: Query) -> None:
         sent(parsed, answer)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.integers(min_value=0, max_value=1 << 32))
 def test_a_broken_upstream_answer_is_an_error_of_the_library(seed: int) -> None:
     asked = query(rdtype="HTTPS", want_dnssec=True)

@@ -13,12 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from relay.config import Hold
 from relay.gateway.dialects.anthropic import ANTHROPIC
 from relay.gateway.hold import LIMIT, PIECE, Answer, Step
-from relay.gateway.sse import Splitter, SseReader
-from tests.unit.gateway.test_sse import BOM, CUTS, ENDS, Counted, cut
+from relay.gateway.sse import Splitter
+from relay.record.kinds import Kind
+from tests.support.buffers import BOM, CUTS, ENDS, Counted, count_in, counted, cut
 
 HOLDS: Final[tuple[Hold, ...]] = get_args(Hold)
 START, DELTA, STOP = "content_block_start", "content_block_delta", "content_block_stop"
-NO_END: Final = Step(loss="ended without message_stop")
+NO_END: Final = Step(loss="ended without message_stop", kind=Kind.ENDED_EARLY)
 
 PING: Final = ANTHROPIC.filler
 
@@ -313,7 +314,8 @@ def test_what_comes_after_the_end_is_handed_over_as_it_is(hold: Hold) -> None:
 def test_a_passing_error_before_the_content_is_a_loss(hold: Hold, name: str, count: int) -> None:
     made = fed(hold, PING, raw(TWO[:count]))
     error = event("error", error=name)
-    assert made.receive(error + b"more") == Step(loss=f"error event: {name}", error=error)
+    loss = Step(loss=f"error event: {name}", error=error, kind=Kind.API_ERROR)
+    assert made.receive(error + b"more") == loss
     assert not made.is_complete
     assert not made.committed
 
@@ -325,7 +327,8 @@ def test_a_passing_error_in_a_message_that_is_held_is_a_loss() -> None:
 
 def test_an_error_without_an_event_field_is_one() -> None:
     error = b"data: " + event("error", error="api_error").partition(b"data: ")[2]
-    assert fed("block").receive(error) == Step(loss="error event: api_error", error=error)
+    loss = Step(loss="error event: api_error", error=error, kind=Kind.API_ERROR)
+    assert fed("block").receive(error) == loss
 
 
 @pytest.mark.parametrize("hold", HOLDS)
@@ -591,19 +594,14 @@ def chunks(data: bytes, count: int, size: int = 16 * 1024) -> Iterator[bytes]:
 @pytest.mark.parametrize("hold", HOLDS)
 @pytest.mark.parametrize("size", [100, 1_000_000])
 def test_every_byte_is_looked_at_a_few_times_at_most(hold: Hold, size: int) -> None:
-    reader = ANTHROPIC.reader()
-    assert isinstance(reader, SseReader)
-    made = Answer(hold, reader)
-    made.receive(raw(TWO[:3]))
-    made._held = Counted(made._held)
-    reader.splitter._raw, reader.splitter._line = Counted(), Counted()
-    Counted.touched = 0
+    made = fed(hold, raw(TWO[:3]))
+    buffers = count_in(made)
     deltas = event(DELTA, delta="x" * size) * (1_000_000 // size)
     for at in range(0, len(deltas), 1000):
         made.receive(deltas[at : at + 1000])
     assert made.receive(TWO[-1][1]).deliver
     assert Counted.touched <= 8 * len(deltas)
-    assert type(made._held) is type(reader.splitter._raw) is Counted
+    assert counted(made) == buffers > 0
 
 
 # Rule 8.
@@ -787,7 +785,8 @@ class Answers(RuleBasedStateMachine):
         elif name == "rate_limit_error":
             assert step == Step(self.received)
         else:
-            assert step == Step(loss=f"error event: {name}", error=error)
+            loss = f"error event: {name}"
+            assert step == Step(loss=loss, error=error, kind=Kind.API_ERROR)
             self.is_lost = True
             return
         self.types.append("error")

@@ -3,6 +3,7 @@
 import pytest
 
 from relay.gateway.http import LostError, Request
+from relay.record.kinds import Kind
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,7 @@ def test_a_path_is_told_without_its_query(target: bytes, path: str) -> None:
 
 
 def test_a_loss_may_have_been_processed_unless_it_is_known() -> None:
-    assert LostError("closed").may_be_processed
-    known = LostError("GOAWAY", may_be_processed=False)
+    assert LostError("closed", Kind.CLOSED).may_be_processed
+    known = LostError("GOAWAY", Kind.NOT_PROCESSED, may_be_processed=False)
     assert (str(known), known.cause, known.may_be_processed) == ("GOAWAY", "GOAWAY", False)
+    assert known.kind is Kind.NOT_PROCESSED

@@ -55,8 +55,6 @@ def test_pauses_grow_and_have_a_limit() -> None:
     st.builds(State, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 9))
 )
 def test_whatever_happens(state: State) -> None:
-    if isinstance(resend.decide(state, lambda: 0.5), Resend):
-        assert not state.is_committed
-        assert state.is_kept
-        assert state.resends < MOST
-        assert state.is_repeatable or not state.may_be_processed
+    is_due = not state.is_committed and state.is_kept and state.resends < MOST
+    is_safe = state.is_repeatable or not state.may_be_processed
+    assert isinstance(resend.decide(state, lambda: 0.5), Resend) is (is_due and is_safe)

@@ -2,17 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any, Self
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.gateway.sse import ServerSentEvent, Splitter
-
-BOM = b"\xef\xbb\xbf"
-ENDS = (b"\n", b"\r", b"\r\n")
+from tests.support.buffers import BOM, CUTS, ENDS, Counted, count_in, counted, cut, held
 
 LINES = st.sampled_from(
     [
@@ -46,13 +42,6 @@ STREAMS = st.builds(
     st.sampled_from([b"", BOM]),
     st.lists(st.tuples(LINES | st.binary(max_size=9), st.sampled_from(ENDS)), max_size=25),
 )
-CUTS = st.lists(st.integers(0, 300), max_size=30)
-
-
-def cut(data: bytes, cuts: list[int]) -> list[bytes]:
-    """Cut at these places; twice at one is an empty chunk."""
-    places = [0, *sorted(min(place, len(data)) for place in cuts), len(data)]
-    return [data[begin:end] for begin, end in pairwise(places)]
 
 
 def by_the_standard(stream: bytes) -> Iterator[ServerSentEvent]:
@@ -78,31 +67,6 @@ def split(*chunks: bytes) -> tuple[list[ServerSentEvent], bytes]:
     events = [event for chunk in chunks for event in splitter.feed(chunk)]
     assert splitter.size == len(splitter.partial)
     return events, splitter.partial
-
-
-class Counted(bytearray):
-    """Counts the bytes that pass through it, or are looked at, by any method."""
-
-    touched = 0
-
-    def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("__") and name not in {"clear", "touched"}:
-            type(self).touched += len(self)
-        return super().__getattribute__(name)
-
-    def __getitem__(self, key: Any) -> Any:
-        found = super().__getitem__(key)
-        type(self).touched += len(found) if isinstance(found, bytearray) else 1
-        return found
-
-    def __iadd__(self, other: Any) -> Self:  # type: ignore[misc]  # bytearray adds to bytes too
-        type(self).touched += len(other)
-        super().__iadd__(other)
-        return self
-
-    def __bytes__(self) -> bytes:
-        type(self).touched += len(self)
-        return memoryview(self).tobytes()
 
 
 @given(STREAMS)
@@ -212,7 +176,7 @@ def test_a_line_that_is_taken_is_forgotten_but_for_its_beginning() -> None:
     splitter = Splitter()
     splitter.feed(b"event: " + b"x" * 5000)
     splitter.take_partial()
-    assert len(splitter._line) == 1024
+    assert held(splitter) == 1024
     assert splitter.feed(b"yz\n\n") == [ServerSentEvent(b"yz\n\n", "x" * 1017 + "yz", b"")]
 
 
@@ -221,8 +185,7 @@ def test_a_line_that_is_taken_is_forgotten_but_for_its_beginning() -> None:
 def test_a_large_event_in_many_chunks_is_looked_at_once(line: bytes, taking: bool) -> None:
     piece, count = b"x" * 1024, 1024
     splitter = Splitter()
-    splitter._raw, splitter._line = Counted(), Counted()
-    Counted.touched = 0
+    buffers = count_in(splitter)
     whole = bytearray()
     for chunk in [line, *[piece] * count, b"\n\n"]:
         for event in splitter.feed(chunk):
@@ -232,16 +195,16 @@ def test_a_large_event_in_many_chunks_is_looked_at_once(line: bytes, taking: boo
     assert whole == line + piece * count + b"\n\n"
     # Two buffers, each filled and read once; while taking, the kept head of a line as well.
     assert Counted.touched <= (6 if taking else 4) * len(whole) + 10_000
-    assert type(splitter._raw) is type(splitter._line) is Counted
+    assert counted(splitter) == buffers > 0
 
 
 def test_many_lines_in_many_chunks_are_looked_at_once() -> None:
     splitter = Splitter()
-    splitter._raw, splitter._line = Counted(), Counted()
-    Counted.touched = 0
+    buffers = count_in(splitter)
     stream = b"data: 0123456789\n" * 20_000 + b"\n"
     (event,) = [
         event for at in range(0, len(stream), 100) for event in splitter.feed(stream[at : at + 100])
     ]
     assert event.data == b"\n".join([b"0123456789"] * 20_000)
     assert Counted.touched <= 4 * len(stream)
+    assert counted(splitter) == buffers > 0

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.outbound.patience import LONGEST_PAUSE, Failure, GiveUp, Patience, Retry
+from relay.record.kinds import Kind
 
-REFUSED = Failure("Connection refused", errno.ECONNREFUSED)
-RESET = Failure("Connection reset by peer", errno.ECONNRESET)
-NO_ROUTE = Failure("Network is unreachable", errno.ENETUNREACH)
-NO_ANSWER = Failure("no answer", errno.ETIMEDOUT)
-FORBIDDEN = Failure("Operation not permitted", errno.EPERM)
+REFUSED = Failure("Connection refused", Kind.REFUSED, errno.ECONNREFUSED)
+RESET = Failure("Connection reset by peer", Kind.RESET, errno.ECONNRESET)
+NO_ROUTE = Failure("Network is unreachable", Kind.UNREACHABLE, errno.ENETUNREACH)
+NO_ANSWER = Failure("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
+FORBIDDEN = Failure("Operation not permitted", Kind.NOT_PERMITTED, errno.EPERM)
 
 
 def patience(*, known: bool = False, jitter: float = 1.0) -> Patience:
@@ -20,7 +21,7 @@ def patience(*, known: bool = False, jitter: float = 1.0) -> Patience:
 
 
 def test_a_refusal_by_a_destination_never_seen_alive_is_told_at_once() -> None:
-    assert patience().failed(REFUSED, 0.1) == GiveUp("Connection refused")
+    assert patience().failed(REFUSED, 0.1) == GiveUp("Connection refused", Kind.REFUSED)
 
 
 def test_a_refusal_by_a_known_destination_is_held() -> None:
@@ -30,7 +31,7 @@ def test_a_refusal_by_a_known_destination_is_held() -> None:
 def test_a_reset_after_the_accept_is_dialled_again_at_once_three_times() -> None:
     state = patience()
     assert [state.failed(RESET, 0.1) for _ in range(3)] == [Retry(0.0)] * 3
-    assert state.failed(RESET, 0.1) == GiveUp("Connection reset by peer")
+    assert state.failed(RESET, 0.1) == GiveUp("Connection reset by peer", Kind.RESET)
 
 
 def test_resets_by_a_known_destination_are_held_after_that() -> None:
@@ -40,10 +41,10 @@ def test_resets_by_a_known_destination_are_held_after_that() -> None:
 
 
 def test_a_reset_after_the_deadline_is_told() -> None:
-    assert patience().failed(RESET, 300) == GiveUp("Connection reset by peer")
+    assert patience().failed(RESET, 300) == GiveUp("Connection reset by peer", Kind.RESET)
 
 
-@pytest.mark.parametrize("failure", [NO_ROUTE, NO_ANSWER, Failure("SERVFAIL")])
+@pytest.mark.parametrize("failure", [NO_ROUTE, NO_ANSWER, Failure("SERVFAIL", Kind.NAME_FAILURE)])
 @pytest.mark.parametrize("known", [True, False])
 def test_an_outage_is_held(failure: Failure, known: bool) -> None:
     assert patience(known=known).failed(failure, 0.1) == Retry(0.25)
@@ -51,7 +52,8 @@ def test_an_outage_is_held(failure: Failure, known: bool) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_what_no_waiting_can_mend_is_told_at_once(known: bool) -> None:
-    assert patience(known=known).failed(FORBIDDEN, 0.1) == GiveUp("Operation not permitted")
+    verdict = patience(known=known).failed(FORBIDDEN, 0.1)
+    assert verdict == GiveUp("Operation not permitted", Kind.NOT_PERMITTED)
 
 
 def test_pauses_double_up_to_a_limit() -> None:
@@ -74,7 +76,8 @@ def test_jitter_is_full() -> None:
 def test_the_deadline_ends_it() -> None:
     state = patience()
     assert state.failed(NO_ROUTE, 299.9) == Retry(pytest.approx(0.1))  # type: ignore[arg-type]
-    assert state.failed(NO_ROUTE, 300) == GiveUp("Network is unreachable, for 300 s")
+    verdict = state.failed(NO_ROUTE, 300)
+    assert verdict == GiveUp("Network is unreachable, for 300 s", Kind.UNREACHABLE)
 
 
 @given(

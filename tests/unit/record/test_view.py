@@ -36,7 +36,9 @@ from relay.record.events import (
     UpstreamClosed,
     UpstreamOpened,
     UpstreamReady,
+    size,
 )
+from relay.record.events.connections import ENDS
 
 STARTED = SessionStarted(
     session="20260102-030405-77",
@@ -177,15 +179,15 @@ TOLD: list[tuple[AnyEvent, str]] = [
 
 @pytest.mark.parametrize(("event", "line"), TOLD)
 def test_an_event_is_told_in_a_line(event: AnyEvent, line: str) -> None:
-    assert view.told(event) == line
+    assert event.text() == line
 
 
 def test_a_start_is_told_with_its_local_time() -> None:
-    line = view.told(STARTED)
+    line = STARTED.text()
     assert line.startswith("session 20260102-030405-77 of curl started 2026-01-0")
     assert line.endswith(" (pid 77, uid 1000, tproxy, synthetic names)")
     STARTED.gateway = "gateway on: it reads all"
-    assert view.told(STARTED).endswith(" synthetic names); gateway on: it reads all")
+    assert STARTED.text().endswith(" synthetic names); gateway on: it reads all")
 
 
 @pytest.mark.parametrize(
@@ -202,15 +204,15 @@ def test_an_end_is_told_with_who_how_and_how_much(how: How, told: str) -> None:
     CLOSED.how = how
     CLOSED.cause = None
     rest = "after 61.3 s, idle 60.0 s; sent 1.0 KiB, received 0 B"
-    assert view.told(CLOSED) == f"#1 {told} {rest}"
+    assert CLOSED.text() == f"#1 {told} {rest}"
     CLOSED.cause = "No route to host"
-    assert view.told(CLOSED) == f"#1 {told} (No route to host) {rest}"
+    assert CLOSED.text() == f"#1 {told} (No route to host) {rest}"
 
 
 def test_no_event_is_forgotten_here() -> None:
     tried = {type(event) for event, _line in TOLD} | {SessionStarted, ConnectionClosed}
     assert tried == set(get_args(AnyEvent))
-    assert set(get_args(How)) == set(view._HOW)
+    assert set(get_args(How)) == set(ENDS)
 
 
 def test_lines_count_from_the_first_event() -> None:
@@ -236,4 +238,4 @@ def test_lines_count_from_the_first_event() -> None:
     ],
 )
 def test_sizes(count: int, text: str) -> None:
-    assert view.size(count) == text
+    assert size(count) == text

@@ -49,11 +49,16 @@ def strict_client(ca: str) -> ssl.SSLContext:
 
 def memory_files() -> list[str]:
     """List the memory files that this process has open."""
-    links = []
+    return sorted(open_memory_files().values())
+
+
+def open_memory_files() -> dict[int, str]:
+    """Map the descriptors of memory files to what they are called."""
+    links = {}
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # the listing's own
-            links.append(str(entry.readlink()))
-    return sorted(link for link in links if link.startswith("/memfd:keepline"))
+            links[int(entry.name)] = str(entry.readlink())
+    return {fd: link for fd, link in links.items() if link.startswith("/memfd:keepline")}
 
 
 def told(pem: str, *options: str) -> str:
@@ -170,12 +175,12 @@ def test_keys_are_in_memory_and_only_the_leaves_is_kept() -> None:
 
 
 def test_programs_started_later_get_no_key(make: Make) -> None:
-    made = make(HOST)
+    make(HOST)
     listing = "import os; print(*(os.readlink(f'/proc/self/fd/{n}') for n in range(64) if os.path.lexists(f'/proc/self/fd/{n}')))"  # noqa: E501
     child = [sys.executable, "-c", listing]
     assert "memfd" not in subprocess.check_output(child, close_fds=False, text=True)
-    kept = {made._key.fd}
-    assert "memfd:keepline key" in subprocess.check_output(child, pass_fds=kept, text=True)
+    (kept,) = open_memory_files()
+    assert "memfd:keepline key" in subprocess.check_output(child, pass_fds=[kept], text=True)
 
 
 def test_nothing_is_written_to_a_file_system(

@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trustme
@@ -116,10 +118,23 @@ def test_by_all_at_once(
 
 
 def test_one_file_for_both_is_read_once(
-    system: Callable[..., None], server: ssl.SSLContext, file: str
+    system: Callable[..., None],
+    server: ssl.SSLContext,
+    file: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     environment = {"SSL_CERT_FILE": file, "NODE_EXTRA_CA_CERTS": file}
-    shake_hands(server, client_context(environment), HOST)
+    loaded = []
+
+    class Noting(ssl.SSLContext):
+        def load_verify_locations(self, *what: Any, **by_name: Any) -> None:
+            loaded.append((what, by_name))
+            super().load_verify_locations(*what, **by_name)
+
+    monkeypatch.setattr(trust, "ssl", SimpleNamespace(**(vars(ssl) | {"SSLContext": Noting})))
+    context = client_context(environment)
+    assert loaded == [((), {"cafile": file})]
+    shake_hands(server, context, HOST)
 
 
 @pytest.mark.parametrize("place", ["file", "well_known"])

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from relay.record.kinds import Kind
 from relay.sockets import TCP_CLOSE, state
 from tests.support.inprocess import tcp
+from tests.support.pace import patience
 
 DATA = os.urandom(100_000)
 FITS_FIRST_WINDOW = DATA[:20_000]
@@ -19,7 +21,7 @@ MORE_THAN_BUFFERS_HOLD = 40 * 1024 * 1024
 
 @asynccontextmanager
 async def pumping() -> AsyncIterator[tcp.Pumped]:
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with trio.open_nursery() as nursery:
             pumped = await tcp.start(nursery)
             with pumped:
@@ -58,6 +60,7 @@ async def test_half_close_in_either_order(first: str) -> None:
     assert pumped.outcome.by == {"program": "program", "server": "upstream"}[first]
     assert pumped.outcome.how == "fin"
     assert pumped.outcome.cause is None
+    assert pumped.outcome.kind is Kind.CLOSED
 
 
 @pytest.mark.parametrize("by", ["program", "server"])
@@ -72,6 +75,7 @@ async def test_a_reset_comes_after_the_data_before_it(by: str) -> None:
     assert pumped.outcome is not None
     assert pumped.outcome.how == "reset"
     assert pumped.outcome.cause == "Connection reset by peer"
+    assert pumped.outcome.kind is Kind.RESET
 
 
 async def test_a_reset_waits_for_a_slow_reader() -> None:
@@ -119,7 +123,7 @@ async def test_abort_resets_both() -> None:
 
 
 async def test_cancelling_closes_both() -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with trio.open_nursery() as nursery:
             pumped = await tcp.start(nursery)
             with pumped:
@@ -155,6 +159,7 @@ async def test_an_upstream_given_up_ends_after_what_it_had_sent() -> None:
     assert pumped.outcome is not None
     assert (pumped.outcome.by, pumped.outcome.how) == ("upstream", "unreachable")
     assert pumped.outcome.cause == "the host's address is gone"
+    assert pumped.outcome.kind is Kind.ADDRESS_GONE
 
 
 async def test_words_after_the_other_sides_end_are_met_by_its_reset() -> None:

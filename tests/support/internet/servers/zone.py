@@ -5,8 +5,9 @@ code, silence, or a delay. Every question asked is kept in `queries`.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import dns.flags
 import dns.message
@@ -36,6 +37,16 @@ class Trouble:
     delay: float = 0.0  # seconds before the answer
 
 
+class _InOrder(dns.rrset.RRset):
+    """Records that go out in their order: dnspython shuffles them."""
+
+    __slots__: Sequence[str] = ()
+
+    def to_wire(self, *arguments: Any, **options: Any) -> int:
+        """Write them."""
+        return super().to_wire(*arguments, **(options | {"want_shuffle": False}))
+
+
 @dataclass
 class Zone:
     """All names there are; a name without records of the asked kind is NODATA."""
@@ -59,6 +70,10 @@ class Zone:
         """Add TXT records of about `size` bytes in all, more than fits into one UDP answer."""
         strings = [f'"{number:03}{"x" * 197}"' for number in range(size // 200)]
         self.add(name, "TXT", *strings)
+
+    def keep_order(self, name: str, kind: str) -> None:
+        """Send the records of one kind in the order in which they were added."""
+        self._records[_absolute(name)][dns.rdatatype.from_text(kind)].__class__ = _InOrder
 
     def remove(self, name: str, kind: str | None = None) -> None:
         """Forget the records of one kind, or the whole name: it is NXDOMAIN then."""

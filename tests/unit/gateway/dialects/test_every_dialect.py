@@ -9,6 +9,7 @@ from relay.gateway.dialect import Dialect, Role
 from relay.gateway.dialects import registry
 from relay.gateway.hold import Answer, Step
 from relay.gateway.setup.choice import Enabled, choose
+from relay.record.kinds import Kind
 from tests.support.inprocess.dialects import CHAT, SAMPLES, Sample
 
 each = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.program)
@@ -61,8 +62,8 @@ def test_errors(sample: Sample, hold: Hold) -> None:
     before, error = b"".join(sample.before), sample.passing_error
     answer = Answer(hold, sample.dialect.reader())
     assert answer.receive(before) == Step()
-    lost = Step(loss=f"error event: {sample.error_name}", error=error)
-    assert answer.receive(error) == lost
+    loss = f"error event: {sample.error_name}"
+    assert answer.receive(error) == Step(loss=loss, error=error, kind=Kind.API_ERROR)
     answer = Answer(hold, sample.dialect.reader())
     assert answer.receive(before + sample.final_error) == Step(before + sample.final_error)
     assert answer.is_complete
