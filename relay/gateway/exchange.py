@@ -88,7 +88,7 @@ class Exchange:
         """What is being held back, once the program has the head of a stream."""
 
     async def run(self) -> None:
-        """Give the program an answer, or its loss."""
+        """Answer the program, or show it the loss."""
         while (loss := await self._try_in_time()) is not None:
             state = resend.State(
                 is_repeatable=self._rules.is_repeatable,

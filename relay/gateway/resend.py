@@ -28,7 +28,7 @@ class Resend:
 
 @dataclass(frozen=True, slots=True)
 class DoNotResend:
-    """Tell the program of the loss."""
+    """Show the program the loss."""
 
     why: str
     """For people."""
