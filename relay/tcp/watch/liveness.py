@@ -188,7 +188,7 @@ class Liveness:
             connection.lose(ForgottenError(errno.ETIMEDOUT, cause))
 
     async def _dial_again(self, destination: tuple[str, int], path: Path) -> None:
-        """Dial the destination every other second while it has suspects: is it there?"""
+        """Dial the destination every other second while it has suspects."""
         while self._paths.get(destination) is path:
             began = trio.current_time()
             if await _answers(destination):
