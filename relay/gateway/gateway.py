@@ -3,6 +3,7 @@
 What speaks HTTP is loaded when the first connection comes; see relay/startup.py.
 """
 
+import functools
 import os
 import socket
 import ssl
@@ -132,22 +133,18 @@ class Gateway:
 
     def _pool(self, origin: Origin) -> "pool.Pool":
         if origin not in self.pools:
-            contexts: dict[bool, ssl.SSLContext] = {}
-
-            def context(http2: bool) -> "ssl.SSLContext":  # noqa: FBT001 - which of two
-                if http2 not in contexts:
-                    alpn = trust.ALPN if http2 else trust.ALPN[1:]
-                    contexts[http2] = trust.client_context(os.environ, alpn=alpn)
-                return contexts[http2]
-
             self.pools[origin] = pool.Pool(
                 origin,
                 opener=self._opener,
-                context=context,
+                context=functools.cache(_client_context),
                 nursery=self._nursery,
                 record=self._record,
             )
         return self.pools[origin]
+
+
+def _client_context(http2: bool) -> "ssl.SSLContext":  # noqa: FBT001 - which of two
+    return trust.client_context(os.environ, alpn=trust.ALPN if http2 else trust.ALPN[1:])
 
 
 class Served:

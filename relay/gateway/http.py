@@ -1,4 +1,4 @@
-"""What both versions of HTTP share: a request, its response, its loss, fields and limits; pure.
+"""What both versions of HTTP share: a request, its response, its loss, and header fields; pure.
 
 Fields are passed on unchanged, but for those of one hop, RFC 9110 section 7.6.1.
 """
@@ -8,12 +8,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from relay.record.kinds import CausedError, Kind
-
-MAX_HEAD: Final = 128 * 1024
-"""Bytes of a head in HTTP/1.1; a larger one is an error."""
-
-PIECE: Final = 64 * 1024
-"""Bytes that are read at once, at most."""
 
 Field: TypeAlias = tuple[bytes, bytes]
 Fields: TypeAlias = list[Field]

@@ -10,8 +10,8 @@ import trio
 
 from relay.gateway import http as fields
 from relay.gateway.downstream.connection import Downstream
-from relay.gateway.http import PIECE, LostError, Request, Response, UntrustedError
-from relay.gateway.streams import GONE
+from relay.gateway.http import LostError, Request, Response, UntrustedError
+from relay.gateway.streams import GONE, PIECE
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.pool import Pool
 from relay.outbound.dialer import DialError

@@ -35,9 +35,6 @@ _ROLES: Final[dict[str, tuple[Role, ...]]] = {
     _END: (Role.END,),
     "ping": (Role.FILLER,),
 }
-_FILLER: Final = (Role.FILLER,)
-_ERROR: Final = (Role.ERROR,)
-_UNKNOWN: Final = (Role.UNKNOWN,)
 
 _PASSING: Final = frozenset({"overloaded_error", "api_error"})
 """Errors of the server, not of the request: https://docs.claude.com/en/api/errors."""
@@ -107,17 +104,6 @@ def _event(error: dict[str, Any]) -> bytes:
     return b"event: error\ndata: %b\n\n" % json.dumps(error, separators=(",", ":")).encode()
 
 
-def _read(event: ServerSentEvent) -> AnswerEvent:
-    kind = event.kind or _type_of(event.data)
-    roles = _ROLES.get(kind)
-    if roles is not None:
-        return AnswerEvent(event.raw, roles)
-    if kind == "error":
-        name = _error_type(event.data)
-        return AnswerEvent(event.raw, _ERROR, name if name in _PASSING else "")
-    return AnswerEvent(event.raw, _UNKNOWN if event.data else _FILLER)
-
-
 class _Typed(msgspec.Struct):
     type: str = ""
 
@@ -130,6 +116,16 @@ _typed: Final = msgspec.json.Decoder(_Typed)
 _failure: Final = msgspec.json.Decoder(_Failure)
 
 
+def _read(event: ServerSentEvent) -> AnswerEvent:
+    kind = event.kind or _type_of(event.data)
+    if kind == "error":
+        return AnswerEvent(event.raw, (Role.ERROR,), _passing_error(event.data))
+    roles = _ROLES.get(kind)
+    if roles is None:
+        roles = (Role.UNKNOWN,) if event.data else (Role.FILLER,)
+    return AnswerEvent(event.raw, roles)
+
+
 def _type_of(data: bytes) -> str:
     """Return the "type" of a JSON object; "" if it is none or has none."""
     try:
@@ -138,9 +134,10 @@ def _type_of(data: bytes) -> str:
         return ""
 
 
-def _error_type(data: bytes) -> str:
-    """Return the type of an error event's error; "" if it has none."""
+def _passing_error(data: bytes) -> str:
+    """Return the type of an error event's error if it is the server's, else ""."""
     try:
-        return _failure.decode(data).error.type
+        name = _failure.decode(data).error.type
     except (ValueError, RecursionError):
         return ""
+    return name if name in _PASSING else ""

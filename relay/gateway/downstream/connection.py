@@ -13,8 +13,6 @@ import trio
 from relay.gateway.body import Body
 from relay.gateway.http import (
     BODILESS,
-    MAX_HEAD,
-    PIECE,
     Fields,
     Flush,
     LostError,
@@ -25,7 +23,7 @@ from relay.gateway.http import (
     values,
     without,
 )
-from relay.gateway.streams import GONE
+from relay.gateway.streams import GONE, MAX_HEAD, PIECE
 from relay.record.kinds import Kind
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses

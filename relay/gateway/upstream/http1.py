@@ -6,19 +6,8 @@ from typing import Final
 import h11
 import trio
 
-from relay.gateway.http import (
-    MAX_HEAD,
-    PIECE,
-    Fields,
-    LostError,
-    Pieces,
-    Request,
-    Response,
-    length,
-    values,
-    without,
-)
-from relay.gateway.streams import GONE
+from relay.gateway.http import Fields, LostError, Pieces, Request, Response, length, values, without
+from relay.gateway.streams import GONE, MAX_HEAD, PIECE
 from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.record.kinds import Kind
 
