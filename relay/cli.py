@@ -70,19 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(run)
     run.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
-    doctor = commands.add_parser("doctor", help="what this machine allows, each with its fix")
-    doctor.set_defaults(run=_doctor)
-    status = commands.add_parser("status", help="live sessions and their connections")
-    status.set_defaults(run=_status)
-    log = commands.add_parser("log", help="what happened in a session, event by event")
-    log.set_defaults(run=_log)
-    log.add_argument("session", nargs="?", help="its name; the latest if left out")
-    explain = commands.add_parser("explain", help="the same as a story: each loss in a line")
-    explain.set_defaults(run=_explain)
-    explain.add_argument("session", nargs="?", help="its name; the latest if left out")
-    explain.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
-    for command in (doctor, status, log):
-        command.add_argument("--json", action="store_true", help="for programs")
+    for name, function, text in _COMMANDS:
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=function)
+        if name in ("log", "explain"):
+            command.add_argument("session", nargs="?", help="its name; the latest if left out")
+        if name == "explain":
+            command.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
+        else:
+            command.add_argument("--json", action="store_true", help="for programs")
     return parser
 
 
@@ -94,29 +90,22 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     for setting in config.described():
         flag = f"--{setting.name.replace('_', '-')}"
         text = f"{setting.description} ({setting.shown_default})"
+        how: dict[str, Any] = {"dest": setting.name, "help": text}
         if setting.kind is bool:
-            parser.add_argument(
-                flag, dest=setting.name, action="store_const", const="true", help=text
-            )
+            how |= {"action": "store_const", "const": "true"}
         elif setting.kind is tuple:
-            parser.add_argument(
-                flag, dest=setting.name, action="append", metavar="X,...", help=text
-            )
+            how |= {"action": "append", "metavar": "X,..."}
         else:
             metavar = "N" if setting.kind is int else None
-            choices = setting.choices or None
-            parser.add_argument(
-                flag, dest=setting.name, metavar=metavar, choices=choices, help=text
-            )
+            how |= {"metavar": metavar, "choices": setting.choices or None}
+        parser.add_argument(flag, **how)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         return _fail("there is no command to run", _RUN_USAGE)
-    settings = _settings(arguments)
-
-    return session.run(arguments.sandbox or Sandbox(), settings, command, _warn)
+    return session.run(arguments.sandbox or Sandbox(), _settings(arguments), command, _warn)
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
@@ -202,6 +191,14 @@ def _status(arguments: argparse.Namespace) -> int:
         for line in status.lines(states):
             _print(line)
     return 0
+
+
+_COMMANDS: Final = (
+    ("doctor", _doctor, "what this machine allows, each with its fix"),
+    ("status", _status, "live sessions and their connections"),
+    ("log", _log, "what happened in a session, event by event"),
+    ("explain", _explain, "the same as a story: each loss in a line"),
+)
 
 
 if __name__ == "__main__":

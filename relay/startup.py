@@ -12,37 +12,25 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
-DEFERRED: Final = frozenset(
-    {
-        # Run after the fork: while the child loads its part, the parent reads the settings.
-        "relay.cli",
-        # pyroute2: the child's work alone.
-        "netns.links",
-        "netns.interception",
-        # trio and all that relays: while the child builds the namespace.
-        "relay.server",
-        "trio",
-        # Only what the command line asks for.
-        "relay.doctor",
-        "relay.record.story",
-        "relay.record.status",
-        "relay.record.view",
-        "tomllib",
-        "traceback",
-        # dnspython: when the first question comes.
-        "relay.dns.lookup.resolver",
-        "relay.dns.serving",
-        # The gateway: h11, h2, ssl, openssl's certificates; when they are needed.
-        "relay.gateway.downstream.connection",
-        "relay.gateway.exchange",
-        "relay.gateway.gateway",
-        "relay.gateway.setup.certificates",
-        "relay.gateway.setup.trust",
-        "relay.gateway.upgrade",
-        "relay.gateway.upstream.pool",
-        "ssl",
-    }
-)
+# fmt: off
+DEFERRED: Final = frozenset({
+    # After the fork: while the child loads its part, the parent reads the settings.
+    "relay.cli",
+    # pyroute2: the child's work alone.
+    "netns.links", "netns.interception",
+    # trio and all that relays: while the child builds the namespace.
+    "relay.server", "trio",
+    # What only other commands, or few sessions, need.
+    "relay.doctor", "relay.record.story", "relay.record.status", "relay.record.view",
+    "tomllib", "traceback",
+    # dnspython: at the first question.
+    "relay.dns.lookup.resolver", "relay.dns.serving",
+    # The gateway: h11, h2 and ssl at its first connection, openssl's certificates if it is on.
+    "relay.gateway.downstream.connection", "relay.gateway.exchange", "relay.gateway.gateway",
+    "relay.gateway.setup.certificates", "relay.gateway.setup.trust", "relay.gateway.upgrade",
+    "relay.gateway.upstream.pool", "ssl",
+})
+# fmt: on
 """Modules that run when the first of their names is asked for, not when they are imported."""
 
 BARE: Final = frozenset({"pyroute2"})
@@ -80,9 +68,7 @@ class _Finder:
     @staticmethod
     def find_spec(name: str, path: Any, _target: ModuleType | None = None) -> Any:
         """Return the spec of a module that is to run later, or never; None for all others."""
-        if name not in DEFERRED and name not in BARE:
-            return None
-        spec: Any = PathFinder.find_spec(name, path)
+        spec: Any = PathFinder.find_spec(name, path) if name in DEFERRED | BARE else None
         if spec is not None:
             spec.loader = _DeferredLoader(spec.loader)
         return spec

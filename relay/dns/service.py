@@ -11,7 +11,7 @@ from relay.dns import serving
 from relay.dns.lookup import resolver
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.synthetic import SyntheticAddresses
-from relay.outbound.dialer import DialError
+from relay.outbound.patience import DialError
 from relay.policy.rules import Policy
 from relay.record.events import Event
 

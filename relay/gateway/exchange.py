@@ -20,7 +20,7 @@ from relay.gateway.downstream.connection import Downstream
 from relay.gateway.hold import Answer
 from relay.gateway.http import LostError, Request, Response, Stream, UntrustedError
 from relay.gateway.upstream.pool import Pool
-from relay.outbound.dialer import DialError
+from relay.outbound.patience import DialError
 from relay.record.events import AskedAgain, Event, RequestLost, Saw
 from relay.record.kinds import Kind
 

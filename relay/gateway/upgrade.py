@@ -14,7 +14,7 @@ from relay.gateway.http import LostError, Request, Response, UntrustedError
 from relay.gateway.streams import GONE, PIECE
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.pool import Pool
-from relay.outbound.dialer import DialError
+from relay.outbound.patience import DialError
 
 _SWITCHING: Final = 101
 

@@ -6,6 +6,7 @@ tproxy, redirect and single ports differ in one thing: where the original destin
 import errno
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -22,16 +23,13 @@ _PAUSE: Final = 0.1
 """Seconds to wait when the host has no descriptor or memory left for another connection."""
 
 
+@dataclass(slots=True)
 class AcceptedOffer:
     """An offer whose handshake is over: it can be refused by a reset alone."""
 
-    __slots__ = ("_sock", "destination", "source")
-
-    def __init__(self, sock: socket.socket, source: Endpoint, destination: Endpoint) -> None:
-        """Take over a non-blocking socket."""
-        self.source = source
-        self.destination = destination
-        self._sock = sock
+    _sock: socket.socket
+    source: Endpoint
+    destination: Endpoint
 
     @property
     def is_wanted(self) -> bool:

@@ -15,7 +15,8 @@ import trio
 from relay import sockets
 from relay.addresses import Destination, Endpoint
 from relay.outbound.keepalive import KeepAlive
-from relay.record.kinds import CausedError, Kind, of_errno
+from relay.outbound.patience import DialError
+from relay.record.kinds import Kind, of_errno
 
 STAGGER: Final = 0.25
 """Seconds before the next address is tried beside the last one, RFC 8305 section 5."""
@@ -25,15 +26,6 @@ ATTEMPT: Final = 4.0
 
 IN_FLIGHT: Final = 8
 """Dials at a time to an address that has not answered; one that has is dialled freely."""
-
-
-class DialError(CausedError):
-    """Upstream could not be reached."""
-
-    def __init__(self, cause: str, kind: Kind, number: int = 0) -> None:
-        """Keep cause and kind, and the errno if there is one."""
-        super().__init__(cause, kind)
-        self.number = number
 
 
 class Resolve(Protocol):

@@ -13,8 +13,8 @@ import trio
 
 from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
-from relay.outbound.dialer import Dialer, DialError
-from relay.outbound.patience import Failure, GiveUp, Patience
+from relay.outbound.dialer import Dialer
+from relay.outbound.patience import DialError, GiveUp, Patience
 from relay.outbound.standing import Standing
 from relay.record.events import DialHeld, Dialled, Event
 from relay.record.kinds import Kind
@@ -71,8 +71,7 @@ class Opener:
             try:
                 sock = await self._dialer.dial(destination, limit=limit, fresh=fresh, avoid=avoid)
             except DialError as error:
-                failure = Failure(error.cause, error.kind, error.number)
-                verdict = patience.failed(failure, trio.current_time() - began)
+                verdict = patience.failed(error, trio.current_time() - began)
                 if isinstance(verdict, GiveUp):
                     raise DialError(verdict.cause, verdict.kind, error.number) from None
                 if patience.rounds == 1:

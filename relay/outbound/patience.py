@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from relay.record.kinds import Kind
+from relay.record.kinds import CausedError, Kind
 
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 1.5
@@ -37,14 +37,13 @@ _HOPELESS: Final = frozenset(
 _REFUSALS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One round of dialling that reached nobody."""
+class DialError(CausedError):
+    """Upstream was not reached: in one round of dialling, or in all that patience allowed."""
 
-    cause: str
-    kind: Kind
-    number: int = 0
-    """The errno, 0 if there is none (no address, no answer in time)."""
+    def __init__(self, cause: str, kind: Kind, number: int = 0) -> None:
+        """Keep the errno too, 0 if there is none (no address, no answer in time)."""
+        super().__init__(cause, kind)
+        self.number = number
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Patience:
         self.rounds = 0
         """Rounds that failed."""
 
-    def failed(self, failure: Failure, elapsed: float) -> Retry | GiveUp:
+    def failed(self, failure: DialError, elapsed: float) -> Retry | GiveUp:
         """Decide after a failed round, `elapsed` seconds after the dial began."""
         self.rounds += 1
         if failure.number in _HOPELESS:

@@ -14,7 +14,7 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
     """Not recorded: the log is of a version that had no kinds."""
     OTHER = "other"
-    """An error of the kernel's that has no kind of its own."""
+    """An error without a kind of its own."""
 
     # TCP, and sockets in general
     REFUSED = "refused"
@@ -24,11 +24,11 @@ class Kind(StrEnum):
     CLOSED = "closed"
     """By a FIN, or TLS's close_notify."""
     TIMEOUT = "timeout"
-    """No answer within the time there is for one."""
+    """No answer in time."""
     UNREACHABLE = "unreachable"
     """No route, or none that works: host or network unreachable, or down."""
     ADDRESS_GONE = "address-gone"
-    """The host has no longer the local address, or has none to offer."""
+    """The host no longer has the local address, or has none to offer."""
     SILENT = "silent"
     """A connection that stands has given no sign of life for too long."""
     FORGOTTEN = "forgotten"

@@ -1,16 +1,16 @@
 """What serves a connection, found in one look-up: the gateway, a pump, or a refusal."""
 
 import errno
-import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
 
 import trio
 
 from relay.addresses import Destination, Endpoint, is_dialable
 from relay.inbound.offer import Refusal
-from relay.outbound.dialer import DialError
 from relay.outbound.opener import Opened, Opener
+from relay.outbound.patience import DialError
 from relay.policy.rules import Allow, Deny, Policy
 from relay.record.events import ConnectionClosed, ConnectionDenied, DialFailed, Replaying
 from relay.record.kinds import Kind, of
@@ -72,16 +72,14 @@ class Handlers:
         return self._policy.decide(destination)
 
 
+@dataclass(slots=True)
 class Denied:
     """Refuses a connection that policy forbids."""
 
-    __slots__ = ("_rule", "address", "destination")
-
-    def __init__(self, destination: Destination, address: str, rule: str) -> None:
-        """Name the rule that forbids it."""
-        self.destination = destination
-        self.address = address
-        self._rule = rule
+    destination: Destination
+    address: str
+    _rule: str
+    """The one that forbids it."""
 
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
@@ -91,19 +89,15 @@ class Denied:
         connection.offer.refuse(Refusal.PROHIBITED)
 
 
+@dataclass(slots=True)
 class Relayed:
     """Dials, and copies both ways."""
 
-    __slots__ = ("_opener", "_retire_after", "address", "destination")
-
-    def __init__(
-        self, destination: Destination, address: str, opener: Opener, retire_after: float = math.inf
-    ) -> None:
-        """Reach `destination` by `opener`; close after `retire_after` idle seconds."""
-        self.destination = destination
-        self.address = address
-        self._opener = opener
-        self._retire_after = retire_after
+    destination: Destination
+    address: str
+    _opener: Opener
+    _retire_after: float
+    """Seconds of silence after which it is closed."""
 
     async def serve(self, connection: Connection) -> None:
         """Dial, accept, copy both ways, record."""

@@ -5,13 +5,13 @@ The check knows the keywords that the schema has; any other is a mistake, not pa
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
-from relay.record.events import FORMAT, AnyEvent
+from relay.record.events import FORMAT, AnyEvent, CausedEvent, Event
 
 FILE: Final = Path(__file__).parents[2] / "docs/log.schema.json"
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
@@ -39,13 +39,28 @@ def rendered() -> str:
 
 
 _SCHEMA: Final = json.loads(rendered())
+_CAUSED: Final = {
+    event.__struct_config__.tag for event in get_args(AnyEvent) if issubclass(event, CausedEvent)
+}
 
 
-def check(log: Path) -> None:
-    """Check all lines that are complete."""
+def check_log(log: Path) -> None:
+    """Check all lines of a flight log that are complete."""
     for line in log.read_bytes().splitlines(keepends=True):
         if line.endswith(b"\n"):
-            assert mistakes(json.loads(line)) == [], line
+            _check(line)
+
+
+def check_events(events: Iterable[Event]) -> None:
+    """Check what a flight log would have of these events."""
+    for event in events:
+        _check(msgspec.json.encode(event))
+
+
+def _check(line: bytes) -> None:
+    value = json.loads(line)
+    assert mistakes(value) == [], line
+    assert ("kind" in value) == (value["event"] in _CAUSED), f"no kind: {line!r}"
 
 
 def mistakes(value: object) -> list[str]:

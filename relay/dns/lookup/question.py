@@ -6,7 +6,6 @@ import is at least 10 ms shorter.
 """
 
 import copy
-import errno
 
 import dns.exception
 import dns.message
@@ -20,27 +19,6 @@ from relay.record.kinds import Kind, of
 
 MAX_UDP_SIZE = 65535
 RECEIVE_SIZE = 65536
-
-NETWORK_ERRORS = frozenset(
-    {
-        errno.ECONNREFUSED,  # ICMP port unreachable, or RST
-        errno.ECONNRESET,
-        errno.EPIPE,
-        errno.EHOSTUNREACH,
-        errno.EHOSTDOWN,
-        errno.ENETUNREACH,
-        errno.ENETDOWN,
-        errno.ENETRESET,
-        errno.ETIMEDOUT,
-        errno.EADDRNOTAVAIL,  # our address went away, or all ports are in use
-        errno.EACCES,  # the host's firewall, or a broadcast address in resolv.conf
-        errno.EPERM,  # the host's firewall
-        errno.EMFILE,  # too busy: this query fails, the relay goes on
-        errno.ENFILE,
-        errno.ENOBUFS,
-        errno.ENOMEM,
-    }
-)
 
 
 async def ask(
@@ -56,9 +34,9 @@ async def ask(
         if query.edns >= 0 and answer.rcode() in {dns.rcode.FORMERR, dns.rcode.NOTIMP}:
             answer = await _exchange(server, _without_edns(query), interval)  # RFC 6891 section 7
     except OSError as error:
-        if error.errno not in NETWORK_ERRORS:
+        if of(error) is Kind.OTHER:  # none of the network's, and not for want of descriptors
             raise
-        cause = error.strerror or errno.errorcode[error.errno]
+        cause = error.strerror or str(error)
         raise UpstreamError(cause, of(error)) from error
     except (dns.exception.DNSException, FrameError) as error:
         cause = f"malformed answer: {type(error).__name__}"

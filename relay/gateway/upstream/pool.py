@@ -150,8 +150,9 @@ class Pool:
             if self.origin.tls:
                 stream = await self._secured(tcp, http2=http2)
         except BaseException as error:
-            kind = getattr(error, "kind", Kind.CANCELLED)
-            cause = "no longer wanted" if kind is Kind.CANCELLED else str(error)
+            cancelled = isinstance(error, trio.Cancelled)
+            kind = Kind.CANCELLED if cancelled else getattr(error, "kind", Kind.OTHER)
+            cause = "no longer wanted" if cancelled else str(error)
             self.record(UpstreamClosed(connection=number, kind=kind, cause=cause))
             if tcp is not None:
                 await trio.aclose_forcefully(tcp)

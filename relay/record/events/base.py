@@ -40,7 +40,7 @@ class LossEvent(CausedEvent):
 
     @property
     def is_loss(self) -> bool:
-        """It is one."""
+        """Always: the type says so."""
         return True
 
 

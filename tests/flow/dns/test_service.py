@@ -13,7 +13,7 @@ from relay.config import Settings
 from relay.dns.framing import frame
 from relay.dns.nameserver import IP_PKTINFO
 from relay.dns.service import NameService
-from relay.outbound.dialer import DialError
+from relay.outbound.patience import DialError
 from tests.support.inprocess.fake_resolver import Script, says, start
 
 ADDRESS = says("www.example 60 A 192.0.2.1")

@@ -1,5 +1,6 @@
 """HTTP through the gateway: what is passed on unchanged, and who may go away when."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -11,6 +12,8 @@ import trio.testing
 from relay.gateway.http import Request
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.watched_stream import WatchedStream
+from relay.record.events import Dialled, UpstreamClosed
+from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.support.internet.servers.api.answers import Answer
 from tests.support.internet.servers.api.faults import Failure, Fault
@@ -339,6 +342,23 @@ async def test_a_request_without_body_is_taken_back_when_the_program_goes_away(
         assert [asked.is_taken_back for asked in served.log.asked] == [True]
         await it.assert_nothing_is_left()
         assert len(it.standing.connections) == 1
+
+
+async def test_a_handshake_that_nobody_waits_for_any_more_says_so() -> None:
+    async def mute(_stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    async with fake_api() as served, bare_upstream(mute) as other:
+        async with (
+            gateway(dataclasses.replace(served, port=other.port)) as it,
+            it.connection() as program,
+        ):
+            await program.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+            await program.send(h11.EndOfMessage())
+            while not any(isinstance(event, Dialled) for event in it.events):
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        (closed,) = [event for event in it.events if isinstance(event, UpstreamClosed)]
+        assert (closed.kind, closed.cause) == (Kind.CANCELLED, "no longer wanted")
 
 
 @BOTH

@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from relay.config import Hold
+from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Answer, Running, gateway
 from tests.support.internet.servers.api.faults import (
     ONLY_H2,
@@ -211,6 +212,7 @@ async def test_an_upstream_that_is_not_trusted_gets_nothing() -> None:
     assert (b"x-should-retry", b"false") in answer.fields
     assert b"not trusted" in answer.body
     assert "not trusted" in it.lost()[0].cause
+    assert it.lost()[0].kind is Kind.UNTRUSTED
     assert not served.log.asked
 
 

@@ -9,9 +9,10 @@ import trio.testing
 
 from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
-from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer, DialError
+from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opened, Opener
+from relay.outbound.patience import DialError
 from relay.outbound.standing import Standing
 from relay.record.events import DialHeld, Dialled, Event
 from relay.record.kinds import Kind

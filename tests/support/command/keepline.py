@@ -114,7 +114,7 @@ class Session:
                 self.process.communicate, stdin, abandon_on_cancel=True
             )
             if self.log:
-                log_schema.check(self.log)
+                log_schema.check_log(self.log)
             code = self.process.returncode
             status = code if code >= 0 else 128 - code
             return Done(status, stdout or b"", (stderr or b"").decode(), self.events())

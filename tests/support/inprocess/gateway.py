@@ -36,6 +36,7 @@ from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, 
 from tests.support.internet.servers.api.server import Api, Served, context
 from tests.support.internet.servers.listening import Handler, over_tls, serve
 from tests.support.internet.servers.tls import Authority
+from tests.support.log_schema import check_events
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 
@@ -241,6 +242,7 @@ async def gateway(
             )
             yield Running(standing, nursery, made, origin, events)
             nursery.cancel_scope.cancel()
+    check_events(events)
 
 
 @contextmanager

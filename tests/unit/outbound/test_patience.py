@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.outbound.patience import LONGEST_PAUSE, Failure, GiveUp, Patience, Retry
+from relay.outbound.patience import LONGEST_PAUSE, DialError, GiveUp, Patience, Retry
 from relay.record.kinds import Kind
 
-REFUSED = Failure("Connection refused", Kind.REFUSED, errno.ECONNREFUSED)
-RESET = Failure("Connection reset by peer", Kind.RESET, errno.ECONNRESET)
-NO_ROUTE = Failure("Network is unreachable", Kind.UNREACHABLE, errno.ENETUNREACH)
-NO_ANSWER = Failure("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
-FORBIDDEN = Failure("Operation not permitted", Kind.NOT_PERMITTED, errno.EPERM)
+REFUSED = DialError("Connection refused", Kind.REFUSED, errno.ECONNREFUSED)
+RESET = DialError("Connection reset by peer", Kind.RESET, errno.ECONNRESET)
+NO_ROUTE = DialError("Network is unreachable", Kind.UNREACHABLE, errno.ENETUNREACH)
+NO_ANSWER = DialError("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
+FORBIDDEN = DialError("Operation not permitted", Kind.NOT_PERMITTED, errno.EPERM)
 
 
 def patience(*, known: bool = False, jitter: float = 1.0) -> Patience:
@@ -44,9 +44,9 @@ def test_a_reset_after_the_deadline_is_told() -> None:
     assert patience().failed(RESET, 300) == GiveUp("Connection reset by peer", Kind.RESET)
 
 
-@pytest.mark.parametrize("failure", [NO_ROUTE, NO_ANSWER, Failure("SERVFAIL", Kind.NAME_FAILURE)])
+@pytest.mark.parametrize("failure", [NO_ROUTE, NO_ANSWER, DialError("SERVFAIL", Kind.NAME_FAILURE)])
 @pytest.mark.parametrize("known", [True, False])
-def test_an_outage_is_held(failure: Failure, known: bool) -> None:
+def test_an_outage_is_held(failure: DialError, known: bool) -> None:
     assert patience(known=known).failed(failure, 0.1) == Retry(0.25)
 
 
@@ -86,7 +86,7 @@ def test_the_deadline_ends_it() -> None:
     st.booleans(),
 )
 def test_no_pause_outlasts_the_limit_or_the_deadline(
-    rounds: list[tuple[Failure, float]], jitter: float, known: bool
+    rounds: list[tuple[DialError, float]], jitter: float, known: bool
 ) -> None:
     state = patience(known=known, jitter=jitter)
     for failure, elapsed in rounds:
