@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -105,8 +105,17 @@ class Exchange:
                 await self._give_up(loss)
                 return
             self._resends += 1
-            may_be_billed = loss.may_be_processed and self._rules.is_billed
-            self._record(AskedAgain, loss, may_be_billed=may_be_billed)
+            self._settings.record(
+                AskedAgain(
+                    connection=self._number,
+                    method=self._request.method.decode("latin-1"),
+                    path=self._request.path,
+                    cause=loss.cause,
+                    kind=loss.kind,
+                    resends=self._resends,
+                    may_be_billed=loss.may_be_processed and self._rules.is_billed,
+                )
+            )
             await trio.sleep(verdict.pause)
 
     async def _try_in_time(self) -> LostAnswer | None:
@@ -272,18 +281,18 @@ class Exchange:
             saw = "status 502"
             message = self._message(loss)
             await downstream.fail(*self._dialect.error_fields(message, retry=loss.is_trusted))
-        self._record(RequestLost, loss, saw=saw, why=why)
-
-    def _record(self, event: type[AskedAgain | RequestLost], loss: LostAnswer, **more: Any) -> None:
-        common: dict[str, Any] = {
-            "connection": self._number,
-            "method": self._request.method.decode("latin-1"),
-            "path": self._request.path,
-            "cause": loss.cause,
-            "kind": loss.kind,
-            "resends": self._resends,
-        }
-        self._settings.record(event(**common, **more))
+        self._settings.record(
+            RequestLost(
+                connection=self._number,
+                method=self._request.method.decode("latin-1"),
+                path=self._request.path,
+                cause=loss.cause,
+                kind=loss.kind,
+                resends=self._resends,
+                saw=saw,
+                why=why,
+            )
+        )
 
     def _must_be_a_reset(self, loss: LostAnswer) -> bool:
         """Return whether it may have been processed and may not be repeated.
