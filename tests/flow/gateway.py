@@ -155,7 +155,7 @@ class Running:
         pools = list(self.gateway._pools.values())
         waiting = sum(len(pool._idle) + len(pool._http2) for pool in pools)
         assert len(self.shared.nursery.child_tasks) == waiting == len(self.shared.lines)
-        assert all(each._reserved == 0 for pool in pools for each in pool._http2)
+        assert all(each.is_idle for pool in pools for each in pool._http2)
         opened = [event for event in self.events if isinstance(event, UpstreamOpened)]
         closed = [event for event in self.events if isinstance(event, UpstreamClosed)]
         assert len(opened) == len(closed) + waiting, self.events
