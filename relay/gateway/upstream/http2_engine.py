@@ -5,11 +5,6 @@
     batch = engine.data_to_send()            # to be written, and after that
     engine.sent()
 
-It differs from h2 alone in two ways. A GOAWAY ends the streams that upstream has not seen, and the
-others go on. A body that is not as long as its Content-Length is an error of its stream, not of
-the connection, section 8.1.1. For both it looks at a frame before h2 does; no part of h2 is
-overridden, and no private one is used.
-
 What is sent goes in batches: one batch is what data_to_send() returns at once. A request of a
 batch that was taken may have reached upstream, whether the write then succeeds or not.
 """
@@ -17,16 +12,13 @@ batch that was taken may have reached upstream, whether the write then succeeds 
 from collections.abc import Iterable
 from typing import Final
 
-import h2.config
-import h2.connection
 import h2.events
 import h2.exceptions
 import h2.settings
 from h2.errors import ErrorCodes
 
 from relay.gateway.http import Field, Fields, Request
-from relay.gateway.upstream.hpack_encoder import Encoder
-from relay.gateway.upstream.http2_frames import Frame, cut
+from relay.gateway.upstream.h2_connection import H2Connection
 from relay.gateway.upstream.http2_stream import BROKEN, StreamState
 
 MOST_STREAMS: Final = 64
@@ -55,15 +47,28 @@ class Engine:
         self._refusal: str | None = None
         """Why streams that were opened and not sent yet are refused, if they are."""
         self._authority = authority
-        self._h2 = _h2_connection()
+        self._h2 = H2Connection()
         self._streams: dict[int, StreamState] = {}
         """Those that were sent, and neither lost nor released."""
         self._reserved = 0
-        self._received = bytearray()
-        """The beginning of a frame."""
         self._unsent = bytearray()
         self._batches = self._batches_sent = 0
         """How many batches were taken, and how many of them were written."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Send our preface and settings."""
+        codes = h2.settings.SettingCodes
+        self._h2.local_settings = h2.settings.Settings(
+            client=True,
+            initial_values={
+                codes.ENABLE_PUSH: 0,
+                codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+                codes.MAX_HEADER_LIST_SIZE: self._h2.DEFAULT_MAX_HEADER_LIST_SIZE,
+            },
+        )
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(CONNECTION_WINDOW - _FIRST_WINDOW)
 
     @property
     def has_room(self) -> bool:
@@ -131,7 +136,7 @@ class Engine:
             (b":path", request.target),
             *map(_lower, request.fields),
         ]
-        stream.is_bodiless = request.method == b"HEAD"
+        stream.is_head = request.method == b"HEAD"
         stream.head_batch = self._batches + 1
         return self._send_fields(stream, fields, is_last=not request.is_framed)
 
@@ -201,60 +206,47 @@ class Engine:
 
         0 stands for the connection: for its settings, its windows, and which streams it takes.
         """
-        changed: set[int] = set()
-        if self.is_lost:
-            return changed
-        self._received += data
+        is_broken = False
         try:
-            for frame in cut(self._received):
-                changed |= self._receive_frame(frame)
+            self._h2.receive_data(data)
         except h2.exceptions.ProtocolError:
+            is_broken = True
+        came, self._h2.events = self._h2.events, []
+        changed = {number for event in came for number in self._handle(event)}
+        if is_broken:
             # h2 has a GOAWAY ready, behind the requests that wait to be sent: who writes it writes
             # them too, so that they count as taken although data_to_send() is yet to come.
             self._batches += 1
             changed |= self.lose(BROKEN)
         return changed
 
-    def _receive_frame(self, frame: Frame) -> set[int]:
-        """Take a frame; raises ProtocolError."""
-        if (last := frame.last_stream) is not None:
-            return self._go_away(last)
-        changed: set[int] = set()
-        number, stream = frame.stream, self._streams.get(frame.stream)
-        if stream is not None and frame.is_data and not stream.has_ended:
-            cause = stream.objection(frame.data_size, is_last=frame.ends_stream)
-            if cause is not None:  # h2 then counts the frame in the window, and drops it
-                self._h2.reset_stream(number, ErrorCodes.PROTOCOL_ERROR)
-                self._streams.pop(number).lose(cause)
-                changed = {0, number}
-        for event in self._h2.receive_data(frame.octets):
-            changed |= self._handle(event)
-        return changed
-
-    def _handle(self, event: h2.events.Event) -> set[int]:
-        """Take an event of h2; return what it has changed."""
-        if isinstance(event, h2.events.RemoteSettingsChanged):
-            self.is_settled = True
-            return {0}
-        if isinstance(event, h2.events.WindowUpdated):
-            return {0}
+    def _handle(self, event: h2.events.Event) -> tuple[int, ...]:
+        """Take an event of h2; return the streams that it has changed."""
+        match event:
+            case h2.events.WindowUpdated():
+                return (0,)
+            case h2.events.RemoteSettingsChanged():
+                self.is_settled = True
+                return (0,)
+            case h2.events.ConnectionTerminated():
+                return self._go_away(event.last_stream_id or 0)
         number: int = getattr(event, "stream_id", None) or 0
         stream = self._streams.get(number)
         if stream is None:
-            return set()
+            return ()
         stream.note(event)
         if isinstance(event, h2.events.StreamReset):
             del self._streams[number]
-            return {0, number}
-        return {number}
+            return (0, number)
+        return (number,)
 
-    def _go_away(self, last: int) -> set[int]:
+    def _go_away(self, last: int) -> tuple[int, ...]:
         """Take no more streams, and lose those above `last`, which upstream has not processed."""
         self.is_draining, self._refusal = True, "GOAWAY"
-        refused = {number for number in self._streams if number > last}
+        refused = [number for number in self._streams if number > last]
         for number in refused:
             self._streams.pop(number).lose("GOAWAY, not processed", may_be_processed=False)
-        return refused | {0}
+        return (0, *refused)
 
     def lose(self, cause: str) -> set[int]:
         """Lose the connection with all its streams; return what that has changed."""
@@ -267,30 +259,6 @@ class Engine:
             stream.lose(cause, may_be_processed=stream.head_batch <= self._batches)
         self._streams.clear()
         return changed
-
-
-def _h2_connection() -> h2.connection.H2Connection:
-    """Return h2's part, with our preface and settings ready to be sent."""
-    made = h2.connection.H2Connection(
-        h2.config.H2Configuration(
-            client_side=True,
-            header_encoding=None,
-            normalize_outbound_headers=False,  # h11, http.end_to_end and _lower do
-        )
-    )
-    made.encoder = Encoder()
-    codes = h2.settings.SettingCodes
-    made.local_settings = h2.settings.Settings(
-        client=True,
-        initial_values={
-            codes.ENABLE_PUSH: 0,
-            codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-            codes.MAX_HEADER_LIST_SIZE: made.DEFAULT_MAX_HEADER_LIST_SIZE,
-        },
-    )
-    made.initiate_connection()
-    made.increment_flow_control_window(CONNECTION_WINDOW - _FIRST_WINDOW)
-    return made
 
 
 def _lower(each: Field) -> Field:

@@ -27,8 +27,8 @@ class StreamState:
     """The engine's batches in which the head and the last frame of data are sent."""
     is_sent: bool = False
     """Whether the whole request is in a batch."""
-    is_bodiless: bool = False
-    """Whether the answer has no body, whatever its Content-Length."""
+    is_head: bool = False
+    """Whether the method is HEAD: the answer has no body, whatever its Content-Length."""
     head: Response | None = None
     trailers: Fields = field(default_factory=list)
     has_ended: bool = False
@@ -49,28 +49,18 @@ class StreamState:
         if self.loss is None and not self.has_ended:
             self.loss = LostError(cause, may_be_processed=may_be_processed)
 
-    def objection(self, size: int, *, is_last: bool) -> str | None:
-        """Count a frame of data; return why it may not be there, if it may not."""
-        if self.head is None:
-            return BROKEN
-        if self._left is None:
-            return None
-        self._left -= size
-        return MISMATCHED if self._left < 0 or (is_last and self._left) else None
-
     def note(self, event: h2.events.Event) -> None:
         """Take an event of the answer."""
         match event:
             case h2.events.DataReceived():
-                if event.data:  # empty ones come in any number
-                    self._chunks.append(event.data)
+                self._add(event.data)
                 self.waiting += event.flow_controlled_length
             case h2.events.ResponseReceived():
                 self._begin(_plain(event.headers))
             case h2.events.TrailersReceived():
                 self.trailers += _plain(event.headers)
             case h2.events.StreamEnded():
-                if self._left and not self.is_bodiless:  # a head or trailers were the end
+                if self._left:  # a head or trailers are the end: h2 looks at DATA alone
                     self.lose(MISMATCHED)
                 self.has_ended = True
             case h2.events.StreamReset():
@@ -78,22 +68,32 @@ class StreamState:
             case _:
                 pass  # 1xx among them, which are not passed on
 
+    def _add(self, data: bytes) -> None:
+        """Take a frame of data; h2 lets it come before the head, and empty ones in any number."""
+        if self.head is None:
+            self.lose(BROKEN)
+        elif data:
+            self._chunks.append(data)
+            if self._left is not None:
+                self._left -= len(data)
+
     def _begin(self, fields: Fields) -> None:
         status = dict(fields).get(b":status", b"")
         if not _STATUS.fullmatch(status):
             self.lose(BROKEN)
             return
         self.head = Response(int(status), [each for each in fields if each[0][:1] != b":"])
-        self._left = 0 if self.is_bodiless else length(fields)
-        self.is_bodiless |= self.head.status in BODILESS
+        if not self.is_head and self.head.status not in BODILESS:
+            self._left = length(fields)
 
     def _reset(self, event: h2.events.StreamReset) -> None:
-        """Lose it as upstream has reset it, or h2 for an error of upstream's."""
+        """Lose it as upstream has reset it, or H2Connection for an error of upstream's."""
         code = event.error_code
+        if not event.remote_reset:
+            self.lose(MISMATCHED if code == ErrorCodes.PROTOCOL_ERROR else BROKEN)
+            return
         name = code.name if isinstance(code, ErrorCodes) else str(code)
-        is_refused = event.remote_reset and code == ErrorCodes.REFUSED_STREAM
-        cause = f"RST_STREAM {name}" if event.remote_reset else BROKEN
-        self.lose(cause, may_be_processed=not is_refused)
+        self.lose(f"RST_STREAM {name}", may_be_processed=code != ErrorCodes.REFUSED_STREAM)
 
     def response(self) -> Response | None:
         """Return the head of the answer, None if it has not come; raises LostError."""
