@@ -124,7 +124,7 @@ class Http2:
             self.wake()
             self._note(changed)
         with trio.move_on_after(_FAREWELL_WAIT):
-            while not self.engine.is_flushed:
+            while not self.engine.is_flushed():
                 await self.written.park()
 
     def _note(self, changed: set[int]) -> None:

@@ -114,9 +114,8 @@ class Engine:
         """Note that all batches that were taken are written."""
         self._batches_sent = self._batches
 
-    @property
     def is_flushed(self) -> bool:
-        """Whether all there was to send is written."""
+        """Return whether all there was to send is written."""
         return self._batches_sent == self._batches and not self.has_data_to_send()
 
     def ping(self, payload: bytes) -> None:
@@ -206,6 +205,8 @@ class Engine:
 
         0 stands for the connection: for its settings, its windows, and which streams it takes.
         """
+        if self.is_lost:
+            return set()
         is_broken = False
         try:
             self._h2.receive_data(data)

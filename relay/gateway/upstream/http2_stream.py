@@ -53,8 +53,11 @@ class StreamState:
         """Take an event of the answer."""
         match event:
             case h2.events.DataReceived():
-                self._add(event.data)
+                if event.data:  # empty ones come in any number
+                    self._chunks.append(event.data)
                 self.waiting += event.flow_controlled_length
+                if self._left is not None:
+                    self._left -= len(event.data)
             case h2.events.ResponseReceived():
                 self._begin(_plain(event.headers))
             case h2.events.TrailersReceived():
@@ -67,15 +70,6 @@ class StreamState:
                 self._reset(event)
             case _:
                 pass  # 1xx among them, which are not passed on
-
-    def _add(self, data: bytes) -> None:
-        """Take a frame of data; h2 lets it come before the head, and empty ones in any number."""
-        if self.head is None:
-            self.lose(BROKEN)
-        elif data:
-            self._chunks.append(data)
-            if self._left is not None:
-                self._left -= len(data)
 
     def _begin(self, fields: Fields) -> None:
         status = dict(fields).get(b":status", b"")
