@@ -104,7 +104,7 @@ class Http2:
                     nursery.start_soon(self._write)
                     nursery.start_soon(self._ping)
                     await self._read()
-                    nursery.cancel_scope.cancel()
+                    self._running.cancel()
         finally:
             # The writer has ended: what it has not taken by now will never reach upstream, and
             # what it has taken may have, even if its write was cancelled.
