@@ -35,17 +35,17 @@ class Http2:
     def __init__(self, stream: trio.abc.Stream, wire: Wire, authority: bytes) -> None:
         self.wire = wire
         self.engine = Engine(authority)
+        self.streams: dict[int, Http2Stream] = {}
+        """Those whose requests were sent, until they are released."""
         self.written = trio.lowlevel.ParkingLot()
         """Streams that wait until their last frame of data is written."""
         self.windows = trio.lowlevel.ParkingLot()
         """Streams that wait until upstream takes more data."""
-        self._stream = stream
-        self.streams: dict[int, Http2Stream] = {}
-        """Those whose requests were sent, until they are released."""
         self._unsent = trio.lowlevel.ParkingLot()
         """The writer, while there is nothing to write."""
         self._settled = trio.Event()
         self._running = trio.CancelScope()
+        self._stream = stream
         wire.is_awaited = lambda: bool(self.streams)
 
     @property
@@ -59,7 +59,11 @@ class Http2:
         return self.engine.is_free and not self.engine.is_draining
 
     async def settled(self) -> None:
-        """Wait until it is known how many streams upstream takes, or it has had its time."""
+        """Wait until upstream's settings have come, it has had its time, or the connection is lost.
+
+        Several tasks may wait here, each with a time of its own: the first whose time is over
+        settles it for all. Settings that come later still count from then on.
+        """
         with trio.move_on_after(SETTINGS_WAIT):
             await self._settled.wait()
         self.engine.is_settled = True
@@ -112,7 +116,11 @@ class Http2:
             await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> None:
-        """Read until there is no more, or upstream has broken the protocol."""
+        """Read until there is no more, or upstream has broken the protocol.
+
+        In that case the writer goes on until upstream has our GOAWAY: a write that began before
+        may end first, so what counts is whether all is written.
+        """
         while not self.engine.is_lost:
             try:
                 data = await self._stream.receive_some(_PIECE)
@@ -128,7 +136,11 @@ class Http2:
                 await self.written.park()
 
     def _note(self, changed: set[int]) -> None:
-        """Wake who waits for what has changed."""
+        """Wake who waits for what has changed.
+
+        A number may stand for a stream that was lost just now, but for none that was released:
+        that leaves the engine and `streams` in the same step, release().
+        """
         for number in changed:
             if number:
                 self.streams[number].arrived.unpark_all()
@@ -164,6 +176,7 @@ class Http2:
             self.written.unpark_all()
 
     async def _ping(self) -> None:
+        """Send a PING after each PING_AFTER seconds in which nothing has come or gone."""
         due = trio.current_time() + PING_AFTER
         while True:
             await trio.sleep_until(due)

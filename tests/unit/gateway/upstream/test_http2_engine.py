@@ -602,12 +602,12 @@ def test_a_body_before_its_head_breaks_the_protocol(*, early: bool) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 3])
-@pytest.mark.parametrize("said", ["3", "5"])
-def test_a_body_of_another_length_is_the_loss_of_its_stream(said: str, number: int) -> None:
+@pytest.mark.parametrize("length", ["3", "5"])
+def test_a_body_of_another_length_is_the_loss_of_its_stream(length: str, number: int) -> None:
     peer = Peer()
     streams = {1: peer.asked(), 3: peer.asked()}
     stream, other = streams.pop(number), streams.popitem()[1]
-    assert peer.answer(stream, fields=[("content-length", said)]) == {0, number}
+    assert peer.answer(stream, fields=[("content-length", length)]) == {0, number}
     assert loss_of(stream) == (MISMATCHED, True)
     assert stream.response() is not None
     assert resets(peer.engine.data_to_send()) == [(number, ErrorCodes.PROTOCOL_ERROR)]
@@ -741,8 +741,8 @@ def test_however_it_is_cut_it_comes_to_the_same(
     for _ in range(3):
         peer.asked()
     for number, length in zip((1, 3, 5), lengths, strict=True):
-        said = [] if length is None else [("content-length", str(length))]
-        peer.server.send_headers(number, [(":status", "200"), *said])
+        more = [] if length is None else [("content-length", str(length))]
+        peer.server.send_headers(number, [(":status", "200"), *more])
     received = peer.server.data_to_send()
     ended: set[int] = set()
     received += b"".join(step.play(peer.server, ended) for step in steps) + trailing
