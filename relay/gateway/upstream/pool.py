@@ -15,8 +15,7 @@ from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Origin
 from relay.gateway.setup.trust import TrustError
 from relay.gateway.upstream.http1 import Http1
-from relay.gateway.upstream.http2 import Http2
-from relay.gateway.upstream.http2_stream import Http2Stream
+from relay.gateway.upstream.http2 import Http2, Http2Stream
 from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.outbound.opener import Opener
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
