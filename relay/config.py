@@ -15,6 +15,12 @@ from netns.errors import KeeplineError
 from relay.addresses import Destination, is_ipv4, parse_destination, split_port
 from relay.policy.rules import Policy, RuleError
 
+GatewayMode: TypeAlias = Literal["tls", "http"]
+"""How programs reach the gateway: by certificates made for its hosts, or by a base URL."""
+
+Hold: TypeAlias = Literal["message", "block", "none"]
+"""What of a streamed answer is held until it is complete: all, all but its first block, nothing."""
+
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
 DNS_PORT: Final = 53
@@ -78,14 +84,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(max_length=250, description="the ports that intercept = ports can catch"),
     ] = ()
     gateway: Annotated[
-        Literal["auto", "tls", "http", "off"],
+        Literal["auto", GatewayMode, "off"],
         _says("hide losses of HTTP to the API host; auto: if the command is claude"),
     ] = "auto"
     gateway_hosts: Annotated[_Texts, _says("whom the gateway speaks HTTP with, HOST[:PORT]")] = (
         "api.anthropic.com",
     )
     hold: Annotated[
-        Literal["auto", "message", "block", "none"],
+        Literal["auto", Hold],
         _says(
             "what of a streamed answer the gateway holds until it is complete;"
             " auto: block on a terminal, else message"

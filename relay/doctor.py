@@ -11,8 +11,9 @@ from netns.errors import KeeplineError
 from netns.sandbox import Sandbox
 from relay import session
 from relay.config import ConfigError, Settings
-from relay.gateway.setup import prepare as entry
-from relay.gateway.setup.choice import PROGRAM, Doors
+from relay.gateway.dialects.registry import programs
+from relay.gateway.setup import prepare as gateway
+from relay.gateway.setup.choice import Enabled
 from relay.host.interfaces import require_ipv4
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
@@ -56,17 +57,18 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
 
 def _gateway(settings: Settings) -> Check:
     """Return what the gateway would do for the command that it is made for, and what it reads."""
-    name = f"gateway, for {PROGRAM}"
+    program = programs()[0]
+    name = f"gateway, for {program}"
     try:
-        chosen = entry.choose(settings, (PROGRAM,), os.environ)
+        chosen = gateway.choose(settings, (program,), os.environ)
     except KeeplineError as error:
         return Check(name, works=False, needed=False, detail=error.cause, fix=error.next_step)
     is_wanted = settings.gateway != "off"
     return Check(
         name,
-        works=isinstance(chosen, Doors) or not is_wanted,
+        works=isinstance(chosen, Enabled) or not is_wanted,
         needed=False,
-        detail=entry.described(chosen),
+        detail=gateway.describe(chosen),
         fix="mend what is said above; losses in the middle of an answer are told, not hidden",
     )
 

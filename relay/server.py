@@ -12,7 +12,7 @@ from relay.addresses import Destination
 from relay.config import Settings
 from relay.dns.service import NameService
 from relay.gateway import gateway
-from relay.gateway.setup.prepare import Entry
+from relay.gateway.setup.prepare import Prepared
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
 from relay.inbound.listener import Listener
@@ -45,7 +45,7 @@ class Relay:
         settings: Settings,
         listeners: Listeners,
         record: Callable[[Event], None],
-        prepared: Entry | None,
+        prepared: Prepared | None,
         nursery: trio.Nursery,
     ) -> None:
         """Make all of it; start() has it run. `prepared` is the gateway's, None if it is off."""
@@ -99,7 +99,7 @@ class Relay:
 
 
 def _gateway(
-    prepared: Entry | None,
+    prepared: Prepared | None,
     settings: Settings,
     opener: Opener,
     record: Callable[[Event], None],

@@ -42,9 +42,9 @@ def run(
     resolv_conf = read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
-    with gateway.opened(settings, command, bundle, warn) as entry:
-        environment = {SESSION_VARIABLE: name, **(entry.environment if entry is not None else {})}
-        sandbox.build(plan(settings, command, resolv_conf, environment, entry))
+    with gateway.opened(settings, command, bundle, warn) as prepared:
+        environment = {SESSION_VARIABLE: name} | (prepared.environment if prepared else {})
+        sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
         _leave_signals_to_command()
         if settings.linger:
             adopt_orphans()
@@ -56,10 +56,10 @@ def run(
             warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
         log = _open_log(name, settings, warn)
         try:
-            log.record(_started(name, command, settings, listeners, entry))
+            log.record(_started(name, command, settings, listeners, prepared))
             log.flush()  # nobody is woken for it yet
             startup.end()
-            status = trio.run(_relay, settings, sandbox, listeners, log, entry)
+            status = trio.run(_relay, settings, sandbox, listeners, log, prepared)
         finally:
             log.close()
     if log.has_losses and log.path is not None:
@@ -81,7 +81,7 @@ def _started(
     command: Sequence[str],
     settings: Settings,
     listeners: Listeners,
-    entry: gateway.Entry | None,
+    prepared: gateway.Prepared | None,
 ) -> SessionStarted:
     return SessionStarted(
         session=name,
@@ -91,7 +91,7 @@ def _started(
         uid=os.getuid(),
         intercept=listeners.intercept,
         dns=settings.dns,
-        gateway=gateway.described(entry.doors) if entry is not None else "",
+        gateway=gateway.describe(prepared.chosen) if prepared is not None else "",
         format=FORMAT,
     )
 
@@ -101,7 +101,7 @@ def plan(
     command: Sequence[str],
     resolv_conf: str,
     environment: dict[str, str],
-    entry: gateway.Entry | None = None,
+    prepared: gateway.Prepared | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
@@ -113,7 +113,7 @@ def plan(
         environment,
         WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
-        loopback_port=entry.port if entry is not None else None,
+        loopback_port=prepared.port if prepared is not None else None,
     )
 
 
@@ -134,7 +134,7 @@ async def _relay(
     sandbox: Sandbox,
     listeners: Listeners,
     log: FlightLog,
-    entry: gateway.Entry | None,
+    prepared: gateway.Prepared | None,
 ) -> int:
     """Relay until the command has ended; then deliver what it sent last."""
     started = trio.current_time()
@@ -142,7 +142,7 @@ async def _relay(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.write_log, log)
-            relay = server.Relay(settings, listeners, log.record, entry, nursery)
+            relay = server.Relay(settings, listeners, log.record, prepared, nursery)
             relay.start()
             status = await _command_end(sandbox, signals)
             if settings.linger:

@@ -13,12 +13,12 @@ KEPT: Final = 32 * 1024 * 1024
 
 
 class Body:
-    """One of them; `piece` is upstream.messages.Pieces."""
+    """The body of one request; it is http.Pieces."""
 
     def __init__(
         self, receive: Callable[["Flush"], Awaitable[bytes | None]], limit: int = KEPT
     ) -> None:
-        """Read by `receive`, which gives None at the end; keep `limit` bytes."""
+        """Read by `receive`, which returns None at the end; keep `limit` bytes."""
         self.trailers: Fields = []
         self.is_kept = True
         self.ended = trio.Event()
@@ -29,7 +29,7 @@ class Body:
         self._forgotten = 0
 
     async def piece(self, number: int, flush: "Flush") -> bytes | None:
-        """Give a piece; None after the last. One reader at a time."""
+        """Return a piece; None after the last. There may be one reader at a time."""
         index = number - self._forgotten
         assert index >= 0, "a body that is not kept is read once"
         if index < len(self._pieces):
@@ -55,7 +55,7 @@ class Body:
             self._pieces.append(data)
 
     async def finish(self, limit: int) -> bool:
-        """Read what nobody wanted, up to `limit` bytes; False if there is more."""
+        """Read and drop what nobody wanted, up to `limit` bytes; return False if there is more."""
         while limit >= 0:
             data = await self._next(_nothing)
             if data is None:

@@ -1,6 +1,6 @@
 """One request, from its head to the end of its answer: ask, hold back, hand over, ask again.
 
-What a try comes to is a value: None when the answer was given, else its loss. resend.py says
+The outcome of a try is a value: None when the answer was given, else its loss. resend.py decides
 whether there is another try, hold.py what of a streamed answer may be handed over.
 """
 
@@ -13,26 +13,16 @@ from typing import Final
 
 import trio
 
+from relay.config import Hold
 from relay.gateway import http as fields
-from relay.gateway import resend, sse
-from relay.gateway.body import Body
-from relay.gateway.downstream.connection import Program
-from relay.gateway.hold import Answer, Hold
-from relay.gateway.http import (
-    LostError,
-    Request,
-    Response,
-    Stream,
-    UntrustedError,
-)
-from relay.gateway.setup.choice import is_messages, listed
+from relay.gateway import resend
+from relay.gateway.downstream.connection import Downstream
+from relay.gateway.hold import Answer
+from relay.gateway.http import LostError, Request, Response, Stream, UntrustedError
 from relay.gateway.upstream.pool import Pool
 from relay.outbound.patience import DialError
 from relay.record.events import AskedAgain, Event, RequestLost, Saw
 from relay.record.kinds import Kind
-
-PING_EVERY: Final = 10.0
-"""Seconds without a byte to the program, while it waits for what is held back."""
 
 HEAD_WAITS: Final = 0.005
 """Seconds that a stream's head waits for its first content: one write wakes the program once."""
@@ -44,7 +34,7 @@ _ERROR_TEXT: Final = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Terms:
+class ExchangeSettings:
     """What holds for all requests of a session."""
 
     hold: Hold
@@ -52,13 +42,13 @@ class Terms:
     """Seconds without a byte in an answer that has begun after which it counts as lost; not where
     it is passed on as it comes, and can be neither read nor asked for again."""
     patience: float
-    """Seconds in which a lost answer must have begun anew, once the program was told of one."""
+    """Seconds in which a lost answer must have begun anew, once the program has its head."""
     record: Callable[[Event], None]
 
 
 @dataclass(frozen=True)
-class _Loss:
-    """What a try came to that gave no answer."""
+class LostAnswer:
+    """The outcome of a try that gave no answer."""
 
     cause: str
     kind: Kind
@@ -67,7 +57,7 @@ class _Loss:
     """Whether no other try will help: patience has ended, or the certificate is not trusted."""
     is_trusted: bool = True
     error: bytes = b""
-    """The SSE error event that upstream gave instead, for when there is no other try."""
+    """The error event that upstream gave instead, for when there is no other try."""
 
 
 @dataclass(eq=False)
@@ -75,47 +65,47 @@ class Exchange:
     """One request and its answer."""
 
     request: Request
-    _body: Body
-    _program: Program
+    _downstream: Downstream
     _pool: Pool
-    """Of the upstream that is asked."""
-    _terms: Terms
+    """Of the origin that is asked."""
+    _settings: ExchangeSettings
     _number: int
     """Of the program's connection."""
     _nursery: trio.Nursery
-    """For what is done beside; it ends with the exchange."""
+    """For tasks beside the exchange; they end with it."""
 
     def __post_init__(self) -> None:
-        """Make what is sent on of what was received."""
-        method, prefix = self.request.method.decode("latin-1"), self._pool.upstream.prefix
-        self._is_listed = listed(method, self.request.path, prefix)
-        self._is_messages = is_messages(method, self.request.path, prefix)
-        self._request = _forwarded(self.request, identity=self._is_listed)
+        """Derive the request that is sent from the one that was received."""
+        self._body = self._downstream.body()
+        self._dialect = self._pool.origin.dialect
+        method = self.request.method.decode("latin-1")
+        self._rules = self._dialect.rules(method, self.request.path, self._pool.origin.prefix)
+        self._request = _forwarded(self.request, identity=self._rules.is_repeatable)
         self._limit = trio.CancelScope()
         self._resends = 0
         self._is_committed = False
         self._streamed: Answer | None = None
-        """What is being held back, once the program was told of a stream."""
+        """What is being held back, once the program has the head of a stream."""
 
     async def run(self) -> None:
-        """Give the program an answer, or its loss."""
+        """Answer the program, or show it the loss."""
         while (loss := await self._try_in_time()) is not None:
             state = resend.State(
-                is_listed=self._is_listed,
+                is_repeatable=self._rules.is_repeatable,
                 may_be_processed=loss.may_be_processed,
                 is_committed=self._is_committed,
                 is_kept=self._body.is_kept,
                 resends=self._resends,
             )
             verdict = resend.decide(state, random.random)
-            if isinstance(verdict, resend.GiveUp):
+            if isinstance(verdict, resend.DoNotResend):
                 await self._give_up(loss, verdict.why)
                 return
             if loss.is_final:
                 await self._give_up(loss)
                 return
             self._resends += 1
-            self._terms.record(
+            self._settings.record(
                 AskedAgain(
                     connection=self._number,
                     method=self._request.method.decode("latin-1"),
@@ -123,71 +113,93 @@ class Exchange:
                     cause=loss.cause,
                     kind=loss.kind,
                     resends=self._resends,
-                    may_be_billed=loss.may_be_processed and self._is_messages,
+                    may_be_billed=loss.may_be_processed and self._rules.is_billed,
                 )
             )
             await trio.sleep(verdict.pause)
 
-    async def _try_in_time(self) -> _Loss | None:
-        """Try once; what the program was told of must begin anew within patience."""
-        limit = self._terms.patience if self._program.has_said_head else math.inf
+    async def _try_in_time(self) -> LostAnswer | None:
+        """Try once; an answer whose head the program has must begin anew within patience.
+
+        The limit ends with the head of the new answer: _take() sets the deadline of the scope to
+        infinity as soon as it has it, without a checkpoint in between. If both are due at once, the
+        deadline was first, and the try is lost: its stream is closed on the way out, so that
+        nothing of two answers can be mixed.
+        """
+        limit = self._settings.patience if self._downstream.has_head else math.inf
         with trio.move_on_after(limit) as self._limit:
             return await self._try()
-        return _Loss("no new answer in time", Kind.TIMEOUT, is_final=True)
+        return LostAnswer("no new answer in time", Kind.TIMEOUT, is_final=True)
 
-    async def _try(self) -> _Loss | None:
-        """Ask once."""
-        loss: _Loss | None = None
+    async def _try(self) -> LostAnswer | None:
+        """Ask once.
+
+        Sending and receiving run side by side, for upstream may answer before it has all of the
+        request: an early answer (RFC 9112 section 9.3) is given, and ends both, so that no more of
+        the body is sent. The task that receives is the one that is started, because a started task
+        runs at the next checkpoint only, and the request is to go out at once. If the last byte is
+        sent while the answer ends, either may be first: the outcome is that of the answer in both
+        cases, since send() reports no loss itself.
+
+        If the program goes away, the scope of the whole exchange is cancelled, and the stream is
+        closed on the way out: over HTTP/2 by RST_STREAM, over HTTP/1.1 with the connection.
+        """
+        loss: LostAnswer | None = None
 
         async def take_answer() -> None:
             nonlocal loss
-            loss = await self._answered(stream)
+            loss = await self._take(stream)
             if loss is not None:
                 stream.condemn()
-            nursery.cancel_scope.cancel()  # an early answer: the rest is not wanted
+            nursery.cancel_scope.cancel()
 
         try:
             async with self._pool.stream() as stream, trio.open_nursery() as nursery:
-                nursery.start_soon(take_answer)  # not send: what is started waits for its turn
+                nursery.start_soon(take_answer)
                 await stream.send(self._request, self._body)
         except DialError as error:
-            return _Loss(error.cause, error.kind, may_be_processed=False, is_final=True)
+            return LostAnswer(error.cause, error.kind, may_be_processed=False, is_final=True)
         except UntrustedError as error:
-            cause = f"the certificate of {self._pool.upstream.host} is not trusted: {error}"
-            return _Loss(cause, error.kind, may_be_processed=False, is_final=True, is_trusted=False)
+            cause = f"the certificate of {self._pool.origin.host} is not trusted: {error}"
+            return LostAnswer(
+                cause, error.kind, may_be_processed=False, is_final=True, is_trusted=False
+            )
         except LostError as error:  # before there was a stream
-            return _Loss(error.cause, error.kind, error.may_be_processed)
+            return LostAnswer(error.cause, error.kind, error.may_be_processed)
         return loss
 
-    async def _answered(self, stream: Stream) -> _Loss | None:
+    async def _take(self, stream: Stream) -> LostAnswer | None:
         """Hand the answer over as far as may be."""
         try:
             response = await stream.response()
             self._limit.deadline = math.inf
-            response = Response(
-                response.status, fields.end_to_end(response.fields), response.reason
-            )
-            is_stream = fields.is_event_stream(response.fields)
-            if self._is_messages and response.status == 200 and is_stream:
+            end_to_end = fields.end_to_end(response.fields)
+            response = Response(response.status, end_to_end, response.reason)
+            if self._rules.is_streamed and response.status == 200 and self._is_stream(response):
                 return await self._stream_of_events(response, stream)
-            if self._program.has_said_head:
+            if self._downstream.has_head:
                 return await self._status_too_late(response, stream)
-            if self._is_listed and _is_bounded(response):
+            if self._rules.is_repeatable and _is_bounded(response):
                 await self._whole(response, stream)
             else:
                 await self._live(response, stream)
         except LostError as error:
-            return _Loss(error.cause, error.kind, error.may_be_processed)
+            return LostAnswer(error.cause, error.kind, error.may_be_processed)
         return None
+
+    def _is_stream(self, response: Response) -> bool:
+        """Return whether an answer is a stream that the dialect can read."""
+        kind = fields.media_type(response.fields)
+        return kind == self._dialect.stream_type and fields.is_plain(response.fields)
 
     async def _live(self, response: Response, stream: Stream) -> None:
         """Pass on as it comes."""
-        self._program.head(response)
-        await self._program.flush()
+        self._downstream.head(response)
+        await self._downstream.flush()
         self._is_committed = True
         while data := await stream.receive():
-            await self._program.data(data)
-        await self._program.end(stream.trailers)
+            await self._downstream.data(data)
+        await self._downstream.end(stream.trailers)
 
     async def _whole(self, response: Response, stream: Stream) -> None:
         """Pass on when it is complete, or when it is too much to hold."""
@@ -195,35 +207,35 @@ class Exchange:
         size = 0
         data = b"first"
         while data and size <= HELD:
-            data = await self._heard(stream)
+            data = await self._receive(stream)
             held.append(data)
             size += len(data)
-        self._program.head(response)
+        self._downstream.head(response)
         self._is_committed = True
         for piece in filter(None, held):
-            await self._program.data(piece)
+            await self._downstream.data(piece)
         held.clear()
         while data and (data := await stream.receive()):
-            await self._program.data(data)
-        await self._program.end(stream.trailers)
+            await self._downstream.data(data)
+        await self._downstream.end(stream.trailers)
 
-    async def _heard(self, stream: Stream) -> bytes:
-        """Give more of an answer that may not be silent for long; raises LostError."""
-        with trio.move_on_after(self._terms.silence):
+    async def _receive(self, stream: Stream) -> bytes:
+        """Return more of an answer that may not be silent for long; raises LostError."""
+        with trio.move_on_after(self._settings.silence):
             return await stream.receive()
-        raise LostError(f"silent for {self._terms.silence:g} s", Kind.SILENT)
+        raise LostError(f"silent for {self._settings.silence:g} s", Kind.SILENT)
 
-    async def _stream_of_events(self, response: Response, stream: Stream) -> _Loss | None:
-        """Hand a message over, event by event, as far as it may not have to be asked for again."""
-        answer = self._streamed = Answer(self._terms.hold)
-        if not self._program.has_said_head:
+    async def _stream_of_events(self, response: Response, stream: Stream) -> LostAnswer | None:
+        """Hand a stream over, event by event, as far as it need not be asked for again."""
+        answer = self._streamed = Answer(self._settings.hold, self._dialect.reader())
+        if not self._downstream.has_head:
             plain = fields.without(response.fields, b"content-length")
-            self._program.head(Response(response.status, plain, response.reason))
+            self._downstream.head(Response(response.status, plain, response.reason))
             self._nursery.start_soon(self._keep_awake)
         data = b"first"
         while data:
             try:
-                data = await self._heard(stream)
+                data = await self._receive(stream)
             except LostError:
                 if not answer.is_complete:
                     raise
@@ -232,41 +244,44 @@ class Exchange:
             is_first = not self._is_committed and answer.committed
             self._is_committed = answer.committed
             if step.deliver:
-                await self._program.data(step.deliver)
+                await self._downstream.data(step.deliver)
                 if is_first:  # whom this has woken may have to wait for our processor
                     os.sched_yield()
             if step.loss is not None:
-                return _Loss(step.loss, step.kind, error=step.error)
-        await self._program.end(stream.trailers)
+                return LostAnswer(step.loss, step.kind, error=step.error)
+        await self._downstream.end(stream.trailers)
         return None
 
-    async def _status_too_late(self, response: Response, stream: Stream) -> _Loss:
-        """Take an answer that is no stream after a stream was promised: it is an error by now."""
+    async def _status_too_late(self, response: Response, stream: Stream) -> LostAnswer:
+        """Take an answer that is no stream after a stream was promised: only an error is left."""
         text = b""
-        with trio.move_on_after(self._terms.silence):
+        with trio.move_on_after(self._settings.silence):
             while len(text) < _ERROR_TEXT and (data := await stream.receive()):
                 text += data
-        passing = response.status in {408, 409, 429} or response.status >= 500
-        cause = f"status {response.status} after a loss"
-        error = sse.as_error_event(text)
-        return _Loss(cause, Kind.STATUS, is_final=not passing, error=error)
+        return LostAnswer(
+            f"status {response.status} after a loss",
+            Kind.STATUS,
+            is_final=not self._dialect.is_passing(response.status),
+            error=self._dialect.as_error_event(text),
+        )
 
-    async def _give_up(self, loss: _Loss, why: str = "") -> None:
-        """Tell the program of a loss that cannot be hidden: never as a clean end."""
-        program = self._program
-        if self._is_committed or (not program.has_said_head and self._must_be_a_reset(loss)):
+    async def _give_up(self, loss: LostAnswer, why: str = "") -> None:
+        """Show the program a loss that cannot be hidden: never as a clean end."""
+        downstream = self._downstream
+        if self._is_committed or (not downstream.has_head and self._must_be_a_reset(loss)):
             saw: Saw = "reset"
-            if self._streamed is not None and self._terms.hold != "message":
+            if self._streamed is not None and self._settings.hold != "message":
                 why += "; --hold=message would have held it back"
-            program.abort()
-        elif program.has_said_head:
+            downstream.abort()
+        elif downstream.has_head:
             saw = "error event"
-            await program.data(loss.error or sse.error_event("api_error", _message(loss, self)))
-            await program.end([])
+            await downstream.data(loss.error or self._dialect.error_event(self._message(loss)))
+            await downstream.end([])
         else:
             saw = "status 502"
-            await program.fail(_message(loss, self), retry=loss.is_trusted)
-        self._terms.record(
+            message = self._message(loss)
+            await downstream.fail(*self._dialect.error_fields(message, retry=loss.is_trusted))
+        self._settings.record(
             RequestLost(
                 connection=self._number,
                 method=self._request.method.decode("latin-1"),
@@ -279,29 +294,47 @@ class Exchange:
             )
         )
 
-    def _must_be_a_reset(self, loss: _Loss) -> bool:
-        """Tell whether it may have been processed and may not be repeated: a status asks for it."""
-        return loss.may_be_processed and not self._is_listed
+    def _must_be_a_reset(self, loss: LostAnswer) -> bool:
+        """Return whether it may have been processed and may not be repeated.
+
+        A status would invite the client to do so.
+        """
+        return loss.may_be_processed and not self._rules.is_repeatable
+
+    def _message(self, loss: LostAnswer) -> str:
+        """Return what a person reads in the program's output."""
+        if not loss.is_trusted:
+            return f"{loss.cause}; name its CA in SSL_CERT_FILE, or use --gateway=off"
+        host, tries = self._pool.origin.host, self._resends + 1
+        return f"no answer from {host}: {loss.cause} (asked {tries} times; see keepline explain)"
 
     async def _keep_awake(self) -> None:
-        """Give a stream's head, and pings for the program's watchdogs while it is held back."""
+        """Write a stream's head, and filler for the program's timeouts while it is held back.
+
+        It runs beside the tries until the exchange ends. Content may come in before filler does, in
+        the pause or while insert() waits for the lock of the connection: the first moves `written`,
+        so that nothing is due, and the second is what `if_wanted` asks about. What it asks, the
+        current Answer, is also right between two tries: the lost one still holds, and nothing
+        of it was committed.
+        """
         await trio.sleep(HEAD_WAITS)
-        await self._program.flush()
-        due = self._program.written + PING_EVERY
+        await self._downstream.flush()
+        interval = self._dialect.filler_interval
+        due = self._downstream.written + interval
         while True:
             await trio.sleep_until(due)
-            due = self._program.written + PING_EVERY
+            due = self._downstream.written + interval
             if trio.current_time() >= due:
-                await self._program.ping(sse.PING, if_wanted=self._wants_ping)
-                due = trio.current_time() + PING_EVERY
+                await self._downstream.insert(self._dialect.filler, if_wanted=self._wants_filler)
+                due = trio.current_time() + interval
 
-    def _wants_ping(self) -> bool:
+    def _wants_filler(self) -> bool:
         answer = self._streamed
-        return answer is not None and answer.wants_pings and answer.may_ping
+        return answer is not None and answer.wants_filler and answer.may_insert
 
 
 def _forwarded(request: Request, *, identity: bool) -> Request:
-    """Make what is sent on of what was received."""
+    """Return what is sent on of what was received."""
     kept = fields.end_to_end(request.fields, b"host", b"expect")
     if identity:
         kept = fields.asking_identity(kept)
@@ -310,13 +343,5 @@ def _forwarded(request: Request, *, identity: bool) -> Request:
 
 def _is_bounded(response: Response) -> bool:
     length = fields.length(response.fields)
-    return (length is not None and length <= HELD) or fields.is_json(response.fields)
-
-
-def _message(loss: _Loss, exchange: Exchange) -> str:
-    """Say it to a person who reads it in the program's output."""
-    host = exchange._pool.upstream.host  # noqa: SLF001 - of this module
-    if not loss.is_trusted:
-        return f"{loss.cause}; name its CA in SSL_CERT_FILE, or use --gateway=off"
-    tries = exchange._resends + 1  # noqa: SLF001
-    return f"no answer from {host}: {loss.cause} (asked {tries} times; see keepline explain)"
+    is_json = fields.media_type(response.fields) == b"application/json"
+    return (length is not None and length <= HELD) or is_json

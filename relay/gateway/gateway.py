@@ -1,52 +1,40 @@
-"""The gateway of a session: which connections it serves, by which certificate, to which upstream.
+"""The gateway of a session: which connections it serves, with which certificate, for which origin.
 
-What it needs beyond its doors (TLS, HTTP) is loaded when the first connection comes.
+What speaks HTTP is loaded when the first connection comes; see relay/startup.py.
 """
 
+import functools
 import os
 import socket
+import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
 from relay.addresses import Destination
-from relay.gateway.setup.choice import Upstream
-from relay.gateway.setup.prepare import DOOR_PORT, Entry
+from relay.gateway import exchange, upgrade
+from relay.gateway.downstream import connection as downstream
+from relay.gateway.downstream.handshake import AT_ONCE, DistrustError, secure
+from relay.gateway.http import values
+from relay.gateway.setup import trust
+from relay.gateway.setup.choice import Origin
+from relay.gateway.setup.prepare import BASE_URL_PORT, Prepared
+from relay.gateway.upstream import pool
 from relay.outbound.opener import Opener
 from relay.record.events import ConnectionClosed, Distrust, Distrusted, Event
 from relay.record.kinds import Kind
 from relay.tcp.connection import Connection
 
-if TYPE_CHECKING:
-    import ssl
-
-    from relay.gateway.downstream.connection import Program
-    from relay.gateway.exchange import Terms
-    from relay.gateway.http import Request
-    from relay.gateway.upstream.pool import Pool
-
-_LOOPBACK: Final = "127.0.0.1"
-_HANDSHAKE: Final = 10.0
-"""Seconds for a program to agree on TLS."""
-
-_DISTRUST: Final = frozenset(
-    {
-        *("TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_CERTIFICATE_UNKNOWN"),
-        "SSLV3_ALERT_BAD_CERTIFICATE",
-        "UNEXPECTED_EOF_WHILE_READING",  # Node, which closes without a word
-    }
-)
-_AT_ONCE: Final = 1.0
-"""Seconds within which a client that checks certificates after the handshake has closed."""
+_BASE_URL: Final = Destination("127.0.0.1", BASE_URL_PORT)
 
 
 class Gateway:
-    """Serves the connections that come through its doors."""
+    """Serves the connections of programs to its origins."""
 
     def __init__(  # noqa: PLR0913 - what it is to do, and what it does it by
         self,
-        entry: Entry,
+        prepared: Prepared,
         *,
         silence: float,
         patience: float,
@@ -54,47 +42,43 @@ class Gateway:
         record: Callable[[Event], None],
         nursery: trio.Nursery,
     ) -> None:
-        """Reach upstreams by `opener`; `silence` and `patience` are those of exchange.Terms."""
-        self._doors = entry.doors
-        self._certificates = entry.certificates
-        self._hold = entry.hold
+        """Reach origins by `opener`; `silence` and `patience` are those of ExchangeSettings."""
+        self.pools: dict[Origin, pool.Pool] = {}
+        self._chosen = prepared.chosen
+        self._certificates = prepared.certificates
+        self._hold = prepared.hold
         self._silence = silence
         self._patience = patience
         self._opener = opener
         self._record = record
         self._nursery = nursery
-        self._terms: Terms | None = None
         self._is_trusted = False
-        """Whether a program has sent a request: it takes the certificate, or needs none."""
-        self._pools: dict[Upstream, Pool] = {}
+        """Whether a program has sent a request: it accepts the certificate, or needs none."""
 
     def handler_at(self, destination: Destination) -> "Served | None":
-        """Return the handler of a connection that the gateway serves, None if it is another's."""
-        if destination == (_LOOPBACK, DOOR_PORT):
-            upstream: Upstream | None = self._doors.base
-        else:
-            upstream = self._doors.upstream_at(destination.host, destination.port)
-        return Served(self, upstream) if upstream is not None else None
+        """Return the handler of a connection that the gateway serves; None if it does not."""
+        if destination == _BASE_URL:
+            return Served(self, self._chosen.base)
+        origin = self._chosen.origin_at(*destination)
+        return Served(self, origin) if origin is not None else None
 
-    async def serve(self, program: socket.socket, number: int, upstream: Upstream) -> None:
-        """Serve a connection of the program's to its end."""
+    async def serve(self, program: socket.socket, number: int, origin: Origin) -> None:
+        """Serve a connection of a program to its end."""
         with program.dup() as own:  # a stream closes it; `program` is asked for its state meanwhile
-            await self._serve(own, number, upstream)
+            await self._serve(own, number, origin)
 
-    async def _serve(self, program: socket.socket, number: int, upstream: Upstream) -> None:
-        from relay.gateway.downstream.connection import Program  # noqa: PLC0415
-
+    async def _serve(self, program: socket.socket, number: int, origin: Origin) -> None:
         began = trio.current_time()
-        stream = await self._opened(program, upstream, number)
-        side = Program(stream, program) if stream is not None else None
+        stream = await self._secured(program, origin, number)
+        side = downstream.Downstream(stream, program) if stream is not None else None
         try:
             if side is not None:
-                await self._requests(side, self._pool(upstream), number)
+                await self._requests(side, self._pool(origin), number)
         finally:
             ended = trio.current_time()
             is_first = not self._is_trusted and side is not None and not side.requests
-            if is_first and ended - began < _AT_ONCE:
-                self._note_distrust(number, upstream, "closed right after the handshake")
+            if is_first and ended - began < AT_ONCE:
+                self._note_distrust(number, origin, "closed right after the handshake")
             aborted = side is not None and side.is_aborted
             self._record(
                 ConnectionClosed(
@@ -109,104 +93,71 @@ class Gateway:
                 )
             )
 
-    async def _opened(
-        self, program: socket.socket, upstream: Upstream, number: int
-    ) -> "trio.abc.Stream | None":
-        """Agree on TLS where the door wants it; None if the program does not."""
+    async def _secured(
+        self, program: socket.socket, origin: Origin, number: int
+    ) -> trio.abc.Stream | None:
+        """Complete a TLS handshake where the program expects one; None if it fails."""
         plain = trio.SocketStream(trio.socket.from_stdlib_socket(program))
-        if self._doors.door == "http" or not upstream.tls:
+        if self._chosen.mode == "http" or not origin.tls:
             return plain
         assert self._certificates is not None
-        context = self._certificates.server_context(upstream.host)
-        stream = trio.SSLStream(plain, context, server_side=True, https_compatible=True)
-        # Shielded: why a program that is gone by now did not agree is still to be read.
-        with trio.move_on_after(_HANDSHAKE, shield=True):
-            if not await _says_hello(plain):
-                return None
-            try:
-                await stream.do_handshake()
-            except trio.BrokenResourceError as error:
-                reason = getattr(error.__cause__, "reason", None)
-                if reason in _DISTRUST:
-                    self._note_distrust(number, upstream, "refused the certificate")
-                return None
-            return stream
-        return None
+        try:
+            return await secure(plain, self._certificates.server_context(origin.host))
+        except DistrustError as error:
+            self._note_distrust(number, origin, error.how)
+            return None
 
-    def _note_distrust(self, number: int, upstream: Upstream, how: Distrust) -> None:
-        if self._doors.door == "tls" and upstream.tls:
+    def _note_distrust(self, number: int, origin: Origin, how: Distrust) -> None:
+        if self._chosen.mode == "tls" and origin.tls:
             kind = Kind.UNTRUSTED
-            self._record(Distrusted(connection=number, kind=kind, host=upstream.host, how=how))
+            self._record(Distrusted(connection=number, kind=kind, host=origin.host, how=how))
 
-    async def _requests(self, program: "Program", pool: "Pool", number: int) -> None:
+    async def _requests(
+        self, side: "downstream.Downstream", upstream: "pool.Pool", number: int
+    ) -> None:
         """Answer one request after the other."""
-        from relay.gateway.exchange import Exchange, Terms  # noqa: PLC0415
-        from relay.gateway.http import values  # noqa: PLC0415
-
-        if self._terms is None:
-            self._terms = Terms(self._hold, self._silence, self._patience, self._record)
-        while (request := await program.request()) is not None:
+        settings = exchange.ExchangeSettings(
+            self._hold, self._silence, self._patience, self._record
+        )
+        while (request := await side.request()) is not None:
             self._is_trusted = True
             if values(request.fields, b"upgrade") and not request.is_framed:
-                await _upgrade(program, request, pool)
+                await upgrade.pass_through(side, request, upstream)
                 break
-            body = program.body()
-            async with program.exchange(body) as nursery:
-                await Exchange(request, body, program, pool, self._terms, number, nursery).run()
-            if not await program.next_is_possible(body):
+            body = side.body()
+            async with side.exchange(body) as nursery:
+                await exchange.Exchange(request, side, upstream, settings, number, nursery).run()
+            if not await side.next_is_possible(body):
                 break
-        await program.close()
+        await side.close()
 
-    def _pool(self, upstream: Upstream) -> "Pool":
-        if upstream not in self._pools:
-            from relay.gateway.setup.trust import ALPN, client_context  # noqa: PLC0415
-            from relay.gateway.upstream.pool import Pool  # noqa: PLC0415
-
-            contexts: dict[bool, ssl.SSLContext] = {}
-
-            def context(http2: bool) -> "ssl.SSLContext":  # noqa: FBT001 - which of two
-                if http2 not in contexts:
-                    alpn = ALPN if http2 else ALPN[1:]
-                    contexts[http2] = client_context(os.environ, alpn=alpn)
-                return contexts[http2]
-
-            self._pools[upstream] = Pool(
-                upstream,
+    def _pool(self, origin: Origin) -> "pool.Pool":
+        if origin not in self.pools:
+            self.pools[origin] = pool.Pool(
+                origin,
                 opener=self._opener,
-                context=context,
+                context=functools.cache(_client_context),
                 nursery=self._nursery,
                 record=self._record,
             )
-        return self._pools[upstream]
+        return self.pools[origin]
+
+
+def _client_context(http2: bool) -> "ssl.SSLContext":  # noqa: FBT001 - which of two
+    return trust.client_context(os.environ, alpn=trust.ALPN if http2 else trust.ALPN[1:])
 
 
 class Served:
     """The handler of a connection that the gateway serves."""
 
-    def __init__(self, gateway: Gateway, upstream: Upstream) -> None:
-        """Serve it for one upstream."""
-        self.destination = Destination(upstream.host, upstream.port)
-        self.address = upstream.host
+    def __init__(self, gateway: Gateway, origin: Origin) -> None:
+        self.destination = origin.destination
+        self.address = origin.host
         self._gateway = gateway
-        self._upstream = upstream
+        self._origin = origin
 
     async def serve(self, connection: Connection) -> None:
         """Accept, and serve to the end, or until the command has ended."""
         program = await connection.accept()
         with trio.CancelScope() as connection.scope:
-            await self._gateway.serve(program, connection.number, self._upstream)
-
-
-async def _says_hello(program: trio.SocketStream) -> bool:
-    """Wait for the first byte; whoever closes without one has seen no certificate."""
-    try:
-        return bool(await program.socket.recv(1, socket.MSG_PEEK))
-    except OSError:
-        return False
-
-
-async def _upgrade(program: "Program", request: "Request", pool: "Pool") -> None:
-    """Pass an upgrade through untouched: once upstream agrees, bytes are copied both ways."""
-    from relay.gateway.upgrade import pass_through  # noqa: PLC0415
-
-    await pass_through(program, request, pool)
+            await self._gateway.serve(program, connection.number, self._origin)

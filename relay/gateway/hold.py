@@ -1,60 +1,45 @@
 """The holding rule: an answer may be asked for again until something of it was handed over.
 
-The answer is one to POST /v1/messages as server-sent events: message_start; for each block
-content_block_start, content_block_deltas, content_block_stop; message_delta, message_stop. `ping`
-and `error` may come anywhere, and so may events that nobody knows yet.
+It applies to streamed answers of every dialect: the dialect's reader says what each event does, its
+roles. An answer has a START; parts with a PART_START, CONTENT and a PART_END each; and an END.
 
 Rules:
-1. Until the first content event (a block's first content_block_delta, or its content_block_stop
-   if it has none) nothing is handed over: all that comes is kept in order.
-2. From then on: with "none" everything flows. With "block" the first block flows, event by event;
-   its content_block_stop and all that comes after it is held until message_stop. With "message"
-   all is held until message_stop. message_stop hands over all at once.
-3. An error event before anything is committed is a loss if asking again may help, else it is
-   the answer: handed over after all that was held. Once something is committed, what is held is
-   dropped, so that the program is still inside its first block, from which it recovers by
-   itself, and the error is handed over alone. Either way the answer is complete then.
-4. An end without message_stop or such an error is a loss. An event without its empty line is none.
-5. If the first event that is neither ping nor error nor without data is not message_start, the
-   answer speaks another dialect: everything flows, and its end is a clean end.
+1. Until the first content (the first CONTENT of a part, or its PART_END if it has none) nothing is
+   handed over: all that comes is held, in order.
+2. From then on: with "none" everything flows. With "block" the first part flows, event by event;
+   its PART_END and all that follows is held until the END. With "message" all is held until the
+   END. The END hands over everything at once.
+3. An ERROR before anything is committed is a loss if asking again may help. Otherwise it is the
+   answer and is handed over after all that was held. Once something is committed, what is held is
+   dropped, so that the program is still inside its first part, from which it recovers by itself,
+   and the error is handed over alone. Either way the answer is complete then.
+4. An end of the stream without an END or such an ERROR is a loss. An unfinished event is none.
+5. If the first event that is neither FILLER nor an ERROR is not the START, the answer is not in
+   this dialect: everything flows, and an end of the stream is a clean end.
 6. If more than `limit` bytes are held, all are handed over and the rest flows as with "none".
-7. An event's type is its event field; without one, the "type" of its data.
-8. What flows flows event by event, but an unfinished event of more than PIECE bytes is passed on
-   as it comes. While the first block flows live, only a content_block_delta is: of any other it
-   is not known yet whether it has to be held.
-9. Out of order is never committed: before and in the first block, an event of a message that is
-   not the one to come (a delta outside of a block, a second message_start or content_block_start)
-   is held, and all that follows, until message_stop, with "none" too. Indices are not read.
+7. What flows flows event by event, but an unfinished event of more than PIECE bytes is passed on
+   as it comes. While the first part flows, only an event that carries content is: it is not known
+   yet whether any other has to be held.
+8. What is out of order is never committed: before and in the first part, an event of the answer
+   that is not the one to come (CONTENT outside of a part, a second START or PART_START) is held,
+   and so is all that follows, until the END, with "none" too.
 
-If nothing fails, all that is handed over is all that was received, byte for byte. Nothing of an
-answer ever stands in a loss's name. Pure: no sockets, no clock.
+If nothing fails, what is handed over is what was received, byte for byte. The cause of a loss
+quotes nothing of an answer but the name of a documented error. Pure: no sockets, no clock.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
-import msgspec
-
-from relay.gateway.sse import Event, Splitter
+from relay.config import Hold
+from relay.gateway.dialect import AnswerEvent, Reader, Role
 from relay.record.kinds import Kind
-
-Hold: TypeAlias = Literal["message", "block", "none"]
 
 LIMIT: Final = 64 * 1024 * 1024
 """Bytes held of one answer at most."""
 PIECE: Final = 64 * 1024
 """Bytes of an unfinished event that are waited for where events flow."""
-
-_PASSING: Final = frozenset({"overloaded_error", "api_error"})
-"""Errors of the host's, not of the request: https://docs.claude.com/en/api/errors."""
-
-_START: Final = "content_block_start"
-_DELTA: Final = "content_block_delta"
-_STOP: Final = "content_block_stop"
-_END: Final = "message_stop"
-_MESSAGE: Final = frozenset({"message_start", _START, _DELTA, _STOP, "message_delta"})
-"""The events whose order is a message; message_stop ends it wherever it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,44 +56,66 @@ class Step:
     """Of the loss."""
 
 
-class _State(StrEnum):  # which is hashed in C; Enum is not
-    BEGIN = "no message_start yet"
-    MESSAGE = "no block yet"
-    BLOCK = "the first block has begun, and has no content yet"
-    LIVE = "the first block flows"
-    HELD = "held until message_stop"
+class _State(StrEnum):  # hashed in C, see dialect.Role
+    BEGIN = "not begun"
+    BETWEEN = "no part yet"
+    PART = "the first part has begun, and has no content yet"
+    LIVE = "the first part flows"
+    HELD = "held until the END"
     FLOW = "everything flows"
-    DIALECT = "everything flows, and what it means is not known"
-    COMPLETE = "message_stop, or a final error"
+    FOREIGN = "everything flows, and what it means is not known"
+    COMPLETE = "the END, or a final error"
 
 
-_HOLDING: Final = frozenset({_State.BEGIN, _State.MESSAGE, _State.BLOCK, _State.HELD})
-_FINAL: Final = frozenset({_State.DIALECT, _State.COMPLETE})
+_ERROR: Final = Role.ERROR  # to look an attribute of an Enum up takes longer
+_HOLDING: Final = frozenset({_State.BEGIN, _State.BETWEEN, _State.PART, _State.HELD})
+_FINAL: Final = frozenset({_State.FOREIGN, _State.COMPLETE})
 
-_ORDER: Final[dict[Hold, dict[tuple[_State, str], _State]]] = {
-    "message": {},
-    "block": {
-        (_State.MESSAGE, _START): _State.BLOCK,
-        (_State.BLOCK, _DELTA): _State.LIVE,
-        (_State.LIVE, _DELTA): _State.LIVE,
+_Table: TypeAlias = dict[tuple[_State, Role], _State]
+
+
+def _otherwise(state: _State, role: Role) -> _State:
+    """Return the state after an event that does not lead on to the content."""
+    if state in _FINAL:
+        return state
+    if role is Role.ERROR:
+        return _State.COMPLETE
+    if state is _State.BEGIN:
+        begun = {Role.START: _State.BETWEEN, Role.FILLER: _State.BEGIN}
+        return begun.get(role, _State.FOREIGN)
+    if role is Role.END:
+        return _State.COMPLETE
+    if state is _State.FLOW or role in {Role.FILLER, Role.UNKNOWN}:
+        return state
+    return _State.HELD
+
+
+_OTHERWISE: Final = {(state, role): _otherwise(state, role) for state in _State for role in Role}
+_NEXT: Final[dict[Hold, _Table]] = {
+    "message": _OTHERWISE,
+    "block": _OTHERWISE
+    | {
+        (_State.BETWEEN, Role.PART_START): _State.PART,
+        (_State.PART, Role.CONTENT): _State.LIVE,
+        (_State.LIVE, Role.CONTENT): _State.LIVE,
     },
-    "none": {
-        (_State.MESSAGE, _START): _State.BLOCK,
-        (_State.BLOCK, _DELTA): _State.FLOW,
-        (_State.BLOCK, _STOP): _State.FLOW,
+    "none": _OTHERWISE
+    | {
+        (_State.BETWEEN, Role.PART_START): _State.PART,
+        (_State.PART, Role.CONTENT): _State.FLOW,
+        (_State.PART, Role.PART_END): _State.FLOW,
     },
 }
-"""Rules 2 and 9: the events that lead on to the content; any other of a message holds all."""
+"""The state after a role in a state, by rules 2 to 5 and 8."""
 
 
 class Answer:
     """One answer, fed as it comes from upstream; a new try is a new Answer."""
 
-    def __init__(self, hold: Hold, limit: int = LIMIT) -> None:
-        """Nothing of it has come yet."""
-        self._order = _ORDER[hold]
+    def __init__(self, hold: Hold, reader: Reader, limit: int = LIMIT) -> None:
+        self._next = _NEXT[hold]
+        self._reader = reader
         self._limit = limit
-        self._splitter = Splitter()
         self._state = _State.BEGIN
         self._held = bytearray()
         self._is_committed = False
@@ -121,17 +128,17 @@ class Answer:
 
     @property
     def is_complete(self) -> bool:
-        """Whether message_stop or a final error was handed over: a loss is a clean end then."""
+        """Whether the END or a final error was handed over: a loss is a clean end then."""
         return self._state is _State.COMPLETE
 
     @property
-    def wants_pings(self) -> bool:
+    def wants_filler(self) -> bool:
         """Whether the program waits for something that is held or has not come yet."""
         return self._state in _HOLDING
 
     @property
-    def may_ping(self) -> bool:
-        """Whether an event of our own may be put in now, be it a ping or an error.
+    def may_insert(self) -> bool:
+        """Whether an event of our own may be put in now, be it filler or an error.
 
         It may not be inside an event that was passed on in part: the two would be read as one.
         """
@@ -140,51 +147,40 @@ class Answer:
     def receive(self, data: bytes) -> Step:
         """Take bytes of the body."""
         out = bytearray()
-        for event in self._splitter.feed(data):
+        events = self._reader.feed(data)
+        unfinished = self._reader.size
+        for event in events:
             loss = self._take(event)
             if loss is not None:
                 return loss
-            out += self._hand_over()
-        out += self._hand_over()
-        out += self._pass_on()
+            out += self._hand_over(unfinished)
+        if unfinished:
+            out += self._hand_over(unfinished)
+            out += self._pass_on(unfinished)
         return Step(bytes(out))
 
     def end(self) -> Step:
         """Take the body's clean end; rule 4."""
         if self._state in _FINAL:
             return Step()
-        return Step(loss="ended without message_stop", kind=Kind.ENDED_EARLY)
+        return Step(loss=f"ended without {self._reader.end_name}", kind=Kind.ENDED_EARLY)
 
-    def _take(self, event: Event) -> Step | None:
+    def _take(self, event: AnswerEvent) -> Step | None:
         """Hold an event, and let the state say whether it stays held; a Step is a loss."""
-        kind = event.kind or _type_of(event.data)
-        if self._state in _FINAL:
-            pass
-        elif kind == "error":
-            if not self._is_committed and (name := _error_type(event.data)) in _PASSING:
-                return Step(loss=f"error event: {name}", error=event.raw, kind=Kind.API_ERROR)
+        if _ERROR in event.roles and self._state not in _FINAL:
             if self._is_committed:
                 self._held.clear()
-            self._state = _State.COMPLETE
-        else:
-            self._state = self._after(event, kind)
+            elif event.passing_error:
+                loss = f"error event: {event.passing_error}"
+                return Step(loss=loss, error=event.raw, kind=Kind.API_ERROR)
+        for role in event.roles:
+            self._state = self._next[self._state, role]
         self._held += event.raw
         return None
 
-    def _after(self, event: Event, kind: str) -> _State:
-        if self._state is _State.BEGIN:
-            if kind == "message_start":
-                return _State.MESSAGE
-            return _State.BEGIN if kind == "ping" or not event.data else _State.DIALECT
-        if kind == _END:
-            return _State.COMPLETE
-        if kind not in _MESSAGE or self._state is _State.FLOW:
-            return self._state
-        return self._order.get((self._state, kind), _State.HELD)
-
-    def _hand_over(self) -> bytes:
-        """Give what is held, if it need not be held or is too much: rule 6."""
-        if self._state not in _FINAL and len(self._held) + self._splitter.size > self._limit:
+    def _hand_over(self, unfinished: int) -> bytes:
+        """Return what is held, if it need not be held or is too much: rule 6."""
+        if len(self._held) + unfinished > self._limit and self._state not in _FINAL:
             self._state = _State.FLOW
         if self._state in _HOLDING or not self._held:
             return b""
@@ -194,47 +190,19 @@ class Answer:
         self._is_inside = False
         return given
 
-    def _pass_on(self) -> bytes:
-        """Give the unfinished event's bytes, if they need not be waited for: rule 8."""
-        is_big = self._is_inside or self._splitter.size > PIECE
+    def _pass_on(self, unfinished: int) -> bytes:
+        """Return the unfinished event's bytes, if they need not be waited for: rule 7."""
+        is_big = self._is_inside or unfinished > PIECE
         match self._state:
-            case _State.DIALECT | _State.COMPLETE:
+            case _State.FOREIGN | _State.COMPLETE:
                 is_due = True
             case _State.FLOW:
                 is_due = is_big
             case _State.LIVE:
-                is_due = is_big and self._splitter.kind == _DELTA
+                is_due = is_big and self._reader.carries_content
             case _:
                 is_due = False
-        if not is_due or not self._splitter.size:
+        if not is_due:
             return b""
         self._is_committed = self._is_inside = True
-        return self._splitter.take_partial()
-
-
-class _Typed(msgspec.Struct):
-    type: str = ""
-
-
-class _Failure(msgspec.Struct):
-    error: _Typed
-
-
-_typed: Final = msgspec.json.Decoder(_Typed)
-_failure: Final = msgspec.json.Decoder(_Failure)
-
-
-def _type_of(data: bytes) -> str:
-    """Read the "type" of a JSON object; "" if it is none or has none."""
-    try:
-        return _typed.decode(data).type
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is bad UTF-8
-        return ""
-
-
-def _error_type(data: bytes) -> str:
-    """Read the type of an error event's error; "" if it has none."""
-    try:
-        return _failure.decode(data).error.type
-    except (ValueError, RecursionError):
-        return ""
+        return self._reader.take_partial()

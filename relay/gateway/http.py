@@ -1,6 +1,6 @@
 """What both versions of HTTP share: a request, its response, its loss, and header fields; pure.
 
-Fields go through unchanged, but for those of one hop, RFC 9110 section 7.6.1.
+Fields are passed on unchanged, but for those of one hop, RFC 9110 section 7.6.1.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,7 +13,7 @@ Field: TypeAlias = tuple[bytes, bytes]
 Fields: TypeAlias = list[Field]
 
 Flush: TypeAlias = Callable[[], Awaitable[None]]
-"""Called before a piece has to be waited for: what waits to be sent goes out meanwhile."""
+"""Called before a piece has to be waited for: what is buffered for sending goes out meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Request:
     target: bytes
     """Path and query, as the program wrote them."""
     fields: Fields
-    """End-to-end ones, without Host."""
+    """The end-to-end ones, without Host."""
     is_framed: bool = False
     """Whether a body follows."""
 
@@ -44,7 +44,7 @@ class Response:
 
 
 class LostError(CausedError):
-    """An answer will not come to its end; `cause` is for people and quotes no byte of it."""
+    """An answer will not be completed; `cause` is for people and quotes no byte of it."""
 
     def __init__(self, cause: str, kind: Kind, *, may_be_processed: bool = True) -> None:
         """Keep the cause, its kind, and whether upstream may have acted on the request."""
@@ -64,7 +64,7 @@ class Pieces(Protocol):
     trailers: Fields
 
     async def piece(self, number: int, flush: Flush) -> bytes | None:
-        """Give a piece, the first is 0; None after the last."""
+        """Return a piece, the first is 0; None after the last."""
 
 
 class Stream(Protocol):
@@ -73,20 +73,23 @@ class Stream(Protocol):
     trailers: Fields
 
     async def send(self, request: Request, body: Pieces) -> None:
-        """Send it all; a loss shows in what comes back, for upstream may have answered before."""
+        """Send all of it.
+
+        A loss does not show here but in what is received: upstream may have answered before it.
+        """
 
     async def response(self) -> Response:
         """Wait for the head of the answer; raises LostError."""
 
     async def receive(self) -> bytes:
-        """Give more of its body, nothing at the end; raises LostError."""
+        """Return more of its body, nothing at the end; raises LostError."""
 
     def condemn(self) -> None:
-        """Have the next try, and all other requests, go to another connection."""
+        """Make the next try, and all other requests, use another connection."""
 
 
 BODILESS: Final = frozenset({204, 304})
-"""Statuses whose answers have no body, whatever their Content-Length says."""
+"""Statuses whose responses have no body, whatever their Content-Length says."""
 
 _OF_ONE_HOP: Final = frozenset(
     {
@@ -97,7 +100,7 @@ _OF_ONE_HOP: Final = frozenset(
 
 
 def values(fields: Iterable[Field], name: bytes) -> list[bytes]:
-    """Give the members of a field that is a list, in lower case."""
+    """Return the members of a field that is a list, in lower case."""
     return [
         member.strip().lower()
         for field, value in fields
@@ -108,37 +111,34 @@ def values(fields: Iterable[Field], name: bytes) -> list[bytes]:
 
 
 def without(fields: Iterable[Field], *names: bytes) -> Fields:
-    """Leave fields out."""
+    """Return the fields without those that have these names."""
     unwanted = frozenset(names)
     return [field for field in fields if field[0].lower() not in unwanted]
 
 
 def end_to_end(fields: Iterable[Field], *also: bytes) -> Fields:
-    """Leave out what is between two neighbours only, what Connection names so, and `also`."""
+    """Return the fields without those of one hop, those that Connection names, and `also`."""
     known = list(fields)
     return without(known, *_OF_ONE_HOP, *values(known, b"connection"), *also)
 
 
 def asking_identity(fields: Iterable[Field]) -> Fields:
-    """Ask for an answer without compression, which can be read as it comes."""
+    """Return the fields, asking for an uncompressed answer, which can be read as it comes."""
     return [*without(fields, b"accept-encoding"), (b"accept-encoding", b"identity")]
 
 
-def is_event_stream(fields: Iterable[Field]) -> bool:
-    """Tell whether an answer is a stream of events that can be read."""
-    known = list(fields)
-    kinds = values(known, b"content-type")
-    is_plain = set(values(known, b"content-encoding")) <= {b"identity"}
-    return is_plain and bool(kinds) and kinds[0].partition(b";")[0].strip() == b"text/event-stream"
+def media_type(fields: Iterable[Field]) -> bytes:
+    """Return Content-Type without its parameters, in lower case; empty if there is none."""
+    kinds = values(fields, b"content-type")
+    return kinds[0].partition(b";")[0].strip() if kinds else b""
+
+
+def is_plain(fields: Iterable[Field]) -> bool:
+    """Return whether the content is not compressed."""
+    return set(values(fields, b"content-encoding")) <= {b"identity"}
 
 
 def length(fields: Iterable[Field]) -> int | None:
-    """Give Content-Length, None if there is none that can be read."""
+    """Return Content-Length; None if there is none, or none that can be read."""
     found = values(fields, b"content-length")
     return int(found[0]) if len(set(found)) == 1 and found[0].isdigit() else None
-
-
-def is_json(fields: Iterable[Field]) -> bool:
-    """Tell whether an answer is one JSON text."""
-    kinds = values(fields, b"content-type")
-    return bool(kinds) and kinds[0].partition(b";")[0].strip() == b"application/json"

@@ -1,10 +1,10 @@
-"""May a lost request be asked again? Pure: no sockets, no clock.
+"""Whether a request whose answer was lost is sent again; pure: no sockets, no clock.
 
 Rules:
-1. Never once a byte of its answer's content was given to the program.
+1. Never once a byte of the answer's content was given to the program.
 2. Never if its body is no longer known: it was larger than is kept.
-3. Always if it provably was not processed: never written, GOAWAY above it, REFUSED_STREAM.
-4. If it may have been processed: only GET, HEAD and what the API lists as safe to repeat.
+3. Always if it provably was not processed: never written, GOAWAY below it, REFUSED_STREAM.
+4. If it may have been processed: only GET, HEAD and what the dialect lists as safe to repeat.
 5. MOST times at most, with growing pauses.
 """
 
@@ -19,28 +19,30 @@ _LONGEST_PAUSE: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """Ask again after a pause."""
+class Resend:
+    """Send it again after a pause."""
 
     pause: float
     """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    """The program is told of the loss."""
+class DoNotResend:
+    """Show the program the loss."""
 
     why: str
+    """For people."""
 
 
-Verdict: TypeAlias = Again | GiveUp
+Verdict: TypeAlias = Resend | DoNotResend
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """What is known of a request whose answer was lost."""
 
-    is_listed: bool
+    is_repeatable: bool
+    """Whether the dialect says that it may be sent again although it may have been processed."""
     may_be_processed: bool
     is_committed: bool
     is_kept: bool
@@ -50,13 +52,13 @@ class State:
 
 
 def decide(state: State, jitter: Callable[[], float]) -> Verdict:
-    """Apply the rules; `jitter` gives a number from 0 to 1."""
+    """Apply the rules; `jitter` returns a number from 0 to 1."""
     if state.is_committed:
-        return GiveUp("the program has part of the answer")
+        return DoNotResend("the program has part of the answer")
     if not state.is_kept:
-        return GiveUp("its body is larger than what is kept of one")
-    if state.may_be_processed and not state.is_listed:
-        return GiveUp("it may have been processed, and is none that may be repeated")
+        return DoNotResend("its body is larger than what is kept of one")
+    if state.may_be_processed and not state.is_repeatable:
+        return DoNotResend("it may have been processed, and is not known to be safe to repeat")
     if state.resends >= MOST:
-        return GiveUp(f"asked {MOST + 1} times already")
-    return Again(jitter() * min(_FIRST_PAUSE * 2**state.resends, _LONGEST_PAUSE))
+        return DoNotResend(f"asked {MOST + 1} times already")
+    return Resend(jitter() * min(_FIRST_PAUSE * 2**state.resends, _LONGEST_PAUSE))

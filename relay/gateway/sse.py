@@ -1,30 +1,29 @@
 """Server-sent events: a stream is cut into events, and no byte of it is lost or changed.
 
 Rules (WHATWG HTML sections 9.2.5, the grammar, and 9.2.6, how it is read):
-1. A line ends with LF, CR LF or CR, an empty line ends an event; all that came since the last
+1. A line ends with LF, CR LF or CR, an empty line ends an event; all that has come since the last
    event is the event's raw bytes, comments and empty lines included.
-2. A CR is not waited on. An LF that follows one in the next chunk belongs to the same line end;
-   if that has ended an event, the LF is the first byte of the next event's raw bytes, where it
-   is an empty line and means nothing.
-3. The raw bytes of all events, and then the partial one, are what was fed, in every chunking.
+2. A CR ends its line at once, without waiting for a possible LF. An LF that follows it in the next
+   chunk belongs to the same line end; if that has ended an event, the LF is the first byte of the
+   next event's raw bytes, where it is an empty line without meaning.
+3. The raw bytes of all events, then the partial one, are what was fed, however it is chunked.
 4. Each byte is looked at once, however many chunks an event comes in.
 
 Pure: no sockets, no clock.
 """
 
-import json
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-PING: Final = b'event: ping\ndata: {"type": "ping"}\n\n'
-"""As the API host writes it."""
+from relay.gateway.dialect import AnswerEvent
 
 _BOM: Final = b"\xef\xbb\xbf"
 
 _HEAD: Final = 1024
-"""Bytes kept of an unfinished line that was taken: enough for the name of any known event."""
+"""Bytes kept of an unfinished line that was taken: enough for the name of any known type."""
 
 
-class Event(NamedTuple):
+class ServerSentEvent(NamedTuple):
     """One event, or what stood between two empty lines."""
 
     raw: bytes
@@ -36,10 +35,9 @@ class Event(NamedTuple):
 
 
 class Splitter:
-    """Cuts a stream into events as it comes in."""
+    """Cuts a stream into events as it arrives."""
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
         self._raw = bytearray()
         self._line = bytearray()
         self._kind = ""
@@ -48,8 +46,8 @@ class Splitter:
         self._is_after_cr = False
         self._is_taken = False
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Give the events that end in `data`."""
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Return the events that end in `data`."""
         if self._is_after_cr and data.startswith(b"\n"):
             self._raw += b"\n"
             self._is_after_cr = False
@@ -67,23 +65,23 @@ class Splitter:
 
     @property
     def partial(self) -> bytes:
-        """The unfinished event's bytes, as far as they were not taken."""
+        """The bytes of the unfinished event that were not taken."""
         return bytes(self._raw)
 
     @property
     def size(self) -> int:
-        """How many bytes `partial` has."""
+        """The size of `partial` in bytes."""
         return len(self._raw)
 
     @property
     def kind(self) -> str:
-        """The unfinished event's kind, as far as its lines have ended."""
+        """The type of the unfinished event, as far as its lines are complete."""
         return self._kind
 
     def take_partial(self) -> bytes:
-        """Give the unfinished event's bytes and forget them, so that memory stays bounded.
+        """Return the unfinished event's bytes and forget them, so that memory stays bounded.
 
-        The event's end is still found; its raw bytes are then the rest, and its data is empty.
+        The end of the event is still found; its raw bytes are then the rest, its data is empty.
         """
         taken = self.partial
         self._raw.clear()
@@ -93,7 +91,7 @@ class Splitter:
         return taken
 
     def _end_line(self) -> bool:
-        """Read a line, section 9.2.6; True if it is empty."""
+        """Interpret a line, section 9.2.6; return whether it is empty."""
         line = bytes(self._line).rstrip(b"\r\n")
         self._line.clear()
         if self._is_first_line:
@@ -107,8 +105,8 @@ class Splitter:
             self._data.append(value)
         return not line
 
-    def _end_event(self) -> Event:
-        event = Event(bytes(self._raw), self._kind, b"\n".join(self._data))
+    def _end_event(self) -> ServerSentEvent:
+        event = ServerSentEvent(bytes(self._raw), self._kind, b"\n".join(self._data))
         self._raw.clear()
         self._kind = ""
         self._data.clear()
@@ -116,19 +114,36 @@ class Splitter:
         return event
 
 
-def as_error_event(document: bytes) -> bytes:
-    """Write an error that was an answer's whole body as an event; empty if it is no such thing."""
-    try:
-        error = json.loads(document)
-    except ValueError:
-        return b""
-    if not isinstance(error, dict) or error.get("type") != "error":
-        return b""
-    return b"event: error\ndata: %b\n\n" % json.dumps(error, separators=(",", ":")).encode()
+class SseReader:
+    """The Reader of a dialect that streams server-sent events."""
 
+    def __init__(
+        self, read: Callable[[ServerSentEvent], AnswerEvent], *, end_name: str, content: str = ""
+    ) -> None:
+        """Interpret each event by `read`.
 
-def error_event(kind: str, message: str) -> bytes:
-    """Write an error as the API host does: https://docs.claude.com/en/api/errors."""
-    # json escapes all that is not ASCII, so that nothing in the message can end the line.
-    error = {"type": "error", "error": {"type": kind, "message": message}}
-    return b"event: error\ndata: %b\n\n" % json.dumps(error, separators=(",", ":")).encode()
+        `content` is the event field of the type that carries content, if there is one.
+        """
+        self.end_name = end_name
+        self.splitter = Splitter()
+        self._read = read
+        self._content = content
+
+    def feed(self, data: bytes) -> list[AnswerEvent]:
+        """See Reader."""
+        read = self._read
+        return [read(event) for event in self.splitter.feed(data)]
+
+    @property
+    def size(self) -> int:
+        """See Reader."""
+        return self.splitter.size
+
+    @property
+    def carries_content(self) -> bool:
+        """See Reader."""
+        return bool(self._content) and self.splitter.kind == self._content
+
+    def take_partial(self) -> bytes:
+        """See Reader."""
+        return self.splitter.take_partial()

@@ -9,68 +9,72 @@ from typing import Final
 import trio
 
 from relay.gateway import http as fields
-from relay.gateway.downstream.connection import Program
+from relay.gateway.downstream.connection import Downstream
 from relay.gateway.http import LostError, Request, Response, UntrustedError
-from relay.gateway.upstream.http1 import PIECE, Http1
+from relay.gateway.streams import GONE, PIECE
+from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.pool import Pool
-from relay.gateway.upstream.watched_stream import GONE
 from relay.outbound.patience import DialError
 
 _SWITCHING: Final = 101
 
 
-async def pass_through(program: Program, request: Request, pool: Pool) -> None:
-    """Ask upstream; if it agrees, copy until one side has ended, else give its answer."""
+async def pass_through(downstream: Downstream, request: Request, pool: Pool) -> None:
+    """Ask upstream; if it agrees, copy until one side has ended, else pass its answer on."""
     async with AsyncExitStack() as stack:
         upstream: Http1 | None = None
-        async with program.exchange(program.body()):
-            upstream = await _agreed(program, request, pool, stack)
+        async with downstream.exchange(downstream.body()):
+            upstream = await _agreed(downstream, request, pool, stack)
         if upstream is not None:
-            await _both_ways(program, upstream)
+            await _both_ways(downstream, upstream)
 
 
 async def _agreed(
-    program: Program, request: Request, pool: Pool, stack: AsyncExitStack
+    downstream: Downstream, request: Request, pool: Pool, stack: AsyncExitStack
 ) -> Http1 | None:
-    """Ask, and give the answer; None if that is not 101, or if there is none."""
-    body = program.body()
+    """Ask, and pass the answer on; return None unless that is 101."""
+    body = downstream.body()
     await body.finish(0)  # there is none; so the request is complete
     try:
         upstream = await stack.enter_async_context(pool.alone())
-        await upstream.send(_with_host_left_out(request), body)
+        await upstream.send(_without_host(request), body)
         response = await upstream.response()
         if response.status == _SWITCHING:
-            program.head(response)
-            await program.flush()
+            downstream.head(response)
+            await downstream.flush()
             return upstream
-        await _plain_answer(program, upstream, response)
+        await _plain_answer(downstream, upstream, response)
     except (LostError, DialError) as error:
-        if program.has_said_head:
-            program.abort()
+        if downstream.has_head:
+            downstream.abort()
         else:
-            await program.fail(f"no answer from {pool.upstream.host}: {error.cause}", retry=True)
+            await _fail(downstream, pool, f"no answer from {pool.origin.host}: {error.cause}")
     except UntrustedError as error:
-        await program.fail(f"{pool.upstream.host} is not trusted: {error}", retry=False)
+        await _fail(downstream, pool, f"{pool.origin.host} is not trusted: {error}", retry=False)
     return None
 
 
-def _with_host_left_out(request: Request) -> Request:
+async def _fail(downstream: Downstream, pool: Pool, message: str, *, retry: bool = True) -> None:
+    await downstream.fail(*pool.origin.dialect.error_fields(message, retry=retry))
+
+
+def _without_host(request: Request) -> Request:
     kept = fields.without(request.fields, b"host")
     return Request(request.method, request.target, kept)
 
 
-async def _plain_answer(program: Program, upstream: Http1, response: Response) -> None:
+async def _plain_answer(downstream: Downstream, upstream: Http1, response: Response) -> None:
     plain = fields.end_to_end(response.fields)
-    program.head(Response(response.status, plain, response.reason))
-    await program.flush()
+    downstream.head(Response(response.status, plain, response.reason))
+    await downstream.flush()
     while data := await upstream.receive():
-        await program.data(data)
-    await program.end(upstream.trailers)
+        await downstream.data(data)
+    await downstream.end(upstream.trailers)
 
 
-async def _both_ways(program: Program, upstream: Http1) -> None:
-    """Copy; the end of one direction ends both: these protocols say goodbye themselves."""
-    theirs, first = program.switch()
+async def _both_ways(downstream: Downstream, upstream: Http1) -> None:
+    """Copy; the end of one direction ends both: these protocols have a closing of their own."""
+    theirs, first = downstream.switch()
     ours, early = upstream.switch()
     async with trio.open_nursery() as nursery:
 
@@ -81,7 +85,7 @@ async def _both_ways(program: Program, upstream: Http1) -> None:
                 while data := await source.receive_some(PIECE):
                     await sink.send_all(data)
             except GONE:
-                program.abort()  # a loss is passed on as one
+                downstream.abort()  # a loss is passed on as one
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(copy, theirs, ours, first)

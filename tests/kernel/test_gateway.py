@@ -1,4 +1,4 @@
-"""The gateway with real programs: who gets it, by which door, what they are told, what it needs."""
+"""The gateway with real programs: who gets it, in which mode, what they are told, what it needs."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 import trio
 
-from relay.gateway.setup.prepare import DOOR_PORT
+from relay.gateway.setup.prepare import BASE_URL_PORT
 from relay.record.events import (
     ConnectionDenied,
     ConnectionOpened,
@@ -47,7 +47,7 @@ from tests.support.internet.world import SECOND, THIRD, Internet
 
 MODELS: Final = ("GET", f"{URL}/v1/models")
 OTHER: Final = "two.test"
-DOOR: Final = f"http://127.0.0.1:{DOOR_PORT}"
+BASE_URL: Final = f"http://127.0.0.1:{BASE_URL_PORT}"
 WHAT_IT_IS_TOLD: Final = 'echo "$ANTHROPIC_BASE_URL $NODE_EXTRA_CA_CERTS"'
 
 
@@ -68,7 +68,7 @@ def of(done: Done) -> str:
     return done.only(SessionStarted).gateway
 
 
-# The tls door
+# Mode tls
 
 
 @pytest.mark.parametrize("program", ["bun", "node"])
@@ -187,11 +187,11 @@ async def test_no_private_key_is_on_disk_or_in_the_programs_reach(
         assert [path for path in files if b"PRIVATE KEY" in path.read_bytes()] == []
 
 
-# The http door
+# Mode http
 
 
 @pytest.mark.parametrize("program", ["bun", "node"])
-async def test_the_http_door_needs_no_openssl_and_no_certificate(
+async def test_http_needs_no_openssl_and_no_certificate(
     api: Api, keepline: Keepline, tmp_path: Path, program: str
 ) -> None:
     argv = ask(program, "GET", "/v1/models", "POST", "/v1/messages")
@@ -206,33 +206,31 @@ async def test_the_http_door_needs_no_openssl_and_no_certificate(
 
 
 @pytest.mark.parametrize("intercept", ["tproxy", "redirect", "ports"])
-async def test_the_http_door_is_told_by_the_base_url(
-    api: Api, keepline: Keepline, intercept: str
-) -> None:
+async def test_http_is_told_by_the_base_url(api: Api, keepline: Keepline, intercept: str) -> None:
     fetch = f'echo "$ANTHROPIC_BASE_URL"; {needs("curl")} -sS "$ANTHROPIC_BASE_URL/v1/models"'
     done = await keepline.run("sh", "-c", fetch, options=[*HTTP, "--intercept", intercept])
     base, models = done.stdout.decode().splitlines()
-    assert base == DOOR
+    assert base == BASE_URL
     assert len(json.loads(models)["data"]) == 19
     assert done.only(SessionStarted).intercept == intercept
 
 
-@pytest.mark.parametrize("door", ["tls", "http"])
+@pytest.mark.parametrize("mode", ["tls", "http"])
 @pytest.mark.parametrize(
     ("base", "protocol"),
     [(f"{URL}:8443/some/where", "h2"), (f"http://{NAME}:8080/some/where/", "http/1.1")],
     ids=["https", "http"],
 )
 async def test_the_users_own_base_url_is_the_upstream(
-    internet: Internet, nursery: trio.Nursery, door: str, base: str, protocol: str
+    internet: Internet, nursery: trio.Nursery, mode: str, base: str, protocol: str
 ) -> None:
     keepline = keepline_of(internet, internet.authority)
     api = await serve_api(internet, nursery, 8443, plain=(8080,))
     told = script(internet.directory, "tell", 'echo "$ANTHROPIC_BASE_URL"', runs(*ask("bun")))
     words = ("GET", "/v1/models")
     own = {"ANTHROPIC_BASE_URL": base}
-    done = await keepline.run(str(told), *words, options=[f"--gateway={door}"], env=own)
-    seen = base if door == "tls" else f"{DOOR}/some/where"
+    done = await keepline.run(str(told), *words, options=[f"--gateway={mode}"], env=own)
+    seen = base if mode == "tls" else f"{BASE_URL}/some/where"
     first, answer = done.stdout.decode().splitlines()
     assert first == seen
     assert json.loads(answer)["status"] == 404  # the fake API has nothing there
@@ -280,18 +278,18 @@ async def test_claude_asks_through_it(api: Api, internet: Internet, keepline: Ke
     assert [asked.request.protocol for asked in api.log.asked] == ["h2"]
 
 
-async def test_without_openssl_claude_takes_the_http_door(
+async def test_without_openssl_claude_takes_http(
     keepline: Keepline, claude: Path, tmp_path: Path
 ) -> None:
     done = await keepline.run(str(claude), options=[HOSTS], env=without_openssl(tmp_path))
-    assert done.stdout.decode().split()[0] == DOOR
+    assert done.stdout.decode().split()[0] == BASE_URL
     assert of(done).startswith("gateway on (http; the command is claude; over plain HTTP: ")
     assert "openssl" in of(done)
 
 
-async def test_with_real_names_claude_takes_the_http_door(keepline: Keepline, claude: Path) -> None:
+async def test_with_real_names_claude_takes_http(keepline: Keepline, claude: Path) -> None:
     done = await keepline.run(str(claude), options=["--dns=real", HOSTS])
-    assert done.stdout.decode().split()[0] == DOOR
+    assert done.stdout.decode().split()[0] == BASE_URL
     assert of(done).startswith("gateway on (http; ")
 
 
@@ -389,16 +387,14 @@ async def refused(keepline: Keepline, *options: str, env: dict[str, str] | None 
     return cause.removeprefix("keepline: ") + fix
 
 
-async def test_the_tls_door_that_was_asked_for_needs_openssl(
-    keepline: Keepline, tmp_path: Path
-) -> None:
+async def test_tls_that_was_asked_for_needs_openssl(keepline: Keepline, tmp_path: Path) -> None:
     assert await refused(keepline, *TLS, env=without_openssl(tmp_path)) == (
         "the tls gateway needs the openssl program, and there is none"
         "  try: install openssl, or use --gateway=http"
     )
 
 
-async def test_the_tls_door_that_was_asked_for_needs_names(keepline: Keepline) -> None:
+async def test_tls_that_was_asked_for_needs_names(keepline: Keepline) -> None:
     told = await refused(keepline, *TLS, "--dns=real")
     assert told.startswith("the tls gateway needs dns = synthetic: ")
     assert told.endswith("  try: leave out --dns real, or use --gateway=http")
@@ -450,12 +446,12 @@ async def test_an_unwritable_state_folder_costs_claude_the_gateway_and_the_log(
 
 
 async def test_the_first_line_of_explain_tells_what_it_reads(keepline: Keepline) -> None:
-    for options, door in ((TLS, "tls"), (HTTP, "http")):
+    for options, mode in ((TLS, "tls"), (HTTP, "http")):
         await keepline.run("true", options=options)
         first, *rest = await explained(keepline)
         assert first.startswith("session ")
         assert first.endswith(
-            f"; gateway on ({door}; gateway = {door}): it reads requests to {NAME} and their"
+            f"; gateway on ({mode}; gateway = {mode}): it reads requests to {NAME} and their"
             " answers, and keeps nothing of either"
         )
         assert rest == ["Nothing was lost."]
@@ -487,28 +483,28 @@ async def test_the_first_line_of_doctor_tells_what_it_reads(
 # Policy
 
 
-@pytest.mark.parametrize("door", [TLS, HTTP], ids=["tls", "http"])
+@pytest.mark.parametrize("mode", [TLS, HTTP], ids=["tls", "http"])
 @pytest.mark.parametrize(
     "rule", [f"--deny={NAME}", f"--deny={NAME}:443", f"--allow={OTHER}", f"--allow={NAME}:80"]
 )
 async def test_what_may_not_be_reached_is_not_reached_by_it(
-    api: Api, keepline: Keepline, door: tuple[str, ...], rule: str
+    api: Api, keepline: Keepline, mode: tuple[str, ...], rule: str
 ) -> None:
-    url = "/v1/models" if door is HTTP else f"{URL}/v1/models"
-    done = await keepline.run(*ask("bun", "GET", url), options=[*door, rule])
+    url = "/v1/models" if mode is HTTP else f"{URL}/v1/models"
+    done = await keepline.run(*ask("bun", "GET", url), options=[*mode, rule])
     (answer,) = answers(done)
     assert answer.error is not None
     assert {ConnectionDenied, NameRefused} & {type(event) for event in done.events}
     assert (api.log.connections, done.all(UpstreamOpened)) == (0, [])
 
 
-@pytest.mark.parametrize("door", [TLS, HTTP], ids=["tls", "http"])
+@pytest.mark.parametrize("mode", [TLS, HTTP], ids=["tls", "http"])
 @pytest.mark.parametrize("rule", [f"--allow={NAME}", f"--allow={NAME}:443", f"--deny={OTHER}"])
 async def test_what_may_be_reached_is_reached_by_it(
-    api: Api, keepline: Keepline, door: tuple[str, ...], rule: str
+    api: Api, keepline: Keepline, mode: tuple[str, ...], rule: str
 ) -> None:
-    url = "/v1/models" if door is HTTP else f"{URL}/v1/models"
-    done = await keepline.run(*ask("bun", "GET", url), options=[*door, rule])
+    url = "/v1/models" if mode is HTTP else f"{URL}/v1/models"
+    done = await keepline.run(*ask("bun", "GET", url), options=[*mode, rule])
     assert answers(done)[0].status == 200
     assert done.stderr == ""
 
@@ -524,5 +520,6 @@ async def test_without_it_nothing_of_it_is_loaded(keepline: Keepline) -> None:
     assert "relay.session" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in {"h11", "h2", "hpack"}}
     of_it = {name for name in loaded - DEFERRED if name.startswith("relay.gateway.")}
-    always = ("setup", "setup.choice", "setup.prepare")
+    dialects = ("dialect", "dialects", "dialects.anthropic", "dialects.registry", "sse")
+    always = ("setup", "setup.choice", "setup.prepare", *dialects)
     assert of_it == {f"relay.gateway.{name}" for name in always}

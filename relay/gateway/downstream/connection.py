@@ -1,7 +1,6 @@
-"""The program's side of a gateway connection: HTTP/1.1, RFC 9112 by h11."""
+"""A connection from a program: HTTP/1.1, RFC 9112 by h11."""
 
 import contextlib
-import json
 import re
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -24,8 +23,7 @@ from relay.gateway.http import (
     values,
     without,
 )
-from relay.gateway.upstream.http1 import MAX_HEAD, PIECE
-from relay.gateway.upstream.watched_stream import GONE
+from relay.gateway.streams import GONE, MAX_HEAD, PIECE
 from relay.record.kinds import Kind
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses
@@ -40,20 +38,21 @@ _LINGER: Final = 2.0
 """Seconds for a program that still sends to take the answer, RFC 9112 section 9.6."""
 
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
-"""What a request to a proxy has before its path, RFC 9112 section 3.2.2."""
+"""What precedes the path in a request to a proxy, RFC 9112 section 3.2.2."""
 
-_UNSAYABLE: Final = "what it sent cannot be said in HTTP/1.1"
+_INVALID: Final = "what it sent is not valid in HTTP/1.1"
 
 
-class Program:
-    """One connection from the program; a request at a time."""
+class Downstream:
+    """One connection from a program; one request at a time."""
 
     def __init__(self, stream: trio.abc.Stream, sock: socket.socket) -> None:
         """Speak through `stream`, which is TLS or the socket itself."""
-        self.has_said_head = False
-        """Whether the head of an answer to the current request was said."""
+        self.has_head = False
+        """Whether the head of an answer to the current request was written, or will be by flush().
+        """
         self.written = trio.current_time()
-        """When the last byte of the current answer was given."""
+        """When bytes were last written."""
         self.sent = self.received = self.requests = 0
         self.is_aborted = False
         self._stream = stream
@@ -72,10 +71,10 @@ class Program:
         """The status for what is not HTTP."""
 
     async def request(self) -> Request | None:
-        """Wait for the next request; None when the program has closed, or speaks no HTTP."""
+        """Wait for the next request; None when the program has closed, or does not speak HTTP."""
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             self._h11.start_next_cycle()
-        self.has_said_head = False
+        self.has_head = False
         try:
             event = await self._next()
         except h11.RemoteProtocolError as error:
@@ -99,27 +98,31 @@ class Program:
         return Request(event.method, _origin_form(event.target), fields, is_framed=framed)
 
     def body(self) -> Body:
-        """Give the current request's body."""
+        """Return the current request's body."""
         return self._body
 
     async def _next(self) -> object:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             if self._h11.they_are_waiting_for_100_continue:
-                await self._go_on()
+                await self._continue()
             data = await self._stream.receive_some(PIECE)
             self.received += len(data)
             self._h11.receive_data(bytes(data))
         return event
 
-    async def _go_on(self) -> None:
-        """Say that the body is wanted, unless the answer has begun meanwhile."""
+    async def _continue(self) -> None:
+        """Ask for the body by 100 (Continue).
+
+        The answer may have begun while this waited for the lock: it stands in for 100 then, which
+        may not follow it. So the question is asked again behind the lock.
+        """
         async with self._writing:
             if self._h11.they_are_waiting_for_100_continue:
-                self._say(h11.InformationalResponse(status_code=100, headers=[]))
+                self._put(h11.InformationalResponse(status_code=100, headers=[]))
                 await self._send()
 
     async def _piece(self, flush: Flush) -> bytes | None:
-        """Read a piece of the body; a program that goes away ends the request."""
+        """Read a piece of the body; a program that goes away ends the exchange."""
         try:
             event: object = self._h11.next_event()
             if event is h11.NEED_DATA:
@@ -127,7 +130,7 @@ class Program:
                 event = await self._more()
         except h11.RemoteProtocolError as error:
             self._mistake = error.error_status_hint
-            await self._end_request()
+            await self._end_exchange()
         if isinstance(event, h11.Data):
             return bytes(event.data)
         if isinstance(event, h11.EndOfMessage):
@@ -138,24 +141,32 @@ class Program:
         try:
             return await self._next()
         except GONE:
-            await self._end_request()
+            await self._end_exchange()
 
     @contextlib.asynccontextmanager
     async def exchange(self, body: Body) -> AsyncIterator[trio.Nursery]:
-        """Be in one; left early when the program goes away, or speaks no HTTP any more.
+        """Answer a request within; left early if the program goes away, or sends what is not HTTP.
 
-        Gives a nursery for what is done beside; it is cancelled at the end.
+        Yields a nursery for tasks of the exchange, which are cancelled at its end. A stream may
+        have one reader: while the body is being read, that task notices when the program closes;
+        then the watch does. Whichever it is cancels `_scope`, and with it all that is done for the
+        program: upstream learns of it by the end of its stream. That may happen at any checkpoint
+        of the exchange; what is buffered by then is never written.
         """
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, body)
                 yield nursery
                 nursery.cancel_scope.cancel()
-        if self._mistake is not None and not self.has_said_head:
+        if self._mistake is not None and not self.has_head:
             await self._refuse(self._mistake)
 
     async def _watch(self, body: Body) -> None:
-        """See when the program closes while it waits; more requests wait their turn."""
+        """Notice when the program closes while it waits; further requests wait for their turn.
+
+        The data of a pipelined request is left to h11. The watch ends with it, so that a program
+        that sends without end is not read further before its turn.
+        """
         await body.ended.wait()
         data = b""
         with contextlib.suppress(*GONE):
@@ -165,19 +176,19 @@ class Program:
         if not data:
             self._scope.cancel()
 
-    async def _end_request(self) -> NoReturn:
-        """End the exchange: nothing that is done for the program matters any more.
+    async def _end_exchange(self) -> NoReturn:
+        """End the exchange: what is done for the program does not matter any more.
 
-        Raises BrokenResourceError where there is none.
+        Raises Cancelled; outside of an exchange BrokenResourceError.
         """
         self._scope.cancel()
         await trio.lowlevel.checkpoint_if_cancelled()
         raise trio.BrokenResourceError("the program is gone")
 
     def head(self, response: Response) -> None:
-        """Say the head of the answer; it is given with what follows, or by flush().
+        """Begin the answer; its head is written with what follows, or by flush().
 
-        Raises LostError for one that cannot be said.
+        Raises LostError if it is not valid in HTTP/1.1.
         """
         status = response.status
         kind = h11.InformationalResponse if status < 200 else h11.Response
@@ -185,42 +196,58 @@ class Program:
         try:
             event = kind(status_code=status, headers=response.fields, reason=reason)
         except h11.LocalProtocolError:
-            raise LostError(_UNSAYABLE, Kind.UNTRANSLATABLE) from None
-        self.has_said_head = True
+            raise LostError(_INVALID, Kind.UNTRANSLATABLE) from None
+        self.has_head = True
         self._is_bodiless = self._is_head or status in BODILESS
         self._is_chunked = not self._is_bodiless and _is_chunked(response, self._h11)
-        self._say(event)
+        self._put(event)
 
     async def data(self, data: bytes) -> None:
-        """Give some of its body; raises LostError if that is more than the head has told."""
+        """Write some of its body; raises LostError if that is more than the head has promised."""
         if not self._is_bodiless:
-            self._say(h11.Data(data))
+            self._put(h11.Data(data))
             await self.flush()
 
-    async def ping(self, data: bytes, *, if_wanted: Callable[[], bool]) -> None:
-        """Put `data` in between, unless it is not wanted any more when its turn comes."""
+    async def insert(self, data: bytes, *, if_wanted: Callable[[], bool]) -> None:
+        """Write `data` in between, unless it is no longer wanted when its turn comes.
+
+        The lock may be held by a write that waits for the program to read, of the very content
+        that makes `data` superfluous: so the question is asked behind it. From there to the end of
+        _put() no other task runs.
+        """
         async with self._writing:
             if self._h11.our_state is h11.SEND_BODY and if_wanted():
-                self._say(h11.Data(data))
+                self._put(h11.Data(data))
                 await self._write()
 
     async def end(self, trailers: Fields) -> None:
-        """Say that it is complete; raises LostError if that is less than the head has told."""
+        """End the body; raises LostError if it is shorter than the head has promised."""
         try:
             event = h11.EndOfMessage(headers=end_to_end(trailers) if self._is_chunked else [])
         except h11.LocalProtocolError:
-            raise LostError(_UNSAYABLE, Kind.UNTRANSLATABLE) from None
-        self._say(event)
+            raise LostError(_INVALID, Kind.UNTRANSLATABLE) from None
+        self._put(event)
         await self.flush()
 
-    def _say(self, event: h11.Event) -> None:
+    async def fail(self, fields: Fields, body: bytes) -> None:
+        """Answer instead of upstream: 502 (Bad Gateway) with these fields and this body."""
+        self.head(Response(502, fields))
+        await self.data(body)
+        await self.end([])
+
+    def _put(self, event: h11.Event) -> None:
+        """Buffer an event.
+
+        Bytes stand in the order in which h11 has taken the events, for nothing is awaited between
+        both; whoever holds the lock next writes all that is there.
+        """
         try:
             self._unsent += self._h11.send(event) or b""
         except h11.LocalProtocolError:
-            raise LostError(_UNSAYABLE, Kind.UNTRANSLATABLE) from None
+            raise LostError(_INVALID, Kind.UNTRANSLATABLE) from None
 
     async def flush(self) -> None:
-        """Give what was said."""
+        """Write what is buffered."""
         try:  # without a pass through the scheduler for each piece
             self._writing.acquire_nowait()
         except trio.WouldBlock:
@@ -234,7 +261,7 @@ class Program:
         try:
             await self._send()
         except GONE:
-            await self._end_request()
+            await self._end_exchange()
 
     async def _send(self) -> None:
         data, self._unsent = self._unsent, bytearray()
@@ -248,29 +275,20 @@ class Program:
         self._mistake = status
         closing = [(b"Connection", b"close")]
         with contextlib.suppress(*GONE, LostError):
-            self._say(h11.Response(status_code=status, headers=closing, reason=_reason(status)))
-            self._say(h11.EndOfMessage())
+            self._put(h11.Response(status_code=status, headers=closing, reason=_reason(status)))
+            self._put(h11.EndOfMessage())
             await self._send()
 
-    async def fail(self, message: str, *, retry: bool) -> None:
-        """Answer instead of upstream, in the API's own words; `retry` is what its clients heed."""
-        error = {"type": "error", "error": {"type": "api_error", "message": f"keepline: {message}"}}
-        text = json.dumps(error).encode()
-        fields = [
-            (b"Content-Type", b"application/json"),
-            (b"Content-Length", str(len(text)).encode()),
-            (b"x-should-retry", b"true" if retry else b"false"),
-        ]
-        self.head(Response(502, fields))
-        await self.data(text)
-        await self.end([])
-
     def abort(self) -> None:
-        """Pass a loss on: the connection will be reset once what came before has arrived."""
+        """Pass a loss on: the connection is reset once what came before has arrived."""
         self.is_aborted = True
 
     async def next_is_possible(self, body: Body) -> bool:
-        """Tell whether the connection can carry another request; reads what is left of the last."""
+        """Return whether the connection can carry another request; read what is left of the last.
+
+        An answer may be complete before its request is, RFC 9112 section 9.3: the rest of the body
+        is read here, for the next request stands behind it.
+        """
         if self.is_aborted or self._scope.cancel_called or self._h11.our_state is not h11.DONE:
             return False
         try:
@@ -279,7 +297,7 @@ class Program:
             return False
 
     def switch(self) -> tuple[trio.abc.Stream, bytes]:
-        """After 101: give the stream, and what has come already."""
+        """After 101: return the stream, and what has come on it already."""
         return self._stream, self._h11.trailing_data[0]
 
     async def close(self) -> None:
@@ -305,7 +323,7 @@ class Program:
 
 
 def _origin_form(target: bytes) -> bytes:
-    """Leave the host out of a target that has one, and with it a user and a password."""
+    """Return the target without a host, and without the user and the password that may be in it."""
     absolute = _ABSOLUTE.match(target)
     if absolute is None:
         return target
@@ -314,7 +332,7 @@ def _origin_form(target: bytes) -> bytes:
 
 
 def _is_chunked(response: Response, connection: h11.Connection) -> bool:
-    """Tell whether h11 ends the answer by a chunk, the one place for trailers."""
+    """Return whether h11 ends the answer by a chunk, the only place for trailers."""
     return length(response.fields) is None and connection.their_http_version != b"1.0"
 
 

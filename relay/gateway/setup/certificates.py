@@ -1,7 +1,8 @@
-"""A CA for this session, good for the gateway's hosts alone, and a leaf for each, made by openssl.
+"""A CA for this session, valid for the gateway's hosts alone, and a leaf for each, by openssl.
 
 Keys never touch a file system: they live in memory files, memfd_create(2), and the CA's is gone
-before a program hears of the CA. openssl is used as OpenSSL 1.1.1 has it, without its settings.
+before a program learns of the CA. What is used of openssl is in OpenSSL 1.1.1; its own settings
+are not read.
 """
 
 import os
@@ -26,31 +27,31 @@ TIMEOUT: Final = 10.0
 _HINT: Final = "install or mend openssl, or use --gateway=http or --gateway=off"
 _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _NO_SETTINGS: Final = dict.fromkeys(("OPENSSL_CONF", "SSL_CERT_DIR", "SSL_CERT_FILE"), os.devnull)
-"""Nor the system's authorities: `openssl x509` would read them all, which takes 20 ms."""
+"""No settings, and no authorities either: `openssl x509` would read them all, in 20 ms."""
 
 _NEW_KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _DAYS: Final = ("-days", str(VALID_DAYS), "-sha256")
 
 
 class CertificateError(KeeplineError):
-    """The certificates could not be made; `hint` is the next step, one line."""
+    """The certificates could not be made."""
 
 
 class _Memory:
     """A file without a name, closed at exec and gone with its last descriptor."""
 
     def __init__(self, name: str, text: str = "") -> None:
-        """Make it; raises OSError. `name` is for people who look at /proc."""
+        """Create it; raises OSError. `name` is for people who look into /proc."""
         self.fd = os.memfd_create(f"keepline {name}")
         self.path = f"/proc/self/fd/{self.fd}"
         os.write(self.fd, text.encode())
 
     def __enter__(self) -> Self:
-        """Give the file, for as long as it is needed."""
+        """Return the file, to be used within."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Forget it."""
+        """Close it, and so free its memory."""
         os.close(self.fd)
 
 
@@ -65,13 +66,13 @@ class Certificates:
     """The CA's certificate, PEM: not a secret. Empty without hosts."""
     _leaves: Mapping[str, str]
     _key: _Memory
-    """All leaves have one: it never leaves this process."""
+    """All leaves share one key, which never leaves this process."""
     _contexts: dict[str, "ssl.SSLContext"] = field(default_factory=dict)
 
     def server_context(self, host: str) -> "ssl.SSLContext":
-        """Give the context of a server that is `host`: TLS 1.2 or later, HTTP/1.1.
+        """Return the context of a server that is `host`: TLS 1.2 or later, HTTP/1.1.
 
-        Raises KeyError for a host that make() was not told of.
+        Raises KeyError for a host that was not among those of make().
         """
         if host not in self._contexts:
             self._contexts[host] = self._load(self._leaves[host])
@@ -88,29 +89,27 @@ class Certificates:
         return context
 
     def close(self) -> None:
-        """Forget the key; contexts that were given stay good."""
+        """Free the key; contexts that were returned stay valid."""
         os.close(self._key.fd)
 
 
 def find() -> str | None:
-    """Find the openssl program; None if there is none."""
+    """Return the path of the openssl program; None if there is none."""
     return shutil.which("openssl")
 
 
-def make(hosts: Sequence[str], *, openssl: str) -> Certificates:
+def make(
+    hosts: Sequence[str], *, openssl: str, permitted: Sequence[str] | None = None
+) -> Certificates:
     """Make a CA and a leaf for each host, a name or a dotted IPv4 address; takes about 15 ms.
 
-    Raises CertificateError if `openssl` cannot be run, fails, or takes longer than TIMEOUT.
+    The CA is valid for `permitted`, by default the hosts. Raises CertificateError if `openssl`
+    cannot be run, fails, or takes longer than TIMEOUT.
     """
-    return _make(hosts, permitted=hosts, openssl=openssl)
-
-
-def _make(hosts: Sequence[str], *, permitted: Sequence[str], openssl: str) -> Certificates:
-    """Make a CA for `permitted` sign leaves for `hosts`, which a test lets differ."""
     try:
         key = _Memory("key")
         try:
-            ca, leaves = _signed(hosts, _settings(hosts, permitted), key, openssl)
+            ca, leaves = _signed(hosts, _settings(hosts, permitted or hosts), key, openssl)
         except BaseException:
             os.close(key.fd)
             raise
@@ -134,10 +133,10 @@ def _signed(
 
 
 def _ca(config: _Memory, key: _Memory) -> _Arguments:
-    """Give the arguments that make a key and a certificate signed with it.
+    """Return the arguments that make a key and a certificate signed with it.
 
-    The subject is another in each session, so that one that runs in another's namespace, which
-    knows both, never takes the one for the other.
+    The subject differs from session to session: a program in a session that runs within another's
+    namespace knows both authorities, and must not take one for the other.
     """
     name = f"/CN=keepline session CA {os.urandom(4).hex()}"
     new = ("req", "-x509", *_NEW_KEY, "-keyout", key, "-config", config)
@@ -145,17 +144,17 @@ def _ca(config: _Memory, key: _Memory) -> _Arguments:
 
 
 def _request(config: _Memory, key: _Memory) -> _Arguments:
-    """Give the arguments that make a key and ask for a certificate: one for all leaves."""
+    """Return the arguments that make the key of all leaves and a request for a certificate."""
     return ("req", "-new", *_NEW_KEY, "-keyout", key, "-config", config, "-sha256")
 
 
 def _leaf(number: int, sign: _Arguments) -> _Arguments:
-    """Give the arguments that sign the request for one host."""
+    """Return the arguments that sign the request for one host."""
     return ("x509", "-req", *sign, "-extensions", f"leaf{number}", *_serial(), *_DAYS)
 
 
 def _serial() -> tuple[str, str]:
-    """Choose a serial number of 128 bits: else openssl would keep count in a file."""
+    """Return a random serial number of 128 bits: without one, openssl keeps count in a file."""
     return "-set_serial", f"0x{os.urandom(16).hex()}"
 
 
@@ -191,11 +190,11 @@ def _settings(hosts: Sequence[str], permitted: Sequence[str]) -> str:
 def _constraints(permitted: Sequence[str]) -> list[str]:
     """Permit these names, and no address where none is among them: RFC 5280 section 4.2.1.10.
 
-    BoringSSL, which Bun uses, refuses an address of any kind below a CA that constrains addresses.
-    So if one is needed, the CA says nothing of them: that its key is gone has to be enough.
+    BoringSSL, which Bun uses, refuses any address below a CA that constrains addresses. So where
+    one is needed, the CA does not mention them: that its key is gone has to suffice.
     """
     names = [host for host in permitted if not is_ipv4(host)]
-    # `invalid` is nobody's, RFC 6761: without names, none is permitted.
+    # `invalid` belongs to nobody, RFC 6761: where there are no names, none is permitted.
     lines = [f"permitted;DNS.{number} = {name}" for number, name in enumerate(names or ["invalid"])]
     if len(names) == len(permitted):
         lines += ["excluded;IP.0 = 0.0.0.0/0.0.0.0", "excluded;IP.1 = ::/::"]
@@ -203,7 +202,7 @@ def _constraints(permitted: Sequence[str]) -> list[str]:
 
 
 def _alternative_name(host: str) -> str:
-    """Write a host as a subjectAltName; raises ValueError for what would be another setting."""
+    """Return a host as a subjectAltName; raises ValueError for what openssl might misread."""
     if is_ipv4(host):
         return f"IP:{host}"
     if not _NAME.fullmatch(host):
@@ -215,24 +214,24 @@ class _Openssl:
     """Runs of one openssl program, all within one deadline."""
 
     def __init__(self, program: str) -> None:
-        """Begin the time."""
+        """Let the time for all runs begin."""
         self._program = program
         self._deadline = time.monotonic() + TIMEOUT
         self._environment = os.environ | _NO_SETTINGS
 
     def __call__(self, *commands: _Arguments) -> list[str]:
-        """Run them side by side; give what each printed, PEM. Raises CertificateError, OSError."""
+        """Run them in parallel and return what each printed; raises CertificateError, OSError."""
         running: list[subprocess.Popen[str]] = []
         try:
             running.extend(map(self._start, commands))
             return [self._result(process) for process in running]
         finally:
             for process in running:
-                with process:  # which reaps it
+                with process:  # which waits for it
                     process.kill()
 
     def _start(self, command: _Arguments) -> "subprocess.Popen[str]":
-        """Start one that may read and write the memory files it is told of."""
+        """Start one that inherits the memory files among its arguments."""
         files = [argument for argument in command if isinstance(argument, _Memory)]
         words = [arg.path if isinstance(arg, _Memory) else arg for arg in command]
         return subprocess.Popen(  # noqa: S603 - the caller's openssl, no shell
@@ -247,7 +246,7 @@ class _Openssl:
         )
 
     def _result(self, process: "subprocess.Popen[str]") -> str:
-        """Wait for what it prints; raises CertificateError."""
+        """Wait for its end, and return what it printed; raises CertificateError."""
         try:
             out, err = process.communicate(timeout=self._deadline - time.monotonic())
         except subprocess.TimeoutExpired:
@@ -259,6 +258,6 @@ class _Openssl:
                 f"{self._program}: killed by signal {-process.returncode}", _HINT
             )
         if process.returncode > 0 or "-----BEGIN CERTIFICATE" not in out:
-            said = (err.strip() or "no certificate came out").splitlines()[-1]
-            raise CertificateError(f"{self._program}: {said}", _HINT)
+            reason = (err.strip() or "no certificate came out").splitlines()[-1]
+            raise CertificateError(f"{self._program}: {reason}", _HINT)
         return out

@@ -1,205 +1,206 @@
-"""Which door the gateway opens for a command, and to where; pure, no I/O.
+"""How programs reach the gateway, and which origins it serves; pure, no I/O.
 
-- `tls`: connections to the hosts by name are answered with certificates made for them;
-- `http`: the program is told a base URL of plain HTTP, on its own loopback.
+- `tls`: connections to the origins by name are answered with certificates made for them;
+- `http`: the program gets a base URL of plain HTTP, on its own loopback.
 
-The user's own ANTHROPIC_BASE_URL is the upstream of both. What it holds may be a secret (a user,
-a password, a path with a key), so no message repeats it.
+The user's own base URL, in the variable of the dialect, is an origin in both modes. It may hold a
+secret (a user, a password, a path with a key), so no message repeats it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from netns.errors import KeeplineError
-from relay.addresses import canonical, is_ipv4, parse_destination
-
-Gateway = Literal["auto", "tls", "http", "off"]
-Door = Literal["tls", "http"]
-
-BASE_URL: Final = "ANTHROPIC_BASE_URL"
-PROGRAM: Final = "claude"
-"""The command whose gateway is on by itself."""
-
-MESSAGES: Final = "/v1/messages"
-COUNT_TOKENS: Final = "/v1/messages/count_tokens"
+from relay.addresses import Destination, canonical, parse_destination
+from relay.config import GatewayMode, Settings
+from relay.gateway.dialect import Dialect
+from relay.gateway.dialects.registry import (
+    DIALECTS,
+    dialect_of_command,
+    dialect_of_host,
+    programs,
+)
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
 
 
-class DoorError(KeeplineError):
-    """No door can be opened as asked."""
+class GatewayError(KeeplineError):
+    """The gateway cannot be had as it was asked for."""
 
 
 @dataclass(frozen=True)
-class Upstream:
-    """A server that the gateway asks."""
+class Origin:
+    """A server that the gateway asks, RFC 6454, with what its paths begin with and its dialect."""
 
     host: str
-    """A name in lower case without its last dot, or a dotted IPv4 address."""
+    """A canonical name, or a dotted IPv4 address."""
     port: int
     tls: bool
     prefix: str
-    """What its paths begin with: empty, or `/` and more, without the slash of what follows."""
+    """Empty, or `/` and more, without the slash of what follows."""
+    dialect: Dialect = DIALECTS[0]
 
     @property
-    def name(self) -> str | None:
-        """The name to look up; None if the host is an address."""
-        return None if is_ipv4(self.host) else self.host
+    def destination(self) -> Destination:
+        """Where to dial."""
+        return Destination(self.host, self.port)
+
+    @property
+    def authority(self) -> str:
+        """What Host and :authority are, RFC 9110 section 7.2: a default port is left out."""
+        return self.destination.without_port(_DEFAULT_PORTS["https" if self.tls else "http"])
 
 
 @dataclass(frozen=True)
-class Doors:
+class Enabled:
     """The gateway is on."""
 
-    door: Door
-    upstreams: tuple[Upstream, ...]
-    """The base one first; then, at the tls door, the configured ones."""
+    mode: GatewayMode
+    origins: tuple[Origin, ...]
+    """That of the base URL first; then, with `tls`, the configured ones."""
     why: str
     """For people."""
 
     @property
-    def base(self) -> Upstream:
-        """The upstream of requests that come through the http door."""
-        return self.upstreams[0]
+    def base(self) -> Origin:
+        """The origin of requests that come by the base URL."""
+        return self.origins[0]
 
     @property
     def certificate_hosts(self) -> tuple[str, ...]:
-        """The hosts that the program expects a certificate of."""
-        if self.door == "http":
+        """The hosts from which the program expects a certificate."""
+        if self.mode == "http":
             return ()
-        return tuple(dict.fromkeys(upstream.host for upstream in self.upstreams if upstream.tls))
+        return tuple(dict.fromkeys(origin.host for origin in self.origins if origin.tls))
 
-    def upstream_at(self, host: str, port: int) -> Upstream | None:
-        """Give the upstream that a connection by this name or address is for, at the tls door."""
-        if self.door == "http":
+    def origin_at(self, host: str, port: int) -> Origin | None:
+        """Return the origin that a connection to this name or address is for, with `tls`."""
+        if self.mode == "http":
             return None
         host = canonical(host)
-        for upstream in self.upstreams:
-            if (upstream.host, upstream.port) == (host, port):
-                return upstream
+        for origin in self.origins:
+            if (origin.host, origin.port) == (host, port):
+                return origin
         return None
 
     def environment(self, port: int) -> dict[str, str]:
-        """Give what the program must be told, for a gateway at `port` of its loopback.
+        """Return the variables that lead the program to a gateway at `port` of its loopback.
 
-        At the tls door that is nothing: its base URL stays, and the caller names the certificates.
+        With `tls` there are none: its base URL stays, and the caller names the certificates.
         """
-        if self.door == "tls":
+        if self.mode == "tls":
             return {}
-        return {BASE_URL: f"http://127.0.0.1:{port}{self.base.prefix}"}
+        return {self.base.dialect.base_url: f"http://127.0.0.1:{port}{self.base.prefix}"}
 
 
 @dataclass(frozen=True)
-class Closed:
+class Disabled:
     """The gateway is off."""
 
     why: str
     """For people."""
 
 
-def choose(  # noqa: PLR0913 - all that decides
-    gateway: Gateway,
-    hosts: Sequence[str],
+def choose(
+    settings: Settings,
     command: Sequence[str],
     environment: Mapping[str, str],
     *,
-    dns: Literal["synthetic", "real"],
-    openssl: bool,
-) -> Doors | Closed:
-    """Choose the door for `command`, which gets `environment`; `openssl`: whether there is one.
+    has_openssl: Callable[[], bool],
+) -> Enabled | Disabled:
+    """Choose for `command`, which gets `environment`.
 
-    Raises DoorError for a host that cannot be read, and if the gateway is asked for by name but
-    cannot be had. Under `auto` it is then off.
+    `has_openssl` is called only where that decides. Raises GatewayError if the gateway was asked
+    for by name but cannot be had; with `auto` it is then off.
     """
-    if gateway == "off":
-        return Closed("gateway = off")
-    if gateway == "auto" and not is_for(command):
-        return Closed(f"the command is not {PROGRAM}")
-    configured = [_configured(text) for text in hosts]
+    if settings.gateway == "off":
+        return Disabled("gateway = off")
+    dialect = dialect_of_command(command)
+    if settings.gateway == "auto" and dialect is None:
+        return Disabled(f"the command is not {' or '.join(programs())}")
+    dialect = dialect or DIALECTS[0]
+    configured = [_configured(text, dialect) for text in settings.gateway_hosts]
     try:
-        base = _base(environment, configured)
-    except DoorError as error:
-        if gateway != "auto":
+        base = _base(environment, configured, dialect)
+    except GatewayError as error:
+        if settings.gateway != "auto":
             raise
-        return Closed(error.cause)
-    door, why = _door(gateway, _lack_of_tls(dns, openssl=openssl))
-    return Doors(door, _distinct(base, *configured) if door == "tls" else (base,), why)
+        return Disabled(error.cause)
+    mode, why = _mode(settings, command, has_openssl)
+    return Enabled(mode, _distinct(base, *configured) if mode == "tls" else (base,), why)
 
 
-def _door(gateway: Literal["auto", "tls", "http"], lack: DoorError | None) -> tuple[Door, str]:
-    """Choose by what was asked for and what the tls door lacks; gives the reason too."""
-    why = f"the command is {PROGRAM}" if gateway == "auto" else f"gateway = {gateway}"
-    if gateway == "http":
-        return "http", why
-    if lack is None:
-        return "tls", why
-    if gateway == "auto":
-        return "http", f"{why}; over plain HTTP: {lack.cause}"
-    raise lack
+def _mode(
+    settings: Settings, command: Sequence[str], has_openssl: Callable[[], bool]
+) -> tuple[GatewayMode, str]:
+    """Choose by what was asked for and what `tls` lacks; return the reason too."""
+    if settings.gateway == "http":
+        return "http", "gateway = http"
+    lack = _lack_of_tls(settings, has_openssl)
+    if settings.gateway == "tls":
+        if lack is not None:
+            raise lack
+        return "tls", "gateway = tls"
+    why = f"the command is {command[0].rpartition('/')[2]}"
+    return ("tls", why) if lack is None else ("http", f"{why}; over plain HTTP: {lack.cause}")
 
 
-def is_for(command: Sequence[str]) -> bool:
-    """Tell whether the gateway is on by itself for a command."""
-    return bool(command) and command[0].rpartition("/")[2] == PROGRAM
+def _configured(text: str, default: Dialect) -> Origin:
+    """Read one of the configured hosts, which the settings have validated."""
+    host, port = parse_destination(text, _DEFAULT_PORTS["https"])
+    return Origin(host, port, tls=True, prefix="", dialect=dialect_of_host(host, default))
 
 
-def _configured(text: str) -> Upstream:
-    try:
-        host, port = parse_destination(text, _DEFAULT_PORTS["https"])
-    except ValueError as error:
-        raise DoorError(
-            f"gateway host {text!r} {error}", "mend [gateway] hosts in config.toml"
-        ) from None
-    return Upstream(host, port, tls=True, prefix="")
-
-
-def _lack_of_tls(dns: Literal["synthetic", "real"], *, openssl: bool) -> DoorError | None:
-    """Say why the tls door cannot be opened here."""
-    if dns == "real":
-        return DoorError(
+def _lack_of_tls(settings: Settings, has_openssl: Callable[[], bool]) -> GatewayError | None:
+    """Return why the `tls` gateway cannot be had here; None if it can."""
+    if settings.dns == "real":
+        return GatewayError(
             "the tls gateway needs dns = synthetic: with real addresses a connection has no name",
             "leave out --dns real, or use --gateway=http",
         )
-    if not openssl:
-        return DoorError(
+    if not has_openssl():
+        return GatewayError(
             "the tls gateway needs the openssl program, and there is none",
             "install openssl, or use --gateway=http",
         )
     return None
 
 
-def _base(environment: Mapping[str, str], configured: Sequence[Upstream]) -> Upstream:
-    """Find the upstream of requests that name none: the user's own, or the first configured."""
-    text = environment.get(BASE_URL, "").strip()  # the client too: blank is unset
+def _base(environment: Mapping[str, str], configured: Sequence[Origin], dialect: Dialect) -> Origin:
+    """Return the origin of requests that name none: the user's own, or the first configured."""
+    variable = dialect.base_url
+    text = environment.get(variable, "").strip()  # as its clients do: blank is unset
     if not text:
         if not configured:
-            raise DoorError("the gateway has no host", "name one: [gateway] hosts in config.toml")
+            raise GatewayError(
+                "the gateway has no host", "name one: [gateway] hosts in config.toml"
+            )
         return configured[0]
     try:
-        return parse_base_url(text)
+        return parse_base_url(text, dialect)
     except ValueError as error:
-        raise DoorError(
-            f"{BASE_URL} {error}", f"mend or unset {BASE_URL}, or use --gateway=off"
+        raise GatewayError(
+            f"{variable} {error}", f"mend or unset {variable}, or use --gateway=off"
         ) from None
 
 
-def _distinct(*upstreams: Upstream) -> tuple[Upstream, ...]:
-    """Keep the first of those that a connection cannot tell apart."""
-    found: dict[tuple[str, int], Upstream] = {}
-    for upstream in upstreams:
-        found.setdefault((upstream.host, upstream.port), upstream)
+def _distinct(*origins: Origin) -> tuple[Origin, ...]:
+    """Return the first of those that a connection cannot tell apart."""
+    found: dict[Destination, Origin] = {}
+    for origin in origins:
+        found.setdefault(origin.destination, origin)
     return tuple(found.values())
 
 
-def parse_base_url(text: str) -> Upstream:
+def parse_base_url(text: str, dialect: Dialect = DIALECTS[0]) -> Origin:
     """Read http[s]://HOST[:PORT][/PATH] as a client of the WHATWG URL standard would.
 
-    What such a client would write in another way (dot segments, 0x7f.1, a host that is not ASCII)
-    is refused, so that its requests are what the gateway expects. Raises ValueError with the end
-    of a sentence that begins with the variable's name; `text` is not in it.
+    What such a client would write differently (dot segments, 0x7f.1, a host that is not ASCII) is
+    refused, so that its requests are what the gateway expects. Raises ValueError with the end of a
+    sentence that begins with the variable's name; `text` is not in it.
     """
     scheme, separator, rest = text.partition("://")
     port = _DEFAULT_PORTS.get(scheme.lower())
@@ -214,26 +215,9 @@ def parse_base_url(text: str) -> Upstream:
     path = slash + path
     if not _PATH.fullmatch(path) or _has_dot_segments(path):
         raise ValueError("has a path that clients would write in another way")
-    return Upstream(host, port, scheme.lower() == "https", path.removesuffix("/"))
+    return Origin(host, port, scheme.lower() == "https", path.removesuffix("/"), dialect)
 
 
 def _has_dot_segments(path: str) -> bool:
     segments = path.lower().replace("%2e", ".").split("/")
     return "." in segments or ".." in segments
-
-
-def listed(method: str, path: str, prefix: str) -> bool:
-    """Tell whether a request may be sent again although it may have been processed.
-
-    `path` as the request line has it: it is not decoded, and nothing that merely means the same
-    is taken for it.
-    """
-    if method in ("GET", "HEAD"):
-        return True
-    paths = (prefix + MESSAGES, prefix + COUNT_TOKENS)
-    return method == "POST" and path.partition("?")[0] in paths
-
-
-def is_messages(method: str, path: str, prefix: str) -> bool:
-    """Tell whether a request asks for a message, the one kind that is streamed and billed."""
-    return method == "POST" and path.partition("?")[0] == prefix + MESSAGES

@@ -1,6 +1,6 @@
 """What the gateway trusts upstream: the system's store, SSL_CERT_FILE and NODE_EXTRA_CA_CERTS.
 
-All of it is read as the program would have read it: the gateway speaks in its place.
+All of it is read as the program would have read it, in whose place the gateway speaks.
 """
 
 import contextlib
@@ -24,19 +24,19 @@ WELL_KNOWN: Final = (
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # RHEL
     "/etc/ssl/cert.pem",  # Alpine
 )
-"""Where systems keep their store; a Python that was not built for one looks elsewhere."""
+"""Where systems keep their store; a Python that was not built for a system looks elsewhere."""
 
 _BEGIN: Final = re.compile(r"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
 _BLOCK: Final = re.compile(
     r"-----BEGIN (X509 |)CERTIFICATE-----[^-\x80-\xff]*(-----END \1CERTIFICATE-----)?"
 )
-"""Those that Node reads, the broken too; a key beside them, or a comment, is none of them."""
+"""A certificate as Node finds it, even a broken one; not a key or a comment beside it."""
 _HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
-"""A file that OpenSSL finds in a folder, `man openssl-rehash`."""
+"""The name of a file that OpenSSL finds in a folder, openssl-rehash(1)."""
 
 
 class TrustError(KeeplineError):
-    """A store that was named cannot be used; `hint` is the next step, one line."""
+    """A store of certificates that was named cannot be used."""
 
 
 class _Store(NamedTuple):
@@ -48,20 +48,20 @@ class _Store(NamedTuple):
     """Separated by colons."""
 
 
-def _nobody(note: str) -> None:
-    """Tell nobody: the caller has asked for the same file before."""
+def _ignore(note: str) -> None:
+    """Drop a warning, for callers that have read the same file and warned before."""
 
 
 def client_context(
     environment: Mapping[str, str],
     *,
     alpn: Sequence[str] = ALPN,
-    warn: Callable[[str], None] = _nobody,
+    warn: Callable[[str], None] = _ignore,
 ) -> ssl.SSLContext:
     """Make the context of connections to upstream: TLS 1.2 or later, name and chain verified.
 
     Takes 20 ms for each file of 140 authorities. Raises TrustError if SSL_CERT_FILE or the system's
-    file cannot be read; like Node, only tells `warn` of a NODE_EXTRA_CA_CERTS that cannot.
+    file cannot be read; a NODE_EXTRA_CA_CERTS that cannot only causes a call of `warn`, as in Node.
     """
     store = _store(environment)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -80,14 +80,14 @@ def client_context(
 
 
 def roots(environment: Mapping[str, str]) -> list[str]:
-    """Say where trust comes from, for people; empty if nothing is trusted.
+    """Return where trust comes from, for people; empty if nothing is trusted.
 
-    Only looks, in 1 ms, at what client_context() reads. Raises TrustError for a SSL_CERT_FILE that
-    is missing or has no certificate.
+    Takes 1 ms: what client_context() reads is only looked for. Raises TrustError for an
+    SSL_CERT_FILE that is missing or has no certificate.
     """
     store = _store(environment)
     found = [_named(environment, FILE, store.file), _named(environment, FOLDER, store.folders)]
-    if _extra(environment, _nobody):
+    if _extra(environment, _ignore):
         found.append(f"{EXTRA}={environment[EXTRA]}")
     return [place for place in found if place]
 
@@ -97,12 +97,12 @@ def _named(environment: Mapping[str, str], variable: str, place: str) -> str:
 
 
 def extra_ca_text(
-    environment: Mapping[str, str], ca: str, *, warn: Callable[[str], None] = _nobody
+    environment: Mapping[str, str], ca: str, *, warn: Callable[[str], None] = _ignore
 ) -> str:
-    """Give the PEM text that the program gets as NODE_EXTRA_CA_CERTS: `ca` and its caller's own.
+    """Return the PEM text that the program gets as NODE_EXTRA_CA_CERTS: `ca` and its caller's own.
 
-    What cannot be read is left out, and told to `warn`: for one such certificate Bun would
-    ignore all of them, and Node all that follow, which is why `ca` is the first.
+    Certificates that cannot be read are left out, with a call of `warn`: because of one, Bun would
+    ignore all of them, and Node all that follow, which is why `ca` comes first.
     """
     blocks = _extra(environment, warn)
     scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -114,7 +114,7 @@ def extra_ca_text(
 
 
 def _load(context: ssl.SSLContext, blocks: Sequence[str]) -> list[str]:
-    """Trust those that can be read; gives them."""
+    """Trust those that can be read; return them."""
     readable = []
     for block in blocks:
         with contextlib.suppress(ssl.SSLError):
@@ -126,8 +126,8 @@ def _load(context: ssl.SSLContext, blocks: Sequence[str]) -> list[str]:
 def _store(environment: Mapping[str, str]) -> _Store:
     """Find the system's store as OpenSSL does, SSL_CTX_load_verify_locations(3).
 
-    Each variable stands in for its default; one that is empty is taken as unset. Where neither is
-    set and OpenSSL's own places have nothing, the first of WELL_KNOWN is taken.
+    Each variable replaces its default; an empty one counts as unset. Where neither is set and
+    OpenSSL's own places hold nothing, the first of WELL_KNOWN that holds something is used.
     """
     defaults = ssl.get_default_verify_paths()
     named_file, named_folder = environment.get(FILE), environment.get(FOLDER)
@@ -146,7 +146,7 @@ def _store(environment: Mapping[str, str]) -> _Store:
 
 
 def _is_hashed(folder: str) -> bool:
-    """Tell whether OpenSSL would find anything in the folder."""
+    """Return whether OpenSSL would find anything in the folder."""
     try:
         return any(_HASHED.fullmatch(path.name) for path in Path(folder).iterdir())
     except OSError:
@@ -170,7 +170,7 @@ def _require_certificates(environment: Mapping[str, str], path: str) -> None:
 
 
 def _read(path: str) -> str:
-    """Read any bytes: comments beside certificates may be of any encoding."""
+    """Return the text of a file; comments beside certificates may be in any encoding."""
     return Path(path).read_text(encoding="latin-1")
 
 
@@ -181,7 +181,7 @@ def _unusable(environment: Mapping[str, str], path: str, reason: str) -> TrustEr
 
 
 def _extra(environment: Mapping[str, str], warn: Callable[[str], None]) -> list[str]:
-    """Read the certificates of the caller's NODE_EXTRA_CA_CERTS, not yet decoded."""
+    """Return the certificates in the caller's NODE_EXTRA_CA_CERTS, still as text."""
     path = environment.get(EXTRA)
     if not path:
         return []

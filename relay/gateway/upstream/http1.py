@@ -7,13 +7,9 @@ import h11
 import trio
 
 from relay.gateway.http import Fields, LostError, Pieces, Request, Response, length, values, without
-from relay.gateway.upstream.watched_stream import GONE, Wire
+from relay.gateway.streams import GONE, MAX_HEAD, PIECE
+from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.record.kinds import Kind
-
-MAX_HEAD: Final = 128 * 1024
-"""Bytes of a head; one that is larger is an error."""
-
-PIECE: Final = 64 * 1024
 
 _TOGETHER: Final = 16 * 1024
 """Bytes of a request that are written at once, if they are there; they fit into one TLS record."""
@@ -24,20 +20,20 @@ BROKEN: Final = "what it sent is not HTTP/1.1"
 
 
 class Http1:
-    """One connection, and the request that it carries."""
+    """A connection, and the request that it carries; it is an http.Stream."""
 
     protocol = "http/1.1"
 
-    def __init__(self, stream: trio.abc.Stream, wire: Wire, authority: bytes) -> None:
-        """Speak through `stream`, which is TLS or the wire itself."""
+    def __init__(self, stream: trio.abc.Stream, tcp: WatchedStream, authority: bytes) -> None:
+        """Speak through `stream`, which is TLS or the TCP connection itself."""
         self.trailers: Fields = []
-        self.wire = wire
+        self.tcp = tcp
         self._stream = stream
         self._authority = authority
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-        wire.is_awaited = lambda: self._h11.their_state in _ANSWERING
-        self._was_said = False
-        """Whether upstream may have had a request that it can act on."""
+        tcp.is_awaited = lambda: self._h11.their_state in _ANSWERING
+        self._was_written = False
+        """Whether upstream may have received a request that it can act on."""
         self._is_sent = False
         """Whether all of the request was written."""
         self._is_received = False
@@ -49,7 +45,7 @@ class Http1:
         self.is_dead = False
 
     async def send(self, request: Request, body: Pieces) -> None:
-        """Send a request; a loss shows in what comes back."""
+        """Send a request; a loss shows in what is received."""
         if self._h11.their_state is not h11.IDLE:
             return  # it answers before it is asked: it is full, or has waited too long
         fields = [(b"Host", self._authority), *request.fields]
@@ -58,36 +54,36 @@ class Http1:
         head = h11.Request(method=request.method, target=request.target, headers=fields)
         # h11's error: upstream has answered and closed already.
         with contextlib.suppress(*GONE, h11.LocalProtocolError):
-            await self._say(head)
+            await self._put(head)
             number = 0
             while (piece := await body.piece(number, self._flush)) is not None:
                 number += 1
-                await self._say(h11.Data(piece))
-            await self._say(h11.EndOfMessage(headers=body.trailers))
+                await self._put(h11.Data(piece))
+            await self._put(h11.EndOfMessage(headers=body.trailers))
             await self._flush()
             self._is_sent = True
 
-    async def _say(self, event: h11.Event) -> None:
-        """Write one event with what was said before, if that is little."""
+    async def _put(self, event: h11.Event) -> None:
+        """Buffer one event; what was buffered before is written first, unless both are small."""
         data = self._h11.send(event) or b""
         if len(self._unsent) + len(data) > _TOGETHER:
             await self._flush()
         self._unsent += data
 
     async def _flush(self) -> None:
-        """Write what was said; the first time, that is a head alone or no more than _TOGETHER."""
+        """Write the buffer; the first time, that is a head alone or no more than _TOGETHER."""
         data, self._unsent = self._unsent, bytearray()
         if not data:
             return
-        before, self._was_said = self._was_said, True
+        before, self._was_written = self._was_written, True
         try:
             await self._stream.send_all(data)
         except GONE:  # then some of it was not written
-            self._was_said = before
+            self._was_written = before
             raise
 
     async def response(self) -> Response:
-        """Wait for the head of the answer; raises LostError. 1xx are not passed on, but for 101."""
+        """Wait for the head of the answer; raises LostError. 1xx are dropped, except for 101."""
         while True:
             event = await self._next()
             if isinstance(event, h11.Response) or (
@@ -101,13 +97,13 @@ class Http1:
                 raise LostError(BROKEN, Kind.MALFORMED)
 
     async def receive(self) -> bytes:
-        """Give more of the body, all that is there; nothing at its end; raises LostError."""
+        """Return more of the body, all that is there; nothing at its end; raises LostError."""
         data = bytearray()
         while not data and not self._is_received:
             event = await self._next()
             while isinstance(event, h11.Data):
                 data += event.data
-                event = self._here()
+                event = self._buffered()
             if isinstance(event, h11.EndOfMessage):
                 self.trailers = event.headers.raw_items()
                 self._is_received = True
@@ -115,71 +111,85 @@ class Http1:
                 raise LostError(BROKEN, Kind.MALFORMED)
         return bytes(data)
 
-    def _here(self) -> object:
-        """Give h11's next event if it is there; what is broken is met again by _next()."""
+    def _buffered(self) -> object:
+        """Return h11's next event if it has come; an error in it is raised by the next _next()."""
         try:
             return self._h11.next_event()
         except h11.RemoteProtocolError:
             return h11.NEED_DATA
 
     async def _next(self) -> object:
-        """Give h11's next event; raises LostError."""
+        """Return h11's next event; raises LostError."""
         ended = False
         while True:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError:
                 if ended:
-                    raise self._lost(self.wire.cause, self.wire.kind) from None
+                    raise self._lost(self.tcp.cause, self.tcp.kind) from None
                 raise self._lost(BROKEN, Kind.MALFORMED) from None
             if isinstance(event, h11.ConnectionClosed):
-                raise self._lost(self.wire.cause, self.wire.kind)
+                raise self._lost(self.tcp.cause, self.tcp.kind)
             if event is not h11.NEED_DATA:
                 return event
             try:
                 data = await self._stream.receive_some(PIECE)
             except GONE:
-                raise self._lost(self.wire.cause, self.wire.kind) from None
+                raise self._lost(self.tcp.cause, self.tcp.kind) from None
             ended = not data
             self._h11.receive_data(bytes(data))
 
     def _lost(self, cause: str, kind: Kind) -> LostError:
-        return LostError(cause, kind, may_be_processed=self._was_said)
+        return LostError(cause, kind, may_be_processed=self._was_written)
 
     def condemn(self) -> None:
         """Carry no other request."""
         self._is_condemned = True
 
     def switch(self) -> tuple[trio.abc.Stream, bytes]:
-        """After 101: give the stream, and what has come already."""
+        """After 101: return the stream, and what has come on it already."""
         return self._stream, self._h11.trailing_data[0]
 
     def rest(self) -> bool:
-        """Get ready for another request, if both sides have said all and go on; see watch()."""
+        """Get ready for another request; return False if the connection cannot carry one.
+
+        The caller keeps the connection for reuse and starts watch() in a task. Another request may
+        take it, and call wake(), before that task has run for the first time: so the scope and the
+        event are made here and not in watch(). Cancelled before it is entered, the scope ends the
+        watch at its first checkpoint, which is before anything is read.
+        """
         is_over = self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
         if not is_over or not self._is_sent or self._is_condemned:
             return False
         self._h11.start_next_cycle()
         self.trailers = []
-        self._was_said = self._is_sent = self._is_received = False
-        # Here already, not in watch(): the next request may come before that task runs.
+        self._was_written = self._is_sent = self._is_received = False
         self._watching, self._watched = trio.CancelScope(), trio.Event()
         return not self._h11.trailing_data[0]
 
     async def watch(self) -> None:
-        """While idle, after rest(), see when upstream closes; ended by wake()."""
+        """After rest(), notice when upstream closes the idle connection; ended by wake().
+
+        A stream may have one reader. While this waits to read, no request may use the connection:
+        wake() cancels the read and waits until it has ended. If upstream closes or sends something
+        at the same moment, the read wins, `is_dead` is set, and the caller of wake() sees that.
+        """
         try:
             with self._watching:
                 with contextlib.suppress(*GONE):
                     await self._stream.receive_some(PIECE)
-                self.is_dead = True  # closed, or speaks without being asked
+                self.is_dead = True  # closed, or it sends something that nobody has asked for
         finally:
             self._watched.set()
 
     async def wake(self) -> None:
-        """End the watch, and return when nobody reads any more."""
+        """End the watch; return when nobody reads any more.
+
+        Shielded: left early, a cancelled request would leave two readers to those that follow. The
+        watch ends at once, so that nothing waits long.
+        """
         self._watching.cancel()
-        with trio.CancelScope(shield=True):  # it ends at once
+        with trio.CancelScope(shield=True):
             await self._watched.wait()
 
     async def close(self) -> None:

@@ -1,19 +1,15 @@
-"""One request over HTTP/2 and its answer, taken from what the connection reads for all."""
+"""One request over HTTP/2 and its answer, as far as it was sent and has come; pure."""
 
 import re
-from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-import h2.connection
 import h2.events
-import trio
+from h2.errors import ErrorCodes
 
-from relay.gateway.http import BODILESS, Fields, LostError, Pieces, Request, Response, length
+from relay.gateway.http import BODILESS, Fields, LostError, Response, length
 from relay.record.kinds import Kind
-
-if TYPE_CHECKING:
-    from relay.gateway.upstream.http2 import Http2
 
 BROKEN: Final = "what it sent is not HTTP/2"
 MISMATCHED: Final = "its body is not as long as it said"
@@ -21,126 +17,99 @@ MISMATCHED: Final = "its body is not as long as it said"
 _STATUS: Final = re.compile(rb"[2-9][0-9]{2}")
 
 
-class Http2Stream:
-    """One request and its answer."""
+@dataclass(eq=False, slots=True)
+class StreamState:
+    """One request and its answer; the engine alone changes it."""
 
-    def __init__(self, connection: "Http2") -> None:
-        """Nothing has been sent yet."""
-        self.trailers: Fields = []
-        self.number: int | None = None
-        self.was_written = False
-        self.has_ended = False
-        """Whether the whole answer has arrived."""
-        self._connection = connection
-        self._events: deque[h2.events.Event] = deque()
-        self.queued: trio.Event | None = None
-        """Set when its last frame of data was written."""
-        self._is_bodiless = False
-        self._left: int | None = None
-        """Bytes of the body that are still to come, if that is known."""
-        self._given = 0
-        """Bytes of the windows that what was given last takes up."""
-        self._loss: LostError | None = None
-        self._arrived = trio.Event()
+    number: int = 0
+    """0 until the head of the request is sent."""
+    head_batch: int = 0
+    data_batch: int = 0
+    """The engine's batches in which the head and the last frame of data are sent."""
+    is_sent: bool = False
+    """Whether the whole request is in a batch."""
+    is_head: bool = False
+    """Whether the method is HEAD: the answer has no body, whatever its Content-Length."""
+    head: Response | None = None
+    trailers: Fields = field(default_factory=list)
+    has_ended: bool = False
+    """Whether the whole answer has come."""
+    unacknowledged: int = 0
+    """Bytes of the windows that what was taken last takes up; padding counts."""
+    waiting: int = 0
+    """Bytes of the windows that what was not taken yet takes up."""
+    loss: LostError | None = None
+    """Why the answer will not come to its end; it counts after what has come."""
+    _left: int | None = None
+    """Bytes of the body that are still to come, if that is known."""
+    _chunks: list[bytes] = field(default_factory=list)
+    """What has come of the body and was not taken yet."""
 
-    def put(self, event: h2.events.Event) -> None:
-        """Take what has arrived."""
-        if isinstance(event, h2.events.StreamEnded):
-            self.has_ended = True
-        if not isinstance(event, h2.events.DataReceived) or event.flow_controlled_length:
-            self._events.append(event)  # empty ones come in any number
-        self._arrived.set()
+    def lose(self, cause: str, kind: Kind, *, may_be_processed: bool = True) -> None:
+        """Note the first loss; an answer that has come whole is not lost."""
+        if self.loss is None and not self.has_ended:
+            self.loss = LostError(cause, kind, may_be_processed=may_be_processed)
 
-    def lose(self, loss: LostError) -> None:
-        """Take the loss, which counts after what has arrived."""
-        if self._loss is None:
-            self._loss = loss
-        self._arrived.set()
+    def note(self, event: h2.events.Event) -> None:
+        """Take an event of the answer."""
+        match event:
+            case h2.events.DataReceived():
+                if event.data:  # empty ones come in any number
+                    self._chunks.append(event.data)
+                self.waiting += event.flow_controlled_length
+                if self._left is not None:
+                    self._left -= len(event.data)
+            case h2.events.ResponseReceived():
+                self._begin(_plain(event.headers))
+            case h2.events.TrailersReceived():
+                self.trailers += _plain(event.headers)
+            case h2.events.StreamEnded():
+                if self._left:  # a head or trailers are the end: h2 looks at DATA alone
+                    self.lose(MISMATCHED, Kind.MALFORMED)
+                self.has_ended = True
+            case h2.events.StreamReset():
+                self._reset(event)
+            case _:
+                pass  # 1xx among them, which are not passed on
 
-    def release(self) -> None:
-        """Forget it; what has not come yet is not wanted any more."""
-        self._connection.release(self)
-
-    def condemn(self) -> None:
-        """Have the connection end with the streams that it carries now."""
-        self._connection.retire()
-
-    @property
-    def unacknowledged(self) -> int:
-        """Bytes of the windows that what has arrived takes up, until upstream may send as many."""
-        return self._given + _windows(self._events)
-
-    def is_finished(self, connection: h2.connection.H2Connection) -> bool:
-        """Whether both sides have said all."""
-        state = connection.streams.get(self.number or 0)
-        return state is None or bool(state.closed)
-
-    async def send(self, request: Request, body: Pieces) -> None:
-        """Send a request; a loss shows in what comes back."""
-        self._is_bodiless = request.method == b"HEAD"
-        await self._connection.send(self, request, body)
-
-    async def response(self) -> Response:
-        """Wait for the head of the answer; raises LostError. 1xx are not passed on."""
-        event = await self._next()
-        if not isinstance(event, h2.events.ResponseReceived):  # h2 lets a body come before it
-            raise LostError(BROKEN, Kind.MALFORMED)
-        fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
+    def _begin(self, fields: Fields) -> None:
         status = dict(fields).get(b":status", b"")
         if not _STATUS.fullmatch(status):
-            raise LostError(BROKEN, Kind.MALFORMED)
-        plain = [field for field in fields if not field[0].startswith(b":")]
-        if not self._is_bodiless and int(status) not in BODILESS:
-            self._left = length(plain)
-        return Response(int(status), plain)
+            self.lose(BROKEN, Kind.MALFORMED)
+            return
+        self.head = Response(int(status), [each for each in fields if each[0][:1] != b":"])
+        if not self.is_head and self.head.status not in BODILESS:
+            self._left = length(fields)
 
-    async def receive(self) -> bytes:
-        """Give more of the body, all that is there; nothing at its end; raises LostError.
+    def _reset(self, event: h2.events.StreamReset) -> None:
+        """Lose it as upstream has reset it, or H2Connection for an error of upstream's."""
+        code = event.error_code
+        if not event.remote_reset:
+            cause = MISMATCHED if code == ErrorCodes.PROTOCOL_ERROR else BROKEN
+            self.lose(cause, Kind.MALFORMED)
+            return
+        name = code.name if isinstance(code, ErrorCodes) else str(code)
+        is_refused = code == ErrorCodes.REFUSED_STREAM
+        kind = Kind.NOT_PROCESSED if is_refused else Kind.RESET
+        self.lose(f"RST_STREAM {name}", kind, may_be_processed=not is_refused)
 
-        Upstream may send as much more as was given when more is wanted.
-        """
-        while True:
-            given, self._given = self._given, 0
-            self._connection.consumed(self.number or 0, given)
-            event = await self._next()
-            match event:
-                case h2.events.DataReceived():
-                    if data := self._data(event):
-                        return data
-                case h2.events.TrailersReceived():
-                    self.trailers = [(bytes(n), bytes(v)) for n, v in event.headers or ()]
-                case h2.events.StreamEnded():
-                    if self._left:  # h2 itself looks only where data is the end
-                        raise LostError(MISMATCHED, Kind.MALFORMED)
-                    return b""
-                case _:
-                    raise LostError(BROKEN, Kind.MALFORMED)
+    def response(self) -> Response | None:
+        """Return the head of the answer, None if it has not come; raises LostError."""
+        if self.head is None and self.loss is not None:
+            raise self.loss
+        return self.head
 
-    def _data(self, first: h2.events.DataReceived) -> bytes:
-        """Join the frames that are there."""
-        frames = [first]
-        while self._events and isinstance(event := self._events[0], h2.events.DataReceived):
-            frames.append(event)
-            self._events.popleft()
-        self._given = _windows(frames)
-        data = b"".join(frame.data or b"" for frame in frames)
-        if self._left is not None:
-            self._left -= len(data)
-        return data
-
-    async def _next(self) -> h2.events.Event:
-        while not self._events:
-            if self._loss is not None:
-                raise self._loss
-            self._arrived = trio.Event()
-            await self._arrived.wait()
-        return self._events.popleft()
+    def take(self) -> bytes | None:
+        """Return what has come of the body, empty at its end, None to wait; raises LostError."""
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self.unacknowledged += self.waiting
+        self.waiting = 0
+        if not data and self.loss is not None:
+            raise self.loss
+        return data if data or self.has_ended else None
 
 
-def _windows(events: Iterable[h2.events.Event]) -> int:
-    """Tell how many bytes of the windows they take up."""
-    return sum(
-        event.flow_controlled_length or 0
-        for event in events
-        if isinstance(event, h2.events.DataReceived)
-    )
+def _plain(fields: Iterable[Any]) -> Fields:
+    """Return fields without what HPACK knows of them."""
+    return [(bytes(name), bytes(value)) for name, value in fields]

@@ -1,4 +1,4 @@
-"""Which connection carries a request: HTTP/2 is shared, an idle HTTP/1.1 is reused, else a new one.
+"""Which connection carries a request: HTTP/2 is shared, idle HTTP/1.1 is reused, else a new one.
 
 ALPN decides which of the two upstream speaks; without TLS it is HTTP/1.1.
 """
@@ -11,20 +11,18 @@ from typing import Final
 
 import trio
 
-from relay.addresses import Destination
 from relay.gateway.http import LostError, Stream, UntrustedError
-from relay.gateway.setup.choice import Upstream
+from relay.gateway.setup.choice import Origin
 from relay.gateway.setup.trust import TrustError
 from relay.gateway.upstream.http1 import Http1
-from relay.gateway.upstream.http2 import Http2
-from relay.gateway.upstream.http2_stream import Http2Stream
-from relay.gateway.upstream.watched_stream import Wire
+from relay.gateway.upstream.http2 import Http2, Http2Stream
+from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.outbound.opener import Opener
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
 from relay.record.kinds import Kind
 
 HANDSHAKE: Final = 30.0
-"""Seconds for TLS with an upstream that has accepted the connection."""
+"""Seconds for the TLS handshake with an upstream that has accepted the connection."""
 
 IDLE_KEPT: Final = 8
 """HTTP/1.1 connections kept for reuse."""
@@ -32,33 +30,41 @@ IDLE_KEPT: Final = 8
 
 @dataclass(eq=False)
 class Pool:
-    """The connections to one upstream."""
+    """The connections to one origin."""
 
-    upstream: Upstream
+    origin: Origin
     _: KW_ONLY
     opener: Opener
     context: Callable[[bool], ssl.SSLContext]
-    """Gives the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
+    """Returns the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
     nursery: trio.Nursery
     """For what lives on between requests."""
     record: Callable[[Event], None]
 
     def __post_init__(self) -> None:
-        """Begin without any."""
-        default = 443 if self.upstream.tls else 80
-        port = "" if self.upstream.port == default else f":{self.upstream.port}"
-        self._authority = f"{self.upstream.host}{port}".encode()
+        """Start without any."""
+        self._authority = self.origin.authority.encode()
         self._http2: list[Http2] = []
         self._idle: list[Http1] = []
         self._connecting = trio.Lock()
         self._dials = 0
         self._failed: tuple[int, Exception] | None = None
-        """The last dial for all that failed, and why."""
-        self._speaks_http1 = not self.upstream.tls
+        """The number of the last shared dial that failed, and why."""
+        self._speaks_http1 = not self.origin.tls
+
+    @property
+    def kept(self) -> int:
+        """How many connections are kept for requests to come."""
+        return len(self._idle) + len(self._http2)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether none of the shared connections carries a request."""
+        return all(each.is_idle for each in self._http2)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Stream]:
-        """Give a stream for one request; raises DialError, LostError or UntrustedError."""
+        """Open a stream for one request; raises DialError, LostError or UntrustedError."""
         opened = None if self._speaks_http1 else self._roomy() or await self._shared()
         if isinstance(opened, Http2Stream):
             try:
@@ -74,18 +80,24 @@ class Pool:
             await self._put_back(connection)
 
     def _retire_surplus(self) -> None:
-        """Keep one of the connections that are shared and idle."""
+        """Keep one of the shared connections that are idle."""
         for each in [each for each in self._http2 if each.is_idle][1:]:
             each.retire()
 
     def _roomy(self) -> Http2Stream | None:
-        """Give a stream of a connection for all that is known to have room."""
+        """Open a stream on a shared connection that is known to have room; None if none has."""
         return next((each.open() for each in self._http2 if each.has_room), None)
 
     async def _shared(self) -> Http2Stream | Http1 | None:
-        """Give a stream of a connection for all; None if upstream speaks HTTP/1.1 by now.
+        """Open a stream on a shared connection; None if upstream is now known to speak HTTP/1.1.
 
-        One task dials for all who wait, and a dial that began while they did has failed for all.
+        One task dials for all that wait: fifty requests at once make one connection, whose protocol
+        decides for all. The others wait for the lock meanwhile, and look again when they have it:
+        the dial of the task before them has made room, has shown that upstream speaks HTTP/1.1, or
+        has failed. A dial that began after a task had started to wait, which is one with a higher
+        number than it saw, has failed for that task as well: else each of fifty would wait for the
+        patience of all before it. If the task that dials is cancelled, its program being gone, that
+        is no failure (Cancelled is no Exception), and the next in line dials.
         """
         seen = self._dials
         async with self._connecting:
@@ -110,7 +122,7 @@ class Pool:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[Http1]:
-        """Give an HTTP/1.1 connection of its own, for an upgrade; raises like stream()."""
+        """Open an HTTP/1.1 connection of its own, for an upgrade; raises like stream()."""
         connection = await self._new_http1()
         try:
             yield connection
@@ -126,49 +138,50 @@ class Pool:
         """Dial, and agree on TLS and HTTP."""
         standing = self.opener.standing
         number = standing.number()
-        host, port = destination = Destination(self.upstream.host, self.upstream.port)
+        host, port = destination = self.origin.destination
         self.record(UpstreamOpened(connection=number, host=host, port=port))
         began = trio.current_time()
-        wire = None
+        tcp = None
         try:
             opened = await self.opener.open(destination, number)
-            wire = Wire(opened.sock, number, opened.reached, standing.connections)
-            stream: trio.abc.Stream = wire
-            if self.upstream.tls:
-                stream = await self._secured(wire, http2=http2)
+            tcp = WatchedStream(opened.sock, number, opened.reached, standing.connections)
+            stream: trio.abc.Stream = tcp
+            if self.origin.tls:
+                stream = await self._secured(tcp, http2=http2)
         except BaseException as error:
             cancelled = isinstance(error, trio.Cancelled)
             kind = Kind.CANCELLED if cancelled else getattr(error, "kind", Kind.OTHER)
             cause = "no longer wanted" if cancelled else str(error)
             self.record(UpstreamClosed(connection=number, kind=kind, cause=cause))
-            if wire is not None:
-                await trio.aclose_forcefully(wire)
+            if tcp is not None:
+                await trio.aclose_forcefully(tcp)
             raise
         protocol = stream.selected_alpn_protocol() if isinstance(stream, trio.SSLStream) else None
         connection: Http1 | Http2
         if protocol == "h2":
-            connection = Http2(stream, wire, self._authority)
+            connection = Http2(stream, tcp, self._authority)
             self._http2.append(connection)
             self.nursery.start_soon(self._run, connection)
         else:
-            connection = Http1(stream, wire, self._authority)
+            connection = Http1(stream, tcp, self._authority)
         seconds = trio.current_time() - began
         self.record(UpstreamReady(connection=number, protocol=connection.protocol, seconds=seconds))
         return connection
 
-    async def _secured(self, wire: Wire, *, http2: bool) -> "trio.SSLStream[Wire]":
+    async def _secured(self, tcp: WatchedStream, *, http2: bool) -> "trio.SSLStream[WatchedStream]":
+        """Complete the TLS handshake; raises UntrustedError or LostError."""
         try:
             context = self.context(http2)
         except TrustError as error:
             raise UntrustedError(error.cause) from error
-        stream = trio.SSLStream(wire, context, server_hostname=self.upstream.host)
+        stream = trio.SSLStream(tcp, context, server_hostname=self.origin.host)
         with trio.move_on_after(HANDSHAKE) as scope:
             try:
                 await stream.do_handshake()
             except trio.BrokenResourceError as error:
                 if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                     raise UntrustedError(error.__cause__.verify_message) from None
-                raise _of_tls(error.__cause__, wire) from None
+                raise _of_tls(error.__cause__, tcp) from None
         if scope.cancelled_caught:
             raise LostError("no TLS handshake", Kind.TIMEOUT, may_be_processed=False)
         return stream
@@ -181,7 +194,12 @@ class Pool:
             self._note_closed(connection)
 
     async def _idle_one(self) -> Http1 | None:
-        """Give the idle connection that was used last and still stands."""
+        """Take the idle connection that was used last and still stands; None if there is none.
+
+        It is watched by a task of its own. From pop() on that task does not find it in the list any
+        more, and leaves it alone whatever it reads: wake() waits until that task has let go of the
+        connection, and then it is dead or this request's alone.
+        """
         while self._idle:
             connection = self._idle.pop()
             await connection.wake()
@@ -198,6 +216,11 @@ class Pool:
         self.nursery.start_soon(self._watch, connection)
 
     async def _watch(self, connection: Http1) -> None:
+        """Close an idle connection when upstream closes it.
+
+        Between the read's end and the next line a request may have taken the connection out of the
+        list, in _idle_one(): then it is that request that sees `is_dead` and closes it.
+        """
         try:
             await connection.watch()
         except trio.Cancelled:  # the session has ended
@@ -214,22 +237,22 @@ class Pool:
             self._note_closed(connection)
 
     def _note_closed(self, connection: Http1 | Http2) -> None:
-        wire = connection.wire
+        tcp = connection.tcp
         self.record(
             UpstreamClosed(
-                connection=wire.number,
-                cause=wire.cause,
-                kind=wire.kind,
-                sent=wire.sent,
-                received=wire.received,
-                seconds=trio.current_time() - wire.opened,
+                connection=tcp.number,
+                cause=tcp.cause,
+                kind=tcp.kind,
+                sent=tcp.sent,
+                received=tcp.received,
+                seconds=trio.current_time() - tcp.opened,
             )
         )
 
 
-def _of_tls(error: BaseException | None, wire: Wire) -> LostError:
+def _of_tls(error: BaseException | None, tcp: WatchedStream) -> LostError:
     """Return the loss in a TLS handshake: by TLS, or of the connection."""
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
-        return LostError(f"{wire.cause} in the TLS handshake", wire.kind, may_be_processed=False)
+        return LostError(f"{tcp.cause} in the TLS handshake", tcp.kind, may_be_processed=False)
     cause = f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
     return LostError(cause, Kind.TLS, may_be_processed=False)

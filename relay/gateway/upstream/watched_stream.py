@@ -1,10 +1,10 @@
-"""The TCP connection under an upstream: notes when it was spoken to and when it answered."""
+"""The TCP connection under an upstream: notes when something was sent and when it answered."""
 
 import contextlib
 import math
 import os
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -16,12 +16,9 @@ from relay.sockets import resets_on_close
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
-"""What a stream raises once one of its ends is."""
 
-
-class Wire(trio.abc.Stream):
-    """One of them; what liveness watches of the gateway."""
+class WatchedStream(trio.abc.Stream):
+    """A connection of the gateway's own, as liveness watches it."""
 
     may_retire = False
     retire_after = math.inf
@@ -35,7 +32,7 @@ class Wire(trio.abc.Stream):
         self.reached = reached
         self.answered = self.opened = now
         self.is_awaited: Callable[[], bool] = lambda: False
-        """Whether an answer is to come, whatever was said last; set by who speaks HTTP on it."""
+        """Whether an answer is to come, whatever was sent last; set by what speaks HTTP on it."""
         self._asked = now
         self.sent = self.received = 0
         self._sock = sock
@@ -96,19 +93,23 @@ class Wire(trio.abc.Stream):
         await self._stream.aclose()
 
     def lose(self, error: OSError) -> None:
-        """Take note of a loss that the kernel has not noticed yet, and end what waits for it."""
+        """Treat the connection as lost, which the kernel has not noticed yet.
+
+        The shutdown wakes the tasks that read and write: they may be in the middle of TLS, so that
+        nothing else may touch the stream. They find the cause here, which was set before.
+        """
         if self._loss is None and self.sock is not None:
             self._loss = error
             resets_on_close(self._sock)
-            with contextlib.suppress(OSError):  # it has noticed after all
+            with contextlib.suppress(OSError):  # the kernel has noticed after all
                 self._sock.shutdown(socket.SHUT_RDWR)
 
     def retire(self, cause: str) -> None:
-        """Never asked for: idle ones are kept alive."""
+        """Do nothing: it is never called, for the gateway keeps idle connections alive."""
 
     @property
     def cause(self) -> str:
-        """Say how it ended, for people."""
+        """How the connection ended, for people."""
         if self._loss is not None:
             return self._loss.strerror or os.strerror(self._loss.errno or 0)
         return "closed" if self._ended else "closed by TLS"

@@ -17,7 +17,7 @@ import trio
 import trio.testing
 from hypothesis import strategies as st
 
-from relay.gateway.hold import Hold
+from relay.config import Hold
 from tests.support.inprocess.gateway import Program, gateway
 from tests.support.internet.servers.api.answers import Answer
 from tests.support.internet.servers.api.log import Request

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.gateway.hold import Hold
+from relay.config import Hold
 from tests.support.inprocess.gateway import Running, bare_upstream, gateway
 from tests.support.internet.servers.api.messages import message
 from tests.support.internet.servers.api.stream import body

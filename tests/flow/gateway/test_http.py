@@ -11,7 +11,7 @@ import trio.testing
 
 from relay.gateway.http import Request
 from relay.gateway.upstream.http1 import Http1
-from relay.gateway.upstream.watched_stream import Wire
+from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.record.events import Dialled, UpstreamClosed
 from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Running, bare_upstream, body_of, gateway, until
@@ -366,9 +366,9 @@ async def test_a_small_request_is_written_at_once(
     protocols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    send_all = Wire.send_all
+    send_all = WatchedStream.send_all
 
-    async def noting(self: Wire, data: bytes) -> None:
+    async def noting(self: WatchedStream, data: bytes) -> None:
         written.append(len(data))
         await send_all(self, data)
 
@@ -378,7 +378,7 @@ async def test_a_small_request_is_written_at_once(
         it.connection() as program,
     ):
         await program.ask("POST", "/v1/messages", STREAM)
-        monkeypatch.setattr(Wire, "send_all", noting)
+        monkeypatch.setattr(WatchedStream, "send_all", noting)
         program.h11.start_next_cycle()
         headers = [("Host", "x"), ("Content-Length", str(len(STREAM)))]
         head = h11.Request(method="POST", target="/v1/messages", headers=headers)

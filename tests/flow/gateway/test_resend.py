@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.gateway.hold import Hold
+from relay.config import Hold
 from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Answer, Running, gateway
 from tests.support.internet.servers.api.faults import (

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from relay.gateway.setup.choice import BASE_URL
+from relay.gateway.dialects.anthropic import ANTHROPIC
 from tests.support.command.keepline import Done, Keepline
 from tests.support.command.programs import needs
 from tests.support.internet.servers.api import stream
@@ -127,7 +127,7 @@ def without_openssl(folder: Path) -> dict[str, str]:
 def keepline_of(internet: Internet, authority: Authority | None = None) -> Keepline:
     """Give keepline in an environment that tells of no certificates but an authority's."""
     made = Keepline(internet)
-    named = (*internet.authority.environment(), "SSL_CERT_DIR", BASE_URL)
+    named = (*internet.authority.environment(), "SSL_CERT_DIR", ANTHROPIC.base_url)
     made.environment = {name: text for name, text in made.environment.items() if name not in named}
     if authority is not None:
         made.environment |= authority.environment()

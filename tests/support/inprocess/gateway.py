@@ -19,12 +19,14 @@ import h11
 import trio
 import trio.testing
 
+from relay.config import Hold
 from relay.gateway.body import Body
+from relay.gateway.dialect import Dialect
+from relay.gateway.dialects.anthropic import ANTHROPIC
 from relay.gateway.gateway import Gateway
-from relay.gateway.hold import Hold
 from relay.gateway.http import Flush
-from relay.gateway.setup.choice import Doors, Upstream
-from relay.gateway.setup.prepare import Entry
+from relay.gateway.setup.choice import Enabled, Origin
+from relay.gateway.setup.prepare import Prepared
 from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Dialer
 from relay.outbound.keepalive import KeepAlive
@@ -125,7 +127,7 @@ class Running:
     standing: Standing
     nursery: trio.Nursery
     gateway: Gateway
-    upstream: Upstream
+    origin: Origin
     events: list[Event]
 
     @asynccontextmanager
@@ -148,15 +150,15 @@ class Running:
 
     async def _serve(self, accepted: socket.socket, number: int) -> None:
         with accepted:
-            await self.gateway.serve(accepted, number, self.upstream)
+            await self.gateway.serve(accepted, number, self.origin)
 
     async def assert_nothing_is_left(self) -> None:
         """See that no task and no socket of a request is left: what lives is ready for another."""
         await trio.testing.wait_all_tasks_blocked()
-        pools = list(self.gateway._pools.values())
-        waiting = sum(len(pool._idle) + len(pool._http2) for pool in pools)
+        pools = self.gateway.pools.values()
+        waiting = sum(pool.kept for pool in pools)
         assert len(self.nursery.child_tasks) == waiting == len(self.standing.connections)
-        assert all(each._reserved == 0 for pool in pools for each in pool._http2)
+        assert all(pool.is_idle for pool in pools)
         opened = [event for event in self.events if isinstance(event, UpstreamOpened)]
         closed = [event for event in self.events if isinstance(event, UpstreamClosed)]
         assert len(opened) == len(closed) + waiting, self.events
@@ -216,6 +218,7 @@ async def gateway(
     patience: float = 5.0,
     host: str = "server.test",
     prefix: str = "",
+    dialect: Dialect = ANTHROPIC,
 ) -> AsyncIterator[Running]:
     """Run a gateway for a fake API."""
     events: list[Event] = []
@@ -223,21 +226,21 @@ async def gateway(
     async def lookup(name: str, *, fresh: bool) -> list[str]:
         return ["127.0.0.1"]
 
-    upstream = Upstream(host, served.port, served.authority is not None, prefix)
-    entry = Entry(Doors("http", (upstream,), "a test"), None, hold, {})
+    origin = Origin(host, served.port, served.authority is not None, prefix, dialect)
+    prepared = Prepared(Enabled("http", (origin,), "a test"), None, hold, {})
     with _trusting(served if is_trusted else None):
         async with trio.open_nursery() as nursery:
             standing = Standing()
             dialer = Dialer(lookup, KEEPALIVE)
             made = Gateway(
-                entry,
+                prepared,
                 silence=silence,
                 patience=patience,
                 opener=Opener(dialer, NetworkWatch(), standing, events.append, patience=patience),
                 record=events.append,
                 nursery=nursery,
             )
-            yield Running(standing, nursery, made, upstream, events)
+            yield Running(standing, nursery, made, origin, events)
             nursery.cancel_scope.cancel()
     check_events(events)
 

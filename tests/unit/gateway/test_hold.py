@@ -10,14 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from relay.gateway.hold import LIMIT, PIECE, Answer, Hold, Step
-from relay.gateway.sse import PING, Splitter
+from relay.config import Hold
+from relay.gateway.dialects.anthropic import ANTHROPIC
+from relay.gateway.hold import LIMIT, PIECE, Answer, Step
+from relay.gateway.sse import Splitter
 from relay.record.kinds import Kind
 from tests.support.buffers import BOM, CUTS, ENDS, Counted, count_in, counted, cut
 
 HOLDS: Final[tuple[Hold, ...]] = get_args(Hold)
 START, DELTA, STOP = "content_block_start", "content_block_delta", "content_block_stop"
 NO_END: Final = Step(loss="ended without message_stop", kind=Kind.ENDED_EARLY)
+
+PING: Final = ANTHROPIC.filler
 
 Typed = tuple[str, bytes]
 """An event's type and its raw bytes."""
@@ -55,8 +59,13 @@ def raw(typed: list[Typed]) -> bytes:
     return b"".join(bytes_ for _, bytes_ in typed)
 
 
+def answering(hold: Hold, limit: int = LIMIT) -> Answer:
+    """Make an answer of which nothing has come."""
+    return Answer(hold, ANTHROPIC.reader(), limit)
+
+
 def fed(hold: Hold, *data: bytes, limit: int = LIMIT) -> Answer:
-    made = Answer(hold, limit)
+    made = answering(hold, limit)
     for piece in data:
         assert made.receive(piece).loss is None
     return made
@@ -64,7 +73,7 @@ def fed(hold: Hold, *data: bytes, limit: int = LIMIT) -> Answer:
 
 def said(made: Answer) -> set[str]:
     """Give what an answer says of itself."""
-    names = ("committed", "is_complete", "wants_pings", "may_ping")
+    names = ("committed", "is_complete", "wants_filler", "may_insert")
     return {name for name in names if getattr(made, name)}
 
 
@@ -156,7 +165,7 @@ def came(typed: list[Typed], count: int) -> list[str]:
 def test_a_right_answer_is_handed_over_byte_for_byte(
     typed: list[Typed], cuts: list[int], hold: Hold
 ) -> None:
-    made, given_, received = Answer(hold), b"", b""
+    made, given_, received = answering(hold), b"", b""
     body = raw(typed)
     for chunk in cut(body, cuts):
         step = made.receive(chunk)
@@ -177,7 +186,7 @@ def test_a_right_answer_is_handed_over_byte_for_byte(
 @settings(max_examples=30, deadline=None)
 @given(answers(), st.sampled_from(HOLDS))
 def test_an_answer_cut_at_any_byte(typed: list[Typed], hold: Hold) -> None:
-    body, given_, made = raw(typed), b"", Answer(hold)
+    body, given_, made = raw(typed), b"", answering(hold)
     for at in range(len(body)):
         types = came(typed, at)
         due = raw(typed[: handed_over(types, hold)])
@@ -187,11 +196,11 @@ def test_an_answer_cut_at_any_byte(typed: list[Typed], hold: Hold) -> None:
             assert given_ == body[:at]
         else:
             assert given_ == due or (due.endswith(b"\r\n") and given_ == due[:-1])
-            assert made.may_ping
+            assert made.may_insert
         assert made.is_complete is ("message_stop" in types)
         assert made.end() == (Step() if made.is_complete else NO_END)
         is_waiting = not due or handed_over(types, hold) < len(types)
-        assert made.wants_pings is (is_waiting and not made.is_complete)
+        assert made.wants_filler is (is_waiting and not made.is_complete)
         given_ += made.receive(body[at : at + 1]).deliver
     assert given_ == body
 
@@ -201,9 +210,9 @@ def test_an_answer_cut_at_any_byte(typed: list[Typed], hold: Hold) -> None:
 def test_pings_are_put_in_between_events(
     typed: list[Typed], cuts: list[int], hold: Hold, limit: int
 ) -> None:
-    ours, made, given_ = b"event: ping\ndata: ours\n\n", Answer(hold, limit), b""
+    ours, made, given_ = b"event: ping\ndata: ours\n\n", answering(hold, limit), b""
     for chunk in cut(raw(typed), cuts):
-        given_ += ours if made.may_ping else b""
+        given_ += ours if made.may_insert else b""
         given_ += made.receive(chunk).deliver
     events, expected = Splitter().feed(given_), Splitter().feed(raw(typed))
     read = [(kind, data) for _, kind, data in events if data not in {b"", b"ours"}]
@@ -217,15 +226,15 @@ def test_pings_are_put_in_between_events(
 @pytest.mark.parametrize("hold", HOLDS)
 def test_nothing_is_committed_before_the_first_content(hold: Hold) -> None:
     noise = b": comment\n\n" + PING + event("unheard_of")
-    made = Answer(hold)
+    made = answering(hold)
     for data in (PING, b"\n", TWO[0][1], noise, TWO[1][1], noise):
         assert made.receive(data) == Step()
         assert not made.committed
-        assert made.wants_pings
-        assert made.may_ping
+        assert made.wants_filler
+        assert made.may_insert
     step = made.receive(TWO[2][1])
     assert made.committed is bool(step.deliver) is (hold != "message")
-    assert made.wants_pings is (hold == "message")
+    assert made.wants_filler is (hold == "message")
     if step.deliver:
         assert step.deliver == PING + b"\n" + TWO[0][1] + noise + TWO[1][1] + noise + TWO[2][1]
 
@@ -239,7 +248,7 @@ def test_none_flows_from_the_first_content_on() -> None:
     for _, data in TWO[3:]:
         assert not made.is_complete
         assert made.receive(data).deliver == data
-        assert not made.wants_pings
+        assert not made.wants_filler
     assert made.is_complete
 
 
@@ -252,15 +261,15 @@ def test_block_flows_until_the_first_block_ends() -> None:
     assert made.receive(TWO[2][1]).deliver == raw(TWO[:3])
     for data in (TWO[3][1], PING, b": comment\n\n", event("unheard_of")):
         assert made.receive(data).deliver == data
-        assert not made.wants_pings
+        assert not made.wants_filler
     for _, data in TWO[4:-1]:
         assert made.receive(data) == Step()
-        assert made.wants_pings
-        assert made.may_ping
+        assert made.wants_filler
+        assert made.may_insert
         assert not made.is_complete
     assert made.receive(TWO[-1][1]).deliver == raw(TWO[4:])
     assert made.is_complete
-    assert not made.wants_pings
+    assert not made.wants_filler
 
 
 def test_block_commits_nothing_of_a_first_block_without_deltas() -> None:
@@ -272,9 +281,9 @@ def test_block_commits_nothing_of_a_first_block_without_deltas() -> None:
 
 def test_message_is_handed_over_at_its_end() -> None:
     made = fed("message", raw(TWO[:-1]))
-    assert said(made) == {"wants_pings", "may_ping"}
+    assert said(made) == {"wants_filler", "may_insert"}
     assert made.receive(TWO[-1][1]).deliver == raw(TWO)
-    assert said(made) == {"committed", "is_complete", "may_ping"}
+    assert said(made) == {"committed", "is_complete", "may_insert"}
 
 
 @pytest.mark.parametrize("hold", HOLDS)
@@ -366,12 +375,12 @@ def test_an_error_after_the_commit_leaves_the_program_inside_its_first_block(
     name: str, count: int
 ) -> None:
     error = event("error", error=name)
-    made = Answer("block")
+    made = answering("block")
     given_ = made.receive(raw(TWO[:count])).deliver
     assert made.receive(error) == Step(error)
     assert given_ == raw(TWO[: min(count, 4)])
     assert made.is_complete
-    assert not made.wants_pings
+    assert not made.wants_filler
     assert made.end() == Step()
 
 
@@ -402,7 +411,7 @@ def test_a_message_stop_without_its_empty_line_is_none(hold: Hold) -> None:
 
 
 def test_an_answer_of_nothing_is_a_loss() -> None:
-    assert Answer("message").end() == NO_END
+    assert answering("message").end() == NO_END
     assert fed("message", PING).end() == NO_END
     assert fed("message", event("error", error="x")[:-1]).end() == NO_END
 
@@ -428,9 +437,9 @@ def test_an_answer_of_nothing_is_a_loss() -> None:
 def test_another_dialect_flows_as_it_is(hold: Hold, first: bytes) -> None:
     begin = PING + b": comment\n\nevent: nothing\n\n"
     made = fed(hold, begin, first[:-1])
-    assert said(made) == {"wants_pings", "may_ping"}
+    assert said(made) == {"wants_filler", "may_insert"}
     assert made.receive(first[-1:]) == Step(begin + first)
-    assert said(made) == {"committed", "may_ping"}
+    assert said(made) == {"committed", "may_insert"}
     for data in (b"da", b"ta: 1", event("error", error="api_error"), TWO[-1][1], b"not an event"):
         assert made.receive(data) == Step(data)
         assert "is_complete" not in said(made)
@@ -443,16 +452,16 @@ def test_another_dialect_flows_as_it_is(hold: Hold, first: bytes) -> None:
 
 @pytest.mark.parametrize("hold", ["message", "block"])
 def test_beyond_the_limit_all_is_handed_over_and_the_rest_flows(hold: Hold) -> None:
-    made, given_ = Answer(hold, len(raw(TWO)) + 999), b""
+    made, given_ = answering(hold, len(raw(TWO)) + 999), b""
     pieces = [raw(TWO[:-1]), event("x", y="z" * 900)]
     for data in pieces:
         given_ += made.receive(data).deliver
-        assert made.wants_pings
+        assert made.wants_filler
     more = event("x", y="z" * 900)
     given_ += made.receive(more).deliver
     assert given_ == b"".join([*pieces, more])
     assert made.committed
-    assert not made.wants_pings
+    assert not made.wants_filler
     assert made.receive(PING) == Step(PING)
     assert made.end() == NO_END
     assert made.receive(TWO[-1][1]) == Step(TWO[-1][1])
@@ -483,7 +492,7 @@ def test_an_unfinished_event_is_held_up_to_the_limit(count: int, begin: bytes) -
     assert given_ == whole
     assert said(made) == {"committed"}
     assert made.receive(b"\n\n") == Step(b"\n\n")
-    assert said(made) == {"committed", "may_ping"}
+    assert said(made) == {"committed", "may_insert"}
     assert made.end() == NO_END
 
 
@@ -496,7 +505,7 @@ def test_the_limit_changes_nothing_where_everything_flows() -> None:
     assert complete.is_complete
 
 
-# Rule 7.
+# The dialect's: an event's type.
 
 
 def test_an_event_field_goes_before_the_type_in_the_data() -> None:
@@ -516,7 +525,7 @@ def test_without_an_event_field_the_type_in_the_data_counts() -> None:
     assert made.receive(bare[-1]).deliver == b"".join(bare[4:])
 
 
-# Rule 8.
+# Rule 7.
 
 
 @pytest.mark.parametrize("hold", ["block", "none"])
@@ -524,12 +533,12 @@ def test_a_large_delta_that_flows_is_passed_on_in_pieces(hold: Hold) -> None:
     made = fed(hold, raw(TWO[:3]))
     begin = b"event: content_block_delta\ndata: "
     assert made.receive(begin + b"x" * (PIECE - len(begin))) == Step()
-    assert said(made) == {"committed", "may_ping"}
+    assert said(made) == {"committed", "may_insert"}
     assert made.receive(b"x").deliver == begin + b"x" * (PIECE - len(begin) + 1)
     assert said(made) == {"committed"}
     assert made.receive(b"y") == Step(b"y")
     assert made.receive(b"\n\n" + TWO[3][1]) == Step(b"\n\n" + TWO[3][1])
-    assert said(made) == {"committed", "may_ping"}
+    assert said(made) == {"committed", "may_insert"}
     assert made.receive(b"event: content_block_delta\nda") == Step()
 
 
@@ -538,7 +547,7 @@ def test_a_large_event_that_may_have_to_be_held_is_waited_for() -> None:
     made = fed("block", raw(TWO[:3]))
     for at in range(0, len(stop), PIECE):
         assert made.receive(stop[at : at + PIECE]) == Step()
-    assert made.wants_pings
+    assert made.wants_filler
     assert made.receive(TWO[-1][1]).deliver == stop + TWO[-1][1]
 
 
@@ -547,9 +556,9 @@ def test_a_delta_that_turns_out_to_be_the_end_of_the_block_is_not_ended() -> Non
     begin = b"event: content_block_delta\n: " + b"x" * PIECE
     assert made.receive(begin) == Step(begin)
     assert made.receive(b"\nevent: content_block_stop\n\n") == Step()
-    assert said(made) == {"committed", "wants_pings"}
+    assert said(made) == {"committed", "wants_filler"}
     assert made.receive(TWO[-1][1]).deliver == b"\nevent: content_block_stop\n\n" + TWO[-1][1]
-    assert said(made) == {"committed", "is_complete", "may_ping"}
+    assert said(made) == {"committed", "is_complete", "may_insert"}
 
 
 @pytest.mark.parametrize("size", [100, 3_000_000], ids=["small events", "large events"])
@@ -595,7 +604,7 @@ def test_every_byte_is_looked_at_a_few_times_at_most(hold: Hold, size: int) -> N
     assert counted(made) == buffers > 0
 
 
-# Rule 9.
+# Rule 8.
 
 MESSAGE_START, SECOND = TWO[0][1], event("message_start", message={"id": "msg_2"})
 
@@ -623,10 +632,10 @@ MESSAGE_START, SECOND = TWO[0][1], event("message_start", message={"id": "msg_2"
     ],
 )
 def test_out_of_order_before_the_content_all_is_held(hold: Hold, begin: list[bytes]) -> None:
-    made = Answer(hold)
+    made = answering(hold)
     for data in [*begin, raw(TWO[1:-1]), raw(TWO[:-1])]:
         assert made.receive(data) == Step()
-        assert made.wants_pings
+        assert made.wants_filler
     assert made.receive(TWO[-1][1]).deliver == b"".join([*begin, raw(TWO[1:-1]), raw(TWO)])
     assert made.is_complete
 
@@ -644,13 +653,13 @@ def test_indices_are_not_read() -> None:
     made = fed("block", MESSAGE_START, event(START, index=7))
     assert made.receive(event(DELTA, index=-3)).deliver
     assert made.receive(event(STOP, index="x")) == Step()
-    assert made.wants_pings
+    assert made.wants_filler
 
 
 @pytest.mark.parametrize("hold", HOLDS)
 def test_message_stop_ends_a_block_that_has_not_ended(hold: Hold) -> None:
     for count in range(1, len(TWO)):
-        made, given_ = Answer(hold), b""
+        made, given_ = answering(hold), b""
         for data in (raw(TWO[:count]), TWO[-1][1]):
             given_ += made.receive(data).deliver
         assert given_ == raw(TWO[:count]) + TWO[-1][1]
@@ -662,7 +671,7 @@ def test_message_stop_ends_a_block_that_has_not_ended(hold: Hold) -> None:
 
 @given(st.lists(st.binary(max_size=40), max_size=20), st.sampled_from(HOLDS), st.integers(0, 99))
 def test_any_bytes_are_taken(data: list[bytes], hold: Hold, limit: int) -> None:
-    made, given_ = Answer(hold, limit), b""
+    made, given_ = answering(hold, limit), b""
     for piece in data:
         given_ += made.receive(piece).deliver
     assert b"".join(data).startswith(given_)
@@ -701,7 +710,7 @@ def test_a_spoilt_answer_loses_no_byte(
     for spot, data in spots:
         at = spot % (len(body) + 1)
         body = body[:at] + data + body[at + len(data) :]
-    made, given_, received = Answer(hold), b"", b""
+    made, given_, received = answering(hold), b"", b""
     for chunk in cut(body, cuts):
         step = made.receive(chunk)
         assert step == Step(step.deliver)
@@ -721,7 +730,7 @@ class Answers(RuleBasedStateMachine):
     @initialize(hold=st.sampled_from(HOLDS))
     def begin(self, hold: Hold) -> None:
         self.hold = hold
-        self.answer = Answer(hold)
+        self.answer = answering(hold)
         self.types: list[str] = []
         self.received = self.given = b""
         self.dropped = 0
@@ -824,8 +833,8 @@ class Answers(RuleBasedStateMachine):
     @invariant()
     def pings_are_wanted_and_possible_where_something_is_held(self) -> None:
         is_waiting = not self.is_over and (not self.given or len(self.given) < len(self.received))
-        assert self.is_lost or self.answer.wants_pings is is_waiting
-        assert self.answer.may_ping
+        assert self.is_lost or self.answer.wants_filler is is_waiting
+        assert self.answer.may_insert
         assert Splitter().feed(self.given + PING)[-1].raw == PING
 
 

@@ -7,22 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.gateway import resend
-from relay.gateway.resend import MOST, Again, GiveUp, State
+from relay.gateway.resend import MOST, DoNotResend, Resend, State
 
-LOST = State(is_listed=True, may_be_processed=True, is_committed=False, is_kept=True, resends=0)
+LOST = State(is_repeatable=True, may_be_processed=True, is_committed=False, is_kept=True, resends=0)
 
 
 def decided(**changes: bool | int) -> resend.Verdict:
     return resend.decide(dataclasses.replace(LOST, **changes), lambda: 1.0)  # type: ignore[arg-type]
 
 
-def test_a_listed_request_is_asked_again() -> None:
-    assert decided() == Again(0.25)
+def test_a_repeatable_request_is_asked_again() -> None:
+    assert decided() == Resend(0.25)
 
 
-@pytest.mark.parametrize("listed", [True, False])
-def test_what_was_not_processed_is_asked_again(listed: bool) -> None:
-    assert decided(may_be_processed=False, is_listed=listed) == Again(0.25)
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_what_was_not_processed_is_asked_again(repeatable: bool) -> None:
+    assert decided(may_be_processed=False, is_repeatable=repeatable) == Resend(0.25)
 
 
 @pytest.mark.parametrize(
@@ -32,23 +32,23 @@ def test_what_was_not_processed_is_asked_again(listed: bool) -> None:
         ({"is_committed": True, "may_be_processed": False}, "the program has part"),
         ({"is_kept": False}, "its body is larger"),
         ({"is_kept": False, "may_be_processed": False}, "its body is larger"),
-        ({"is_listed": False}, "it may have been processed"),
+        ({"is_repeatable": False}, "it may have been processed"),
         ({"resends": MOST}, "asked 6 times"),
         ({"resends": MOST, "may_be_processed": False}, "asked 6 times"),
     ],
 )
 def test_nothing_else_is(changes: dict[str, bool | int], why: str) -> None:
     verdict = decided(**changes)
-    assert isinstance(verdict, GiveUp)
+    assert isinstance(verdict, DoNotResend)
     assert verdict.why.startswith(why)
 
 
 def test_pauses_grow_and_have_a_limit() -> None:
     pauses = [
-        verdict.pause for n in range(MOST) if isinstance(verdict := decided(resends=n), Again)
+        verdict.pause for n in range(MOST) if isinstance(verdict := decided(resends=n), Resend)
     ]
     assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0]
-    assert resend.decide(LOST, lambda: 0.0) == Again(0.0)
+    assert resend.decide(LOST, lambda: 0.0) == Resend(0.0)
 
 
 @given(
@@ -56,5 +56,5 @@ def test_pauses_grow_and_have_a_limit() -> None:
 )
 def test_whatever_happens(state: State) -> None:
     is_due = not state.is_committed and state.is_kept and state.resends < MOST
-    is_safe = state.is_listed or not state.may_be_processed
-    assert isinstance(resend.decide(state, lambda: 0.5), Again) is (is_due and is_safe)
+    is_safe = state.is_repeatable or not state.may_be_processed
+    assert isinstance(resend.decide(state, lambda: 0.5), Resend) is (is_due and is_safe)

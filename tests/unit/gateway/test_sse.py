@@ -1,6 +1,5 @@
 """Server-sent events: cut in the same places in every chunking, and not a byte lost."""
 
-import json
 import re
 from collections.abc import Iterator
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.gateway.sse import PING, Event, Splitter, as_error_event, error_event
+from relay.gateway.sse import ServerSentEvent, Splitter
 from tests.support.buffers import BOM, CUTS, ENDS, Counted, count_in, counted, cut, held
 
 LINES = st.sampled_from(
@@ -45,13 +44,13 @@ STREAMS = st.builds(
 )
 
 
-def by_the_standard(stream: bytes) -> Iterator[Event]:
+def by_the_standard(stream: bytes) -> Iterator[ServerSentEvent]:
     """Read a whole stream as section 9.2.6 says, word for word."""
     begin, kind, data = 0, "", b""
     for line in re.finditer(rb"([^\r\n]*)(\r\n|\n|\r)", stream):
         content = line[1].removeprefix(BOM) if line.start() == 0 else line[1]
         if not content:
-            yield Event(stream[begin : line.end()], kind, data.removesuffix(b"\n"))
+            yield ServerSentEvent(stream[begin : line.end()], kind, data.removesuffix(b"\n"))
             begin, kind, data = line.end(), "", b""
         name, colon, value = content.partition(b":")
         value = value[1:] if value[:1] == b" " else value
@@ -63,7 +62,7 @@ def by_the_standard(stream: bytes) -> Iterator[Event]:
             data += value + b"\n"
 
 
-def split(*chunks: bytes) -> tuple[list[Event], bytes]:
+def split(*chunks: bytes) -> tuple[list[ServerSentEvent], bytes]:
     splitter = Splitter()
     events = [event for chunk in chunks for event in splitter.feed(chunk)]
     assert splitter.size == len(splitter.partial)
@@ -111,24 +110,24 @@ def test_byte_by_byte_an_event_comes_with_its_last_byte(stream: bytes) -> None:
 
 def test_a_cr_is_not_waited_on() -> None:
     splitter = Splitter()
-    assert splitter.feed(b"event: a\r\r") == [Event(b"event: a\r\r", "a", b"")]
+    assert splitter.feed(b"event: a\r\r") == [ServerSentEvent(b"event: a\r\r", "a", b"")]
     assert splitter.feed(b"") == []
     assert splitter.feed(b"\n") == []
     assert splitter.partial == b"\n"
-    assert splitter.feed(b"data: 1\n\n") == [Event(b"\ndata: 1\n\n", "", b"1")]
-    assert splitter.feed(b"\n") == [Event(b"\n", "", b"")]
+    assert splitter.feed(b"data: 1\n\n") == [ServerSentEvent(b"\ndata: 1\n\n", "", b"1")]
+    assert splitter.feed(b"\n") == [ServerSentEvent(b"\n", "", b"")]
 
 
 def test_an_lf_after_a_cr_in_the_next_chunk_is_no_empty_line() -> None:
     assert split(b"event: a\r", b"\ndata: 1\r", b"\n\r", b"\n") == (
-        [Event(b"event: a\r\ndata: 1\r\n\r", "a", b"1")],
+        [ServerSentEvent(b"event: a\r\ndata: 1\r\n\r", "a", b"1")],
         b"\n",
     )
-    assert split(b"event: a\r", b"\n\n") == ([Event(b"event: a\r\n\n", "a", b"")], b"")
+    assert split(b"event: a\r", b"\n\n") == ([ServerSentEvent(b"event: a\r\n\n", "a", b"")], b"")
 
 
 def test_a_block_of_comments_is_an_event_without_kind_and_data() -> None:
-    assert split(b": 1\n: 2\n\n") == ([Event(b": 1\n: 2\n\n", "", b"")], b"")
+    assert split(b": 1\n: 2\n\n") == ([ServerSentEvent(b": 1\n: 2\n\n", "", b"")], b"")
 
 
 def test_the_last_event_field_counts_and_its_kind_ends_with_the_event() -> None:
@@ -152,8 +151,8 @@ def test_an_unfinished_event_can_be_taken_piecemeal() -> None:
     assert splitter.take_partial() == b"34\ndata: 5"
     events = splitter.feed(b"6\n\nevent: small\ndata: 7\n\n")
     assert events == [
-        Event(b"6\n\n", "big", b""),
-        Event(b"event: small\ndata: 7\n\n", "small", b"7"),
+        ServerSentEvent(b"6\n\n", "big", b""),
+        ServerSentEvent(b"event: small\ndata: 7\n\n", "small", b"7"),
     ]
 
 
@@ -178,7 +177,7 @@ def test_a_line_that_is_taken_is_forgotten_but_for_its_beginning() -> None:
     splitter.feed(b"event: " + b"x" * 5000)
     splitter.take_partial()
     assert held(splitter) == 1024
-    assert splitter.feed(b"yz\n\n") == [Event(b"yz\n\n", "x" * 1017 + "yz", b"")]
+    assert splitter.feed(b"yz\n\n") == [ServerSentEvent(b"yz\n\n", "x" * 1017 + "yz", b"")]
 
 
 @pytest.mark.parametrize("line", [b"data: ", b": ", b"event: ", b""])
@@ -209,34 +208,3 @@ def test_many_lines_in_many_chunks_are_looked_at_once() -> None:
     assert event.data == b"\n".join([b"0123456789"] * 20_000)
     assert Counted.touched <= 4 * len(stream)
     assert counted(splitter) == buffers > 0
-
-
-def test_a_ping_is_one_event() -> None:
-    assert split(PING) == ([Event(PING, "ping", b'{"type": "ping"}')], b"")
-
-
-@given(st.text(max_size=20), st.text(max_size=50))
-@example("api_error", 'a "quoted" \\ line\r\n\n\u2028\0')
-@example("api_error", "\udcff")
-def test_an_error_is_one_event_whatever_it_says(kind: str, message: str) -> None:
-    (event,), partial = split(error_event(kind, message))
-    assert partial == b""
-    assert event.kind == "error"
-    error = {"type": kind, "message": message}
-    assert json.loads(event.data) == {"type": "error", "error": error}
-
-
-def test_an_error_is_written_as_the_api_host_does() -> None:
-    assert error_event("api_error", "Lost") == (
-        b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"Lost"}}\n\n'
-    )
-
-
-def test_an_error_that_was_a_whole_body_becomes_an_event() -> None:
-    document = b'{"type": "error",\n "error": {"type": "api_error", "message": "x"}}'
-    event = as_error_event(document)
-    assert event == (
-        b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"x"}}\n\n'
-    )
-    for other in (b"", b"<html>", b"[]", b'{"type": "message"}', b"\xff"):
-        assert as_error_event(other) == b""

@@ -34,7 +34,7 @@ def make() -> Iterator[Make]:
 
         def made_for(*hosts: str, permitted: tuple[str, ...] | None = None) -> Certificates:
             openssl = needs("openssl")
-            new = certificates._make(hosts, permitted=permitted or hosts, openssl=openssl)
+            new = certificates.make(hosts, permitted=permitted, openssl=openssl)
             made.callback(new.close)
             return new
 

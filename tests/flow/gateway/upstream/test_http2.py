@@ -1,6 +1,7 @@
 """HTTP/2 towards upstream: its limits are kept, silence is asked after, oddities are losses."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import h2.config
@@ -13,10 +14,11 @@ import pytest
 import trio
 import trio.testing
 from h2.errors import ErrorCodes
+from hyperframe.frame import GoAwayFrame
 
 from relay.gateway.body import Body
 from relay.gateway.http import Flush, LostError, Request
-from relay.gateway.upstream.http2 import Http2
+from relay.gateway.upstream.http2 import SETTINGS_WAIT, Http2
 from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.support.internet.servers.api.messages import message
@@ -169,8 +171,11 @@ class _Socket(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
     def put(self, data: bytes) -> None:
-        """Let it be received."""
-        self._ours.put_data(data)
+        """Let it be received; nothing is the end."""
+        if data:
+            self._ours.put_data(data)
+        else:
+            self._ours.put_eof()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         return bytes(await self._ours.receive_some(max_bytes))
@@ -179,8 +184,8 @@ class _Socket(trio.abc.Stream):
         await self._ours.aclose()
 
 
-async def _lost_by_junk(request: Request) -> tuple[bool, bool]:
-    """Have junk and a request meet; was it written whole, and may it be processed?"""
+async def _lost_by(end: bytes, request: Request) -> tuple[bool, bool]:
+    """Have the connection's end and a request meet; was it written whole, may it be processed?"""
     socket = _Socket()
     connection = Http2(socket, _Wire(), b"server.test")  # type: ignore[arg-type]
     async with trio.open_nursery() as nursery:
@@ -191,7 +196,7 @@ async def _lost_by_junk(request: Request) -> tuple[bool, bool]:
         await trio.testing.wait_all_tasks_blocked()
         stream = connection.open()
         # Both at once: whether the connection's reader or its writer runs first is chance.
-        socket.put(bytes(9))
+        socket.put(end)
         await stream.send(request, body_of(b"body"))
         await trio.testing.wait_all_tasks_blocked()
         ended = h2.events.StreamEnded
@@ -203,9 +208,10 @@ async def _lost_by_junk(request: Request) -> tuple[bool, bool]:
     return any(isinstance(event, ended) for event in events), caught.value.may_be_processed
 
 
-async def test_what_was_written_may_be_processed() -> None:
+@pytest.mark.parametrize("end", [b"", bytes(9)], ids=["closed", "junk"])
+async def test_what_was_written_may_be_processed(end: bytes) -> None:
     request = Request(b"POST", b"/v1/other", [], is_framed=True)
-    met = {await _lost_by_junk(request) for _ in range(100)}
+    met = {await _lost_by(end, request) for _ in range(100)}
     assert (True, False) not in met, "asked again, although upstream has it"
     assert (True, True) in met, "no request has met the junk"
 
@@ -271,6 +277,118 @@ async def test_a_body_that_is_not_wanted_any_more_is_not_ended() -> None:
     read()
     assert h2.events.StreamReset in seen
     assert h2.events.StreamEnded not in seen
+
+
+@dataclass
+class _Peer:
+    """A connection that runs, and the server at its other end."""
+
+    socket: _Socket
+    connection: Http2
+    server: h2.connection.H2Connection
+    ended: trio.Event
+    """Set when run() has returned."""
+
+    async def exchange(self, more: bytes = b"") -> None:
+        """Have each side receive what the other has sent."""
+        await trio.testing.wait_all_tasks_blocked()
+        self.server.receive_data(bytes(self.socket.sent))
+        self.socket.sent.clear()
+        if data := self.server.data_to_send() + more:
+            self.socket.put(data)
+        await trio.testing.wait_all_tasks_blocked()
+
+
+@asynccontextmanager
+async def _connected() -> AsyncIterator[_Peer]:
+    socket = _Socket()
+    server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    server.initiate_connection()
+    peer = _Peer(socket, Http2(socket, _Wire(), b"server.test"), server, trio.Event())  # type: ignore[arg-type]
+
+    async def run() -> None:
+        await peer.connection.run()
+        peer.ended.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        yield peer
+        nursery.cancel_scope.cancel()
+
+
+POST = Request(b"POST", b"/v1/other", [], is_framed=True)
+
+
+async def test_settings_that_do_not_come_are_not_waited_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with _connected() as peer:
+        assert not peer.connection.has_room
+        await peer.connection.settled()
+        assert trio.current_time() == SETTINGS_WAIT
+        assert peer.connection.has_room
+
+
+async def test_a_goaway_between_opening_a_stream_and_its_head_refuses_it() -> None:
+    async with _connected() as peer, trio.open_nursery() as nursery:
+        await peer.exchange()
+        stream = peer.connection.open()
+        losses: list[LostError] = []
+
+        async def take() -> None:
+            with pytest.raises(LostError) as caught:
+                await stream.response()
+            losses.append(caught.value)
+
+        nursery.start_soon(take)
+        await peer.exchange(GoAwayFrame(0).serialize())
+        assert not losses
+        await stream.send(POST, body_of(b"body"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert [(each.cause, each.may_be_processed) for each in losses] == [("GOAWAY", False)]
+        assert not peer.ended.is_set()
+        stream.release()
+        await peer.ended.wait()
+
+
+async def test_a_connection_ends_with_the_last_stream_after_it_was_retired() -> None:
+    async with _connected() as peer:
+        await peer.exchange()
+        first, second = peer.connection.open(), peer.connection.open()
+        first.condemn()
+        assert not peer.connection.has_room
+        first.release()
+        await second.send(POST, body_of(b"body"))
+        await peer.exchange()
+        peer.server.send_headers(1, [(":status", "200")], end_stream=True)
+        await peer.exchange()
+        assert (await second.response()).status == 200
+        second.release()
+        await peer.ended.wait()
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+async def test_a_body_that_waits_for_windows_ends_with_its_stream(*, is_last: bool) -> None:
+    """As it does when more of the body is to come."""
+    pieces = [bytes(100_000)] if is_last else [bytes(100_000), b"more"]
+    async with _connected() as peer, trio.open_nursery() as nursery:
+        await peer.exchange()
+        stream = peer.connection.open()
+        is_sent = trio.Event()
+
+        async def send() -> None:
+            await stream.send(POST, body_of(*pieces))
+            is_sent.set()
+
+        nursery.start_soon(send)
+        for _ in range(6):
+            await peer.exchange()
+        assert not is_sent.is_set()
+        peer.server.reset_stream(1, ErrorCodes.REFUSED_STREAM)
+        await peer.exchange()
+        assert is_sent.is_set()
+        with pytest.raises(LostError, match="REFUSED_STREAM"):
+            await stream.response()
 
 
 class Refusing(Upstream):

@@ -1,58 +1,63 @@
-"""Doors: by itself on for claude alone; the user's base URL first; what may be asked again."""
+"""The choice: on by default for claude alone; the user's base URL first."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.config import GatewayMode, Settings
+from relay.gateway.dialects.anthropic import ANTHROPIC
 from relay.gateway.setup.choice import (
-    BASE_URL,
-    Closed,
-    DoorError,
-    Doors,
-    Gateway,
-    Upstream,
+    Disabled,
+    Enabled,
+    GatewayError,
+    Origin,
     choose,
-    is_messages,
-    listed,
     parse_base_url,
 )
 
-API: Final = Upstream("api.anthropic.com", 443, tls=True, prefix="")
-OWN: Final = Upstream("llm.example", 8443, tls=True, prefix="/a/b")
+Gateway = Literal["auto", GatewayMode, "off"]
+
+BASE_URL: Final = ANTHROPIC.base_url
+API: Final = Origin("api.anthropic.com", 443, tls=True, prefix="")
+OWN: Final = Origin("llm.example", 8443, tls=True, prefix="/a/b")
 OWN_URL: Final = "https://LLM.example:8443/a/b/"
 SECRET: Final = "s3cr3t"
 
 
-def opened(gateway: Gateway = "auto", base: str | None = None, **others: Any) -> Doors | Closed:
+def opened(
+    gateway: Gateway = "auto",
+    base: str | None = None,
+    *,
+    command: Sequence[str] = ("/usr/local/bin/claude", "-p"),
+    openssl: bool = True,
+    hosts: tuple[str, ...] = (API.host,),
+    dns: Literal["synthetic", "real"] = "synthetic",
+) -> Enabled | Disabled:
     environment = {} if base is None else {BASE_URL: base}
-    asked: dict[str, Any] = {
-        "hosts": (API.host,),
-        "command": ("/usr/local/bin/claude", "-p"),
-        "dns": "synthetic",
-        "openssl": True,
-    } | others
-    return choose(gateway, environment=environment, **asked)
+    settings = Settings(gateway=gateway, gateway_hosts=hosts, dns=dns)
+    return choose(settings, command, environment, has_openssl=lambda: openssl)
 
 
 @pytest.mark.parametrize("command", ["claude", "./claude", "/opt/a b/claude"])
 def test_auto_is_on_for_claude(command: str) -> None:
-    assert opened(command=[command]) == Doors("tls", (API,), "the command is claude")
+    assert opened(command=[command]) == Enabled("tls", (API,), "the command is claude")
 
 
 @pytest.mark.parametrize("command", [["bash", "claude"], ["claude.sh"], ["claude/x"], [""], []])
 def test_auto_is_off_for_others(command: list[str]) -> None:
-    assert opened(command=command) == Closed("the command is not claude")
+    assert opened(command=command) == Disabled("the command is not claude")
 
 
-@pytest.mark.parametrize("door", ["tls", "http"])
-def test_asked_for_by_name_it_is_on_for_any_command(door: Gateway) -> None:
-    assert opened(door, command=["bash"]) == Doors(door, (API,), f"gateway = {door}")  # type: ignore[arg-type]
+@pytest.mark.parametrize("mode", ["tls", "http"])
+def test_asked_for_by_name_it_is_on_for_any_command(mode: Gateway) -> None:
+    assert opened(mode, command=["bash"]) == Enabled(mode, (API,), f"gateway = {mode}")  # type: ignore[arg-type]
 
 
 def test_off_is_off() -> None:
-    assert opened("off", hosts=["not read:"], base="nor this") == Closed("gateway = off")
+    assert opened("off", base="not read") == Disabled("gateway = off")
 
 
 LACKS: Final = [({"openssl": False}, "openssl"), ({"dns": "real"}, "dns = synthetic")]
@@ -60,31 +65,31 @@ LACKS: Final = [({"openssl": False}, "openssl"), ({"dns": "real"}, "dns = synthe
 
 @pytest.mark.parametrize(("lack", "named"), LACKS)
 def test_auto_takes_plain_http_where_tls_cannot_be(lack: dict[str, Any], named: str) -> None:
-    doors = opened(**lack)
-    assert isinstance(doors, Doors)
-    assert (doors.door, doors.upstreams) == ("http", (API,))
-    assert named in doors.why
-    assert "\n" not in doors.why
+    chosen = opened(**lack)
+    assert isinstance(chosen, Enabled)
+    assert (chosen.mode, chosen.origins) == ("http", (API,))
+    assert named in chosen.why
+    assert "\n" not in chosen.why
 
 
 @pytest.mark.parametrize(("lack", "named"), LACKS)
 def test_tls_by_name_is_refused_where_it_cannot_be(lack: dict[str, Any], named: str) -> None:
-    with pytest.raises(DoorError, match=named) as caught:
+    with pytest.raises(GatewayError, match=named) as caught:
         opened("tls", **lack)
     assert "--gateway=http" in caught.value.next_step
 
 
 @pytest.mark.parametrize("lack", [lack for lack, _named in LACKS])
 def test_http_by_name_lacks_nothing(lack: dict[str, Any]) -> None:
-    assert opened("http", **lack) == Doors("http", (API,), "gateway = http")
+    assert opened("http", **lack) == Enabled("http", (API,), "gateway = http")
 
 
 def test_the_users_own_base_url_comes_first() -> None:
     tls, http = opened(base=OWN_URL), opened("http", base=OWN_URL)
-    assert isinstance(tls, Doors)
-    assert isinstance(http, Doors)
-    assert tls.upstreams == (OWN, API)
-    assert http.upstreams == (OWN,)
+    assert isinstance(tls, Enabled)
+    assert isinstance(http, Enabled)
+    assert tls.origins == (OWN, API)
+    assert http.origins == (OWN,)
     assert tls.base == http.base == OWN
 
 
@@ -95,10 +100,10 @@ def test_a_blank_base_url_is_none(blank: str) -> None:
 
 def test_what_the_program_is_told() -> None:
     told = opened("http", base=OWN_URL)
-    assert isinstance(told, Doors)
+    assert isinstance(told, Enabled)
     assert told.environment(4711) == {BASE_URL: "http://127.0.0.1:4711/a/b"}
     not_told = opened("tls", base=OWN_URL)
-    assert isinstance(not_told, Doors)
+    assert isinstance(not_told, Enabled)
     assert not_told.environment(4711) == {}
 
 
@@ -106,69 +111,63 @@ def test_what_the_program_is_told() -> None:
     ("host", "name"), [("192.0.2.7", None), (API.host, API.host), ("1.example", "1.example")]
 )
 def test_an_address_is_no_name_to_look_up(host: str, name: str | None) -> None:
-    assert Upstream(host, 443, tls=True, prefix="").name == name
+    assert Origin(host, 443, tls=True, prefix="").destination.name == name
 
 
 def test_hosts_that_need_a_certificate() -> None:
-    doors = opened(base="http://llm.example", hosts=["a.example", "b.example:8443", "A.example.:1"])
-    assert isinstance(doors, Doors)
-    assert doors.certificate_hosts == ("a.example", "b.example")
+    chosen = opened(
+        base="http://llm.example", hosts=("a.example", "b.example:8443", "A.example.:1")
+    )
+    assert isinstance(chosen, Enabled)
+    assert chosen.certificate_hosts == ("a.example", "b.example")
     plain = opened("http")
-    assert isinstance(plain, Doors)
+    assert isinstance(plain, Enabled)
     assert plain.certificate_hosts == ()
 
 
-def test_a_connection_finds_its_upstream() -> None:
-    doors = opened(base=OWN_URL, hosts=["api.anthropic.com", "192.0.2.1"])
-    assert isinstance(doors, Doors)
-    assert doors.upstream_at("LLM.example.", 8443) == OWN
-    assert doors.upstream_at("llm.example", 443) is None
-    assert doors.upstream_at("api.anthropic.com", 443) == API
-    assert doors.upstream_at("192.0.2.1", 443) == Upstream("192.0.2.1", 443, tls=True, prefix="")
-    assert doors.upstream_at("x.api.anthropic.com", 443) is None
+def test_a_connection_finds_its_origin() -> None:
+    chosen = opened(base=OWN_URL, hosts=("api.anthropic.com", "192.0.2.1"))
+    assert isinstance(chosen, Enabled)
+    assert chosen.origin_at("LLM.example.", 8443) == OWN
+    assert chosen.origin_at("llm.example", 443) is None
+    assert chosen.origin_at("api.anthropic.com", 443) == API
+    assert chosen.origin_at("192.0.2.1", 443) == Origin("192.0.2.1", 443, tls=True, prefix="")
+    assert chosen.origin_at("x.api.anthropic.com", 443) is None
     plain = opened("http")
-    assert isinstance(plain, Doors)
-    assert plain.upstream_at(API.host, API.port) is None
+    assert isinstance(plain, Enabled)
+    assert plain.origin_at(API.host, API.port) is None
 
 
 def test_the_base_url_wins_over_a_configured_host() -> None:
     url = "http://api.anthropic.com:443/x"
-    doors = opened(base=url, hosts=["api.anthropic.com", "api.anthropic.com:443"])
-    assert isinstance(doors, Doors)
-    assert doors.upstreams == (Upstream("api.anthropic.com", 443, tls=False, prefix="/x"),)
+    chosen = opened(base=url, hosts=("api.anthropic.com", "api.anthropic.com:443"))
+    assert isinstance(chosen, Enabled)
+    assert chosen.origins == (Origin("api.anthropic.com", 443, tls=False, prefix="/x"),)
 
 
 def test_without_any_host() -> None:
-    assert opened(hosts=()) == Closed("the gateway has no host")
-    with pytest.raises(DoorError, match="has no host"):
+    assert opened(hosts=()) == Disabled("the gateway has no host")
+    with pytest.raises(GatewayError, match="has no host"):
         opened("http", hosts=())
-    assert opened("tls", hosts=(), base=OWN_URL) == Doors("tls", (OWN,), "gateway = tls")
-
-
-@pytest.mark.parametrize("gateway", ["auto", "tls", "http"])
-def test_a_configured_host_that_cannot_be_read_is_told(gateway: Gateway) -> None:
-    with pytest.raises(DoorError, match="'a b'") as caught:
-        opened(gateway, hosts=["a b"])
-    assert "config.toml" in caught.value.next_step
-    assert str(caught.value) == caught.value.cause
+    assert opened("tls", hosts=(), base=OWN_URL) == Enabled("tls", (OWN,), "gateway = tls")
 
 
 @pytest.mark.parametrize(
-    ("text", "upstream"),
+    ("text", "origin"),
     [
-        ("https://llm.example", Upstream("llm.example", 443, tls=True, prefix="")),
-        ("https://llm.example/", Upstream("llm.example", 443, tls=True, prefix="")),
-        ("https://llm.example//", Upstream("llm.example", 443, tls=True, prefix="/")),
-        ("HTTP://Llm.Example.", Upstream("llm.example", 80, tls=False, prefix="")),
-        ("http://192.0.2.1:8080/x%20y", Upstream("192.0.2.1", 8080, tls=False, prefix="/x%20y")),
-        ("https://proxy/a.b/..c", Upstream("proxy", 443, tls=True, prefix="/a.b/..c")),
-        ("https://a_b.example:1/", Upstream("a_b.example", 1, tls=True, prefix="")),
-        ("https://xn--bcher-kva.example", Upstream("xn--bcher-kva.example", 443, True, "")),
+        ("https://llm.example", Origin("llm.example", 443, tls=True, prefix="")),
+        ("https://llm.example/", Origin("llm.example", 443, tls=True, prefix="")),
+        ("https://llm.example//", Origin("llm.example", 443, tls=True, prefix="/")),
+        ("HTTP://Llm.Example.", Origin("llm.example", 80, tls=False, prefix="")),
+        ("http://192.0.2.1:8080/x%20y", Origin("192.0.2.1", 8080, tls=False, prefix="/x%20y")),
+        ("https://proxy/a.b/..c", Origin("proxy", 443, tls=True, prefix="/a.b/..c")),
+        ("https://a_b.example:1/", Origin("a_b.example", 1, tls=True, prefix="")),
+        ("https://xn--bcher-kva.example", Origin("xn--bcher-kva.example", 443, True, "")),
         (f" {OWN_URL}\n", OWN),
     ],
 )
-def test_base_urls(text: str, upstream: Upstream) -> None:
-    assert opened("http", base=text) == Doors("http", (upstream,), "gateway = http")
+def test_base_urls(text: str, origin: Origin) -> None:
+    assert opened("http", base=text) == Enabled("http", (origin,), "gateway = http")
 
 
 BAD: Final = [
@@ -219,71 +218,34 @@ BAD: Final = [
 
 
 @pytest.mark.parametrize(("text", "reason"), BAD)
-def test_a_base_url_that_cannot_be_used_closes_auto_and_is_an_error_by_name(
+def test_a_base_url_that_cannot_be_used_disables_auto_and_is_an_error_by_name(
     text: str, reason: str
 ) -> None:
-    closed = opened(base=text)
-    assert isinstance(closed, Closed)
-    assert closed.why.startswith(f"{BASE_URL} ")
-    assert reason in closed.why
-    assert SECRET not in closed.why
+    disabled = opened(base=text)
+    assert isinstance(disabled, Disabled)
+    assert disabled.why.startswith(f"{BASE_URL} ")
+    assert reason in disabled.why
+    assert SECRET not in disabled.why
     for gateway in ("tls", "http"):
-        with pytest.raises(DoorError) as caught:
+        with pytest.raises(GatewayError) as caught:
             opened(gateway, base=text)
-        assert caught.value.cause == closed.why
+        assert caught.value.cause == disabled.why
         assert BASE_URL in caught.value.next_step
 
 
 @given(st.text() | st.from_regex(r"https?://[a-z0-9.:@%/-]*", fullmatch=True))
 def test_any_base_url_is_read_or_told(text: str) -> None:
     try:
-        upstream = parse_base_url(text)
+        origin = parse_base_url(text)
     except ValueError:
         return
-    scheme = "https" if upstream.tls else "http"
-    url = f"{scheme}://{upstream.host}:{upstream.port}{upstream.prefix}"
-    assert parse_base_url(f"{url}/") == upstream
+    scheme = "https" if origin.tls else "http"
+    url = f"{scheme}://{origin.host}:{origin.port}{origin.prefix}"
+    assert parse_base_url(f"{url}/") == origin
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "prefix", "is_listed", "of_messages"),
-    [
-        ("POST", "/v1/messages", "", True, True),
-        ("POST", "/v1/messages?beta=true", "", True, True),
-        ("POST", "/v1/messages?", "", True, True),
-        ("POST", "/v1/messages/count_tokens?beta=true", "", True, False),
-        ("POST", "/a/b/v1/messages", "/a/b", True, True),
-        ("POST", "/v1/messages", "/a/b", False, False),
-        ("POST", "/a/b/v1/messages", "", False, False),
-        ("POST", "/v1/messages/", "", False, False),
-        ("POST", "//v1/messages", "", False, False),
-        ("POST", "/v1/./messages", "", False, False),
-        ("POST", "/v1/%6dessages", "", False, False),
-        ("POST", "/V1/messages", "", False, False),
-        ("POST", "/v1/messages#x", "", False, False),
-        ("POST", "/v1/messages/batches", "", False, False),
-        ("POST", "/v1/complete", "", False, False),
-        ("POST", "http://api.anthropic.com/v1/messages", "", False, False),
-        ("POST", "", "", False, False),
-        ("post", "/v1/messages", "", False, False),
-        ("PUT", "/v1/messages", "", False, False),
-        ("DELETE", "/v1/messages", "", False, False),
-        ("OPTIONS", "*", "", False, False),
-        ("GET", "/v1/models", "", True, False),
-        ("GET", "/v1/messages", "/a", True, False),
-        ("HEAD", "/", "", True, False),
-        ("get", "/", "", False, False),
-    ],
-)
-def test_what_may_be_asked_again(
-    method: str, path: str, prefix: str, is_listed: bool, of_messages: bool
-) -> None:
-    assert listed(method, path, prefix) is is_listed
-    assert is_messages(method, path, prefix) is of_messages
-
-
-@given(st.text(), st.text(alphabet="/v1mesag?%.# "))
-def test_of_posts_exactly_the_listed_paths(prefix: str, path: str) -> None:
-    bare = path.partition("?")[0]
-    exact = bare in (f"{prefix}/v1/messages", f"{prefix}/v1/messages/count_tokens")
-    assert listed("POST", path, prefix) is exact
+def test_a_default_port_is_left_out_of_the_authority() -> None:
+    assert API.authority == "api.anthropic.com"
+    assert OWN.authority == "llm.example:8443"
+    assert Origin("a.example", 80, tls=False, prefix="").authority == "a.example"
+    assert Origin("a.example", 443, tls=False, prefix="").authority == "a.example:443"

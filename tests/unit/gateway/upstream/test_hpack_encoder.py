@@ -38,3 +38,12 @@ def test_a_field_is_always_the_same_bytes() -> None:
     fields = [(b"x-app", b"cli"), (b":method", b"POST")]
     encoder = Encoder()
     assert encoder.encode(fields) == encoder.encode(fields) == Encoder().encode(fields)
+
+
+def test_hpack_alone_still_forgets_a_size_that_came_twice() -> None:
+    """Once this fails, Encoder need not set what hpack looks at."""
+    alone, ours = hpack.Encoder(), Encoder()
+    for size in (100, 200, 200):
+        alone.header_table_size = ours.header_table_size = size
+    assert alone.encode([]) == b""
+    assert ours.encode([]) == bytes([0x3F, 100 - 31, 0x3F, 0x80 | (200 - 31 - 128), 1])

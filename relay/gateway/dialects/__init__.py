@@ -1,0 +1,1 @@
+"""The APIs whose answers the gateway understands: one file for each, behind one protocol."""
