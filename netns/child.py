@@ -1,4 +1,4 @@
-"""The child's side, in order: unshare, map, links, listeners, redirect, mounts, hand over, exec."""
+"""The child's side, in order: unshare, map, links, listeners, interception, mounts, exec."""
 
 import contextlib
 import errno
@@ -8,8 +8,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Final, NoReturn
@@ -17,6 +16,7 @@ from typing import Final, NoReturn
 from netns import handoff, idmap, interception, links, mounts, privileges, syscalls
 from netns.errors import SandboxError
 from netns.hints import host_facts, namespace_hint
+from netns.plan import OWN_ADDRESS, Intercept, Plan
 
 EXIT_CANNOT_EXECUTE: Final = 126
 EXIT_NOT_FOUND: Final = 127
@@ -27,23 +27,6 @@ REPORT: Final = "this is a defect of keepline: please report it with the output 
 _BACKLOG = 4096
 _DNS_PORT = 53
 _UNPRIVILEGED_PORT_START = "ipv4/ip_unprivileged_port_start"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the namespace is to look like."""
-
-    command: Sequence[str]
-    """Empty: make everything, hand it over, and exit (doctor)."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """Texts that the namespace sees in place of the host's files, by path."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Added to the caller's."""
-    intercept: Sequence[interception.Intercept] = interception.WAYS
-    """Ways to catch TCP connections, the preferred one first."""
-    door: int | None = None
-    """A port of the namespace's loopback to listen on as well."""
-    ports: Sequence[int] = interception.COMMON_PORTS
 
 
 def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
@@ -107,8 +90,8 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         dns_udp, dns_tcp = _dns_sockets()
     with _step("interception of TCP", end):
         intercept, tcp, notes = _intercept(plan)
-        if plan.door is not None:
-            tcp.append(_listen("127.0.0.1", plan.door))
+        if plan.loopback_port is not None:
+            tcp.append(_listen("127.0.0.1", plan.loopback_port))
         tcp_table = FileIO("/proc/thread-self/net/tcp", "rb")
     with _step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files)
@@ -148,7 +131,7 @@ def _listen(address: str, port: int, *, transparent: bool = False) -> socket.soc
     return sock
 
 
-def _intercept(plan: Plan) -> tuple[interception.Intercept, list[socket.socket], list[str]]:
+def _intercept(plan: Plan) -> tuple[Intercept, list[socket.socket], list[str]]:
     """Take the first way that this kernel knows."""
     failures: list[str] = []
     for way in plan.intercept:
@@ -159,13 +142,13 @@ def _intercept(plan: Plan) -> tuple[interception.Intercept, list[socket.socket],
     raise OSError("; ".join(failures))
 
 
-def _listeners_for(way: interception.Intercept, plan: Plan) -> list[socket.socket]:
+def _listeners_for(way: Intercept, plan: Plan) -> list[socket.socket]:
     if way == "ports":
         return [_listen("0.0.0.0", port) for port in plan.ports]  # noqa: S104
     transparent = way == "tproxy"
     sock = _listen("127.0.0.1" if transparent else "0.0.0.0", 0, transparent=transparent)  # noqa: S104
     try:
-        interception.install(way, links.OWN_ADDRESS, sock.getsockname()[1])
+        interception.install(way, OWN_ADDRESS, sock.getsockname()[1])
     except BaseException:
         sock.close()
         raise
@@ -204,7 +187,7 @@ def _become(plan: Plan, parent: int) -> NoReturn:
 
 
 def _is_binary(path: str) -> bool:
-    """Tell a program of another machine from a script."""
+    """Return whether a file is a program, for another machine, and not a script."""
     with Path(path).open("rb") as file:
         head = file.read(128)
     return b"\0" in head or head.startswith(b"\x7fELF")

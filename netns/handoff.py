@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from io import FileIO
 from typing import Any
 
-from netns.interception import Intercept
+from netns.plan import Intercept
 
 _MAX_MESSAGE = 65536
 _MAX_FDS = 253  # SCM_MAX_FD of the kernel

@@ -18,7 +18,7 @@ def identity_map(own_map: str) -> str:
 
 
 def can_map_range() -> bool:
-    """Tell whether the caller may map more ids than its own: uid 0 with SETUID and SETGID."""
+    """Return whether the caller may map more ids than its own: uid 0 with SETUID and SETGID."""
     status = Path("/proc/self/status").read_text()
     effective = int(status.split("CapEff:")[1].split()[0], 16)
     needed = 1 << CAP_SETUID | 1 << CAP_SETGID

@@ -8,18 +8,10 @@ import socket
 import struct
 from typing import Any, Literal, TypeAlias
 
-Intercept: TypeAlias = Literal["tproxy", "redirect", "ports"]
-
-WAYS: tuple[Intercept, ...] = ("tproxy", "redirect", "ports")
-"""The preferred one first."""
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.nftables.main import NFTables
 
 Expression: TypeAlias = tuple[str, list[tuple[str, Any]]]
-
-COMMON_PORTS = (21, 22, 25, 80, 110, 143, 389, 443, 465, 587, 636, 853, 993, 995, 8443, 9418, 11371)
-"""What can be reached where the kernel has no nf_tables: one listener for each.
-
-Ports that development servers like are not here: the program could not bind them.
-"""
 
 _TABLE = "keepline"
 _DNS_PORT = 53
@@ -31,8 +23,7 @@ _PRIORITY_DSTNAT = -100
 
 
 def load() -> None:
-    """Import pyroute2's nf_tables, after links.load()."""
-    import pyroute2.nftables.main  # noqa: F401, PLC0415
+    """Do nothing: whoever calls it has loaded this module, and pyroute2 with it, by then."""
 
 
 def install(way: Literal["tproxy", "redirect"], own_address: str, port: int) -> None:
@@ -42,9 +33,6 @@ def install(way: Literal["tproxy", "redirect"], own_address: str, port: int) -> 
     original destination; prerouting sees everything, for everything comes back in through lo.
     With redirect, SO_ORIGINAL_DST tells the destination. Raises OSError.
     """
-    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415 - see load()
-    from pyroute2.nftables.main import NFTables  # noqa: PLC0415 - see load()
-
     number: Expression = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
     if way == "tproxy":
         base = ("prerouting", "filter", _PRIORITY_MANGLE)

@@ -1,39 +1,27 @@
 """The namespace's network: lo alone, up, with every IPv4 address local to it ("AnyIP")."""
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
-from typing import Final
 
-OWN_ADDRESS: Final = "198.18.0.1"
-"""The namespace's address, from RFC 2544's range: never the address of a host outside."""
+from pyroute2.iproute.linux import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from netns.plan import OWN_ADDRESS
 
 _LO_INDEX = 1
 _LOCAL_TABLE = 255
 
 
 def load() -> None:
-    """Import what is needed of pyroute2: the child's work while the parent reads its settings.
-
-    The package's own __init__ loads every protocol it knows, which takes 0.1 s; so a package
-    without one stands in for it, and only the parts that are asked for are loaded.
-    """
-    spec = importlib.util.find_spec("pyroute2")
-    if spec is not None and "pyroute2" not in sys.modules:
-        sys.modules["pyroute2"] = importlib.util.module_from_spec(spec)
-    import pyroute2.iproute.linux  # noqa: F401, PLC0415
+    """Do nothing: whoever calls it has loaded this module, and pyroute2 with it, by then."""
 
 
 def bring_up() -> None:
-    """Set lo up and make the kernel end every IPv4 connection here; raises OSError.
+    """Bring lo up and have the kernel terminate every IPv4 connection here; raises OSError.
 
     Without an address of its own as source, a connection could be its own peer. IPv6 keeps
     ::1 and gets no route, so that a connect to any other address fails at once.
     """
-    from pyroute2.iproute.linux import IPRoute  # noqa: PLC0415 - see load()
-    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
-
     try:
         with IPRoute() as ip:
             ip.link("set", index=_LO_INDEX, state="up")

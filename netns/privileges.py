@@ -4,22 +4,10 @@ from typing import Final
 
 from netns import syscalls
 
-# capabilities(7); what a package manager needs to write files as root and to become its own user.
-_ROOT_KEEPS: Final = frozenset(
-    {
-        0,  # CHOWN
-        1,  # DAC_OVERRIDE
-        2,  # DAC_READ_SEARCH
-        3,  # FOWNER
-        4,  # FSETID
-        5,  # KILL
-        6,  # SETGID
-        7,  # SETUID
-        8,  # SETPCAP
-        18,  # SYS_CHROOT
-        31,  # SETFCAP
-    }
-)
+# capabilities(7); what a package manager needs to write files as root and to become its own user:
+# CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, SYS_CHROOT
+# and SETFCAP.
+_ROOT_KEEPS: Final = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 18, 31})
 _MAX_CAPABILITY: Final = 64
 
 

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from netns import child, handoff, idmap, syscalls
-from netns.child import EXIT_OWN_FAILURE, Plan
+from netns.child import EXIT_OWN_FAILURE
 from netns.errors import SandboxError
 from netns.handoff import Listeners, Step
 from netns.hints import host_facts, namespace_hint
+from netns.plan import Plan
 
 __all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
 
@@ -98,7 +99,7 @@ class Sandbox:
         return listeners
 
     def poll(self) -> Ended | Stopped | None:
-        """Tell what became of the command since the last call, without waiting, waitpid(2)."""
+        """Return what became of the command since the last call, without waiting, waitpid(2)."""
         pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
         if pid == 0:
             return None
@@ -107,7 +108,7 @@ class Sandbox:
         return Ended(self._reap(status))
 
     def has_news(self) -> bool:
-        """Tell whether the command went on, stopped or ended since poll() last told, waitid(2)."""
+        """Return whether poll() would have news: it went on, stopped or ended, waitid(2)."""
         kinds = os.WCONTINUED | os.WSTOPPED | os.WEXITED
         return os.waitid(os.P_PID, self.pid, kinds | os.WNOHANG | os.WNOWAIT) is not None
 

@@ -1,3 +1,3 @@
-"""Everything that moves bytes, and the command line; knows the namespace only in session.py."""
+"""Everything that moves bytes, and the command line; netns makes the namespace."""
 
 __version__ = "0.1.0"

@@ -3,16 +3,15 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from netns.errors import KeeplineError
 from netns.sandbox import Sandbox
-from relay import __version__, config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from relay import __version__, config, doctor, session
+from relay.record import flightlog, status, story, view
 
 EXIT_OWN_FAILURE: Final = 125
 _EXIT_INTERRUPTED: Final = 130
@@ -28,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None) -> int:
-    """Run the tool; gives the exit status. `sandbox`, if any, has been started for `run`."""
+    """Run the tool; return the exit status. `sandbox`, if any, has been started for `run`."""
     parsed = _parser().parse_args(arguments)
     parsed.sandbox = sandbox
     command: Callable[[argparse.Namespace], int] = parsed.run
@@ -42,8 +41,6 @@ def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None)
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     except Exception:  # noqa: BLE001 - our own defect has our own status, and tells all
-        import traceback  # noqa: PLC0415 - never needed, one hopes
-
         traceback.print_exc()
         return _fail("this is a defect of keepline", "please report it with what stands above")
 
@@ -73,19 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(run)
     run.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
-    doctor = commands.add_parser("doctor", help="what this machine allows, each with its fix")
-    doctor.set_defaults(run=_doctor)
-    status = commands.add_parser("status", help="live sessions and their connections")
-    status.set_defaults(run=_status)
-    log = commands.add_parser("log", help="what happened in a session, event by event")
-    log.set_defaults(run=_log)
-    log.add_argument("session", nargs="?", help="its name; the latest if left out")
-    explain = commands.add_parser("explain", help="the same as a story: each loss in a line")
-    explain.set_defaults(run=_explain)
-    explain.add_argument("session", nargs="?", help="its name; the latest if left out")
-    explain.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
-    for command in (doctor, status, log):
-        command.add_argument("--json", action="store_true", help="for programs")
+    for name, function, text in _COMMANDS:
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=function)
+        if name in ("log", "explain"):
+            command.add_argument("session", nargs="?", help="its name; the latest if left out")
+        if name == "explain":
+            command.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
+        else:
+            command.add_argument("--json", action="store_true", help="for programs")
     return parser
 
 
@@ -93,34 +86,26 @@ _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Give each setting its flag; what it may be is said once, in config.Settings."""
+    """Add a flag for each setting; what it may be is said once, in config.Settings."""
     for setting in config.described():
         flag = f"--{setting.name.replace('_', '-')}"
         text = f"{setting.description} ({setting.shown_default})"
+        how: dict[str, Any] = {"dest": setting.name, "help": text}
         if setting.kind is bool:
-            parser.add_argument(
-                flag, dest=setting.name, action="store_const", const="true", help=text
-            )
+            how |= {"action": "store_const", "const": "true"}
         elif setting.kind is tuple:
-            parser.add_argument(
-                flag, dest=setting.name, action="append", metavar="X,...", help=text
-            )
+            how |= {"action": "append", "metavar": "X,..."}
         else:
             metavar = "N" if setting.kind is int else None
-            choices = setting.choices or None
-            parser.add_argument(
-                flag, dest=setting.name, metavar=metavar, choices=choices, help=text
-            )
+            how |= {"metavar": metavar, "choices": setting.choices or None}
+        parser.add_argument(flag, **how)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         return _fail("there is no command to run", _RUN_USAGE)
-    settings = _settings(arguments)
-    from relay import session  # noqa: PLC0415 - the other commands do without
-
-    return session.run(arguments.sandbox or Sandbox(), settings, command, _warn)
+    return session.run(arguments.sandbox or Sandbox(), _settings(arguments), command, _warn)
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
@@ -136,10 +121,8 @@ def _settings(arguments: argparse.Namespace) -> config.Settings:
 
 def _file_settings() -> dict[str, Any]:
     """Read config.toml, XDG Base Directory Specification; an absent one says nothing."""
-    from relay.record.flightlog import home  # noqa: PLC0415 - needed by all that follows
-
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(folder) if Path(folder).is_absolute() else home() / ".config"
+    base = Path(folder) if Path(folder).is_absolute() else flightlog.home() / ".config"
     path = base / "keepline/config.toml"
     try:
         text = path.read_text()
@@ -153,7 +136,6 @@ def _file_settings() -> dict[str, Any]:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from relay import doctor  # noqa: PLC0415
 
     try:
         settings: config.Settings | config.ConfigError = _settings(arguments)
@@ -170,7 +152,6 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-    from relay.record import flightlog, view  # noqa: PLC0415
 
     path = _session(arguments.session)
     if arguments.json:
@@ -183,7 +164,6 @@ def _log(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from relay.record import flightlog, story  # noqa: PLC0415
 
     events = flightlog.read(_session(arguments.session))
     for line in story.lines(events, verbose=arguments.verbose):
@@ -193,8 +173,6 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def _session(name: str | None) -> Path:
     """Find a session's file, the latest without a name; ends with an error if there is none."""
-    from relay.record import flightlog  # noqa: PLC0415
-
     folder = flightlog.sessions_folder(os.environ)
     known = [path for path in flightlog.sessions(folder) if name in (None, path.stem)]
     if not known:
@@ -204,8 +182,6 @@ def _session(name: str | None) -> Path:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from relay.record import flightlog, status  # noqa: PLC0415
-
     live = [path for path in flightlog.sessions(flightlog.sessions_folder(os.environ))
             if flightlog.is_live(path)]  # fmt: skip
     states = [status.state_of(path.stem, flightlog.read(path)) for path in live]
@@ -215,6 +191,14 @@ def _status(arguments: argparse.Namespace) -> int:
         for line in status.lines(states):
             _print(line)
     return 0
+
+
+_COMMANDS: Final = (
+    ("doctor", _doctor, "what this machine allows, each with its fix"),
+    ("status", _status, "live sessions and their connections"),
+    ("log", _log, "what happened in a session, event by event"),
+    ("explain", _explain, "the same as a story: each loss in a line"),
+)
 
 
 if __name__ == "__main__":

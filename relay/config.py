@@ -4,8 +4,9 @@ Each source is validated on its own, so that an error can name the place to mend
 """
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -16,9 +17,10 @@ from relay.policy.rules import Policy, RuleError
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
-_DNS_PORT: Final = 53
+DNS_PORT: Final = 53
 _HTTPS_PORT: Final = 443
 _NOT_SETTINGS = frozenset({SESSION_VARIABLE})
+_DAY: Final = 86400  # seconds
 
 
 class ConfigError(KeeplineError):
@@ -29,57 +31,47 @@ class ConfigError(KeeplineError):
         super().__init__(cause, "mend the setting, or leave it out for its default")
 
 
+def _says(description: str, least: int | None = None, most: int | None = None) -> Meta:
+    """Return the help text of a setting, and the bounds of a number."""
+    return Meta(description=description, ge=least, le=most)
+
+
+_Texts: TypeAlias = tuple[str, ...]
+
+
 class DestinationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the config file says of some destinations: [destination."*.example.com"]."""
 
-    idle_retire: Annotated[
-        int, Meta(ge=1, le=86400, description="seconds of silence after which to close")
-    ]
+    idle_retire: Annotated[int, _says("seconds of silence after which to close", 1, _DAY)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a session; the descriptions are the command line's help."""
 
-    keepidle: Annotated[
-        int, Meta(ge=1, le=32767, description="seconds of silence before a keepalive probe")
-    ] = 20
-    keepintvl: Annotated[
-        int, Meta(ge=1, le=32767, description="seconds between keepalive probes")
-    ] = 5
+    keepidle: Annotated[int, _says("seconds of silence before a keepalive probe", 1, 32767)] = 20
+    keepintvl: Annotated[int, _says("seconds between keepalive probes", 1, 32767)] = 5
     keepcnt: Annotated[
-        int,
-        Meta(ge=1, le=127, description="unanswered probes before giving up, if user_timeout is 0"),
+        int, _says("unanswered probes before giving up, if user_timeout is 0", 1, 127)
     ] = 3
     user_timeout: Annotated[
-        int,
-        Meta(ge=0, le=2_000_000, description="seconds that data or probes may stay unanswered"),
+        int, _says("seconds that data or probes may stay unanswered", 0, 2_000_000)
     ] = 300
     rto_max: Annotated[
-        int,
-        Meta(
-            ge=0, le=120_000, description="longest pause between retransmissions in ms; 0: kernel's"
-        ),
+        int, _says("longest pause between retransmissions in ms; 0: kernel's", 0, 120_000)
     ] = 1000
-    patience: Annotated[
-        int, Meta(ge=1, le=86400, description="seconds that a dial may take, retries included")
-    ] = 300
+    patience: Annotated[int, _says("seconds that a dial may take, retries included", 1, _DAY)] = 300
     dns: Annotated[
         Literal["synthetic", "real"],
-        Meta(description="addresses the program sees: one per name, or the real ones"),
+        _says("addresses the program sees: one per name, or the real ones"),
     ] = "synthetic"
     nameservers: Annotated[
-        tuple[str, ...],
-        Meta(description="IPv4 resolvers to ask, ADDRESS[:PORT], instead of resolv.conf's"),
+        _Texts, _says("IPv4 resolvers to ask, ADDRESS[:PORT], instead of resolv.conf's")
     ] = ()
-    allow: Annotated[
-        tuple[str, ...], Meta(description="destinations that may be reached, HOST[:PORT]")
-    ] = ()
-    deny: Annotated[
-        tuple[str, ...], Meta(description="destinations that may not be reached, HOST[:PORT]")
-    ] = ()
+    allow: Annotated[_Texts, _says("destinations that may be reached, HOST[:PORT]")] = ()
+    deny: Annotated[_Texts, _says("destinations that may not be reached, HOST[:PORT]")] = ()
     intercept: Annotated[
         Literal["auto", "tproxy", "redirect", "ports"],
-        Meta(description="how connections are caught; auto takes the first that works"),
+        _says("how connections are caught; auto takes the first that works"),
     ] = "auto"
     ports: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
@@ -87,30 +79,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()
     gateway: Annotated[
         Literal["auto", "tls", "http", "off"],
-        Meta(description="hide losses of HTTP to the API host; auto: if the command is claude"),
+        _says("hide losses of HTTP to the API host; auto: if the command is claude"),
     ] = "auto"
-    gateway_hosts: Annotated[
-        tuple[str, ...], Meta(description="whom the gateway speaks HTTP with, HOST[:PORT]")
-    ] = ("api.anthropic.com",)
+    gateway_hosts: Annotated[_Texts, _says("whom the gateway speaks HTTP with, HOST[:PORT]")] = (
+        "api.anthropic.com",
+    )
     hold: Annotated[
         Literal["auto", "message", "block", "none"],
-        Meta(
-            description="what of a streamed answer the gateway holds until it is complete;"
+        _says(
+            "what of a streamed answer the gateway holds until it is complete;"
             " auto: block on a terminal, else message"
         ),
     ] = "auto"
     stream_silence: Annotated[
-        int,
-        Meta(
-            ge=1, le=86400, description="seconds of silence after which a streamed answer is lost"
-        ),
+        int, _says("seconds of silence after which a streamed answer is lost", 1, _DAY)
     ] = 60
     linger: Annotated[
-        bool, Meta(description="stay until all processes the command left behind have ended")
+        bool, _says("stay until all processes the command left behind have ended")
     ] = False
-    log_limit: Annotated[
-        int, Meta(ge=1, le=1024, description="size of a session's flight log in MiB, at most")
-    ] = 8
+    log_limit: Annotated[int, _says("size of a session's flight log in MiB, at most", 1, 1024)] = 8
     destination: dict[str, DestinationSettings] = {}
     """In the config file alone: settings by rule, HOST[:PORT]; the first match counts."""
 
@@ -146,7 +133,7 @@ class Described(NamedTuple):
 
     @property
     def shown_default(self) -> str:
-        """Say what holds if it is not set."""
+        """What holds if it is not set, for people."""
         if self.default in ((), False):
             return "default: none"
         shown = ",".join(self.default) if isinstance(self.default, tuple) else self.default
@@ -175,13 +162,11 @@ def nameserver(text: str) -> Destination:
         address, port = "", None
     if not is_ipv4(address):
         raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]")
-    return Destination(address, port or _DNS_PORT)
+    return Destination(address, port or DNS_PORT)
 
 
 def from_toml(text: str, path: str) -> dict[str, Any]:
     """Read a config file; raises ConfigError with path, line and key."""
-    import tomllib  # noqa: PLC0415 - most people have no config file
-
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -226,7 +211,7 @@ class _Place:
         self._text = text
 
     def __call__(self, key: str) -> str:
-        """Give path and line, as the beginning of a message."""
+        """Return path and line, as the beginning of a message."""
         return f"{self._path}:{_line_of(self.aliases.get(key, key), self._text)}: "
 
 
@@ -247,7 +232,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def from_words(values: Mapping[str, str], place: Callable[[str], str]) -> dict[str, Any]:
-    """Give words their types: lists are separated by commas. Raises ConfigError."""
+    """Convert words to their types: lists are separated by commas. Raises ConfigError."""
     lists = {name for name, default in _DEFAULTS.items() if isinstance(default, tuple)}
     split = {
         key: [part for part in text.split(",") if part] if key in lists else text

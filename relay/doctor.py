@@ -13,9 +13,10 @@ from relay import session
 from relay.config import ConfigError, Settings
 from relay.gateway.setup import prepare as entry
 from relay.gateway.setup.choice import PROGRAM, Doors
-from relay.host import interfaces as host
+from relay.host.interfaces import require_ipv4
+from relay.host.resolvers import read_resolv_conf
+from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from relay.record.flightlog import sessions_folder
-from relay.sockets import TCP_RTO_MAX_MS
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -40,9 +41,9 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
         settings = Settings()
     else:
         yield Check("settings", works=True)
-    yield _tried("IPv4 on this host", host.require_ipv4)
+    yield _tried("IPv4 on this host", require_ipv4)
     try:
-        resolv_conf = host.read_resolv_conf(settings.nameservers)
+        resolv_conf = read_resolv_conf(settings.nameservers)
     except KeeplineError as error:
         yield Check("resolvers", works=False, detail=error.cause, fix=error.next_step)
         resolv_conf = ""
@@ -54,7 +55,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
 
 
 def _gateway(settings: Settings) -> Check:
-    """Say what the gateway would do for the command that it is made for, and what it reads."""
+    """Return what the gateway would do for the command that it is made for, and what it reads."""
     name = f"gateway, for {PROGRAM}"
     try:
         chosen = entry.choose(settings, (PROGRAM,), os.environ)
@@ -114,7 +115,7 @@ def _rto_max() -> Check:
 
 
 def _flight_log() -> Check:
-    """See whether the folder of the flight logs, or the one it will be made in, is writable."""
+    """Check that the folder of the flight logs, or the one it will be made in, is writable."""
     folder = sessions_folder(os.environ)
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     works = os.access(existing, os.W_OK | os.X_OK)

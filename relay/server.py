@@ -1,26 +1,31 @@
-"""The relay of one session: listeners, name server and flight log in one nursery."""
+"""The relay of one session: ways in, ways out, name server and flight log in one nursery."""
 
-import errno
 import resource
 import socket
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
 from netns.handoff import Listeners
+from relay.addresses import Destination
 from relay.config import Settings
 from relay.dns.service import NameService
+from relay.gateway import gateway
 from relay.gateway.setup.prepare import Entry
-from relay.host.network import SleepDetector, Weather, boottime_lead, watch
+from relay.host.network import NetworkWatch, watch
+from relay.host.suspend import SuspendDetector, time_suspended
+from relay.inbound.listener import Listener
+from relay.inbound.offer import Inbound
 from relay.outbound.dialer import Dialer
+from relay.outbound.keepalive import KeepAlive
+from relay.outbound.opener import Opener
+from relay.outbound.standing import Standing
+from relay.record.events import Event
 from relay.record.flightlog import FlightLog
-from relay.sockets import KeepAlive
-from relay.tcp.connection import Connections, Gateway
+from relay.tcp.connection import Connections, Handler
+from relay.tcp.handlers import Handlers
 from relay.tcp.watch.liveness import Liveness
-
-_OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
-_PAUSE: Final = 0.1
-"""Seconds to wait when the host has no descriptor or memory left for another connection."""
 
 _DRAIN: Final = 10.0
 """Seconds after the command's end for what it sent last to be delivered."""
@@ -32,65 +37,94 @@ _FLUSH_AFTER: Final = 0.2
 """Seconds for which events are gathered before they are written."""
 
 
-async def serve(
+class Relay:
+    """What relays for one session, in one nursery."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: Listeners,
+        record: Callable[[Event], None],
+        prepared: Entry | None,
+        nursery: trio.Nursery,
+    ) -> None:
+        """Make all of it; start() has it run. `prepared` is the gateway's, None if it is off."""
+        policy = settings.policy()
+        self.standing = Standing()
+        self._listeners = listeners
+        self._nursery = nursery
+        self._names = NameService(settings, policy, record)
+        network, keepalive = NetworkWatch(), _keepalive(settings)
+        opener = Opener(
+            Dialer(self._names.lookup, keepalive),
+            network,
+            self.standing,
+            record,
+            patience=settings.patience,
+        )
+        served = _gateway(prepared, settings, opener, record, nursery)
+        handlers = Handlers(policy, self._names.synthetic, opener, served)
+        self._connections = Connections(handlers.handler_for, self.standing, record, nursery)
+        self._inbound: list[Inbound] = [
+            Listener(sock, listeners.intercept) for sock in listeners.tcp
+        ]
+        self._network = network
+        self._liveness = Liveness(
+            self.standing.connections, keepalive, network, record, SuspendDetector(time_suspended)
+        )
+
+    def start(self) -> None:
+        """Start all tasks; they run until the nursery is cancelled."""
+        _allow_descriptors()
+        udp, tcp = self._listeners.dns_udp, self._listeners.dns_tcp
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
+        self._nursery.start_soon(watch, self._network_changed)
+        self._nursery.start_soon(self._liveness.watch)
+        self._nursery.start_soon(self._names.serve, udp, tcp)
+        for each in self._inbound:
+            self._nursery.start_soon(each.serve, self._connections.start)
+
+    def _network_changed(self, addresses: frozenset[str]) -> None:
+        """Act on a change of the network below, where the host has these `addresses` now."""
+        self.standing.drop_vanished(addresses)
+        self._liveness.network_changed()
+        self._network.notify()
+
+    async def finish(self) -> None:
+        """Relay what the command that has ended said last, for a bounded time."""
+        for each in self._inbound:
+            each.take_waiting(self._connections.start)
+        with trio.move_on_after(_DRAIN):
+            await self._connections.finish(self._listeners.tcp_table.readall().decode())
+
+
+def _gateway(
+    prepared: Entry | None,
     settings: Settings,
-    listeners: Listeners,
-    log: FlightLog,
-    entry: Entry | None = None,
-    *,
-    task_status: trio.TaskStatus[Connections],
-) -> None:
-    """Relay until cancelled; started with the session's connections. `entry` is the gateway's."""
-    policy = settings.policy()
-    names = NameService(settings, policy, log.record)
-    weather = Weather()
-    keepalive = KeepAlive(
+    opener: Opener,
+    record: Callable[[Event], None],
+    nursery: trio.Nursery,
+) -> Callable[[Destination], Handler | None]:
+    """Return the look-up of the session's gateway, which finds nothing where it is off."""
+    if prepared is None:
+        return lambda _destination: None
+    return gateway.Gateway(
+        prepared,
+        silence=settings.stream_silence,
+        patience=settings.patience,
+        opener=opener,
+        record=record,
+        nursery=nursery,
+    ).handler_at
+
+
+def _keepalive(settings: Settings) -> KeepAlive:
+    return KeepAlive(
         idle=settings.keepidle,
         interval=settings.keepintvl,
         count=settings.keepcnt,
         user_timeout=settings.user_timeout,
         rto_max=settings.rto_max,
-    )
-    _allow_descriptors()
-    listeners.dns_udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
-    async with trio.open_nursery() as nursery:
-        connections = Connections(
-            intercept=listeners.intercept,
-            policy=policy,
-            naming=names.names,
-            dialer=Dialer(names.lookup, keepalive, weather, settings.patience),
-            record=log.record,
-            nursery=nursery,
-        )
-        if entry is not None:
-            connections.gateway = _gateway(entry, settings, connections)
-
-        liveness = Liveness(
-            connections.lines, keepalive, weather, log.record, SleepDetector(boottime_lead)
-        )
-
-        def changed(addresses: frozenset[str]) -> None:
-            connections.drop_vanished(addresses)
-            liveness.network_changed()
-            weather.changed()
-
-        nursery.start_soon(watch, changed)
-        nursery.start_soon(liveness.watch)
-        nursery.start_soon(names.serve, listeners.dns_udp, listeners.dns_tcp)
-        for listener in listeners.tcp:
-            nursery.start_soon(accept, listener, connections)
-        task_status.started(connections)
-
-
-def _gateway(entry: Entry, settings: Settings, connections: Connections) -> Gateway:
-    """Make the gateway of the session."""
-    from relay.gateway import gateway  # noqa: PLC0415 - most sessions have none
-
-    return gateway.Gateway(
-        entry,
-        silence=settings.stream_silence,
-        patience=settings.patience,
-        connections=connections,
     )
 
 
@@ -103,42 +137,12 @@ def _allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def accept(listener: socket.socket, connections: Connections) -> None:
-    """Accept in batches until EAGAIN, forever."""
-    while True:
-        try:
-            accept_waiting(listener, connections)
-        except OSError as error:
-            if error.errno not in _OUT_OF_RESOURCES:
-                raise
-            await trio.sleep(_PAUSE)
-        else:
-            await trio.lowlevel.wait_readable(listener)
-
-
-def accept_waiting(listener: socket.socket, connections: Connections) -> None:
-    """Start relaying every connection in the backlog; raises OSError if out of resources."""
-    while True:
-        try:
-            program, _address = listener.accept()
-        except BlockingIOError:
-            return
-        except ConnectionAbortedError:
-            continue  # reset while it waited in the backlog
-        program.setblocking(False)  # noqa: FBT003 - positional only
-        connections.start(program)
-
-
-async def finish(listeners: Listeners, connections: Connections) -> None:
-    """Relay what the command that has ended said last, for a bounded time."""
-    for listener in listeners.tcp:
-        accept_waiting(listener, connections)
-    with trio.move_on_after(_DRAIN):
-        await connections.finish(listeners.tcp_table.readall().decode())
-
-
 async def write_log(log: FlightLog) -> None:
-    """Write events in batches, soon after the first of each; no timer runs while none come."""
+    """Write events in batches, soon after the first of each; no timer runs while none come.
+
+    The event is made anew between the end of one wait and the sleep: what is recorded during the
+    sleep sets the new one, so that at worst an empty batch is written and none is forgotten.
+    """
     woken = trio.Event()
 
     def wake() -> None:

@@ -1,24 +1,26 @@
 """One command's session: the sandbox, the relay and the record of what happened."""
 
 import contextlib
-import gc
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from netns.interception import COMMON_PORTS, WAYS
-from netns.links import OWN_ADDRESS
+import trio
+
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_side_doors
-from netns.sandbox import Ended, Listeners, Plan, Sandbox, Stopped, adopt_orphans, orphans_left
-from relay import __version__
+from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
+from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
+from relay import __version__, server, startup
 from relay.config import SESSION_VARIABLE, Settings
 from relay.gateway.setup import prepare as gateway
-from relay.host import interfaces as host
-from relay.host import resolv_conf as resolvconf
-from relay.record.events import SessionEnded, SessionStarted
+from relay.host.interfaces import require_ipv4
+from relay.host.resolv_conf import for_namespace
+from relay.host.resolvers import read_resolv_conf
+from relay.record import story
+from relay.record.events import FORMAT, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -31,76 +33,67 @@ _MIB: Final = 1 << 20
 def run(
     sandbox: Sandbox, settings: Settings, command: Sequence[str], warn: Callable[[str], None]
 ) -> int:
-    """Run the command in its namespace, relay for it, and give its exit status.
+    """Run the command in its namespace, relay for it, and return its exit status.
 
     The sandbox has been started while the settings were read. Raises KeeplineError, before the
     command has started, if anything it needs is missing.
     """
-    host.require_ipv4()
-    resolv_conf = host.read_resolv_conf(settings.nameservers)
+    require_ipv4()
+    resolv_conf = read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as entry:
-        told = entry.environment if entry is not None else {}
-        sandbox.build(plan(settings, command, resolv_conf, {SESSION_VARIABLE: name, **told}, entry))
-        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # they wait until they can be passed
-        for number in _LEFT_TO_COMMAND:
-            signal.signal(number, signal.SIG_IGN)
+        environment = {SESSION_VARIABLE: name, **(entry.environment if entry is not None else {})}
+        sandbox.build(plan(settings, command, resolv_conf, environment, entry))
+        _leave_signals_to_command()
         if settings.linger:
             adopt_orphans()
-        with _no_library_search():
-            import trio  # noqa: PLC0415 - while the child builds the namespace, which takes as long
-
+        with startup.without_library_search():  # while the child builds the namespace
+            startup.load(trio)
         listeners = sandbox.listeners()
         if listeners.intercept == "ports" and listeners.notes:
             caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
             warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
         log = _open_log(name, settings, warn)
         try:
-            log.record(
-                SessionStarted(
-                    session=name,
-                    version=__version__,
-                    program=command[0],
-                    pid=os.getpid(),
-                    uid=os.getuid(),
-                    intercept=listeners.intercept,
-                    dns=settings.dns,
-                    gateway=gateway.described(entry.doors) if entry is not None else "",
-                )
-            )
+            log.record(_started(name, command, settings, listeners, entry))
             log.flush()  # nobody is woken for it yet
-            gc.freeze()  # what is imported stays; see __main__.py
-            gc.enable()
+            startup.end()
             status = trio.run(_relay, settings, sandbox, listeners, log, entry)
         finally:
             log.close()
     if log.has_losses and log.path is not None:
-        from relay.record import story  # noqa: PLC0415 - seldom
-
         summary = story.summary(story.losses(read(log.path)))
         if summary:
             warn(f"{summary} See: keepline explain {name}")
     return status
 
 
-@contextlib.contextmanager
-def _no_library_search() -> Iterator[None]:
-    """Keep trio's import from running ldconfig: it looks for libpthread, to name threads with.
+def _leave_signals_to_command() -> None:
+    """Ignore what the terminal sends to the command too; hold back what will be passed on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    for number in _LEFT_TO_COMMAND:
+        signal.signal(number, signal.SIG_IGN)
 
-    The relay has none to name, and needs no other program.
-    """
-    import ctypes.util  # noqa: PLC0415 - for trio
 
-    def find_nothing(name: str) -> None:  # noqa: ARG001 - the signature it stands in for
-        return None
-
-    search = ctypes.util.find_library
-    ctypes.util.find_library = find_nothing
-    try:
-        yield
-    finally:
-        ctypes.util.find_library = search
+def _started(
+    name: str,
+    command: Sequence[str],
+    settings: Settings,
+    listeners: Listeners,
+    entry: gateway.Entry | None,
+) -> SessionStarted:
+    return SessionStarted(
+        session=name,
+        version=__version__,
+        program=command[0],
+        pid=os.getpid(),
+        uid=os.getuid(),
+        intercept=listeners.intercept,
+        dns=settings.dns,
+        gateway=gateway.described(entry.doors) if entry is not None else "",
+        format=FORMAT,
+    )
 
 
 def plan(
@@ -110,8 +103,8 @@ def plan(
     environment: dict[str, str],
     entry: gateway.Entry | None = None,
 ) -> Plan:
-    """Say what the namespace is to look like."""
-    files = {RESOLV_CONF: resolvconf.for_namespace(resolv_conf, OWN_ADDRESS)}
+    """Return what the namespace is to look like."""
+    files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_side_doors(Path(NSSWITCH_CONF).read_text())
     return Plan(
@@ -120,7 +113,7 @@ def plan(
         environment,
         WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
-        door=entry.port if entry is not None else None,
+        loopback_port=entry.port if entry is not None else None,
     )
 
 
@@ -144,28 +137,25 @@ async def _relay(
     entry: gateway.Entry | None,
 ) -> int:
     """Relay until the command has ended; then deliver what it sent last."""
-    import trio  # noqa: PLC0415 - see run()
-
-    from relay import server  # noqa: PLC0415 - see run()
-
     started = trio.current_time()
     with trio.open_signal_receiver(signal.SIGCHLD, *_PASSED_ON) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.write_log, log)
-            connections = await nursery.start(server.serve, settings, listeners, log, entry)
+            relay = server.Relay(settings, listeners, log.record, entry, nursery)
+            relay.start()
             status = await _command_end(sandbox, signals)
             if settings.linger:
                 await _orphans_end(signals)
-            await server.finish(listeners, connections)
+            await relay.finish()
             nursery.cancel_scope.cancel()
     seconds = trio.current_time() - started
-    log.record(SessionEnded(status=status, connections=connections.opened, seconds=seconds))
+    log.record(SessionEnded(status=status, connections=relay.standing.opened, seconds=seconds))
     return status
 
 
 async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int]) -> int:
-    """Pass signals on, and stop with the command, until it has ended; give its status."""
+    """Pass signals on, and stop with the command, until it has ended; return its status."""
     while True:
         match sandbox.poll():
             case Ended(status):

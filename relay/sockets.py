@@ -1,50 +1,12 @@
-"""Socket options of every upstream connection: keepalive, user timeout, no delay, short back-off.
+"""What is asked of a TCP socket in both directions: its state, its ends, a connect, a reset."""
 
-Where the kernel lacks an option it does without; the rest of the settings still hold.
-"""
-
-import contextlib
+import errno
 import socket
-from dataclasses import dataclass
 from typing import Final
 
-TCP_RTO_MAX_MS: Final = 44
-"""tcp(7), Linux 6.15: the longest pause between two retransmissions."""
+import trio
 
-
-SYN_RETRIES: Final = 3
-"""TCP_SYNCNT: a dial without an answer ends after 4 s (15 s without TCP_RTO_MAX_MS)."""
-
-
-@dataclass(frozen=True)
-class KeepAlive:
-    """When a silent upstream is probed and given up."""
-
-    idle: int
-    """Seconds of silence before the first probe, TCP_KEEPIDLE."""
-    interval: int
-    """Seconds between probes, TCP_KEEPINTVL."""
-    count: int
-    """Unanswered probes that end a connection where user_timeout is 0, TCP_KEEPCNT."""
-    user_timeout: int
-    """Seconds that data or probes may stay unanswered, TCP_USER_TIMEOUT; 0: the kernel's rule."""
-    rto_max: int
-    """Milliseconds, TCP_RTO_MAX_MS; 0: the kernel's 120 s."""
-
-    def apply(self, sock: socket.socket) -> None:
-        """Set all of them before the connect, so that they hold for the handshake too."""
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        tcp = socket.IPPROTO_TCP
-        sock.setsockopt(tcp, socket.TCP_KEEPIDLE, self.idle)
-        sock.setsockopt(tcp, socket.TCP_KEEPINTVL, self.interval)
-        sock.setsockopt(tcp, socket.TCP_KEEPCNT, self.count)
-        sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, self.user_timeout * 1000)
-        sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
-        sock.setsockopt(tcp, socket.TCP_SYNCNT, SYN_RETRIES)
-        if self.rto_max:
-            with contextlib.suppress(OSError):  # ENOPROTOOPT before Linux 6.15
-                sock.setsockopt(tcp, TCP_RTO_MAX_MS, self.rto_max)
-
+from relay.addresses import Endpoint
 
 TCP_ESTABLISHED: Final = 1
 TCP_CLOSE: Final = 7
@@ -53,8 +15,33 @@ TCP_CLOSE_WAIT: Final = 8
 
 
 def state(sock: socket.socket) -> int:
-    """Read a socket's TCP state: tcpi_state, the first byte of TCP_INFO, tcp(7)."""
+    """Return a socket's TCP state: tcpi_state, the first byte of TCP_INFO, tcp(7)."""
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
+def pending_error(sock: socket.socket) -> int:
+    """Return the errno of a failure not yet reported, and clear it: SO_ERROR, socket(7)."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def peer(sock: socket.socket) -> Endpoint:
+    """Return the other end's address and port; ("", 0) if it has reset the connection by now."""
+    try:
+        address, port = sock.getpeername()
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+        return "", 0
+    return address, port
+
+
+async def connect(sock: socket.socket, endpoint: Endpoint) -> int:
+    """Wait until a non-blocking socket has reached `endpoint`; return 0 or the errno."""
+    number = sock.connect_ex(endpoint)
+    if number == errno.EINPROGRESS:
+        await trio.lowlevel.wait_writable(sock)
+        number = pending_error(sock)
+    return number
 
 
 def resets_on_close(sock: socket.socket) -> None:

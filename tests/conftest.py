@@ -2,7 +2,12 @@
 
 import signal
 
+import hypothesis
 import pytest
+
+# A test's time says how busy the machine is; what an example may cost is asserted where it counts.
+hypothesis.settings.register_profile("keepline", deadline=None)
+hypothesis.settings.load_profile("keepline")
 
 
 def pytest_configure() -> None:

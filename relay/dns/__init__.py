@@ -1,1 +1,1 @@
-"""Names: the namespace's only name server, synthetic addresses, and the host's resolvers."""
+"""Names: the namespace's only name server, synthetic addresses, and lookups at the resolvers."""

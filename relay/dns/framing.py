@@ -1,15 +1,18 @@
-"""DNS messages on a TCP stream: two bytes of length before each, RFC 1035 section 4.2.2; no I/O."""
+"""DNS messages as bytes: sizes, and frames on a TCP stream, RFC 1035 section 4.2.2; pure."""
 
 HEADER_SIZE = 12
-"""The least a DNS message can be, in bytes: RFC 1035 section 4.1.1."""
+"""Bytes that every DNS message has at least: RFC 1035 section 4.1.1."""
+
+PAYLOAD = 1232
+"""Bytes of a UDP message that cross any path unfragmented; the DNS flag day of 2020."""
 
 
 class FrameError(Exception):
-    """The stream announces a message too short to be one; nothing after it can be trusted."""
+    """The stream announces a message shorter than its header; nothing after it can be trusted."""
 
 
 def frame(message: bytes) -> bytes:
-    """Put the length before a message of at most 65535 bytes."""
+    """Put two bytes of length before a message of at most 65535 bytes."""
     return len(message).to_bytes(2, "big") + message
 
 
@@ -17,11 +20,10 @@ class Unframer:
     """Cuts a stream into messages, whatever pieces it arrives in."""
 
     def __init__(self) -> None:
-        """Start at the beginning of a stream."""
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next piece and give the messages that it completes; raises FrameError."""
+        """Take the next piece and return the messages that it completes; raises FrameError."""
         self._buffer += data
         messages: list[bytes] = []
         while (end := self._end()) is not None:
@@ -30,7 +32,7 @@ class Unframer:
         return messages
 
     def _end(self) -> int | None:
-        """Say where the first message in the buffer ends; None if it is not all there."""
+        """Return where the first message in the buffer ends, None if part of it is missing."""
         if len(self._buffer) < 2:
             return None
         length = int.from_bytes(self._buffer[:2], "big")

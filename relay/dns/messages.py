@@ -1,8 +1,6 @@
-"""DNS answers for the namespace: from a query's bytes and what the resolvers said; no I/O.
+"""The program's queries, read from bytes, and the answers to them, made and written; pure.
 
-Addresses are given as synthetic or checked IPv4 addresses only; whatever else would let a program
-find another way (AAAA, address hints, glue) is removed, and never by NXDOMAIN, which would poison
-the name's A records too.
+The only addresses in an answer are IPv4 ones that the caller passes in, and those of localhost.
 """
 
 import struct
@@ -15,45 +13,28 @@ import dns.message
 import dns.name
 import dns.opcode
 import dns.rcode
-import dns.rdata
-import dns.rdataclass
 import dns.rdatatype
 import dns.reversename
 import dns.rrset
 from dns.rdataclass import IN
-from dns.rdatatype import AAAA, HINFO, HTTPS, PTR, SVCB, A
-from dns.rdtypes.svcbbase import ParamKey, SVCBBase
+from dns.rdatatype import AAAA, AXFR, HINFO, IXFR, MAILA, MAILB, NONE, OPT, PTR, TKEY, TSIG, A
+from dns.rrset import from_rdata_list
 
 from relay.addresses import canonical
-from relay.dns.framing import HEADER_SIZE
+from relay.dns.cleaning import cleaned
+from relay.dns.framing import HEADER_SIZE, PAYLOAD
 from relay.dns.lookup.cache import Lookup
-from relay.dns.synthetic import Names
-
-PAYLOAD = 1232
-"""Bytes of a UDP message that cross any path unfragmented; the DNS flag day of 2020."""
+from relay.dns.synthetic import SyntheticAddresses
 
 MIN_UDP_SIZE = 512
 MAX_UDP_SIZE = 65507
 MAX_TCP_SIZE = 65535
 
 LOCAL_TTL = 3600
-"""Seconds, for answers that cannot change while the session lasts."""
+"""Seconds, for answers that do not change while the session lasts."""
 
-REFUSED_TYPES = frozenset(
-    {
-        dns.rdatatype.NONE,
-        dns.rdatatype.OPT,
-        dns.rdatatype.TKEY,
-        dns.rdatatype.TSIG,
-        dns.rdatatype.IXFR,
-        dns.rdatatype.AXFR,
-        dns.rdatatype.MAILB,
-        dns.rdatatype.MAILA,
-    }
-)
-"""Types nobody can ask a forwarder for: transfers, and the meta types of RFC 6895 section 3.1."""
-
-HINTS = frozenset({ParamKey.IPV4HINT, ParamKey.IPV6HINT})
+REFUSED_TYPES = frozenset({NONE, OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA})
+"""Types that no forwarder serves: transfers, and the meta types of RFC 6895 section 3.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +43,12 @@ class Query:
 
     message: dns.message.QueryMessage
     name: str
-    """In canonical form, as policy and records see it."""
+    """In canonical form, as policy and the record see it."""
     type: dns.rdatatype.RdataType
 
     @property
     def owner(self) -> dns.name.Name:
-        """The name as it was asked, letter case and all."""
+        """The name as it was asked for, in the same case."""
         return self.message.question[0].name
 
     @property
@@ -86,16 +67,15 @@ class Forwarded:
 
 
 class QueryError(Exception):
-    """The query cannot be served; `response` says so to the program."""
+    """The query cannot be served; `response` is the error message for the program."""
 
     def __init__(self, rcode: dns.rcode.Rcode, response: bytes) -> None:
-        """Keep the whole response message, ready to be sent."""
         super().__init__(dns.rcode.to_text(rcode))
         self.response = response
 
 
 def parse(wire: bytes) -> Query | None:
-    """Read a query; None if not even an error may be sent back: no header, or itself a response.
+    """Read a query; None for what gets no answer at all: no header, or a response itself.
 
     Raises QueryError for everything else that is not one question of class IN.
     """
@@ -107,7 +87,7 @@ def parse(wire: bytes) -> Query | None:
     if questions != 1:
         raise _unread(wire, dns.rcode.FORMERR)  # RFC 9619
     try:
-        # TSIG and SIG(0) are between the program and the server it believes in: not checked.
+        # TSIG and SIG(0) are not checked: the relay has no keys, and the server meant is another.
         message = dns.message.from_wire(wire, keyring=False)
     except dns.exception.DNSException:
         raise _unread(wire, dns.rcode.FORMERR) from None
@@ -122,7 +102,7 @@ def parse(wire: bytes) -> Query | None:
 
 
 def upstream_query(query: Query) -> dns.message.QueryMessage:
-    """Ask the same of a resolver: an id of our own, and no options, which concern one hop only."""
+    """Return the same question for a resolver: a new id, and no options, which are for one hop."""
     return dns.message.make_query(
         query.owner,
         query.type,
@@ -133,33 +113,33 @@ def upstream_query(query: Query) -> dns.message.QueryMessage:
     )
 
 
-def local_answer(query: Query, names: Names) -> dns.message.Message | None:
-    """Answer what no resolver is asked: localhost (RFC 6761 section 6.3) and PTR of our own.
+def local_answer(query: Query, synthetic: SyntheticAddresses) -> dns.message.Message | None:
+    """Answer what no resolver is asked: localhost (RFC 6761 section 6.3), PTR of our own addresses.
 
-    None for all other names.
+    Return None for all other names.
     """
     if query.name == "localhost" or query.name.endswith(".localhost"):
         return _localhost(query)
     address = _reversed_address(query)
     if address.startswith("127."):
         return _pointer(query, "localhost")
-    if Names.covers(address):
-        name = names.name_of(address)
+    if synthetic.covers(address):
+        name = synthetic.name_of(address)
         return failure(query, dns.rcode.NXDOMAIN) if name is None else _pointer(query, name)
     return None
 
 
 def minimal_any(query: Query) -> dns.message.Message:
-    """Answer ANY with one record that says why, RFC 8482 section 4.2."""
+    """Answer ANY with one HINFO record, RFC 8482 section 4.2."""
     return _reply(query, answer=[_local(query, HINFO, 'RFC8482 ""')])
 
 
 def addresses(query: Query, lookup: Lookup, given: Sequence[str]) -> dns.message.Message:
-    """Answer A: the chain as upstream gave it, and at its end the given addresses, if any.
+    """Answer A: the chain of CNAMEs as upstream gave it, and at its end the given addresses.
 
-    All records get the chain's least TTL, as the chain is worth nothing without its end.
+    All records get the least TTL among them, as the chain is of no use without its end.
     """
-    answer = [_records(cname.name, lookup.ttl, cname) for cname in lookup.chain]
+    answer = [from_rdata_list(cname.name, lookup.ttl, list(cname)) for cname in lookup.chain]
     if not given:
         return _reply(query, lookup.rcode, answer, _authority(lookup))
     answer.append(dns.rrset.from_text(lookup.owner, lookup.ttl, IN, A, *given))
@@ -167,20 +147,15 @@ def addresses(query: Query, lookup: Lookup, given: Sequence[str]) -> dns.message
 
 
 def no_addresses(query: Query, lookup: Lookup) -> dns.message.Message:
-    """Answer AAAA: there are none. The name exists or not, as its A lookup says."""
+    """Answer AAAA: there are none. Whether the name exists, its A lookup says."""
     return _reply(query, lookup.rcode, authority=_authority(lookup))
 
 
 def forwarded(query: Query, upstream: dns.message.Message) -> Forwarded:
-    """Pass an upstream answer on, without AAAA, address hints, and glue."""
+    """Answer with the records of an upstream answer that the program may see."""
     response = _reply(query, upstream.rcode())
-    response.answer = _without_ipv6(upstream.answer)
-    response.authority = _without_ipv6(upstream.authority)
-    response.additional = [
-        rrset for rrset in _without_ipv6(upstream.additional) if not _is(rrset, A)
-    ]
-    withheld = response.sections[1:] != upstream.sections[1:]
-    return Forwarded(response, withheld)
+    response.sections[1:] = cleaned(upstream)
+    return Forwarded(response, withheld=response.sections[1:] != upstream.sections[1:])
 
 
 def failure(query: Query, rcode: dns.rcode.Rcode) -> dns.message.Message:
@@ -189,10 +164,10 @@ def failure(query: Query, rcode: dns.rcode.Rcode) -> dns.message.Message:
 
 
 def to_wire(query: Query, response: dns.message.Message, *, tcp: bool) -> bytes:
-    """Write the response in the size that the program can take.
+    """Write the response, within the size that the program accepts.
 
-    What does not fit is sent with TC and no records, rather than with some of them: RFC 2181
-    section 9 lets nobody use those anyway.
+    A response that does not fit has the TC flag and no records: those that would fit must not be
+    used anyway, RFC 2181 section 9.
     """
     limit = MAX_TCP_SIZE if tcp else min(max(MIN_UDP_SIZE, query.message.payload), MAX_UDP_SIZE)
     try:
@@ -204,7 +179,7 @@ def to_wire(query: Query, response: dns.message.Message, *, tcp: bool) -> bytes:
 
 
 def _unread(wire: bytes, rcode: dns.rcode.Rcode) -> QueryError:
-    """Make an answer from the header alone: the rest was not understood, or not even read."""
+    """Make an error response from the header alone: the rest was not understood or not read."""
     number, flags = struct.unpack_from("!HH", wire)
     response = dns.message.Message(number)
     response.flags = dns.flags.QR | dns.flags.RA | (flags & (dns.flags.RD | dns.flags.CD))
@@ -223,7 +198,7 @@ def _reply(
     answer: Iterable[dns.rrset.RRset] = (),
     authority: Iterable[dns.rrset.RRset] = (),
 ) -> dns.message.Message:
-    """Make every response: id, question, RD and CD echoed, RA set, OPT if the query has one."""
+    """Make a response: id, question, RD and CD copied, RA set, OPT if the query has one."""
     response = dns.message.make_response(
         query.message, recursion_available=True, our_payload=PAYLOAD, pad=0
     )
@@ -239,12 +214,9 @@ def _wants_dnssec(query: Query) -> bool:
     return bool(query.message.ednsflags & dns.flags.DO)
 
 
-def _records(owner: dns.name.Name, ttl: int, rdatas: Iterable[dns.rdata.Rdata]) -> dns.rrset.RRset:
-    return dns.rrset.from_rdata_list(owner, ttl, list(rdatas))
-
-
 def _authority(lookup: Lookup) -> list[dns.rrset.RRset]:
-    return [_records(lookup.soa.name, lookup.ttl, lookup.soa)] if lookup.soa is not None else []
+    soa = lookup.soa
+    return [] if soa is None else [from_rdata_list(soa.name, lookup.ttl, list(soa))]
 
 
 def _localhost(query: Query) -> dns.message.Message:
@@ -260,7 +232,7 @@ def _localhost(query: Query) -> dns.message.Message:
 
 
 def _reversed_address(query: Query) -> str:
-    """Give the address that a PTR query asks about, "" if it asks for anything else."""
+    """Return the address that a PTR query asks about, "" for any other query."""
     if query.type != PTR:
         return ""
     try:
@@ -275,30 +247,3 @@ def _pointer(query: Query, name: str) -> dns.message.Message:
 
 def _local(query: Query, rdtype: dns.rdatatype.RdataType, text: str) -> dns.rrset.RRset:
     return dns.rrset.from_text(query.owner, LOCAL_TTL, IN, rdtype, text)
-
-
-def _is(rrset: dns.rrset.RRset, rdtype: dns.rdatatype.RdataType) -> bool:
-    """Whether the rrset is of the type, or is its signature."""
-    return rdtype in {rrset.rdtype, rrset.covers}
-
-
-def _without_ipv6(section: Iterable[dns.rrset.RRset]) -> list[dns.rrset.RRset]:
-    """Clean a section; records of another class, which nobody asked for, go too."""
-    return [
-        _without_hints(rrset) for rrset in section if rrset.rdclass == IN and not _is(rrset, AAAA)
-    ]
-
-
-def _without_hints(rrset: dns.rrset.RRset) -> dns.rrset.RRset:
-    """Take ipv4hint and ipv6hint out of HTTPS and SVCB records, RFC 9460 section 7.3."""
-    if rrset.rdtype not in {HTTPS, SVCB}:
-        return rrset
-    return _records(rrset.name, rrset.ttl, map(_without_hint_params, rrset))
-
-
-def _without_hint_params(rdata: SVCBBase) -> dns.rdata.Rdata:
-    params = {key: value for key, value in rdata.params.items() if key not in HINTS}
-    mandatory = params.pop(ParamKey.MANDATORY, None)
-    if mandatory is not None and (keys := [key for key in mandatory.keys if key not in HINTS]):
-        params[ParamKey.MANDATORY] = type(mandatory)(keys)
-    return rdata.replace(params=params)

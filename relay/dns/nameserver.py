@@ -1,6 +1,6 @@
 """The namespace's only name server: UDP and TCP on every address that the program may ask.
 
-What the program sends can cost it its own answer or connection, never the server.
+Nothing that the program sends ends the server: it costs at most its own answer or connection.
 """
 
 import errno
@@ -17,13 +17,13 @@ from relay.dns.messages import Query, QueryError
 from relay.dns.responder import Responder
 
 MAX_QUERIES = 4096
-"""Being looked up at once. Beyond, datagrams are dropped and connections not read."""
+"""Lookups at a time. Beyond, datagrams are dropped and connections are not read."""
 
 MAX_CONNECTIONS = 128
-"""Beyond, a new connection is closed at once."""
+"""At a time. Beyond, a new connection is closed at once."""
 
 IDLE_SECONDS = 30.0
-"""For the next query to come, or for an answer to be taken; RFC 7766 section 6.2.3."""
+"""For the next query to come, and for an answer to be read; RFC 7766 section 6.2.3."""
 
 MAX_QUERY_SIZE = 4096
 RECEIVE_SIZE = 65536
@@ -39,7 +39,7 @@ UDP_ERRORS = frozenset(
         errno.EHOSTUNREACH,
         errno.ENETUNREACH,
         errno.EPERM,  # a firewall rule inside the namespace
-        errno.EINVAL,  # nobody can be answered at port 0
+        errno.EINVAL,  # the program sent from port 0, to which nothing can be sent
         errno.ENOBUFS,
         errno.ENOMEM,
     }
@@ -49,39 +49,36 @@ Reply = Callable[[bytes], Awaitable[None]]
 
 
 class NameServer:
-    """Serves two sockets, which belong to it from here on."""
+    """Serves one UDP and one TCP socket.
 
-    def __init__(self, udp: socket.socket, tcp: socket.socket, responder: Responder) -> None:
-        """Take a UDP socket with IP_PKTINFO set and a listening TCP socket, both non-blocking."""
-        self._udp = trio.socket.from_stdlib_socket(udp)
-        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(tcp))
+    Each lookup takes a slot. No other task can run between the test for a free slot and acquire(),
+    which then does not wait: so the loop that reads datagrams never waits for a slot. A connection
+    does wait, and is not read meanwhile. The slot is given back by the task that was started with
+    it, which runs up to its first checkpoint even if its nursery is being cancelled.
+    """
+
+    def __init__(self, responder: Responder) -> None:
         self._responder = responder
         self._slots = trio.Semaphore(MAX_QUERIES)
         self._connections = 0
 
-    async def serve(self) -> None:
-        """Answer until cancelled, then close the sockets."""
-        with self._udp:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(trio.serve_listeners, self._serve_connection, [self._listener])
-                await self._serve_udp(nursery)
+    async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
+        """Answer until cancelled, then close both sockets.
 
-    async def _serve_udp(self, nursery: trio.Nursery) -> None:
-        while True:
-            with _udp_errors_survived():
-                wire, info, _, program = await self._udp.recvmsg(MAX_QUERY_SIZE, PKTINFO_SPACE)
-                await self._handle(wire, nursery, partial(self._send, info, program), tcp=False)
-
-    async def _send(
-        self, info: list[tuple[int, int, bytes]], program: object, answer: bytes
-    ) -> None:
-        """Answer as the server that was asked.
-
-        in_pktinfo.ipi_spec_dst is, when received, our address that was asked and, when sent,
-        the address to send from, ip(7): so it goes back as it came.
+        They are non-blocking: a UDP socket with IP_PKTINFO set, and a listening TCP socket.
         """
-        with _udp_errors_survived():
-            await self._udp.sendmsg([answer], info, 0, program)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(tcp))
+        with trio.socket.from_stdlib_socket(udp) as sock:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.serve_listeners, self._serve_connection, [listener])
+                await self._serve_udp(sock, nursery)
+
+    async def _serve_udp(self, udp: trio.socket.SocketType, nursery: trio.Nursery) -> None:
+        while True:
+            with udp_errors_survived():
+                wire, info, _, program = await udp.recvmsg(MAX_QUERY_SIZE, PKTINFO_SPACE)
+                reply = partial(_send, udp, info, program)
+                await self._handle(wire, nursery, reply, tcp=False)
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
         if self._connections == MAX_CONNECTIONS:
@@ -90,12 +87,17 @@ class NameServer:
         try:
             await self._converse(stream)
         except* (FrameError, trio.BrokenResourceError, trio.TooSlowError):
-            pass  # closing it, as the caller does, is all the answer it needs
+            pass  # the caller closes it
         finally:
             self._connections -= 1
 
     async def _converse(self, stream: trio.SocketStream) -> None:
-        """Answer queries as they come, in any order; those under way at the end too: RFC 7766."""
+        """Answer queries in any order, those under way at the program's FIN too, RFC 7766.
+
+        Many tasks send on the one stream. Each sends its frame whole while it holds the lock; one
+        that is cut off in the middle, by the timeout or by a reset, fails, which ends all tasks of
+        the connection before another can send behind half a frame.
+        """
         unframer = Unframer()
         sending = trio.Lock()
 
@@ -110,7 +112,7 @@ class NameServer:
                     await self._handle(wire, nursery, reply, tcp=True)
 
     async def _handle(self, wire: bytes, nursery: trio.Nursery, reply: Reply, *, tcp: bool) -> None:
-        """Answer at once if possible; else in a task of its own."""
+        """Answer at once if possible, else in a task of its own."""
         try:
             query = messages.parse(wire)
         except QueryError as error:
@@ -136,15 +138,27 @@ class NameServer:
 
 
 async def _next(stream: trio.SocketStream) -> bytes:
-    """Give the next bytes, none at the end or after the idle time."""
+    """Return the next bytes, none at the end or after the idle time."""
     with trio.move_on_after(IDLE_SECONDS):
         return bytes(await stream.receive_some(RECEIVE_SIZE))
     return b""
 
 
+async def _send(
+    udp: trio.socket.SocketType, info: list[tuple[int, int, bytes]], program: object, answer: bytes
+) -> None:
+    """Send an answer from the address that was asked.
+
+    in_pktinfo.ipi_spec_dst is, when received, the local address that was asked and, when sent, the
+    address to send from, ip(7): so it goes back as it came.
+    """
+    with udp_errors_survived():
+        await udp.sendmsg([answer], info, 0, program)
+
+
 @contextmanager
-def _udp_errors_survived() -> Iterator[None]:
-    """Let one datagram be lost instead of the server."""
+def udp_errors_survived() -> Iterator[None]:
+    """Lose one datagram by the errors in UDP_ERRORS; all others are raised."""
     try:
         yield
     except OSError as error:

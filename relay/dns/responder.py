@@ -1,6 +1,6 @@
-"""What the program is told about a name: policy first, then what is known, then the resolvers.
+"""How a query is answered: by policy first, then from the cache, then by the resolvers.
 
-A denied name is refused before any query leaves: names themselves can carry secrets out.
+A denied name is refused before any query leaves the host, as a name can itself carry secrets.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +12,15 @@ import dns.rdatatype
 
 from relay.dns import messages
 from relay.dns.lookup.cache import Lookup
-from relay.dns.lookup.resolver import Resolver, ResolverError
+from relay.dns.lookup.errors import ResolverError
+from relay.dns.lookup.resolver import Resolver
 from relay.dns.messages import Query
-from relay.dns.synthetic import Names, PoolExhaustedError
+from relay.dns.synthetic import PoolExhaustedError, SyntheticAddresses
 from relay.record.events import AnswerWithheld, Event, LookupFailed, NameAssigned, NameRefused
+from relay.record.kinds import Kind
 
 MAX_WITHHELD = 10_000
-"""Names and types remembered as recorded; later ones are withheld without a record."""
+"""Names and types that are recorded as withheld; further ones are not recorded."""
 
 ADDRESS_TYPES = frozenset({dns.rdatatype.A, dns.rdatatype.AAAA})
 
@@ -26,33 +28,33 @@ Mode = Literal["synthetic", "real"]
 
 
 class Responder:
-    """Makes the name server's answers."""
+    """Makes the name server's answers, and records what was refused, assigned or withheld."""
 
     def __init__(
         self,
         resolver: Resolver,
-        names: Names,
-        *,
-        allow: Callable[[str], str | None],
+        synthetic: SyntheticAddresses,
+        denied: Callable[[str], str | None],
         record: Callable[[Event], None],
         mode: Mode,
     ) -> None:
-        """Ask `allow(name)` for the rule that denies a name, None if it may be looked up."""
+        """`denied(name)` returns the rule that denies a name, None if it may be looked up."""
         self._resolver = resolver
-        self._names = names
-        self._allow = allow
+        self._synthetic = synthetic
+        self._denied = denied
         self._record = record
         self._mode = mode
         self._withheld: set[tuple[str, str]] = set()
 
     def at_once(self, query: Query) -> dns.message.Message | None:
-        """Answer without asking a resolver; None if one must be asked."""
-        local = messages.local_answer(query, self._names)
+        """Answer without asking a resolver; None if one has to be asked."""
+        local = messages.local_answer(query, self._synthetic)
         if local is not None:
             return local
-        rule = self._allow(query.name)
+        rule = self._denied(query.name)
         if rule is not None:
-            self._record(NameRefused(name=query.name, type=query.type_name, rule=rule))
+            kind = Kind.POLICY
+            self._record(NameRefused(name=query.name, type=query.type_name, kind=kind, rule=rule))
             return messages.failure(query, dns.rcode.REFUSED)
         if query.type == dns.rdatatype.ANY:
             return messages.minimal_any(query)
@@ -62,7 +64,7 @@ class Responder:
         return None if known is None else self._addresses(query, known)
 
     async def ask(self, query: Query) -> dns.message.Message:
-        """Answer a query that `at_once` could not; SERVFAIL if no resolver does."""
+        """Answer a query for which at_once() returned None; SERVFAIL if no resolver answers."""
         try:
             if query.type in ADDRESS_TYPES:
                 return self._addresses(query, await self._resolver.addresses(query.name))
@@ -82,20 +84,21 @@ class Responder:
         try:
             return messages.addresses(query, lookup, self._given(query, lookup))
         except PoolExhaustedError as error:
-            self._record(LookupFailed(name=query.name, type="A", cause=str(error)))
+            kind, cause = Kind.RESOURCES, str(error)
+            self._record(LookupFailed(name=query.name, type="A", kind=kind, cause=cause))
             return messages.failure(query, dns.rcode.SERVFAIL)
 
     def _given(self, query: Query, lookup: Lookup) -> Sequence[str]:
-        """Give the addresses that the program is told.
+        """Return the addresses for the program: a synthetic one in place of the real ones.
 
-        Loopback addresses stay as they are: behind a synthetic one, the relay would dial the
-        host's loopback where the program means its own.
+        Loopback addresses stay as they are: for a synthetic one the relay would dial the host's
+        loopback, where the program means its own.
         """
         if self._mode == "real" or lookup.is_loopback or not lookup.addresses:
             return lookup.addresses
-        assigned = len(self._names)
-        address = self._names.address_for(query.name)
-        if len(self._names) > assigned:
+        assigned = len(self._synthetic)
+        address = self._synthetic.address_for(query.name)
+        if len(self._synthetic) > assigned:
             self._record(NameAssigned(name=query.name, address=address))
         return [address]
 

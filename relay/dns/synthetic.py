@@ -1,7 +1,7 @@
-"""Synthetic addresses: one per name, for the whole session; no I/O, no clock.
+"""Synthetic addresses: one per name, for the whole session; pure.
 
-The range is 198.18.0.0/15 (RFC 2544, benchmarking): no real destination lives there. Its first
-256 addresses are kept for the namespace itself.
+The range is 198.18.0.0/15 (RFC 2544, benchmarking), in which no real destination is. Its first 256
+addresses are the namespace's own.
 """
 
 from relay.addresses import canonical
@@ -14,35 +14,34 @@ class PoolExhaustedError(Exception):
     """Every synthetic address stands for a name already."""
 
 
-class Names:
+class SyntheticAddresses:
     """The session's names and their addresses, both ways."""
 
     def __init__(self) -> None:
-        """Start with no name assigned."""
         self._addresses: dict[str, str] = {}
         self._names: dict[str, str] = {}
 
     def __len__(self) -> int:
-        """Count the names assigned so far."""
+        """Return how many names have an address."""
         return len(self._addresses)
 
     def address_for(self, name: str) -> str:
-        """Give the name's address, a new one at first sight.
+        """Return the name's address, a new one if it has none yet.
 
-        Raises PoolExhaustedError: an address is never taken from one name for another, because the
-        program may hold it for as long as it runs.
+        Raises PoolExhaustedError when none is left: an address never passes from one name to
+        another, because the program may keep it for as long as it runs.
         """
         name = canonical(name)
         address = self._addresses.get(name)
         return address if address is not None else self._assign(name)
 
     def name_of(self, address: str) -> str | None:
-        """Give the name that the address stands for, None if it was never assigned."""
+        """Return the name that the address stands for, None if it stands for none."""
         return self._names.get(address)
 
     @staticmethod
     def covers(address: str) -> bool:
-        """Tell whether a dotted IPv4 address is in the synthetic range, assigned or not."""
+        """Return whether a dotted IPv4 address is in the synthetic range, assigned or not."""
         return address.startswith(("198.18.", "198.19."))
 
     def _assign(self, name: str) -> str:

@@ -27,8 +27,9 @@ from relay.gateway.http import (
 )
 from relay.gateway.setup.choice import is_messages, listed
 from relay.gateway.upstream.pool import Pool
-from relay.outbound.dialer import DialError
+from relay.outbound.patience import DialError
 from relay.record.events import AskedAgain, Event, RequestLost, Saw
+from relay.record.kinds import Kind
 
 PING_EVERY: Final = 10.0
 """Seconds without a byte to the program, while it waits for what is held back."""
@@ -60,6 +61,7 @@ class _Loss:
     """What a try came to that gave no answer."""
 
     cause: str
+    kind: Kind
     may_be_processed: bool = True
     is_final: bool = False
     """Whether no other try will help: patience has ended, or the certificate is not trusted."""
@@ -119,6 +121,7 @@ class Exchange:
                     method=self._request.method.decode("latin-1"),
                     path=self._request.path,
                     cause=loss.cause,
+                    kind=loss.kind,
                     resends=self._resends,
                     may_be_billed=loss.may_be_processed and self._is_messages,
                 )
@@ -130,7 +133,7 @@ class Exchange:
         limit = self._terms.patience if self._program.has_said_head else math.inf
         with trio.move_on_after(limit) as self._limit:
             return await self._try()
-        return _Loss("no new answer in time", is_final=True)
+        return _Loss("no new answer in time", Kind.TIMEOUT, is_final=True)
 
     async def _try(self) -> _Loss | None:
         """Ask once."""
@@ -148,12 +151,12 @@ class Exchange:
                 nursery.start_soon(take_answer)  # not send: what is started waits for its turn
                 await stream.send(self._request, self._body)
         except DialError as error:
-            return _Loss(error.cause, may_be_processed=False, is_final=True)
+            return _Loss(error.cause, error.kind, may_be_processed=False, is_final=True)
         except UntrustedError as error:
             cause = f"the certificate of {self._pool.upstream.host} is not trusted: {error}"
-            return _Loss(cause, may_be_processed=False, is_final=True, is_trusted=False)
+            return _Loss(cause, error.kind, may_be_processed=False, is_final=True, is_trusted=False)
         except LostError as error:  # before there was a stream
-            return _Loss(error.cause, error.may_be_processed)
+            return _Loss(error.cause, error.kind, error.may_be_processed)
         return loss
 
     async def _answered(self, stream: Stream) -> _Loss | None:
@@ -174,7 +177,7 @@ class Exchange:
             else:
                 await self._live(response, stream)
         except LostError as error:
-            return _Loss(error.cause, error.may_be_processed)
+            return _Loss(error.cause, error.kind, error.may_be_processed)
         return None
 
     async def _live(self, response: Response, stream: Stream) -> None:
@@ -208,7 +211,7 @@ class Exchange:
         """Give more of an answer that may not be silent for long; raises LostError."""
         with trio.move_on_after(self._terms.silence):
             return await stream.receive()
-        raise LostError(f"silent for {self._terms.silence:g} s")
+        raise LostError(f"silent for {self._terms.silence:g} s", Kind.SILENT)
 
     async def _stream_of_events(self, response: Response, stream: Stream) -> _Loss | None:
         """Hand a message over, event by event, as far as it may not have to be asked for again."""
@@ -233,7 +236,7 @@ class Exchange:
                 if is_first:  # whom this has woken may have to wait for our processor
                     os.sched_yield()
             if step.loss is not None:
-                return _Loss(step.loss, error=step.error)
+                return _Loss(step.loss, step.kind, error=step.error)
         await self._program.end(stream.trailers)
         return None
 
@@ -245,7 +248,8 @@ class Exchange:
                 text += data
         passing = response.status in {408, 409, 429} or response.status >= 500
         cause = f"status {response.status} after a loss"
-        return _Loss(cause, is_final=not passing, error=sse.as_error_event(text))
+        error = sse.as_error_event(text)
+        return _Loss(cause, Kind.STATUS, is_final=not passing, error=error)
 
     async def _give_up(self, loss: _Loss, why: str = "") -> None:
         """Tell the program of a loss that cannot be hidden: never as a clean end."""
@@ -268,6 +272,7 @@ class Exchange:
                 method=self._request.method.decode("latin-1"),
                 path=self._request.path,
                 cause=loss.cause,
+                kind=loss.kind,
                 resends=self._resends,
                 saw=saw,
                 why=why,

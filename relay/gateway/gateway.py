@@ -5,15 +5,18 @@ What it needs beyond its doors (TLS, HTTP) is loaded when the first connection c
 
 import os
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
 
+from relay.addresses import Destination
 from relay.gateway.setup.choice import Upstream
 from relay.gateway.setup.prepare import DOOR_PORT, Entry
-from relay.outbound.dialer import Target
-from relay.record.events import ConnectionClosed, DialHeld, Dialled, Distrust, Distrusted
-from relay.tcp.connection import peer
+from relay.outbound.opener import Opener
+from relay.record.events import ConnectionClosed, Distrust, Distrusted, Event
+from relay.record.kinds import Kind
+from relay.tcp.connection import Connection
 
 if TYPE_CHECKING:
     import ssl
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
     from relay.gateway.exchange import Terms
     from relay.gateway.http import Request
     from relay.gateway.upstream.pool import Pool
-    from relay.gateway.upstream.watched_stream import Wire
-    from relay.tcp.connection import Connections
 
 _LOOPBACK: Final = "127.0.0.1"
 _HANDSHAKE: Final = 10.0
@@ -43,44 +44,46 @@ _AT_ONCE: Final = 1.0
 class Gateway:
     """Serves the connections that come through its doors."""
 
-    def __init__(
-        self, entry: Entry, *, silence: float, patience: float, connections: "Connections"
+    def __init__(  # noqa: PLR0913 - what it is to do, and what it does it by
+        self,
+        entry: Entry,
+        *,
+        silence: float,
+        patience: float,
+        opener: Opener,
+        record: Callable[[Event], None],
+        nursery: trio.Nursery,
     ) -> None:
-        """Dial as `connections` do; `silence` and `patience` are those of exchange.Terms."""
+        """Reach upstreams by `opener`; `silence` and `patience` are those of exchange.Terms."""
         self._doors = entry.doors
         self._certificates = entry.certificates
         self._hold = entry.hold
         self._silence = silence
         self._patience = patience
-        self._shared = connections
-        self._record = connections.record
+        self._opener = opener
+        self._record = record
+        self._nursery = nursery
         self._terms: Terms | None = None
         self._is_trusted = False
         """Whether a program has sent a request: it takes the certificate, or needs none."""
         self._pools: dict[Upstream, Pool] = {}
 
-    def at(self, target: Target) -> Target | None:
-        """Give the upstream of a connection that the gateway serves, None if it is another's."""
-        upstream = self._upstream(target)
-        if upstream is None:
-            return None
-        return _target(upstream)
+    def handler_at(self, destination: Destination) -> "Served | None":
+        """Return the handler of a connection that the gateway serves, None if it is another's."""
+        if destination == (_LOOPBACK, DOOR_PORT):
+            upstream: Upstream | None = self._doors.base
+        else:
+            upstream = self._doors.upstream_at(destination.host, destination.port)
+        return Served(self, upstream) if upstream is not None else None
 
-    def _upstream(self, target: Target) -> Upstream | None:
-        if (target.name, target.address, target.port) == (None, _LOOPBACK, DOOR_PORT):
-            return self._doors.base
-        return self._doors.upstream_at(target.name or target.address, target.port)
-
-    async def serve(self, program: socket.socket, number: int, target: Target) -> None:
+    async def serve(self, program: socket.socket, number: int, upstream: Upstream) -> None:
         """Serve a connection of the program's to its end."""
         with program.dup() as own:  # a stream closes it; `program` is asked for its state meanwhile
-            await self._serve(own, number, target)
+            await self._serve(own, number, upstream)
 
-    async def _serve(self, program: socket.socket, number: int, target: Target) -> None:
+    async def _serve(self, program: socket.socket, number: int, upstream: Upstream) -> None:
         from relay.gateway.downstream.connection import Program  # noqa: PLC0415
 
-        upstream = self._doors.base if self._doors.door == "http" else self._upstream(target)
-        assert upstream is not None
         began = trio.current_time()
         stream = await self._opened(program, upstream, number)
         side = Program(stream, program) if stream is not None else None
@@ -98,6 +101,7 @@ class Gateway:
                     connection=number,
                     by="keepline" if aborted else "program",
                     how="reset" if aborted else "fin",
+                    kind=Kind.RESET if aborted else Kind.CLOSED,
                     sent=side.received if side is not None else 0,
                     received=side.sent if side is not None else 0,
                     seconds=ended - began,
@@ -131,7 +135,8 @@ class Gateway:
 
     def _note_distrust(self, number: int, upstream: Upstream, how: Distrust) -> None:
         if self._doors.door == "tls" and upstream.tls:
-            self._record(Distrusted(connection=number, host=upstream.host, how=how))
+            kind = Kind.UNTRUSTED
+            self._record(Distrusted(connection=number, kind=kind, host=upstream.host, how=how))
 
     async def _requests(self, program: "Program", pool: "Pool", number: int) -> None:
         """Answer one request after the other."""
@@ -167,35 +172,29 @@ class Gateway:
 
             self._pools[upstream] = Pool(
                 upstream,
-                connect=self._connect,
-                number=self._shared.number,
+                opener=self._opener,
                 context=context,
-                nursery=self._shared.nursery,
+                nursery=self._nursery,
                 record=self._record,
             )
         return self._pools[upstream]
 
-    async def _connect(self, upstream: Upstream, number: int) -> "Wire":
-        """Dial with patience; raises DialError."""
-        from relay.gateway.upstream.watched_stream import Wire  # noqa: PLC0415
 
-        def held(cause: str) -> None:
-            self._record(DialHeld(connection=number, cause=cause))
+class Served:
+    """The handler of a connection that the gateway serves."""
 
-        began = trio.current_time()
-        sock, attempts = await self._shared.dialer.dial(
-            _target(upstream), held=held, wanted=lambda: True
-        )
-        address = peer(sock)[0]
-        seconds = trio.current_time() - began
-        self._record(
-            Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
-        )
-        return Wire(sock, number, address, upstream.port, self._shared.lines)
+    def __init__(self, gateway: Gateway, upstream: Upstream) -> None:
+        """Serve it for one upstream."""
+        self.destination = Destination(upstream.host, upstream.port)
+        self.address = upstream.host
+        self._gateway = gateway
+        self._upstream = upstream
 
-
-def _target(upstream: Upstream) -> Target:
-    return Target(upstream.name, upstream.host, upstream.port)
+    async def serve(self, connection: Connection) -> None:
+        """Accept, and serve to the end, or until the command has ended."""
+        program = await connection.accept()
+        with trio.CancelScope() as connection.scope:
+            await self._gateway.serve(program, connection.number, self._upstream)
 
 
 async def _says_hello(program: trio.SocketStream) -> bool:

@@ -37,6 +37,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from relay.gateway.sse import Event, Splitter
+from relay.record.kinds import Kind
 
 Hold: TypeAlias = Literal["message", "block", "none"]
 
@@ -66,6 +67,8 @@ class Step:
     """Why the answer is lost; nothing more of it is fed."""
     error: bytes = b""
     """The error event that is the loss, to be handed over if no further try is left."""
+    kind: Kind = Kind.UNKNOWN
+    """Of the loss."""
 
 
 class _State(StrEnum):  # which is hashed in C; Enum is not
@@ -148,7 +151,9 @@ class Answer:
 
     def end(self) -> Step:
         """Take the body's clean end; rule 4."""
-        return Step() if self._state in _FINAL else Step(loss="ended without message_stop")
+        if self._state in _FINAL:
+            return Step()
+        return Step(loss="ended without message_stop", kind=Kind.ENDED_EARLY)
 
     def _take(self, event: Event) -> Step | None:
         """Hold an event, and let the state say whether it stays held; a Step is a loss."""
@@ -157,7 +162,7 @@ class Answer:
             pass
         elif kind == "error":
             if not self._is_committed and (name := _error_type(event.data)) in _PASSING:
-                return Step(loss=f"error event: {name}", error=event.raw)
+                return Step(loss=f"error event: {name}", error=event.raw, kind=Kind.API_ERROR)
             if self._is_committed:
                 self._held.clear()
             self._state = _State.COMPLETE

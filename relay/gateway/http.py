@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from relay.record.kinds import CausedError, Kind
+
 Field: TypeAlias = tuple[bytes, bytes]
 Fields: TypeAlias = list[Field]
 
@@ -41,18 +43,19 @@ class Response:
     reason: bytes = b""
 
 
-class LostError(Exception):
+class LostError(CausedError):
     """An answer will not come to its end; `cause` is for people and quotes no byte of it."""
 
-    def __init__(self, cause: str, *, may_be_processed: bool = True) -> None:
-        """Keep the cause, and whether upstream may have acted on the request."""
-        super().__init__(cause)
-        self.cause = cause
+    def __init__(self, cause: str, kind: Kind, *, may_be_processed: bool = True) -> None:
+        """Keep the cause, its kind, and whether upstream may have acted on the request."""
+        super().__init__(cause, kind)
         self.may_be_processed = may_be_processed
 
 
 class UntrustedError(Exception):
     """Upstream's certificate is not trusted: nothing was sent, and no other try will help."""
+
+    kind = Kind.UNTRUSTED
 
 
 class Pieces(Protocol):

@@ -14,7 +14,7 @@ from relay.gateway.http import LostError, Request, Response, UntrustedError
 from relay.gateway.upstream.http1 import PIECE, Http1
 from relay.gateway.upstream.pool import Pool
 from relay.gateway.upstream.watched_stream import GONE
-from relay.outbound.dialer import DialError
+from relay.outbound.patience import DialError
 
 _SWITCHING: Final = 101
 

@@ -1,13 +1,12 @@
-"""What happens to the network below: addresses and routes come and go, the machine sleeps.
+"""Changes of the host's network: links, addresses and routes, rtnetlink(7).
 
-rtnetlink(7) only wakes us; what is true now is then read afresh, so no event can be missed.
+What a netlink message says is not read. It only means that something has changed, and what is
+true now is then read from the kernel: so a message that the kernel drops costs nothing.
 """
 
 import errno
 import socket
-import time
 from collections.abc import Callable
-from typing import Final
 
 import trio
 
@@ -17,29 +16,36 @@ _RTMGRP_LINK = 0x1
 _RTMGRP_IPV4_IFADDR = 0x10
 _RTMGRP_IPV4_ROUTE = 0x40
 
-_SUSPENDED: Final = 2.0
-"""Seconds that CLOCK_BOOTTIME must gain on CLOCK_MONOTONIC: it runs on while a machine sleeps."""
 
+class NetworkWatch:
+    """Lets tasks wait for the next change of the network.
 
-class Weather:
-    """The latest state, and who waits for the next change."""
+    Whoever waits while notify() runs is woken; whoever begins to wait after it waits for the next
+    change, as the event was replaced in the same step, in which no other task can run. A change
+    that comes while a task is still busy, before it waits, is missed by that task. This is
+    right, because all who wait here set a limit to it, and look again at its end.
+    """
 
     def __init__(self) -> None:
-        """Begin with nothing known to have changed."""
         self._change = trio.Event()
 
     async def wait(self) -> None:
         """Return after the next change."""
         await self._change.wait()
 
-    def changed(self) -> None:
-        """Wake all who wait."""
+    def notify(self) -> None:
+        """Wake all who wait: the network has changed, or the machine was suspended."""
         self._change.set()
         self._change = trio.Event()
 
 
 async def watch(on_change: Callable[[frozenset[str]], None]) -> None:
-    """Call `on_change(local IPv4 addresses)` after each burst of link, address or route events."""
+    """Call `on_change(local IPv4 addresses)` after each burst of link, address or route events.
+
+    The socket is emptied before the addresses are read. What the kernel changes between the two is
+    either in what is read or makes the socket readable again, and mostly both: no change is missed,
+    and one call too many does no harm. Raises OSError if the kernel refuses either.
+    """
     with _open() as sock:
         while True:
             await trio.lowlevel.wait_readable(sock)
@@ -56,7 +62,7 @@ def _open() -> socket.socket:
 
 
 def _discard(sock: socket.socket) -> None:
-    """Empty the socket; ENOBUFS says that the kernel dropped some, which is as good an event."""
+    """Empty the socket; ENOBUFS means that the kernel dropped messages, which is a change too."""
     while True:
         try:
             sock.recv(65536)
@@ -65,23 +71,3 @@ def _discard(sock: socket.socket) -> None:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-
-
-class SleepDetector:
-    """Tells how long the machine was suspended since the last time it was asked."""
-
-    def __init__(self, lead: Callable[[], float]) -> None:
-        """`lead` gives by how many seconds CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC."""
-        self._lead = lead
-        self._last = lead()
-
-    def slept(self) -> float:
-        """Give the seconds of a suspend, 0 if there was none."""
-        now = self._lead()
-        gained, self._last = now - self._last, now
-        return gained if gained >= _SUSPENDED else 0.0
-
-
-def boottime_lead() -> float:
-    """Read both clocks, clock_gettime(2)."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

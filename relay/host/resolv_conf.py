@@ -1,45 +1,47 @@
-"""resolv.conf(5): read as glibc reads it, and rewritten for the namespace; no I/O.
+"""resolv.conf(5): read as glibc reads it, and rewritten for the namespace; pure.
 
-A keyword counts only in the first column and before a space or tab; anything else on a line of
-its own is ignored, comments (# or ; in the first column) among it.
+A keyword counts only in the first column and before a space or tab. Every other line is ignored,
+comments (# or ; in the first column) among them.
 """
 
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv6Address
 from typing import NamedTuple
+
+from relay.addresses import is_ipv4
 
 MAX_SERVERS = 3
 """MAXNS in <resolv.h>."""
 
 DROPPED_OPTIONS = ("inet6", "rotate", "trust-ad", "timeout:", "attempts:")
-"""Options that make no sense before one IPv4 name server which validates nothing.
+"""Beginnings of options, compared as glibc does, that make no sense in the namespace.
 
-glibc compares prefixes, and so do we.
+Its one name server has an IPv4 address and validates nothing.
 """
 
 WAIT = "options timeout:30 attempts:5"
-"""As long as glibc can wait: our name server always answers, but in an outage only after it."""
+"""As long as glibc can wait: the relay always answers, but in an outage only at its end."""
 
 
 class NameServers(NamedTuple):
     """The name servers of a resolv.conf, in order."""
 
     ipv4: tuple[str, ...]
-    """Usable: at most three. Empty if the file names IPv6 servers only."""
+    """At most three. Empty if the file names IPv6 servers only."""
     ipv6: tuple[str, ...]
-    """Named, but never asked: keepline sends no IPv6 packet. Scopes (%eth0) are kept."""
+    """Never asked, as keepline sends no IPv6 packet. Scopes (%eth0) are kept."""
 
 
 def parse(text: str) -> NameServers:
     """Read the name servers; a file that names none at all means 127.0.0.1.
 
-    glibc lets IPv6 servers use up the three places; here they do not, so that a usable server
-    behind them is found.
+    With glibc IPv6 servers count among the three. Here they do not, so that an IPv4 server behind
+    them is found.
     """
     ipv4: list[str] = []
     ipv6: list[str] = []
     for line in text.split("\n"):
         value = _name_server(line)
-        if _is_ipv4(value):
+        if is_ipv4(value):
             ipv4.append(value)
         elif _is_ipv6(value):
             ipv6.append(value)
@@ -49,9 +51,9 @@ def parse(text: str) -> NameServers:
 
 
 def for_namespace(text: str, address: str) -> str:
-    """Give the same file with `address` as its one name server, which it waits for patiently.
+    """Return the same file with `address` as its only name server, and with long timeouts.
 
-    Other readers (Go, c-ares) allow blanks before a keyword, so a line that any of them takes
+    Other readers (Go, c-ares) allow blanks before a keyword, so each line that any of them takes
     for a name server is replaced.
     """
     ours = f"nameserver {address}"
@@ -77,19 +79,11 @@ def _is_dropped(option: str) -> bool:
 
 
 def _name_server(line: str) -> str:
-    """Give the value of a nameserver line, "" for any other; trailing words are ignored."""
+    """Return the value of a nameserver line, "" for any other; trailing words are ignored."""
     if not line.startswith(("nameserver ", "nameserver\t")):
         return ""
     words = line.replace("\t", " ").split(" ")
     return next((word for word in words[1:] if word), "")
-
-
-def _is_ipv4(value: str) -> bool:
-    try:
-        IPv4Address(value)
-    except AddressValueError:
-        return False
-    return True
 
 
 def _is_ipv6(value: str) -> bool:

@@ -1,45 +1,74 @@
-"""The resolvers of the host's resolv.conf, read again whenever it changes."""
+"""The name servers of the host's resolv.conf: required at the start, read again when it changes."""
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from relay.dns.lookup.question import Server
+from netns.mounts import RESOLV_CONF
+from relay.addresses import Destination
+from relay.config import DNS_PORT
+from relay.host import HostError
 from relay.host import resolv_conf as resolvconf
 from relay.record.events import Event, ResolversChanged
 
 
+def read_resolv_conf(nameservers: Sequence[str]) -> str:
+    """Return the text of the host's resolv.conf; raises HostError if there is nobody to ask.
+
+    A missing file means 127.0.0.1, resolv.conf(5). If `nameservers` are set, they are asked
+    instead of those in the file, which may then name IPv6 servers only.
+    """
+    try:
+        text = Path(RESOLV_CONF).read_text(errors="replace")
+    except FileNotFoundError:
+        text = ""
+    except OSError as error:
+        raise HostError(
+            f"{RESOLV_CONF}: {error.strerror}", f"make it readable: chmod a+r {RESOLV_CONF}"
+        ) from error
+    if not nameservers and not resolvconf.parse(text).ipv4:
+        raise HostError(
+            f"{RESOLV_CONF} names IPv6 name servers only, which keepline does not ask",
+            "name one with an IPv4 address: --nameservers ADDRESS, or nameservers in config.toml",
+        )
+    return text
+
+
 class HostResolvers:
-    """Calling it gives the resolvers in force now."""
+    """The IPv4 name servers in a resolv.conf, which may be replaced or rewritten at any time."""
 
     def __init__(self, path: Path, record: Callable[[Event], None]) -> None:
-        """Watch the file by its status, stat(2): it is replaced as often as it is rewritten."""
         self._path = path
         self._record = record
         self._status = self._read_status()
         self._servers = self._read()
 
-    def __call__(self) -> Sequence[Server]:
-        """Give the IPv4 resolvers; the last known ones while the file is away or names none."""
+    def __call__(self) -> Sequence[Destination]:
+        """Return the name servers of now; the last known ones while the file is away or names none.
+
+        The file's status, stat(2), is taken before its text is read. If the file is replaced
+        between the two, the new text is kept with the old status, and the next call reads it
+        again; the other way round the new text would never be seen.
+        """
         status = self._read_status()
         if status != self._status:
             self._status = status
             servers = self._read() or self._servers
             if servers != self._servers:
                 self._servers = servers
-                self._record(ResolversChanged(resolvers=list(map(str, servers))))
+                self._record(ResolversChanged(resolvers=[server.host for server in servers]))
         return self._servers
 
     def _read_status(self) -> tuple[int, int, int] | None:
         try:
-            status = os.stat(self._path)  # noqa: PTH116 - on the path of every lookup
+            status = os.stat(self._path)  # noqa: PTH116 - at every lookup, and pathlib is slower
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
-    def _read(self) -> tuple[Server, ...]:
+    def _read(self) -> tuple[Destination, ...]:
         try:
             text = self._path.read_text(errors="replace")
         except OSError:
             return ()
-        return tuple(map(Server, resolvconf.parse(text).ipv4))
+        return tuple(Destination(address, DNS_PORT) for address in resolvconf.parse(text).ipv4)

@@ -14,7 +14,7 @@ _CLOSED_BY_ITS_SIDE: Final = frozenset({"04", "05", "09", "0B"})
 
 
 def closed_by_their_side(table: str) -> frozenset[tuple[Endpoint, Endpoint]]:
-    """Give local and remote endpoint of each."""
+    """Return local and remote endpoint of each."""
     found = set()
     for line in table.splitlines()[1:]:
         fields = line.split()

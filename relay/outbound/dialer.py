@@ -1,21 +1,22 @@
-"""Dials upstream over IPv4 with patience: all addresses raced, RFC 8305 within one family.
+"""One round of dialling over IPv4: all addresses of a name raced, RFC 8305 within one family.
 
-How long and how often is decided in patience.py; here are the sockets, the waits and the limits.
+Whether a round that failed is followed by another is the opener's business, and patience.py's.
 """
 
 import errno
 import os
-import random
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import trio
 
-from relay.host.network import Weather
-from relay.outbound.patience import Failure, GiveUp, Patience
-from relay.sockets import KeepAlive
+from relay import sockets
+from relay.addresses import Destination, Endpoint
+from relay.outbound.keepalive import KeepAlive
+from relay.outbound.patience import DialError
+from relay.record.kinds import Kind, of_errno
 
 STAGGER: Final = 0.25
 """Seconds before the next address is tried beside the last one, RFC 8305 section 5."""
@@ -27,30 +28,11 @@ IN_FLIGHT: Final = 8
 """Dials at a time to an address that has not answered; one that has is dialled freely."""
 
 
-class DialError(Exception):
-    """Upstream could not be reached; `cause` is for people."""
-
-    def __init__(self, cause: str, number: int = 0) -> None:
-        """Keep the cause, and its errno if it has one."""
-        super().__init__(cause)
-        self.cause = cause
-        self.number = number
-
-
-class Target(NamedTuple):
-    """What the program wants to reach."""
-
-    name: str | None
-    """None if it used a literal address."""
-    address: str
-    port: int
-
-
-class Lookup(Protocol):
+class Resolve(Protocol):
     """Resolves a name."""
 
     async def __call__(self, name: str, *, fresh: bool) -> list[str]:
-        """Give its IPv4 addresses, `fresh` ones past any cache; raises DialError."""
+        """Return its IPv4 addresses, `fresh` ones past any cache; raises DialError."""
 
 
 class Dialer:
@@ -58,107 +40,81 @@ class Dialer:
 
     def __init__(
         self,
-        lookup: Lookup,
+        lookup: Resolve,
         keepalive: KeepAlive,
-        weather: Weather,
-        patience: float,
+        connect: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect,
     ) -> None:
-        """Resolve names by `lookup`, which may raise DialError; hold for `patience` seconds."""
+        """Resolve names by `lookup`; `connect` returns 0 or an errno, as sockets.connect() does."""
         self._lookup = lookup
         self._keepalive = keepalive
-        self._weather = weather
-        self._patience = patience
-        self._seen_alive: set[tuple[str, int]] = set()
+        self._connect_socket = connect
         self._answering: set[str] = set()
         self._slots: dict[str, trio.CapacityLimiter] = {}
 
     async def dial(
-        self,
-        target: Target,
-        *,
-        held: Callable[[str], None],
-        wanted: Callable[[], bool],
-        avoid: str = "",
-    ) -> tuple[socket.socket, int]:
-        """Connect, and tell in how many rounds; raises DialError when patience ends.
-
-        `held` is called once, with the cause, if the first round fails and is not the last;
-        `wanted` is asked before each further round. The address to `avoid` is tried last.
-        """
-        started = trio.current_time()
-        key = (target.name or target.address, target.port)
-        patience = Patience(self._patience, known=key in self._seen_alive, jitter=random.random)
-        while True:
-            try:
-                sock = await self._round(target, avoid, started, fresh=patience.rounds > 0)
-            except DialError as error:
-                failure = Failure(error.cause, error.number)
-            else:
-                self._seen_alive.add(key)
-                return sock, patience.rounds + 1
-            verdict = patience.failed(failure, trio.current_time() - started)
-            if isinstance(verdict, GiveUp):
-                raise DialError(verdict.cause)
-            if patience.rounds == 1:
-                held(failure.cause)
-            with trio.move_on_after(verdict.pause):
-                await self._weather.wait()
-            if not wanted():
-                raise DialError("the program closed the connection first")
-
-    async def _round(
-        self, target: Target, avoid: str, started: float, *, fresh: bool
+        self, destination: Destination, *, limit: float, fresh: bool, avoid: str = ""
     ) -> socket.socket:
-        """Try every address once; raises DialError with the last one's cause."""
-        addresses = [target.address]
-        if target.name is not None:
-            addresses = await self._lookup(target.name, fresh=fresh)
+        """Try every address once, for `limit` seconds at most, the address to `avoid` last.
+
+        A `fresh` name is resolved past any cache. Raises DialError with the last address's cause.
+        """
+        addresses = [destination.host]
+        if destination.name is not None:
+            addresses = await self._lookup(destination.host, fresh=fresh)
             addresses.sort(key=lambda address: address == avoid)
         if not addresses:
-            raise DialError("the name has no address that may be dialled")
+            raise DialError("the name has no address that may be dialled", Kind.NAME_FAILURE)
         if len(addresses) == 1 and addresses[0] in self._answering:
-            # The kernel ends it after as long, options.SYN_RETRIES: a scope costs a tenth more.
-            return await self._connect_now(addresses[0], target.port)
-        left = started + self._patience - trio.current_time()
-        with trio.move_on_after(min(ATTEMPT, max(left, 0.0))):
+            # The kernel ends it after as long, keepalive.SYN_RETRIES: a scope costs a tenth more.
+            return await self._connect(addresses[0], destination.port)
+        with trio.move_on_after(min(ATTEMPT, max(limit, 0.0))):
             if len(addresses) == 1:
-                return await self._connect(addresses[0], target.port)
-            return await self._race(addresses, target.port)
-        raise DialError("no answer", errno.ETIMEDOUT)
+                return await self._connect_in_turn(addresses[0], destination.port)
+            return await self._race(addresses, destination.port)
+        raise DialError("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
 
     async def _race(self, addresses: Sequence[str], port: int) -> socket.socket:
-        """Try each address once the one before has failed or STAGGER has passed."""
-        won: list[socket.socket] = []
+        """Try each address once the one before has failed or STAGGER has passed.
+
+        More than one attempt may win: between the moment in which the first one's connect is
+        through and the one in which the others learn of their cancellation, the kernel may have
+        completed theirs too. And whoever waits for the race may be cancelled in the very tick in
+        which it is won, which the nursery's end then raises. So every connected socket is in
+        `connected` from the step in which it becomes one, only the winner that is returned is
+        taken out, and all that are left are closed on every way out.
+        """
+        connected: list[socket.socket] = []
         failures: list[DialError] = []
 
         async def attempt(address: str, failed: trio.Event) -> None:
             try:
-                sock = await self._connect(address, port)
+                connected.append(await self._connect_in_turn(address, port))
             except DialError as error:
                 failures.append(error)
                 failed.set()
-                return
-            won.append(sock)
-            nursery.cancel_scope.cancel()
+            else:
+                nursery.cancel_scope.cancel()
 
-        async with trio.open_nursery() as nursery:
-            for address in addresses:
-                failed = trio.Event()
-                nursery.start_soon(attempt, address, failed)
-                with trio.move_on_after(STAGGER):
-                    await failed.wait()
-        for loser in won[1:]:
-            loser.close()
-        if not won:
-            raise failures[-1]
-        return won[0]
+        try:
+            async with trio.open_nursery() as nursery:
+                for address in addresses:
+                    failed = trio.Event()
+                    nursery.start_soon(attempt, address, failed)
+                    with trio.move_on_after(STAGGER):
+                        await failed.wait()
+            if not connected:
+                raise failures[-1]
+            return connected.pop(0)
+        finally:
+            for sock in connected:
+                sock.close()
 
-    async def _connect(self, address: str, port: int) -> socket.socket:
-        """Connect to one address; raises DialError."""
+    async def _connect_in_turn(self, address: str, port: int) -> socket.socket:
+        """Connect to one address, when it is its turn; raises DialError."""
         if address in self._answering:
-            return await self._connect_now(address, port)
+            return await self._connect(address, port)
         async with self._slot(address):
-            return await self._connect_now(address, port)
+            return await self._connect(address, port)
 
     @asynccontextmanager
     async def _slot(self, address: str) -> AsyncIterator[None]:
@@ -170,20 +126,20 @@ class Dialer:
             yield
         finally:
             limiter.release_on_behalf_of(holder)
+            # Whoever waits was handed the released token by now, so a limiter without borrowers
+            # has nobody in its queue; another one may stand in its place since it was removed.
             if not limiter.borrowed_tokens and self._slots.get(address) is limiter:
                 del self._slots[address]
 
-    async def _connect_now(self, address: str, port: int) -> socket.socket:
+    async def _connect(self, address: str, port: int) -> socket.socket:
         try:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor or memory left
-            raise DialError(os.strerror(error.errno or 0), error.errno or 0) from error
+            number = error.errno or 0
+            raise DialError(os.strerror(number), of_errno(number), number) from error
         try:
             self._keepalive.apply(sock)
-            number = sock.connect_ex((address, port))
-            if number == errno.EINPROGRESS:
-                await trio.lowlevel.wait_writable(sock)
-                number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            number = await self._connect_socket(sock, (address, port))
         except BaseException:  # cancelled: no answer in time
             self._answering.discard(address)
             sock.close()
@@ -191,11 +147,11 @@ class Dialer:
         if number:
             self._answering.discard(address)
             sock.close()
-            raise DialError(os.strerror(number), number)
-        self._answer_came(address)
+            raise DialError(os.strerror(number), of_errno(number), number)
+        self._note_answer(address)
         return sock
 
-    def _answer_came(self, address: str) -> None:
+    def _note_answer(self, address: str) -> None:
         """Let all who wait for a slot dial freely."""
         self._answering.add(address)
         limiter = self._slots.get(address)

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from relay.record.kinds import CausedError, Kind
+
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 1.5
 """Seconds. Short, so that a destination that is back is noticed within two."""
@@ -35,13 +37,13 @@ _HOPELESS: Final = frozenset(
 _REFUSALS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One round of dialling that reached nobody."""
+class DialError(CausedError):
+    """Upstream was not reached: in one round of dialling, or in all that patience allowed."""
 
-    cause: str
-    number: int = 0
-    """The errno, 0 if there is none (no address, no answer in time)."""
+    def __init__(self, cause: str, kind: Kind, number: int = 0) -> None:
+        """Keep the errno too, 0 if there is none (no address, no answer in time)."""
+        super().__init__(cause, kind)
+        self.number = number
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Tell the program."""
+    """Give the dial up; the program is told."""
 
     cause: str
+    kind: Kind
 
 
 class Patience:
@@ -73,18 +76,18 @@ class Patience:
         self.rounds = 0
         """Rounds that failed."""
 
-    def failed(self, failure: Failure, elapsed: float) -> Retry | GiveUp:
+    def failed(self, failure: DialError, elapsed: float) -> Retry | GiveUp:
         """Decide after a failed round, `elapsed` seconds after the dial began."""
         self.rounds += 1
         if failure.number in _HOPELESS:
-            return GiveUp(failure.cause)
+            return GiveUp(failure.cause, failure.kind)
         if failure.number == errno.ECONNRESET and self.rounds <= RESETS and elapsed < self._limit:
             return Retry(0.0)
         if failure.number in _REFUSALS and not self._known:
-            return GiveUp(failure.cause)
+            return GiveUp(failure.cause, failure.kind)
         left = self._limit - elapsed
         if left <= 0:
-            return GiveUp(f"{failure.cause}, for {self._limit:g} s")
+            return GiveUp(f"{failure.cause}, for {self._limit:g} s", failure.kind)
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.rounds - 1, 16))
         if failure.number == errno.ETIMEDOUT:
             longest = FIRST_PAUSE

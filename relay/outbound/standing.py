@@ -1,22 +1,23 @@
-"""What liveness and weather see of an upstream connection: a program's, or the gateway's own."""
+"""The upstream connections of a session that stand: numbered, and watched by liveness."""
 
+import errno
 import socket
 from typing import Protocol
 
+from relay.addresses import Endpoint
 
-class Line(Protocol):
-    """An upstream connection that stands."""
+
+class Watched(Protocol):
+    """An upstream connection that stands: a pump's, or the gateway's own."""
 
     number: int
     """In the flight log."""
-    reached: str
-    """The address of its other end."""
     retire_after: float
     """Seconds of silence after which it is closed, if it may be retired; usually inf."""
 
     @property
-    def port(self) -> int:
-        """The port of its other end."""
+    def reached(self) -> Endpoint:
+        """The other end: the address that was dialled, and the port."""
 
     @property
     def sock(self) -> socket.socket | None:
@@ -39,3 +40,23 @@ class Line(Protocol):
 
     def retire(self, cause: str) -> None:
         """Close it, idle as it is."""
+
+
+class Standing:
+    """The upstream connections that stand, and a number for each connection of the session."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        """Numbers handed out so far: connections of programs, and the gateway's own."""
+        self.connections: set[Watched] = set()
+
+    def number(self) -> int:
+        """Return the next connection's number."""
+        self.opened += 1
+        return self.opened
+
+    def drop_vanished(self, addresses: frozenset[str]) -> None:
+        """End those whose local address is none of the host's `addresses` any more."""
+        for each in tuple(self.connections):
+            if each.sock is not None and each.sock.getsockname()[0] not in addresses:
+                each.lose(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))

@@ -1,4 +1,4 @@
-"""Which destinations may be reached: decide(destination) -> Allow | Deny(rule); pure, no sockets.
+"""Which destinations may be reached: decide(destination) -> Allow | Deny(rule); pure.
 
 A rule is HOST[:PORT]: a name, `*.name` for all names below it, `*`, an address, or a network;
 without a port it holds for all. A matching deny wins; if there are allow rules, one of them must
@@ -68,7 +68,7 @@ class Rule:
         return cls(text, name, None, port)
 
     def matches_host(self, host: str) -> bool:
-        """Tell whether the rule speaks of this name or address."""
+        """Return whether the rule is about this name or address."""
         if self.network is not None:
             return is_ipv4(host) and _contains(self.network, host)
         if self.host.startswith("."):
@@ -96,7 +96,7 @@ class Policy:
         self._deny = [Rule.parse(text) for text in deny]
 
     def idle_retire(self, destination: Destination) -> float:
-        """Give the seconds after which an idle connection is closed; the first match counts."""
+        """Return the seconds after which an idle connection is closed; the first match counts."""
         for rule, seconds in self._idle_retire:
             if rule.port in (None, destination.port) and rule.matches_host(destination.host):
                 return seconds

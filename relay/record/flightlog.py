@@ -15,7 +15,6 @@ SESSIONS_KEPT: Final = 50
 """Files of older sessions are removed when a new one starts."""
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AnyEvent)
 
 
 class FlightLog:
@@ -31,7 +30,7 @@ class FlightLog:
     ) -> None:
         """Create the file for its owner alone; raises OSError. Without a path nothing is kept.
 
-        `clock` gives seconds since the epoch, `limit` is in bytes, and `wake` is called when
+        `clock` returns seconds since the epoch, `limit` is in bytes, and `wake` is called when
         there is something to flush.
         """
         self.wake = wake
@@ -45,7 +44,7 @@ class FlightLog:
         """Whether there is something to explain."""
 
     def record(self, event: Event) -> None:
-        """Note an event, now; past the limit only the session's end is."""
+        """Append an event with the time; past the limit only the session's end is kept."""
         event.at = round(self._clock(), 3)
         self.has_losses |= event.is_loss
         line = _encoder.encode(event)
@@ -82,7 +81,7 @@ def _create(path: Path) -> int:
 
 
 def home() -> Path:
-    """Give the caller's home; the root folder for whoever has none."""
+    """Return the caller's home; the root folder for a caller who has none."""
     try:
         return Path.home()
     except RuntimeError:  # no HOME, no passwd entry
@@ -90,19 +89,19 @@ def home() -> Path:
 
 
 def sessions_folder(environment: Mapping[str, str]) -> Path:
-    """Give the folder of all sessions, XDG Base Directory Specification."""
+    """Return the folder of all sessions, XDG Base Directory Specification."""
     state = environment.get("XDG_STATE_HOME", "")
     base = Path(state) if Path(state).is_absolute() else home() / ".local/state"
     return base / "keepline/sessions"
 
 
 def sessions(folder: Path) -> list[Path]:
-    """List the sessions' files, oldest first: a session's name begins with its start."""
+    """Return the sessions' files, oldest first: a session's name begins with its start."""
     return sorted(folder.glob("*.jsonl"))
 
 
 def is_live(path: Path) -> bool:
-    """Tell whether the session still runs: its relay holds a lock on the file, flock(2)."""
+    """Return whether the session still runs: its relay holds a lock on the file, flock(2)."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -125,8 +124,9 @@ def prune(folder: Path) -> None:
 
 def read(path: Path) -> Iterator[AnyEvent]:
     """Read a session's events; lines cut short, or of another version's events, are left out."""
+    decoder = msgspec.json.Decoder(AnyEvent)  # here: a session that starts reads none
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
                 with contextlib.suppress(msgspec.MsgspecError):
-                    yield _decoder.decode(line)
+                    yield decoder.decode(line)

@@ -1,4 +1,4 @@
-"""Live sessions and their open connections, as their flight logs tell."""
+"""Live sessions and their open connections, read from their flight logs. Pure."""
 
 from collections.abc import Iterable, Iterator
 
@@ -41,7 +41,7 @@ class SessionState(msgspec.Struct):
 
 
 def state_of(session: str, events: Iterable[AnyEvent]) -> SessionState:
-    """Add the events up."""
+    """Return what has been opened and has not ended."""
     state = SessionState(session)
     for event in events:
         match event:
@@ -66,12 +66,12 @@ def state_of(session: str, events: Iterable[AnyEvent]) -> SessionState:
 
 
 def as_json(states: list[SessionState]) -> str:
-    """Write them for programs."""
+    """Return them as JSON."""
     return msgspec.json.format(msgspec.json.encode(states)).decode()
 
 
 def lines(states: list[SessionState]) -> Iterator[str]:
-    """Write them for people."""
+    """Yield them as lines for people."""
     if not states:
         yield "no live session"
     for state in states:

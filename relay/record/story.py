@@ -22,8 +22,8 @@ from relay.record.events import (
     Suspected,
     UpstreamClosed,
     UpstreamOpened,
+    size,
 )
-from relay.record.view import size, told
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Loss:
     """Whether the program saw nothing of it."""
     what: str
     evidence: tuple[str, ...] = ()
-    """The events it is told from."""
+    """The lines of the events that it is concluded from."""
 
 
 @dataclass
@@ -45,8 +45,9 @@ class _Connection:
 
     to: str
     events: list[AnyEvent] = field(default_factory=list)
-    """Of the trouble it is in."""
+    """Those of the trouble that it is in; none while all is well."""
     held_since: float | None = None
+    """When that trouble began, in seconds since the epoch."""
 
 
 ADVICE = (
@@ -55,7 +56,7 @@ ADVICE = (
 
 
 def losses(events: Iterable[AnyEvent]) -> Iterator[Loss]:
-    """Find every loss, in the order in which they were settled."""
+    """Yield every loss, in the order in which they were settled."""
     connections: dict[int, _Connection] = {}
     for event in events:
         match event:
@@ -64,10 +65,10 @@ def losses(events: Iterable[AnyEvent]) -> Iterator[Loss]:
                 connections[event.connection] = _Connection(to)
             case ServedStale():
                 what = f"{event.name}: DNS failed ({event.cause}); the last known address served"
-                yield Loss(event.at, hidden=True, what=what, evidence=(told(event),))
+                yield Loss(event.at, hidden=True, what=what, evidence=(event.text(),))
             case LookupFailed():
                 what = f"{event.name}: not found out, {event.cause}; the program got an error"
-                yield Loss(event.at, hidden=False, what=what, evidence=(told(event),))
+                yield Loss(event.at, hidden=False, what=what, evidence=(event.text(),))
             case UpstreamOpened():
                 connections[event.connection] = _Connection(f"{event.host}:{event.port}")
             case AskedAgain() | RequestLost() | Distrusted():
@@ -80,7 +81,7 @@ def losses(events: Iterable[AnyEvent]) -> Iterator[Loss]:
 
 
 def _of_gateway(event: AskedAgain | RequestLost | Distrusted, to: str) -> Loss:
-    """Tell of what the gateway lost."""
+    """Return the loss of an answer, or of a program's trust."""
     match event:
         case AskedAgain():
             billed = "; upstream may bill both" if event.may_be_billed else ""
@@ -102,7 +103,7 @@ def _of_gateway(event: AskedAgain | RequestLost | Distrusted, to: str) -> Loss:
             )
         case _:
             assert_never(event)
-    return Loss(event.at, isinstance(event, AskedAgain), what, (told(event),))
+    return Loss(event.at, isinstance(event, AskedAgain), what, (event.text(),))
 
 
 _SAW = {
@@ -120,7 +121,7 @@ _DISTRUST = {
 
 
 def _of_connection(event: AnyEvent, connection: _Connection) -> Iterator[Loss]:
-    """Go on with one connection's trouble; yields it when it is over."""
+    """Add an event to a connection's trouble; yield the loss once that is over."""
     to = connection.to
     match event:
         case DialHeld() | Replaying() | Suspected():
@@ -148,7 +149,7 @@ def _of_connection(event: AnyEvent, connection: _Connection) -> Iterator[Loss]:
 
 
 def _settled(event: AnyEvent, connection: _Connection, *, hidden: bool, what: str) -> Loss:
-    evidence = tuple(told(earlier) for earlier in (*connection.events, event))
+    evidence = tuple(earlier.text() for earlier in (*connection.events, event))
     connection.events, connection.held_since = [], None
     return Loss(event.at, hidden, what, evidence)
 
@@ -158,7 +159,7 @@ def _held(event: AnyEvent, connection: _Connection) -> str:
 
 
 def _reached(event: Dialled, connection: _Connection) -> str:
-    """Tell of a dial or a handshake that went well in the end."""
+    """Return how a dial or a handshake went well in the end."""
     causes = [e.cause for e in connection.events if isinstance(e, DialHeld | Replaying)]
     if any(isinstance(earlier, Replaying) for earlier in connection.events):
         return (
@@ -206,16 +207,16 @@ def _lost(event: ConnectionClosed) -> str:
 
 
 def lines(events: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]:
-    """Tell the whole story; `verbose` adds the events that it is told from."""
+    """Yield the whole story line by line; `verbose` adds each loss's evidence."""
     known = list(events)
     if not known:
         yield "Nothing was recorded."
         return
     start = known[0].at
-    yield told(known[0])
+    yield known[0].text()
     for event in known:
         if isinstance(event, Slept):
-            yield f"{event.at - start:9.1f} s           {told(event)}"
+            yield f"{event.at - start:9.1f} s           {event.text()}"
     found = list(losses(known))
     for loss in found:
         mark = "hidden " if loss.hidden else "VISIBLE"
@@ -228,7 +229,7 @@ def lines(events: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]
 
 
 def summary(found: Iterable[Loss]) -> str:
-    """Count them; empty if there are none."""
+    """Return how many losses there are; empty if there are none."""
     hidden = [loss.hidden for loss in found]
     if not hidden:
         return ""

@@ -8,13 +8,13 @@ from functools import partial
 import trio
 
 from netns.errors import SandboxError
-from tests.internet.enter import enter
+from tests.support.internet.enter import enter
 
 from . import report, variants
 from .clients import LoadError
 from .measure import measure
-from .metrics import FULL, QUICK, Effort, Figures
-from .world import World
+from .metrics import FULL, QUICK, Figures
+from .stage import beside_servers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,11 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         enter(as_root=False)
-        figures = trio.run(_measure, QUICK if parsed.quick else FULL)
+        effort = QUICK if parsed.quick else FULL
+        run = partial(measure, variants=variants.ALL, effort=effort, progress=_tell)
+        figures: Figures = trio.run(beside_servers, run)
     except SandboxError as error:
         return _fail(f"{error.cause}\n  try: {error.next_step}")
-    if isinstance(figures, LoadError):
-        return _fail(str(figures))
+    except LoadError as error:
+        return _fail(str(error))
     table = report.rows(figures)
     broken = list(report.broken_promises(table))
     if parsed.json:
@@ -40,20 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in broken:
         _fail(f"a promise is broken: {line}")
     return 1 if broken else 0
-
-
-async def _measure(effort: Effort) -> Figures | LoadError:
-    """Measure beside the name server; a failure is returned, for a nursery would wrap it."""
-    with World() as world:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(world.serve_names)
-            run = partial(measure, world, variants.ALL, effort, _tell)
-            try:
-                return await trio.to_thread.run_sync(run, abandon_on_cancel=True)
-            except LoadError as error:
-                return error
-            finally:
-                nursery.cancel_scope.cancel()
 
 
 def _tell(what: str) -> None:

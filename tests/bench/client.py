@@ -3,16 +3,19 @@
 It runs without keepline, under it or under a peer, and does not know which.
 """
 
+import http.client
 import json
 import os
 import select
 import signal
 import socket
+import ssl
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Final
 
 from tests.bench.server import (
@@ -31,6 +34,10 @@ from tests.bench.server import (
 _ANSWER_SIZE: Final = 4096
 _REQUEST: Final = b"r" * 100
 
+_SEEDS: Final = 50
+"""Of the API's messages: all sides ask for the same ones."""
+_LAST_EVENT: Final = b'data: {"type":"message_stop"}\n\n'
+
 _IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 
 _idle: list[socket.socket] = []
@@ -45,7 +52,10 @@ def main() -> None:
     raise_descriptor_limit()
     orders: dict[str, Callable[..., float]] = {
         order.__name__: order
-        for order in (upload, download, ping_pong, first_byte, requests, hold, start_up)
+        for order in (
+            *(upload, download, ping_pong, first_byte, requests, hold, start_up),
+            *(send, receive, connections, messages),
+        )
     }
     for line in sys.stdin:
         name, arguments = json.loads(line)
@@ -65,6 +75,16 @@ def upload(address: str, streams: int, seconds: float) -> float:
 def download(address: str, streams: int, seconds: float) -> float:
     """Receive on all streams at once; bytes a second."""
     return _in_bulk(lambda: _download(address, seconds), streams)
+
+
+def send(address: str, seconds: float) -> float:
+    """Send on one stream; gives how many bytes."""
+    return _upload(address, seconds)
+
+
+def receive(address: str, seconds: float) -> float:
+    """Receive on one stream; gives how many bytes."""
+    return _download(address, seconds)
 
 
 def _in_bulk(transfer: Callable[[], int], streams: int) -> float:
@@ -130,6 +150,17 @@ def requests(address: str, at_once: int, seconds: float) -> float:
     return rate
 
 
+def connections(address: str, at_once: int, count: int) -> float:
+    """Connect, request, read the answer to its end, close, so many times; gives how many."""
+    load = Requests((address, ANSWER_PORT))
+    for _ in range(at_once):
+        load.start_one()
+    while load.finished < count:
+        load.turn()
+    load.close()
+    return load.finished
+
+
 class Requests:
     """Requests in flight, each on a connection of its own."""
 
@@ -168,6 +199,29 @@ class Requests:
         for connection in self._live.values():
             connection.close()
         self._epoll.close()
+
+
+def messages(host: str, at_once: int, count: int) -> float:
+    """POST to the API host for streamed messages, on so many connections; gives how many."""
+    context = ssl.create_default_context(cafile=os.environ["NODE_EXTRA_CA_CERTS"])
+
+    def some(keys: range) -> int:
+        with closing(http.client.HTTPSConnection(host, context=context)) as connection:
+            return sum(_message(connection, key) for key in keys)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return sum(pool.map(some, (range(first, count, at_once) for first in range(at_once))))
+
+
+def _message(connection: http.client.HTTPSConnection, key: int) -> int:
+    body = json.dumps({"seed": key % _SEEDS, "stream": True})
+    # A key of its own: the API answers a second try of a request by other bytes.
+    fields = {"content-type": "application/json", "x-request-key": f"{time.monotonic_ns()} {key}"}
+    connection.request("POST", "/v1/messages", body, fields)
+    answer = connection.getresponse().read()
+    if not answer.endswith(_LAST_EVENT):
+        raise WrongBytesError(f"a message ends with {answer[-100:]!r}")
+    return 1
 
 
 def hold(address: str, count: int) -> float:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,9 @@ from .world import World
 _LIMIT: Final = 30.0
 """Seconds that one order may take."""
 
+_CPUCLOCK_SCHED: Final = 2
+"""linux/posix-timers.h: the sum that the scheduler keeps."""
+
 
 class LoadError(Exception):
     """A client could not do what it was asked; the message says why."""
@@ -22,14 +27,16 @@ class LoadError(Exception):
 class Client:
     """A client's process, started behind a variant."""
 
-    def __init__(self, world: World, variant: Variant) -> None:
+    def __init__(
+        self, world: World, variant: Variant, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the client
         self._process = world.client.popen(
             [*variant.prefix, sys.executable, "-I", "-m", "tests.bench.client"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=world.environment,
+            env=world.environment if environment is None else environment,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -72,6 +79,14 @@ class Client:
             if fields["Name"].strip().startswith(self._relay_name):
                 return int(fields["VmRSS"].split()[0]) * 1024
         raise LoadError(f"there is no process called {self._relay_name}")
+
+    def processor_seconds(self) -> float:
+        """Return what the first process has used: the relay's, if `keepline run` is the variant.
+
+        It is clock_getcpuclockid(3) of the process: user and system time of all of its threads,
+        those that have ended too, in nanoseconds; but not of its children.
+        """
+        return time.clock_gettime(~self._process.pid << 3 | _CPUCLOCK_SCHED)
 
     def close(self) -> None:
         """End it: its orders end."""

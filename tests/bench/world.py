@@ -4,15 +4,17 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack, closing
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
 import trio
 
-from tests.internet.hosts import Host
-from tests.internet.links import Link
-from tests.internet.servers.nameserver import serve_names
-from tests.internet.servers.zone import Zone
+from tests.support.internet.hosts import Host
+from tests.support.internet.links import Link
+from tests.support.internet.servers.nameserver import serve_names
+from tests.support.internet.servers.tls import Authority
+from tests.support.internet.servers.zone import Zone
 
 SERVER: Final = "203.0.113.10"
 NAME: Final = "server.test"
@@ -28,8 +30,8 @@ class World:
     def __init__(self) -> None:
         with ExitStack() as undo:
             self.client = undo.enter_context(closing(Host("client")))
-            self._server = undo.enter_context(closing(Host("server")))
-            link = Link((self.client, "eth0"), (self._server, "eth0"))
+            self.server = undo.enter_context(closing(Host("server")))
+            link = Link((self.client, "eth0"), (self.server, "eth0"))
             link.left.add_address(f"{_CLIENT}/24")
             link.left.add_route("default", _GATEWAY)
             for address in (_GATEWAY, SERVER, _NAMES):
@@ -39,9 +41,14 @@ class World:
             self._start_server()
             self._undo = undo.pop_all()
 
+    @cached_property
+    def authority(self) -> Authority:
+        """The certificate authority, made when first asked for."""
+        return Authority(self.client.directory)
+
     def _start_server(self) -> None:
         command = [sys.executable, "-I", "-m", "tests.bench.server"]
-        server = self._server.popen(command, stdout=subprocess.PIPE)
+        server = self.server.popen(command, stdout=subprocess.PIPE)
         assert server.stdout is not None
         server.stdout.readline()
 
@@ -58,7 +65,7 @@ class World:
         """Answer the client's one name, for `nursery.start`."""
         zone = Zone()
         zone.add(NAME, "A", SERVER)
-        await serve_names(self._server, _NAMES, zone, task_status=task_status)
+        await serve_names(self.server, _NAMES, zone, task_status=task_status)
 
 
 def _environment(directory: Path) -> dict[str, str]:

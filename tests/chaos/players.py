@@ -21,7 +21,7 @@ import trio
 
 from relay.record import flightlog
 from relay.record.events import AnyEvent
-from tests.internet.hosts import Host
+from tests.support.internet.hosts import Host
 
 Kind: TypeAlias = Literal["bun", "node", "python", "agent", "agent-h2"]
 """A runtime with its fetch, or "agent": Bun with the rules of the real client, over HTTP/1.1."""

@@ -1,10 +1,10 @@
 """Rows 1 to 4, 14 and 16: names and dials that fail."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from statistics import median
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import dns.name
 import dns.rcode
@@ -12,10 +12,18 @@ import dns.rdatatype
 import dns.rrset
 import trio
 
-from tests.internet.faults import drop, reset
-from tests.internet.patterns import Packets
-from tests.internet.servers.zone import Trouble
-from tests.internet.world import GATEWAY, NAMES, OTHER_NAMES, SECOND, SERVER, THIRD, Internet
+from tests.support.internet.faults import drop, reset
+from tests.support.internet.patterns import Packets
+from tests.support.internet.servers.zone import Trouble
+from tests.support.internet.world import (
+    GATEWAY,
+    NAMES,
+    OTHER_NAMES,
+    SECOND,
+    SERVER,
+    THIRD,
+    Internet,
+)
 
 from .players import Kind, Player
 from .row import Promise, Row, Sample, Scene
@@ -138,21 +146,10 @@ async def _make_known(scene: Scene, site: Site, players: list[Player]) -> None:
 # 4: two addresses
 
 
-class InOrder(dns.rrset.RRset):
-    """Records that go out in their order: dnspython shuffles them."""
-
-    __slots__: Sequence[str] = ()
-
-    def to_wire(self, *arguments: Any, **options: Any) -> int:
-        """Write them."""
-        return super().to_wire(*arguments, **(options | {"want_shuffle": False}))
-
-
 async def first_is_dead(scene: Scene, *, swallowed: bool) -> None:
     """The first of two addresses swallows SYNs, or refuses them; each request a new dial."""
     await scene.stage.serve_site(Site(once=True), "two.test", THIRD)
-    records = scene.stage.internet.zone._records[dns.name.from_text("two.test.")]
-    records[dns.rdatatype.A].__class__ = InOrder
+    scene.stage.internet.zone.keep_order("two.test", "A")
     if swallowed:
         drop(scene.stage.internet.router, Packets(destination=SECOND))
     for player, times in await scene.pair():

@@ -16,12 +16,12 @@ import trio
 
 from relay.record.events import Slept
 from relay.tcp.watch.diagnosis import TcpInfo
-from tests.internet.faults import drop
-from tests.internet.patterns import Packets
-from tests.internet.servers.broken import reset, sent
-from tests.internet.servers.plain import echo
-from tests.internet.world import SERVER
-from tests.kernel.procfs import tcp_sockets_of
+from tests.support.internet.faults import drop
+from tests.support.internet.patterns import Packets
+from tests.support.internet.servers.broken import reset, sent
+from tests.support.internet.servers.plain import echo
+from tests.support.internet.world import SERVER
+from tests.support.machine.procfs import tcp_sockets_of
 
 from .players import Kind, Player
 from .row import Errors, Play, Promise, Row, Sample, Scene

@@ -23,8 +23,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import trio
 
-from tests.internet.servers.api import stream
-from tests.internet.servers.api.faults import (
+from tests.support.internet.servers.api import stream
+from tests.support.internet.servers.api.faults import (
     ONLY_H2,
     UNPROCESSED,
     Failure,
@@ -32,11 +32,11 @@ from tests.internet.servers.api.faults import (
     Status,
     possible,
 )
-from tests.internet.servers.api.messages import message
-from tests.internet.servers.api.server import BOTH, Api, context
-from tests.internet.servers.api.stream import Position
-from tests.internet.servers.listening import over_tls
-from tests.internet.world import SECOND, SERVER
+from tests.support.internet.servers.api.messages import message
+from tests.support.internet.servers.api.server import BOTH, Api, context
+from tests.support.internet.servers.api.stream import Position
+from tests.support.internet.servers.listening import over_tls
+from tests.support.internet.world import SECOND, SERVER
 
 from .players import Player, Reply
 from .row import Promise, Row, Sample, Scene

@@ -7,8 +7,8 @@ from typing import Final, Literal, TypeAlias
 
 import trio
 
-from tests.internet.servers.broken import reset, sent
-from tests.unit.client_hello import extension, message, real, record
+from tests.support.inprocess.client_hello import extension, message, real, record
+from tests.support.internet.servers.broken import reset, sent
 
 from .row import Promise, Row, Sample, Scene
 from .rows_dial import fetch_and_note

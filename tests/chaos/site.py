@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from tests.internet.servers.http import Exchange, Request
-from tests.internet.servers.plain import pattern
+from tests.support.internet.servers.http import Exchange, Request
+from tests.support.internet.servers.plain import pattern
 
 _KEPT = "Keep-Alive: timeout=3600"
 

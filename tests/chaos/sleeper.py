@@ -6,18 +6,18 @@ The number in FILE is added to the seconds by which CLOCK_BOOTTIME is ahead.
 import sys
 from pathlib import Path
 
-from relay.host import network as weather
+from relay.host import suspend
 
 
 def main() -> int:
     """Put the clock in the relay's place before the rest of it is imported."""
     offset = Path(sys.argv.pop(1))
-    real = weather.boottime_lead
+    real = suspend.time_suspended
 
-    def lead() -> float:
+    def pretended() -> float:
         return real() + float(offset.read_text())
 
-    weather.boottime_lead = lead
+    suspend.time_suspended = pretended
     from relay.__main__ import main as keepline
 
     return keepline()

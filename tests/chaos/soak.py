@@ -23,11 +23,11 @@ from relay.record.events import (
     ConnectionOpened,
     DialFailed,
 )
-from tests.internet.enter import enter
-from tests.internet.faults import lose
-from tests.internet.servers.broken import reset, sent
-from tests.internet.servers.http import Exchange, Request
-from tests.kernel.procfs import descriptors, resident_memory
+from tests.support.internet.enter import enter
+from tests.support.internet.faults import lose
+from tests.support.internet.servers.broken import reset, sent
+from tests.support.internet.servers.http import Exchange, Request
+from tests.support.machine.procfs import descriptors, resident_memory
 
 from .players import Kind, Player, program
 from .site import Site

@@ -13,9 +13,9 @@ from itertools import count
 
 import trio
 
-from tests.internet.servers.listening import Handler, listen, over_tls, serve
-from tests.internet.world import SERVER, Internet
-from tests.kernel.keepline import Keepline
+from tests.support.command.keepline import Keepline
+from tests.support.internet.servers.listening import Handler, listen, over_tls, serve
+from tests.support.internet.world import SERVER, Internet
 
 from .players import Kind, Player
 from .starts import starting

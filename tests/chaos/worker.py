@@ -8,7 +8,7 @@ from typing import Any, Final
 import trio
 
 from netns.errors import SandboxError
-from tests.internet.enter import enter
+from tests.support.internet.enter import enter
 
 from .row import Row, Sample, Scene
 from .rows import ROWS

@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from netns.errors import SandboxError
-from tests.internet.enter import enter
-from tests.internet.world import Internet
+from tests.support.internet.enter import enter
+from tests.support.internet.world import Internet
 
 _NO_NAMESPACE = pytest.StashKey[SandboxError | None]()
 

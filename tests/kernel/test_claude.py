@@ -13,17 +13,17 @@ import pytest
 import trio
 
 from relay.record.events import AskedAgain, RequestLost
-from tests.internet.servers.api.answers import Answer, read, saying
-from tests.internet.servers.api.faults import Failure, Fault
-from tests.internet.servers.api.log import Request
-from tests.internet.servers.api.messages import Message
-from tests.internet.servers.api.server import Api, context
-from tests.internet.servers.api.stream import Position
-from tests.internet.servers.listening import listen, over_tls, serve
-from tests.internet.world import SERVER, Internet
-from tests.kernel.asking import keepline_of
-from tests.kernel.keepline import Done, Keepline
-from tests.kernel.programs import needs
+from tests.support.command.asking import keepline_of
+from tests.support.command.keepline import Done, Keepline
+from tests.support.command.programs import needs
+from tests.support.internet.servers.api.answers import Answer, read, saying
+from tests.support.internet.servers.api.faults import Failure, Fault
+from tests.support.internet.servers.api.log import Request
+from tests.support.internet.servers.api.messages import Message
+from tests.support.internet.servers.api.server import Api, context
+from tests.support.internet.servers.api.stream import Position
+from tests.support.internet.servers.listening import listen, over_tls, serve
+from tests.support.internet.world import SERVER, Internet
 
 HOST: Final = "api.anthropic.com"
 KEY: Final = "claude"

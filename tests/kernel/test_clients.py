@@ -13,16 +13,17 @@ import pytest
 import trio
 
 from relay.record.events import ConnectionClosed, ConnectionOpened
-from tests.internet.servers.http import Exchange, Request
-from tests.internet.servers.listening import listen, over_tls, serve
-from tests.internet.world import SERVER, Internet
-from tests.kernel.keepline import Done, Keepline
-from tests.kernel.programs import needs
+from tests.support.command import clients
+from tests.support.command.keepline import Done, Keepline
+from tests.support.command.programs import needs
+from tests.support.internet.servers.http import Exchange, Request
+from tests.support.internet.servers.listening import listen, over_tls, serve
+from tests.support.internet.world import SERVER, Internet
 
 NAME = "server.test"
 URL = f"https://{NAME}"
 MANY = 200
-CLIENTS: Final = Path(__file__).with_name("clients")
+CLIENTS: Final = Path(clients.__file__).parent
 
 Fetch = Callable[[int], Awaitable[tuple[Done, list[str]]]]
 

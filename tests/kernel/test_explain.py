@@ -12,15 +12,15 @@ from relay.record.events import (
     SessionStarted,
 )
 from relay.record.story import ADVICE
-from tests.internet.servers.broken import answer_then_reset, close_after, in_turn
-from tests.internet.servers.listening import listen, serve
-from tests.internet.servers.plain import echo
-from tests.internet.servers.zone import Trouble
-from tests.internet.world import SERVER, Internet
-from tests.kernel import program as at
-from tests.kernel.driver import inside
-from tests.kernel.keepline import Keepline
-from tests.unit import client_hello
+from tests.support.command import program as at
+from tests.support.command.driver import inside
+from tests.support.command.keepline import Keepline
+from tests.support.inprocess import client_hello
+from tests.support.internet.servers.broken import answer_then_reset, close_after, in_turn
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo
+from tests.support.internet.servers.zone import Trouble
+from tests.support.internet.world import SERVER, Internet
 
 ECHO = 7
 TLS = 443

@@ -3,22 +3,24 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+import pyroute2.nftables.main
 import pytest
 import trio
 
 from netns import interception, syscalls
-from netns.interception import COMMON_PORTS
+from netns.plan import COMMON_PORTS
 from relay.record.events import SessionStarted
-from tests.internet.servers.http import Site
-from tests.internet.servers.listening import listen, serve
-from tests.internet.world import NAMES, SERVER, Internet
-from tests.kernel.inside import inside
-from tests.kernel.keepline import Done, Keepline
-from tests.kernel.lacking import lacking
+from tests.support.command.inside import inside
+from tests.support.command.keepline import Done, Keepline
+from tests.support.internet.servers.http import Site
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.world import NAMES, SERVER, Internet
+from tests.support.machine.lacking import lacking
+from tests.support.pace import patience
 
 ROOT = os.getuid() == 0
 LISTED, UNLISTED = 80, 8000
@@ -119,7 +121,7 @@ async def test_the_cause_and_the_fix_are_told_and_nothing_runs(
 async def run(
     keepline: Keepline, prefix: list[str], *arguments: str
 ) -> subprocess.CompletedProcess[bytes]:
-    with trio.fail_after(30):
+    with trio.fail_after(patience(30)):
         return await keepline.host.run_process(
             [*prefix, *keepline.argv(*arguments)], env=keepline.environment, check=False
         )
@@ -225,17 +227,25 @@ async def test_a_way_that_does_not_work_fails_if_it_was_asked_for(keepline: Keep
     assert "user namespaces" not in fix
 
 
+class WithoutTproxy(pyroute2.nftables.main.NFTables):  # type: ignore[misc]  # pyroute2 is untyped
+    """Asks the kernel for a redirection without a port, which it refuses, in place of tproxy."""
+
+    def rule(self, command: str, *, expressions: Sequence[Iterable[Any]], **more: Any) -> None:
+        redir = {"attrs": [("NFTA_EXPR_NAME", "redir"), ("NFTA_EXPR_DATA", {"attrs": []})]}
+        tproxy = ("NFTA_EXPR_NAME", "tproxy")
+        asked = [
+            [redir if tproxy in each["attrs"] else each for each in one] for one in expressions
+        ]
+        self.__getattr__("rule")(command, expressions=asked, **more)
+
+
 async def test_a_kernel_that_refuses_a_rule_is_left_without_any(
     internet: Internet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that the next way finds a clean slate."""
 
-    def refused(expression: interception.Expression) -> Any:
-        return written(("redir", []) if expression[0] == "tproxy" else expression)
-
-    written = interception._written
     with monkeypatch.context() as patch:
-        patch.setattr(interception, "_written", refused)
+        patch.setattr(pyroute2.nftables.main, "NFTables", WithoutTproxy)
         with pytest.raises(OSError, match="not supported"):
             internet.client.call(lambda: interception.install("tproxy", "198.18.0.1", 1))
     internet.client.call(lambda: interception.install("redirect", "198.18.0.1", 1))
@@ -246,6 +256,6 @@ async def test_a_kernel_that_refuses_nf_tables_says_so_at_once(internet: Interne
     code = "from netns import interception; interception.install('tproxy', '198.18.0.1', 1)"
     drop = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if ROOT else []
     python = inside("")[0]
-    with trio.fail_after(30):
+    with trio.fail_after(patience(30)):
         done = await internet.client.run_process([*drop, python, "-I", "-c", code], check=False)
     assert done.stderr.decode().splitlines()[-1].startswith("PermissionError: ")

@@ -15,9 +15,7 @@ from netns import syscalls
 from relay.gateway.setup.trust import WELL_KNOWN
 from relay.record.events import Distrusted, RequestLost, SessionStarted
 from relay.record.story import ADVICE
-from tests.internet.servers.tls import Authority
-from tests.internet.world import SERVER, Internet
-from tests.kernel.asking import (
+from tests.support.command.asking import (
     HOSTS,
     HTTP,
     NAME,
@@ -32,8 +30,10 @@ from tests.kernel.asking import (
     script,
     serve_api,
 )
-from tests.kernel.keepline import Keepline
-from tests.kernel.programs import needs
+from tests.support.command.keepline import Keepline
+from tests.support.command.programs import needs
+from tests.support.internet.servers.tls import Authority
+from tests.support.internet.world import SERVER, Internet
 
 DOORS: Final = pytest.mark.parametrize("door", [TLS, HTTP], ids=["tls", "http"])
 STORE: Final = ssl.get_default_verify_paths()

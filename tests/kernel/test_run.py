@@ -15,16 +15,17 @@ import pytest
 import trio
 
 from netns import syscalls
-from netns.links import OWN_ADDRESS
+from netns.plan import OWN_ADDRESS
 from relay import __version__
 from relay.host.resolv_conf import WAIT
-from tests.internet.hosts import Host
-from tests.internet.servers.http import Site
-from tests.internet.servers.listening import listen, serve
-from tests.internet.world import NAMES, OTHER_NAMES, SERVER, Internet
-from tests.kernel.inside import inside
-from tests.kernel.keepline import Done, Keepline
-from tests.kernel.terminal import processes
+from tests.support.command.inside import inside
+from tests.support.command.keepline import Done, Keepline
+from tests.support.command.terminal import processes
+from tests.support.internet.hosts import Host
+from tests.support.internet.servers.http import Site
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.world import NAMES, OTHER_NAMES, SERVER, Internet
+from tests.support.pace import patience
 
 ROOT = os.getuid() == 0
 
@@ -293,7 +294,7 @@ async def test_an_interrupt_ends_a_command_that_takes_it_so(keepline: Keepline) 
 
 async def until_running(parent: int, program: str) -> int:
     """Wait until a child of `parent` has become the program; give its pid."""
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         while True:
             for process in await processes(parent):
                 if process.name == program:

@@ -18,13 +18,14 @@ from relay.record.events import (
     SessionEnded,
     SessionStarted,
 )
-from tests.internet.servers.listening import listen, serve
-from tests.internet.servers.plain import echo
-from tests.internet.wire import Capture
-from tests.internet.world import CLIENT, NAMES, SERVER, Internet
-from tests.kernel.inside import inside
-from tests.kernel.keepline import Keepline, Session
-from tests.kernel.terminal import processes
+from tests.support.command.inside import inside
+from tests.support.command.keepline import Keepline, Session
+from tests.support.command.terminal import processes
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo
+from tests.support.internet.wire import Capture
+from tests.support.internet.world import CLIENT, NAMES, SERVER, Internet
+from tests.support.pace import patience
 
 ECHO = 7
 SINK = 9
@@ -39,13 +40,13 @@ async def keepline(internet: Internet, nursery: trio.Nursery) -> Keepline:
 
 async def gone(session: Session) -> int:
     """Wait for the relay's end alone: others may hold its pipes for longer."""
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         return await trio.to_thread.run_sync(session.process.wait, abandon_on_cancel=True)
 
 
 async def until_reaped(session: Session) -> None:
     """Wait until the relay knows of the end of its command, which has ended."""
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         while "Z" in [process.state for process in await processes(session.pid)]:  # noqa: ASYNC110
             await trio.sleep(0.01)
 
@@ -59,7 +60,7 @@ async def child_of(pid: int) -> int:
 async def ended(pidfd: int) -> None:
     """Wait until the process has ended, zombies included, and close the descriptor."""
     try:
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             await trio.lowlevel.wait_readable(pidfd)
     finally:
         os.close(pidfd)

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from tests.internet.world import Internet
-from tests.kernel.inside import inside
-from tests.kernel.keepline import Keepline
-from tests.kernel.terminal import DEADLINE, Terminal, processes
+from tests.support.command.inside import inside
+from tests.support.command.keepline import Keepline
+from tests.support.command.terminal import DEADLINE, Terminal, processes
+from tests.support.internet.world import Internet
+from tests.support.pace import patience
 
 SHELL = ["bash", "--norc", "--noprofile", "-i"]
 
@@ -58,7 +59,7 @@ async def job_of(terminal: Terminal) -> int:
 
 async def until_all_run(pid: int) -> None:
     """Wait until neither a process nor any below it is stopped."""
-    with trio.fail_after(DEADLINE):
+    with trio.fail_after(patience(DEADLINE)):
         while "T" in await states(pid):  # noqa: ASYNC110, there is no event to wait for
             await trio.sleep(0.01)
 
@@ -177,7 +178,7 @@ async def test_a_command_that_is_stopped_again_at_once_stays_so(
     os.kill(command, signal.SIGSTOP)
     before = await switches(relay)
     os.kill(relay, signal.SIGCONT)
-    with trio.fail_after(DEADLINE):
+    with trio.fail_after(patience(DEADLINE)):
         while await switches(relay) == before or await states(relay) != "TT":  # noqa: ASYNC110
             await trio.sleep(0.01)
     await outer.line("fg")
@@ -245,7 +246,7 @@ async def test_the_end_of_the_terminal_ends_all(outer: Terminal, keepline: Keepl
     running = [os.pidfd_open(process.pid) for process in await processes(await outer.pid())]
     assert len(running) == 3
     await outer.hang_up()
-    with trio.fail_after(DEADLINE):
+    with trio.fail_after(patience(DEADLINE)):
         for pidfd in running:
             await trio.lowlevel.wait_readable(pidfd)
             os.close(pidfd)

@@ -10,17 +10,18 @@ import pytest
 import trio
 
 from relay.config import Settings
-from relay.sockets import TCP_RTO_MAX_MS
-from tests.internet.servers.listening import listen, serve
-from tests.internet.servers.plain import echo
-from tests.internet.sockets import tcp_sockets
-from tests.internet.wire import Capture
-from tests.internet.world import CLIENT, NAMES, SERVER, SERVER_V6, Internet
-from tests.kernel import program as at
-from tests.kernel.driver import Program, bare, eventually, inside
-from tests.kernel.keepline import Keepline
-from tests.kernel.procfs import tcp_sockets_of
-from tests.kernel.programs import needs
+from relay.outbound.keepalive import TCP_RTO_MAX_MS
+from tests.support.command import program as at
+from tests.support.command.driver import Program, bare, eventually, inside
+from tests.support.command.keepline import Keepline
+from tests.support.command.programs import needs
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo
+from tests.support.internet.sockets import tcp_sockets
+from tests.support.internet.wire import Capture
+from tests.support.internet.world import CLIENT, NAMES, SERVER, SERVER_V6, Internet
+from tests.support.machine.procfs import tcp_sockets_of
+from tests.support.pace import within
 
 ECHO = 7
 OTHER_RESOLVER = "192.0.2.8"
@@ -41,7 +42,7 @@ async def raises(program: Program, function: Any, *arguments: object) -> int | N
     """Tell the errno with which a call failed, at once."""
     with pytest.raises(OSError) as raised:
         await program(function, *arguments)
-    assert program.seconds < AT_ONCE
+    assert within(program.seconds, AT_ONCE)
     return raised.value.errno
 
 
@@ -92,7 +93,7 @@ async def test_only_ipv4_tcp_and_the_relays_own_dns_leave(
             for over in ("udp", "tcp"):
                 answer = dns.message.from_wire(await program(at.ask, OTHER_RESOLVER, query, over))
                 assert answer.answer[0].to_text().endswith(f" {address}")
-                assert program.seconds < AT_ONCE
+                assert within(program.seconds, AT_ONCE)
             await program.session.end()
         assert [packet.summary() for packet in capture.packets(is_ipv6)] == []
         assert sent(capture) == {("TCP", SERVER, ECHO), ("UDP", NAMES, 53)}
@@ -135,7 +136,8 @@ async def test_an_idle_connection_is_probed_at_the_configured_interval(
             await eventually(lambda: len(probes()) >= 4)
             times = [packet.time for packet in probes()]
         spacings = [later - earlier for earlier, later in itertools.pairwise(times)]
-        assert all(0.8 < spacing < 1.3 for spacing in spacings), spacings
+        assert min(spacings) > 0.8
+        assert within(max(spacings), 1.3)
 
 
 CHOSEN = Settings(keepidle=7, keepintvl=2, keepcnt=4, user_timeout=9, rto_max=1500)

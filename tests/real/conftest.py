@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.internet import enter
-from tests.real.both import CALLERS, Both
+from tests.support.command.both import CALLERS, Both
+from tests.support.internet import enter
 
 _FIGURES = pytest.StashKey[list[tuple[str, float, float]]]()
 
@@ -41,7 +41,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def both(request: pytest.FixtureRequest, folder: Path, who: str) -> Both:
-    assert not enter._entered.is_set(), "run these tests alone: pytest tests/real"
+    assert not enter.has_entered(), "run these tests alone: pytest tests/real"
     return Both(who, folder, request.config.stash[_FIGURES])
 
 

@@ -19,8 +19,8 @@ from relay.record.events import (
     LookupFailed,
     SessionEnded,
 )
-from tests.kernel.programs import needs
-from tests.real.both import CALLERS, Both, Ran
+from tests.support.command.both import CALLERS, Both, Ran
+from tests.support.command.programs import needs
 
 everybody = pytest.mark.parametrize("who", CALLERS)
 

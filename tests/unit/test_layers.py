@@ -23,6 +23,11 @@ def imported(module: Path) -> Iterator[str]:
             yield node.module or ""
 
 
+def source(name: str) -> str:
+    path = name.replace(".", "/")
+    return f"{path}/__init__.py" if (ROOT / path).is_dir() else f"{path}.py"
+
+
 @pytest.mark.parametrize("module", PURE)
 def test_a_pure_module_imports_no_io(module: str) -> None:
     roots = {name.partition(".")[0] for name in imported(ROOT / module)}
@@ -32,7 +37,17 @@ def test_a_pure_module_imports_no_io(module: str) -> None:
 @pytest.mark.parametrize("module", PURE)
 def test_a_pure_module_imports_pure_modules_alone(module: str) -> None:
     ours = {name for name in imported(ROOT / module) if name.startswith(("relay.", "netns."))}
-    assert {f"{name.replace('.', '/')}.py" for name in ours} <= set(PURE)
+    assert set(map(source, ours)) <= set(PURE)
+
+
+@pytest.mark.parametrize("kind", ["unit", "flow"])
+def test_the_tests_stand_where_their_source_stands(kind: str) -> None:
+    tests = ROOT / "tests" / kind
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    others = {Path("netns"), Path("support")}
+    assert {
+        folder for folder in folders - others if not (ROOT / "relay" / folder).is_dir()
+    } == set()
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""How a name is looked up: the host's resolvers, asked over IPv4, and what is remembered."""
+"""How a name is looked up: the host's resolvers are asked over IPv4, and answers are cached."""

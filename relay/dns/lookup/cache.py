@@ -1,7 +1,7 @@
-"""What the resolvers say about a name's IPv4 addresses, and for how long; no I/O, no clock.
+"""Answers about IPv4 addresses, and for how long they are cached; pure.
 
-An answer is fresh only for the servers that gave it, as another network may have another view.
-Expired ones are kept for an outage: RFC 8767.
+An answer is fresh only for the servers that gave it: other servers may see another network.
+Expired answers are kept for an outage, RFC 8767.
 """
 
 import math
@@ -17,13 +17,13 @@ import dns.rrset
 from relay.addresses import is_loopback
 
 MAX_TTL = 3600
-"""Seconds. Longer than most, short enough that a forgotten session meets a moved service."""
+"""Seconds. Longer than most TTLs, short enough for a session of weeks to follow a service."""
 
 MAX_NEGATIVE_TTL = 300
 """Seconds. A name that was missing before the VPN came up must not stay missing for hours."""
 
 MAX_ENTRIES = 10_000
-"""The name refreshed longest ago makes room for a new one."""
+"""Names. The one refreshed longest ago makes room for a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,7 @@ def from_answer(answer: dns.message.QueryMessage) -> Lookup:
     Raises dns.exception.DNSException if it contradicts itself, e.g. by a loop of CNAMEs.
     """
     result = answer.resolve_chaining()
-    soas = [rrset for rrset in answer.authority if rrset.rdtype == dns.rdatatype.SOA]
-    soa = soas[0] if soas else None
+    soa = next((rrset for rrset in answer.authority if rrset.rdtype == dns.rdatatype.SOA), None)
     return Lookup(
         rcode=answer.rcode(),
         owner=result.canonical_name,
@@ -66,42 +65,41 @@ def from_answer(answer: dns.message.QueryMessage) -> Lookup:
 
 
 @dataclass(slots=True)
-class Entry:
+class CacheEntry:
     """A name's last known answer."""
 
     lookup: Lookup
     servers: Hashable
     expires: float
     reported: bool = False
-    """Whether its use after expiry has been recorded: once is enough until the next answer."""
+    """Whether its use after expiry has been recorded, which is done once."""
     failed_at: float = -math.inf
-    """When it was last tried to replace it, in vain."""
+    """When a lookup last failed to replace it."""
 
 
 class Cache:
     """Names in canonical form and their last known answers."""
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
-        """Start empty."""
         self._max_entries = max_entries
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, CacheEntry] = {}
 
     def keep(self, name: str, lookup: Lookup, servers: Hashable, now: float) -> None:
-        """Replace what is known of a name."""
+        """Replace the answer for a name."""
         self._entries.pop(name, None)  # so that the name goes to the end of the queue
-        self._entries[name] = Entry(lookup, servers, now + lookup.ttl)
+        self._entries[name] = CacheEntry(lookup, servers, now + lookup.ttl)
         if len(self._entries) > self._max_entries:
             del self._entries[next(iter(self._entries))]
 
     def fresh(self, name: str, servers: Hashable, now: float) -> Lookup | None:
-        """Give the answer if it has not expired, its TTL counted down."""
+        """Return the answer unless it has expired, with what is left of its TTL."""
         entry = self._entries.get(name)
         if entry is None or entry.servers != servers or entry.expires <= now:
             return None
         return replace(entry.lookup, ttl=math.ceil(entry.expires - now))
 
-    def last_known(self, name: str) -> Entry | None:
-        """Give the last answer, fresh or not, if it had addresses: no outage is a denial."""
+    def last_known(self, name: str) -> CacheEntry | None:
+        """Return the last answer, fresh or not, None if it had no addresses to serve."""
         entry = self._entries.get(name)
         return entry if entry is not None and entry.lookup.addresses else None
 
@@ -110,5 +108,5 @@ def _ttl(result: dns.message.ChainingResult, soa: dns.rrset.RRset | None) -> int
     if result.answer is not None:
         return min(result.minimum_ttl, MAX_TTL)
     if soa is None:
-        return 0  # RFC 2308 section 5: a negative answer without SOA is not to be kept
+        return 0  # RFC 2308 section 5: a negative answer without SOA is not to be cached
     return min(result.minimum_ttl, MAX_NEGATIVE_TTL)

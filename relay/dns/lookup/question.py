@@ -1,135 +1,99 @@
 """One question to one resolver over IPv4: UDP, again over TCP if truncated.
 
-Sockets of our own rather than dns.asyncquery's: a connected UDP socket hears of "port unreachable"
-at once and of no other sender, a wrong id is ignored and a broken answer reported, and the import
-is 10 ms or more shorter.
+The sockets are not dns.asyncquery's: a connected UDP socket learns of "port unreachable" at once
+and receives from no other sender, a wrong id is ignored and a broken answer is reported, and the
+import is at least 10 ms shorter.
 """
 
 import copy
-import errno
-from typing import NamedTuple
 
 import dns.exception
 import dns.message
 import dns.rcode
 import trio
 
+from relay.addresses import Destination
 from relay.dns.framing import FrameError, Unframer, frame
+from relay.dns.lookup.errors import FailureAnswerError, UpstreamError
+from relay.record.kinds import Kind, of
 
-DNS_PORT = 53
 MAX_UDP_SIZE = 65535
 RECEIVE_SIZE = 65536
 
-NETWORK_ERRORS = frozenset(
-    {
-        errno.ECONNREFUSED,  # ICMP port unreachable, or RST
-        errno.ECONNRESET,
-        errno.EPIPE,
-        errno.EHOSTUNREACH,
-        errno.EHOSTDOWN,
-        errno.ENETUNREACH,
-        errno.ENETDOWN,
-        errno.ENETRESET,
-        errno.ETIMEDOUT,
-        errno.EADDRNOTAVAIL,  # our address went away, or all ports are in use
-        errno.EACCES,  # the host's firewall, or a broadcast address in resolv.conf
-        errno.EPERM,  # the host's firewall
-        errno.EMFILE,  # too busy: this query fails, the relay goes on
-        errno.ENFILE,
-        errno.ENOBUFS,
-        errno.ENOMEM,
-    }
-)
-
-
-class Server(NamedTuple):
-    """A resolver's IPv4 address and port."""
-
-    address: str
-    port: int = DNS_PORT
-
-    def __str__(self) -> str:
-        """Write it as people do: the port only if it is unusual."""
-        return self.address if self.port == DNS_PORT else f"{self.address}:{self.port}"
-
-
-class UpstreamError(Exception):
-    """The server gave no usable answer; the message says why."""
-
-
-class FailureAnswerError(UpstreamError):
-    """The server is there, but says that it could not find the answer: SERVFAIL and the like."""
-
 
 async def ask(
-    server: Server, query: dns.message.QueryMessage, *, resend: float
+    server: Destination, query: dns.message.QueryMessage, *, interval: float
 ) -> dns.message.QueryMessage:
-    """Give the server's answer, NOERROR or NXDOMAIN; waits for it for as long as it takes.
+    """Return the server's answer, NOERROR or NXDOMAIN, however long it takes to come.
 
-    A datagram may be lost, so it is sent again every `resend` seconds. Raises UpstreamError.
+    A datagram may be lost, so the question is sent again every `interval` seconds, with the same id
+    and from the same socket: the answer to any of them will do. Raises UpstreamError.
     """
     try:
-        answer = await _exchange(server, query, resend)
+        answer = await _exchange(server, query, interval)
         if query.edns >= 0 and answer.rcode() in {dns.rcode.FORMERR, dns.rcode.NOTIMP}:
-            answer = await _exchange(server, _without_edns(query), resend)  # RFC 6891 section 7
+            answer = await _exchange(server, _without_edns(query), interval)  # RFC 6891 section 7
     except OSError as error:
-        if error.errno not in NETWORK_ERRORS:
+        if of(error) is Kind.OTHER:  # none of the network's, and not for want of descriptors
             raise
-        raise UpstreamError(error.strerror or errno.errorcode[error.errno]) from error
+        cause = error.strerror or str(error)
+        raise UpstreamError(cause, of(error)) from error
     except (dns.exception.DNSException, FrameError) as error:
-        raise UpstreamError(f"malformed answer: {type(error).__name__}") from error
+        cause = f"malformed answer: {type(error).__name__}"
+        raise UpstreamError(cause, Kind.MALFORMED) from error
     if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
-        raise FailureAnswerError(f"answered {dns.rcode.to_text(answer.rcode())}")
+        cause = f"answered {dns.rcode.to_text(answer.rcode())}"
+        raise FailureAnswerError(cause, Kind.NAME_FAILURE)
     return answer
 
 
 def _without_edns(query: dns.message.QueryMessage) -> dns.message.QueryMessage:
-    plain = copy.copy(query)
+    plain = copy.copy(query)  # the caller's stays as it is: other servers are asked it meanwhile
     plain.use_edns(None)
     return plain
 
 
 async def _exchange(
-    server: Server, query: dns.message.QueryMessage, resend: float
+    server: Destination, query: dns.message.QueryMessage, interval: float
 ) -> dns.message.QueryMessage:
     wire = query.to_wire()
     try:
-        answer = _read(await _over_udp(server, wire, resend), raise_on_truncation=True)
+        answer = _read(await _over_udp(server, wire, interval), raise_on_truncation=True)
     except dns.message.Truncated:
         answer = _read(await _over_tcp(server, wire))
     if not query.is_response(answer):
-        raise UpstreamError("malformed answer: to another question")
+        raise UpstreamError("malformed answer: to another question", Kind.MALFORMED)
     return answer
 
 
 def _read(wire: bytes, *, raise_on_truncation: bool = False) -> dns.message.QueryMessage:
-    """Read what the id calls an answer to our query; raises DNSException."""
+    """Parse what has the id of our query; raises DNSException or UpstreamError."""
     message = dns.message.from_wire(
         wire, ignore_trailing=True, raise_on_truncation=raise_on_truncation
     )
     if not isinstance(message, dns.message.QueryMessage):
-        raise UpstreamError("malformed answer: another opcode")
+        raise UpstreamError("malformed answer: another opcode", Kind.MALFORMED)
     return message
 
 
-async def _over_udp(server: Server, wire: bytes, resend: float) -> bytes:
+async def _over_udp(server: Destination, wire: bytes, interval: float) -> bytes:
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
         await sock.connect(server)
         while True:
             await sock.send(wire)
-            with trio.move_on_after(resend):
+            with trio.move_on_after(interval):
                 return await _receive(sock, wire[:2])
 
 
 async def _receive(sock: trio.socket.SocketType, number: bytes) -> bytes:
-    """Wait for a datagram with our query's id; any other is a guess of somebody else's."""
+    """Return the first datagram with our query's id; another one may be an attempt to forge."""
     while True:
         answer = await sock.recv(MAX_UDP_SIZE)
         if answer[:2] == number:
             return answer
 
 
-async def _over_tcp(server: Server, wire: bytes) -> bytes:
+async def _over_tcp(server: Destination, wire: bytes) -> bytes:
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_STREAM) as sock:
         await sock.connect(server)
         await _send_all(sock, frame(wire))
@@ -137,7 +101,7 @@ async def _over_tcp(server: Server, wire: bytes) -> bytes:
         while data := await sock.recv(RECEIVE_SIZE):
             if answers := unframer.feed(data):
                 return answers[0]
-    raise UpstreamError("closed the connection without an answer")
+    raise UpstreamError("closed the connection without an answer", Kind.CLOSED)
 
 
 async def _send_all(sock: trio.socket.SocketType, data: bytes) -> None:

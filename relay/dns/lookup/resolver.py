@@ -1,6 +1,6 @@
-"""The relay's way to the host's resolvers: several servers, a cache, and old answers in an outage.
+"""Lookups at the host's resolvers: several servers, a cache, and old answers in an outage.
 
-A late answer is still an answer: asking the next server never gives up on the one before.
+A late answer is still an answer: the servers asked before are listened to while the next is asked.
 """
 
 import math
@@ -13,37 +13,30 @@ import dns.message
 import dns.rdatatype
 import trio
 
-from relay.addresses import canonical
-from relay.dns.lookup.cache import Cache, Entry, Lookup, from_answer
-from relay.dns.lookup.question import FailureAnswerError, Server, UpstreamError, ask
-from relay.dns.messages import PAYLOAD
+from relay.addresses import Destination, canonical
+from relay.config import DNS_PORT
+from relay.dns.framing import PAYLOAD
+from relay.dns.lookup.cache import Cache, CacheEntry, Lookup, from_answer
+from relay.dns.lookup.errors import FailureAnswerError, ResolverError, UpstreamError
+from relay.dns.lookup.question import ask
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
+from relay.record.kinds import Kind
 
 STALE_TTL = 30
-"""Seconds; RFC 8767 section 4."""
-
+"""Seconds that a program may keep an expired answer; RFC 8767 section 4."""
 
 RECHECK = 30.0
 """Seconds after a failed refresh in which nobody waits for the next one; RFC 8767 section 5."""
 
 FAILURE_TTL = 5.0
-"""Seconds for which a failure is told again at once; RFC 9520 section 3.2. libc asks five times."""
+"""Seconds for which a failure is cached, RFC 9520 section 3.2: libc asks five times in a row."""
 
 MAX_FAILURES = 1024
-"""Names whose failure is remembered."""
-
-
-class ResolverError(Exception):
-    """No resolver gave a usable answer; the message says why, server by server."""
-
-    def __init__(self, message: str, *, is_outage: bool) -> None:
-        """`is_outage`: no resolver was reached at all, so that asking again may help."""
-        super().__init__(message)
-        self.is_outage = is_outage
+"""Names whose failure is cached."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ResolverTimeouts:
     """How long to wait for resolvers, in seconds."""
 
     server: float = 2.0
@@ -51,192 +44,218 @@ class Patience:
     query: float = 10.0
     """For all of them."""
     outage: float = 300.0
-    """For the addresses of a name never seen, while no resolver can be reached: no program minds
-    a slow answer as much as a failure."""
+    """For the addresses of a name never seen, while no resolver can be reached: a program copes
+    better with a slow answer than with a failure."""
     failing: float = 30.0
-    """For the same, while the resolvers answer SERVFAIL or the like: it may be the name's fault."""
+    """For the same, while the resolvers answer SERVFAIL or the like: the name may be the cause."""
     pause: float = 1.0
     """Before all of them are asked again."""
     stale: float = 0.5
-    """Before an expired answer is given and the lookup goes on unseen. RFC 8767 section 5 waits for
-    1.8; a dial to an address that does not answer asks again, so that little is risked here."""
+    """Before an expired answer is served, while the lookup goes on. RFC 8767 section 5 waits for
+    1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
 
 
-DEFAULT_PATIENCE = Patience()
+DEFAULT_TIMEOUTS = ResolverTimeouts()
 
-_Report = tuple[Server, dns.message.QueryMessage | UpstreamError]
+_Outcome = tuple[Destination, dns.message.QueryMessage | UpstreamError]
 
 
 @dataclass(slots=True)
-class _Flight:
-    """A lookup under way, shared by all who ask for the name meanwhile."""
+class _SharedLookup:
+    """A lookup under way: all who ask for the name meanwhile wait for it."""
 
-    landed: trio.Event = field(default_factory=trio.Event)
+    done: trio.Event = field(default_factory=trio.Event)
     lookup: Lookup | None = None
-    error: Exception | None = None
+    error: ResolverError = field(
+        default_factory=lambda: ResolverError("no answer yet", Kind.TIMEOUT, is_outage=False)
+    )
     """The latest failure."""
 
 
 class Resolver:
-    """Asks the host's resolvers, over IPv4 only."""
+    """Asks the host's resolvers, over IPv4 only.
+
+    A lookup of addresses is shared by all tasks that ask for the name while it runs. No task can
+    run between the search in `_lookups` and the start of a new lookup, so a name never has two. A
+    task that waits may be cancelled at any time; the lookup then goes on, because it runs in
+    `nursery`, the session's: others may wait for it, and its answer still refreshes the cache. It
+    ends by itself, soon after `timeouts.outage` at the latest. At its end it keeps its answer or
+    its failure, leaves `_lookups` and wakes those who wait, without a checkpoint in between: so
+    whoever asks finds either the lookup or what came of it.
+    """
 
     def __init__(
         self,
-        servers: Callable[[], Sequence[Server]],
+        servers: Callable[[], Sequence[Destination]],
         record: Callable[[Event], None],
         nursery: trio.Nursery,
         *,
-        patience: Patience = DEFAULT_PATIENCE,
+        timeouts: ResolverTimeouts = DEFAULT_TIMEOUTS,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
-        """Ask `servers()` anew for each lookup; run lookups in `nursery`.
-
-        A lookup outlives the task that asked first, so that others may wait for it too and a
-        late answer still refreshes the cache; it ends within `patience.query`.
-        """
+        """Call `servers()` anew for each lookup; run lookups in `nursery`."""
         self._servers = servers
         self._record = record
         self._nursery = nursery
-        self._patience = patience
+        self._timeouts = timeouts
         self._clock = clock
         self._cache = Cache()
-        self._flights: dict[str, _Flight] = {}
-        self._failures: dict[str, tuple[float, tuple[Server, ...], ResolverError]] = {}
-        self._silent: set[Server] = set()
+        self._lookups: dict[str, _SharedLookup] = {}
+        self._failures: dict[str, tuple[float, tuple[Destination, ...], ResolverError]] = {}
+        self._silent: set[Destination] = set()
 
     async def query(self, message: dns.message.QueryMessage) -> dns.message.QueryMessage:
-        """Give the first usable answer (NOERROR or NXDOMAIN); raises ResolverError."""
+        """Return the first usable answer (NOERROR or NXDOMAIN); raises ResolverError."""
         try:
             return await self._query(message, self._current_servers())
         except ResolverError as error:
             question = message.question[0]
             name = canonical(question.name.to_text())
             rdtype = dns.rdatatype.to_text(question.rdtype)
-            self._record(LookupFailed(name=name, type=rdtype, cause=str(error)))
+            self._record(LookupFailed(name=name, type=rdtype, kind=error.kind, cause=error.cause))
             raise
 
     async def addresses(self, name: str, *, fresh: bool = False) -> Lookup:
-        """Look up the name's A records; `fresh` asks the resolvers even if the cache knows.
+        """Look up the name's A records; `fresh` asks the resolvers even if the cache has an answer.
 
-        If they do not answer, the last known addresses are given; without any: ResolverError.
+        If they do not answer, the last known addresses are returned; without any, ResolverError is
+        raised. The lookup may end just as the wait for it times out: its answer is looked at
+        however the wait ended, so that no old one is served beside a new one.
         """
         name = canonical(name)
         if not fresh and (known := self.cached(name)) is not None:
             return known
         self._raise_failure(name)
-        flight = self._flights.get(name) or self._start(name)
+        shared = self._lookups.get(name) or self._start(name)
         old = self._cache.last_known(name)
         wait = math.inf
         if old is not None:
-            wait = self._patience.stale if self._clock() - old.failed_at > RECHECK else 0
+            wait = self._timeouts.stale if self._clock() - old.failed_at > RECHECK else 0
         with trio.move_on_after(wait):
-            await flight.landed.wait()
-        if flight.lookup is not None:
-            return flight.lookup
+            await shared.done.wait()
+        if shared.lookup is not None:
+            return shared.lookup
         if old is not None:
-            return self._stale(name, old, str(flight.error or "no answer yet"))
-        raise ResolverError(str(flight.error), is_outage=False)
+            return self._stale(name, old, shared.error)
+        raise ResolverError(shared.error.cause, shared.error.kind, is_outage=False)
 
     async def ipv4_addresses(self, name: str, *, fresh: bool = False) -> list[str]:
-        """Give the name's IPv4 addresses in the resolver's order; none if it has none.
+        """Return the name's IPv4 addresses in the resolver's order; none if it has none.
 
         Raises ResolverError like `addresses`.
         """
         return list((await self.addresses(name, fresh=fresh)).addresses)
 
     def cached(self, name: str) -> Lookup | None:
-        """Give what the cache knows of a name in canonical form, without asking anybody."""
+        """Return the cache's answer for a name in canonical form, None unless it is fresh."""
         return self._cache.fresh(name, self._current_servers(), self._clock())
 
-    def _current_servers(self) -> tuple[Server, ...]:
+    def _current_servers(self) -> tuple[Destination, ...]:
         return tuple(self._servers())
 
-    def _start(self, name: str) -> _Flight:
+    def _start(self, name: str) -> _SharedLookup:
         try:
             query = dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)
         except dns.exception.DNSException as error:
-            raise ResolverError(f"not a name: {error}", is_outage=False) from error
-        flight = self._flights[name] = _Flight()
-        self._nursery.start_soon(self._fly, name, query, flight)
-        return flight
+            cause = f"not a name: {error}"
+            raise ResolverError(cause, Kind.NAME_FAILURE, is_outage=False) from error
+        shared = self._lookups[name] = _SharedLookup()
+        self._nursery.start_soon(self._look_up, name, query, shared)
+        return shared
 
-    async def _fly(self, name: str, query: dns.message.QueryMessage, flight: _Flight) -> None:
+    async def _look_up(
+        self, name: str, query: dns.message.QueryMessage, shared: _SharedLookup
+    ) -> None:
         began = self._clock()
         try:
-            while flight.lookup is None:
+            while shared.lookup is None:
                 servers = self._current_servers()
                 try:
-                    flight.lookup = from_answer(await self._query(query, servers))
-                except (ResolverError, dns.exception.DNSException) as error:
-                    flight.error = error
-                    if self._is_over(name, error, self._clock() - began):
+                    shared.lookup = from_answer(await self._query(query, servers))
+                except ResolverError as error:
+                    shared.error = error
+                except dns.exception.DNSException as error:  # it contradicts itself
+                    shared.error = ResolverError(str(error), Kind.MALFORMED, is_outage=False)
+                if shared.lookup is None:
+                    if self._is_over(name, shared.error, self._clock() - began):
                         return
-                    await trio.sleep(self._patience.pause)
-            self._cache.keep(name, flight.lookup, servers, self._clock())
+                    await trio.sleep(self._timeouts.pause)
+            self._cache.keep(name, shared.lookup, servers, self._clock())
         finally:
-            del self._flights[name]
-            flight.landed.set()
+            del self._lookups[name]
+            shared.done.set()
 
-    def _is_over(self, name: str, error: Exception, elapsed: float) -> bool:
-        """Give up on a lookup: at once if an old answer can serve, else after some patience."""
+    def _is_over(self, name: str, error: ResolverError, elapsed: float) -> bool:
+        """Return whether to give up: at once if there is an old answer, else when time is up."""
         old = self._cache.last_known(name)
         if old is not None:
             old.failed_at = self._clock()
             return True
-        outage = isinstance(error, ResolverError) and error.is_outage
-        if elapsed < (self._patience.outage if outage else self._patience.failing):
+        if elapsed < (self._timeouts.outage if error.is_outage else self._timeouts.failing):
             return False
-        self._record(LookupFailed(name=name, type="A", cause=str(error)))
-        self._keep_failure(name, ResolverError(str(error), is_outage=outage))
+        self._record(LookupFailed(name=name, type="A", kind=error.kind, cause=error.cause))
+        self._keep_failure(name, error)
         return True
 
     def _keep_failure(self, name: str, error: ResolverError) -> None:
-        """Remember a failure for FAILURE_TTL, or until the resolvers change."""
+        """Cache a failure for FAILURE_TTL, or until the resolvers change."""
         if len(self._failures) == MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
-        self._failures[name] = (self._clock() + FAILURE_TTL, self._current_servers(), error)
+        # A copy, for an exception that was raised keeps its frames.
+        kept = ResolverError(error.cause, error.kind, is_outage=error.is_outage)
+        self._failures[name] = (self._clock() + FAILURE_TTL, self._current_servers(), kept)
 
     def _raise_failure(self, name: str) -> None:
-        """Raise a failure that is remembered."""
+        """Raise the failure that is cached for the name, if any."""
         expires, servers, error = self._failures.get(name, (0.0, (), None))
         if error is None:
             return
         if self._clock() < expires and servers == self._current_servers():
-            raise ResolverError(str(error), is_outage=error.is_outage)
+            raise ResolverError(error.cause, error.kind, is_outage=error.is_outage)
         del self._failures[name]
 
-    def _stale(self, name: str, entry: Entry, cause: str) -> Lookup:
+    def _stale(self, name: str, entry: CacheEntry, error: ResolverError) -> Lookup:
         if not entry.reported:
             entry.reported = True
-            self._record(ServedStale(name=name, cause=cause))
+            self._record(ServedStale(name=name, kind=error.kind, cause=error.cause))
         return replace(entry.lookup, ttl=STALE_TTL)
 
     async def _query(
-        self, message: dns.message.QueryMessage, servers: tuple[Server, ...]
+        self, message: dns.message.QueryMessage, servers: tuple[Destination, ...]
     ) -> dns.message.QueryMessage:
         if not servers:
-            raise ResolverError("no IPv4 name server is configured", is_outage=True)
-        silent = UpstreamError(f"no answer in {self._patience.query:g} s")
-        causes: dict[Server, UpstreamError] = dict.fromkeys(servers, silent)
-        with trio.move_on_after(self._patience.query):
+            lack = "no IPv4 name server is configured"
+            raise ResolverError(lack, Kind.NO_RESOLVER, is_outage=True)
+        silent = UpstreamError(f"no answer in {self._timeouts.query:g} s", Kind.TIMEOUT)
+        causes: dict[Destination, UpstreamError] = dict.fromkeys(servers, silent)
+        with trio.move_on_after(self._timeouts.query):
             answer = await self._race(message, causes)
             if answer is not None:
                 return answer
+        # The kind is that of who is there, or else of the server that is asked first.
+        answers = [cause for cause in causes.values() if isinstance(cause, FailureAnswerError)]
         raise ResolverError(
-            "; ".join(f"{server}: {cause}" for server, cause in causes.items()),
-            is_outage=not any(isinstance(cause, FailureAnswerError) for cause in causes.values()),
+            "; ".join(f"{_text(server)}: {cause}" for server, cause in causes.items()),
+            next(iter(answers or causes.values())).kind,
+            is_outage=not answers,
         )
 
     async def _race(
-        self, message: dns.message.QueryMessage, causes: dict[Server, UpstreamError]
+        self, message: dns.message.QueryMessage, causes: dict[Destination, UpstreamError]
     ) -> dns.message.QueryMessage | None:
         """Ask one server after the other, while those before it may still answer.
 
-        None if all have failed; `causes` says how each did.
+        Return None if all have failed; `causes` then says how each did.
+
+        The first usable answer cancels the questions to all other servers. Several outcomes may
+        come at once: the channel has room for one of each server, so that no task waits to report,
+        and outcomes that nobody reads any more are dropped with the channel. An outcome that comes
+        just as the wait for it times out is not lost: receive() either returns it or leaves it in
+        the channel for the next round.
         """
         waiting = deque(causes)
         running = 0
-        report, reports = trio.open_memory_channel[_Report](len(causes))
+        report, outcomes = trio.open_memory_channel[_Outcome](len(causes))
         async with trio.open_nursery() as nursery:
             while waiting or running:
                 if waiting:
@@ -244,14 +263,15 @@ class Resolver:
                     nursery.start_soon(self._ask, latest, message, report)
                     running += 1
                 outcome = None
-                with trio.move_on_after(self._patience.server if waiting else math.inf):
-                    server, outcome = await reports.receive()
+                with trio.move_on_after(self._timeouts.server if waiting else math.inf):
+                    server, outcome = await outcomes.receive()
                 if outcome is None:
-                    self._note_silence(latest, f"no answer in {self._patience.server:g} s")
+                    cause = f"no answer in {self._timeouts.server:g} s"
+                    self._note_silence(latest, UpstreamError(cause, Kind.TIMEOUT))
                 elif isinstance(outcome, UpstreamError):
                     running -= 1
                     causes[server] = outcome
-                    self._note_silence(server, str(outcome))
+                    self._note_silence(server, outcome)
                 else:
                     self._silent.discard(server)
                     nursery.cancel_scope.cancel()
@@ -260,19 +280,24 @@ class Resolver:
 
     async def _ask(
         self,
-        server: Server,
+        server: Destination,
         message: dns.message.QueryMessage,
-        report: trio.MemorySendChannel[_Report],
+        report: trio.MemorySendChannel[_Outcome],
     ) -> None:
         try:
-            outcome = await ask(server, message, resend=self._patience.server)
+            outcome = await ask(server, message, interval=self._timeouts.server)
         except UpstreamError as error:
             report.send_nowait((server, error))
         else:
             report.send_nowait((server, outcome))
 
-    def _note_silence(self, server: Server, cause: str) -> None:
-        """Record the first failure of a server since it last answered: an outage has thousands."""
+    def _note_silence(self, server: Destination, error: UpstreamError) -> None:
+        """Record a server's first failure since it last answered: an outage has thousands."""
         if server not in self._silent:
             self._silent.add(server)
-            self._record(ResolverSilent(server=str(server), cause=cause))
+            kind, cause = error.kind, error.cause
+            self._record(ResolverSilent(server=_text(server), kind=kind, cause=cause))
+
+
+def _text(server: Destination) -> str:
+    return server.without_port(DNS_PORT)

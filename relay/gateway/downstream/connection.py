@@ -26,6 +26,7 @@ from relay.gateway.http import (
 )
 from relay.gateway.upstream.http1 import MAX_HEAD, PIECE
 from relay.gateway.upstream.watched_stream import GONE
+from relay.record.kinds import Kind
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses
 
@@ -184,7 +185,7 @@ class Program:
         try:
             event = kind(status_code=status, headers=response.fields, reason=reason)
         except h11.LocalProtocolError:
-            raise LostError(_UNSAYABLE) from None
+            raise LostError(_UNSAYABLE, Kind.UNTRANSLATABLE) from None
         self.has_said_head = True
         self._is_bodiless = self._is_head or status in BODILESS
         self._is_chunked = not self._is_bodiless and _is_chunked(response, self._h11)
@@ -208,7 +209,7 @@ class Program:
         try:
             event = h11.EndOfMessage(headers=end_to_end(trailers) if self._is_chunked else [])
         except h11.LocalProtocolError:
-            raise LostError(_UNSAYABLE) from None
+            raise LostError(_UNSAYABLE, Kind.UNTRANSLATABLE) from None
         self._say(event)
         await self.flush()
 
@@ -216,7 +217,7 @@ class Program:
         try:
             self._unsent += self._h11.send(event) or b""
         except h11.LocalProtocolError:
-            raise LostError(_UNSAYABLE) from None
+            raise LostError(_UNSAYABLE, Kind.UNTRANSLATABLE) from None
 
     async def flush(self) -> None:
         """Give what was said."""

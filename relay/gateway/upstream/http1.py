@@ -8,6 +8,7 @@ import trio
 
 from relay.gateway.http import Fields, LostError, Pieces, Request, Response, length, values, without
 from relay.gateway.upstream.watched_stream import GONE, Wire
+from relay.record.kinds import Kind
 
 MAX_HEAD: Final = 128 * 1024
 """Bytes of a head; one that is larger is an error."""
@@ -97,7 +98,7 @@ class Http1:
                     fields = without(fields, b"content-length")
                 return Response(event.status_code, fields, bytes(event.reason))
             if not isinstance(event, h11.InformationalResponse):
-                raise LostError(BROKEN)
+                raise LostError(BROKEN, Kind.MALFORMED)
 
     async def receive(self) -> bytes:
         """Give more of the body, all that is there; nothing at its end; raises LostError."""
@@ -111,7 +112,7 @@ class Http1:
                 self.trailers = event.headers.raw_items()
                 self._is_received = True
             elif event is not h11.NEED_DATA:
-                raise LostError(BROKEN)
+                raise LostError(BROKEN, Kind.MALFORMED)
         return bytes(data)
 
     def _here(self) -> object:
@@ -128,20 +129,22 @@ class Http1:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError:
-                raise self._lost(self.wire.cause if ended else BROKEN) from None
+                if ended:
+                    raise self._lost(self.wire.cause, self.wire.kind) from None
+                raise self._lost(BROKEN, Kind.MALFORMED) from None
             if isinstance(event, h11.ConnectionClosed):
-                raise self._lost(self.wire.cause)
+                raise self._lost(self.wire.cause, self.wire.kind)
             if event is not h11.NEED_DATA:
                 return event
             try:
                 data = await self._stream.receive_some(PIECE)
             except GONE:
-                raise self._lost(self.wire.cause) from None
+                raise self._lost(self.wire.cause, self.wire.kind) from None
             ended = not data
             self._h11.receive_data(bytes(data))
 
-    def _lost(self, cause: str) -> LostError:
-        return LostError(cause, may_be_processed=self._was_said)
+    def _lost(self, cause: str, kind: Kind) -> LostError:
+        return LostError(cause, kind, may_be_processed=self._was_said)
 
     def condemn(self) -> None:
         """Carry no other request."""

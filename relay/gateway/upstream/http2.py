@@ -112,7 +112,7 @@ class Http2:
         finally:
             # The writer has ended: what it has not taken by now will never reach upstream, and
             # what it has taken may have, even if its write was cancelled.
-            self._note(self.engine.lose(self.wire.cause))
+            self._note(self.engine.lose(self.wire.cause, self.wire.kind))
             await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> None:

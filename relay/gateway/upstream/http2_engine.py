@@ -20,6 +20,7 @@ from h2.errors import ErrorCodes
 from relay.gateway.http import Field, Fields, Request
 from relay.gateway.upstream.h2_connection import H2Connection
 from relay.gateway.upstream.http2_stream import BROKEN, StreamState
+from relay.record.kinds import Kind
 
 MOST_STREAMS: Final = 64
 """At once; more get another connection."""
@@ -30,6 +31,9 @@ CONNECTION_WINDOW: Final = MOST_STREAMS * STREAM_WINDOW
 for the others whatever few or many of them do not read."""
 
 INVALID: Final = "the request is not valid in HTTP/2"
+
+_REFUSED: Final = "GOAWAY", Kind.NOT_PROCESSED
+"""The loss of streams that were opened before a GOAWAY, and are to be sent after it."""
 
 _FIRST_WINDOW: Final = 65535
 """Bytes, section 6.9.2."""
@@ -44,7 +48,7 @@ class Engine:
         self.is_draining = False
         """Whether it takes no new streams."""
         self.is_lost = False
-        self._refusal: str | None = None
+        self._refusal: tuple[str, Kind] | None = None
         """Why streams that were opened and not sent yet are refused, if they are."""
         self._authority = authority
         self._h2 = H2Connection()
@@ -126,7 +130,7 @@ class Engine:
     def send_head(self, stream: StreamState, request: Request) -> bool:
         """Send the head of a request; False if it cannot be, which is the stream's loss."""
         if self._refusal is not None:
-            stream.lose(self._refusal, may_be_processed=False)
+            stream.lose(*self._refusal, may_be_processed=False)
             return False
         fields = [
             (b":method", request.method),
@@ -149,8 +153,9 @@ class Engine:
             number = stream.number or self._h2.get_next_available_stream_id()
             self._h2.send_headers(number, fields, end_stream=is_last)
         except h2.exceptions.ProtocolError:
-            stream.lose(INVALID, may_be_processed=stream.number in self._streams)
-            self.is_draining, self._refusal = True, INVALID
+            was_sent = stream.number in self._streams
+            stream.lose(INVALID, Kind.UNTRANSLATABLE, may_be_processed=was_sent)
+            self.is_draining, self._refusal = True, _REFUSED
             return False
         stream.number, stream.is_sent = number, is_last
         self._streams[number] = stream
@@ -218,7 +223,7 @@ class Engine:
             # h2 has a GOAWAY ready, behind the requests that wait to be sent: who writes it writes
             # them too, so that they count as taken although data_to_send() is yet to come.
             self._batches += 1
-            changed |= self.lose(BROKEN)
+            changed |= self.lose(BROKEN, Kind.MALFORMED)
         return changed
 
     def _handle(self, event: h2.events.Event) -> tuple[int, ...]:
@@ -243,21 +248,22 @@ class Engine:
 
     def _go_away(self, last: int) -> tuple[int, ...]:
         """Take no more streams, and lose those above `last`, which upstream has not processed."""
-        self.is_draining, self._refusal = True, "GOAWAY"
+        self.is_draining, self._refusal = True, _REFUSED
         refused = [number for number in self._streams if number > last]
         for number in refused:
-            self._streams.pop(number).lose("GOAWAY, not processed", may_be_processed=False)
+            stream = self._streams.pop(number)
+            stream.lose("GOAWAY, not processed", Kind.NOT_PROCESSED, may_be_processed=False)
         return (0, *refused)
 
-    def lose(self, cause: str) -> set[int]:
+    def lose(self, cause: str, kind: Kind) -> set[int]:
         """Lose the connection with all its streams; return what that has changed."""
         if self.is_lost:
             return set()
         self.is_lost = self.is_draining = self.is_settled = True
-        self._refusal = cause
+        self._refusal = cause, kind
         changed = {0, *self._streams}
         for stream in self._streams.values():
-            stream.lose(cause, may_be_processed=stream.head_batch <= self._batches)
+            stream.lose(cause, kind, may_be_processed=stream.head_batch <= self._batches)
         self._streams.clear()
         return changed
 

@@ -9,6 +9,7 @@ import h2.events
 from h2.errors import ErrorCodes
 
 from relay.gateway.http import BODILESS, Fields, LostError, Response, length
+from relay.record.kinds import Kind
 
 BROKEN: Final = "what it sent is not HTTP/2"
 MISMATCHED: Final = "its body is not as long as it said"
@@ -44,10 +45,10 @@ class StreamState:
     _chunks: list[bytes] = field(default_factory=list)
     """What has come of the body and was not taken yet."""
 
-    def lose(self, cause: str, *, may_be_processed: bool = True) -> None:
+    def lose(self, cause: str, kind: Kind, *, may_be_processed: bool = True) -> None:
         """Note the first loss; an answer that has come whole is not lost."""
         if self.loss is None and not self.has_ended:
-            self.loss = LostError(cause, may_be_processed=may_be_processed)
+            self.loss = LostError(cause, kind, may_be_processed=may_be_processed)
 
     def note(self, event: h2.events.Event) -> None:
         """Take an event of the answer."""
@@ -64,7 +65,7 @@ class StreamState:
                 self.trailers += _plain(event.headers)
             case h2.events.StreamEnded():
                 if self._left:  # a head or trailers are the end: h2 looks at DATA alone
-                    self.lose(MISMATCHED)
+                    self.lose(MISMATCHED, Kind.MALFORMED)
                 self.has_ended = True
             case h2.events.StreamReset():
                 self._reset(event)
@@ -74,7 +75,7 @@ class StreamState:
     def _begin(self, fields: Fields) -> None:
         status = dict(fields).get(b":status", b"")
         if not _STATUS.fullmatch(status):
-            self.lose(BROKEN)
+            self.lose(BROKEN, Kind.MALFORMED)
             return
         self.head = Response(int(status), [each for each in fields if each[0][:1] != b":"])
         if not self.is_head and self.head.status not in BODILESS:
@@ -84,10 +85,13 @@ class StreamState:
         """Lose it as upstream has reset it, or H2Connection for an error of upstream's."""
         code = event.error_code
         if not event.remote_reset:
-            self.lose(MISMATCHED if code == ErrorCodes.PROTOCOL_ERROR else BROKEN)
+            cause = MISMATCHED if code == ErrorCodes.PROTOCOL_ERROR else BROKEN
+            self.lose(cause, Kind.MALFORMED)
             return
         name = code.name if isinstance(code, ErrorCodes) else str(code)
-        self.lose(f"RST_STREAM {name}", may_be_processed=code != ErrorCodes.REFUSED_STREAM)
+        is_refused = code == ErrorCodes.REFUSED_STREAM
+        kind = Kind.NOT_PROCESSED if is_refused else Kind.RESET
+        self.lose(f"RST_STREAM {name}", kind, may_be_processed=not is_refused)
 
     def response(self) -> Response | None:
         """Return the head of the answer, None if it has not come; raises LostError."""

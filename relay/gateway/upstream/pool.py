@@ -4,20 +4,23 @@ ALPN decides which of the two upstream speaks; without TLS it is HTTP/1.1.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 import trio
 
+from relay.addresses import Destination
 from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Upstream
 from relay.gateway.setup.trust import TrustError
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2, Http2Stream
 from relay.gateway.upstream.watched_stream import Wire
+from relay.outbound.opener import Opener
 from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
+from relay.record.kinds import Kind
 
 HANDSHAKE: Final = 30.0
 """Seconds for TLS with an upstream that has accepted the connection."""
@@ -32,9 +35,7 @@ class Pool:
 
     upstream: Upstream
     _: KW_ONLY
-    connect: Callable[[Upstream, int], Awaitable[Wire]]
-    number: Callable[[], int]
-    """Gives the next connection its number."""
+    opener: Opener
     context: Callable[[bool], ssl.SSLContext]
     """Gives the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
     nursery: trio.Nursery
@@ -122,19 +123,23 @@ class Pool:
 
     async def _new(self, *, http2: bool) -> Http1 | Http2:
         """Dial, and agree on TLS and HTTP."""
-        number = self.number()
-        host, port = self.upstream.host, self.upstream.port
+        standing = self.opener.standing
+        number = standing.number()
+        host, port = destination = Destination(self.upstream.host, self.upstream.port)
         self.record(UpstreamOpened(connection=number, host=host, port=port))
         began = trio.current_time()
         wire = None
         try:
-            wire = await self.connect(self.upstream, number)
+            opened = await self.opener.open(destination, number)
+            wire = Wire(opened.sock, number, opened.reached, standing.connections)
             stream: trio.abc.Stream = wire
             if self.upstream.tls:
                 stream = await self._secured(wire, http2=http2)
         except BaseException as error:
-            cause = getattr(error, "cause", None) or str(error) or "the session ended"
-            self.record(UpstreamClosed(connection=number, cause=cause))
+            cancelled = isinstance(error, trio.Cancelled)
+            kind = Kind.CANCELLED if cancelled else getattr(error, "kind", Kind.OTHER)
+            cause = "no longer wanted" if cancelled else str(error)
+            self.record(UpstreamClosed(connection=number, kind=kind, cause=cause))
             if wire is not None:
                 await trio.aclose_forcefully(wire)
             raise
@@ -162,10 +167,9 @@ class Pool:
             except trio.BrokenResourceError as error:
                 if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                     raise UntrustedError(error.__cause__.verify_message) from None
-                cause = _of_tls(error.__cause__) or f"{wire.cause} in the TLS handshake"
-                raise LostError(cause, may_be_processed=False) from None
+                raise _of_tls(error.__cause__, wire) from None
         if scope.cancelled_caught:
-            raise LostError("no TLS handshake", may_be_processed=False)
+            raise LostError("no TLS handshake", Kind.TIMEOUT, may_be_processed=False)
         return stream
 
     async def _run(self, connection: Http2) -> None:
@@ -214,6 +218,7 @@ class Pool:
             UpstreamClosed(
                 connection=wire.number,
                 cause=wire.cause,
+                kind=wire.kind,
                 sent=wire.sent,
                 received=wire.received,
                 seconds=trio.current_time() - wire.opened,
@@ -221,8 +226,9 @@ class Pool:
         )
 
 
-def _of_tls(error: BaseException | None) -> str | None:
-    """Say why TLS failed, if it was not the connection's loss."""
+def _of_tls(error: BaseException | None, wire: Wire) -> LostError:
+    """Return the loss in a TLS handshake: by TLS, or of the connection."""
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
-        return None
-    return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
+        return LostError(f"{wire.cause} in the TLS handshake", wire.kind, may_be_processed=False)
+    cause = f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
+    return LostError(cause, Kind.TLS, may_be_processed=False)

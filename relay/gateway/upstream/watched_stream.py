@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from relay.outbound.standing import Line
+from relay.addresses import Endpoint
+from relay.outbound.standing import Watched
+from relay.record.kinds import Kind, of
 from relay.sockets import resets_on_close
 
 if TYPE_CHECKING:
@@ -25,13 +27,12 @@ class Wire(trio.abc.Stream):
     retire_after = math.inf
 
     def __init__(
-        self, sock: socket.socket, number: int, reached: str, port: int, lines: set[Line]
+        self, sock: socket.socket, number: int, reached: Endpoint, standing: set[Watched]
     ) -> None:
-        """Take over a connected, non-blocking socket; it is among `lines` until it is closed."""
+        """Take over a connected, non-blocking socket; it is among `standing` until it is closed."""
         now = trio.current_time()
         self.number = number
         self.reached = reached
-        self.port = port
         self.answered = self.opened = now
         self.is_awaited: Callable[[], bool] = lambda: False
         """Whether an answer is to come, whatever was said last; set by who speaks HTTP on it."""
@@ -41,8 +42,8 @@ class Wire(trio.abc.Stream):
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._loss: OSError | None = None
         self._ended = False
-        self._lines = lines
-        lines.add(self)
+        self._standing = standing
+        standing.add(self)
 
     @property
     def asked(self) -> float:
@@ -91,7 +92,7 @@ class Wire(trio.abc.Stream):
 
     async def aclose(self) -> None:
         """Close."""
-        self._lines.discard(self)
+        self._standing.discard(self)
         await self._stream.aclose()
 
     def lose(self, error: OSError) -> None:
@@ -111,3 +112,8 @@ class Wire(trio.abc.Stream):
         if self._loss is not None:
             return self._loss.strerror or os.strerror(self._loss.errno or 0)
         return "closed" if self._ended else "closed by TLS"
+
+    @property
+    def kind(self) -> Kind:
+        """Return the kind of that cause."""
+        return of(self._loss) if self._loss is not None else Kind.CLOSED

@@ -58,7 +58,7 @@ class FirstFlight:
         return self._open and self._replays < TRIES and is_client_hello(self.sent)
 
     def replay(self, *, reset: bool) -> bool:
-        """Upstream is lost, by a reset or a FIN: tell whether to dial again, and count it.
+        """Upstream is lost, by a reset or a FIN: return whether to dial again, and count it.
 
         A reset before the program has said anything needs another connection but no replay; a
         FIN then is what it seems.
@@ -71,7 +71,7 @@ class FirstFlight:
 
 
 def is_client_hello(data: bytes) -> bool:
-    """Tell whether `data` is exactly one whole ClientHello without early data."""
+    """Return whether `data` is exactly one whole ClientHello without early data."""
     message = _handshake(data)
     if message is None or len(message) < 4 or message[0] != _CLIENT_HELLO:
         return False

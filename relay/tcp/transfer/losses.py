@@ -11,15 +11,15 @@ from typing import Final
 import trio
 
 from relay.record.events import How
-from relay.sockets import TCP_CLOSE, state
+from relay.sockets import TCP_CLOSE, pending_error, state
 
 _FIRST_WAIT: Final = 0.001
 _LONGEST_WAIT: Final = 0.25
 
 
 def lost(sock: socket.socket) -> OSError:
-    """Say how a socket was lost, SO_ERROR of socket(7); a reset if somebody was told before."""
-    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET
+    """Return how a socket was lost: its SO_ERROR, or a reset where that was read before."""
+    number = pending_error(sock) or errno.ECONNRESET
     return OSError(number, os.strerror(number))
 
 

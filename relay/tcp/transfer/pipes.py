@@ -18,7 +18,7 @@ _free: list["Pipe"] = []
 
 
 class Pipe:
-    """One of them."""
+    """A pipe, whose capacity is raised."""
 
     def __init__(self, out: int, into: int) -> None:
         """Take both ends over."""
@@ -33,11 +33,11 @@ class Pipe:
         return self.inside
 
     def empty(self, sink: socket.socket) -> None:
-        """Give the sink as much as it takes; raises OSError."""
+        """Move as much to the sink as it takes; raises OSError."""
         self.inside -= os.splice(self._out, sink.fileno(), self.inside, flags=_FLAGS)
 
     def release(self) -> None:
-        """Let others have it; what is still inside is thrown away with it."""
+        """Return it to the others; one that still holds something is closed, and that is lost."""
         if self.inside == 0:
             _free.append(self)
         else:
@@ -46,7 +46,7 @@ class Pipe:
 
 
 def borrow() -> Pipe | None:
-    """Give an empty pipe, or None if there can be no other."""
+    """Return an empty pipe, or None if there can be no other."""
     if _free:
         return _free.pop()
     try:

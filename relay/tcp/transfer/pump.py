@@ -6,18 +6,20 @@ upstream's first byte, a lost upstream is replaced as far as first_flight.py all
 
 import contextlib
 import errno
+import math
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
 import trio
 
-from relay.record.events import Closer, How
+from relay.outbound.opener import Opened
+from relay.record.kinds import ClosedError, Kind
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses, pipes
 from relay.tcp.transfer.first_flight import FirstFlight
+from relay.tcp.transfer.pair import Outcome, Pair, Side
 from relay.tcp.transfer.pipes import Pipe
 
 _BUFFER_SIZE: Final = 256 * 1024
@@ -33,8 +35,8 @@ _buffer = memoryview(bytearray(_BUFFER_SIZE))
 _DRAIN_LIMIT: Final = 60.0
 """Seconds for a peer that does not read."""
 
-Redial: TypeAlias = Callable[[OSError | None], Awaitable[socket.socket | None]]
-"""Connects once more after a loss (None: a FIN); gives None if that cannot be had."""
+Redial: TypeAlias = Callable[[OSError | None], Awaitable[Opened | None]]
+"""Connects once more after a loss (None: a FIN); returns None if that cannot be had."""
 
 
 class After(Enum):
@@ -45,45 +47,25 @@ class After(Enum):
     END = "the direction has ended"
 
 
-@dataclass(slots=True)
-class Side:
-    """One of the two sockets, and what became of it."""
+class Pump(Pair):
+    """Copies between a program's socket and its upstream socket; owns both."""
 
-    sock: socket.socket
-    closer: Closer
-    last_byte: float
-    """When the last byte came from here, on trio's clock."""
-    received: int = 0
-    loss: OSError | None = None
-    """Set by whichever call saw it first: the kernel tells a socket's error only once."""
-    ended: bool = False
-    """Its FIN has arrived."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How a pair ended."""
-
-    by: Closer = "keepline"
-    how: How = "session-end"
-    cause: str | None = None
-
-
-class Pump:
-    """A program's socket and its upstream socket; owns both."""
-
-    def __init__(self, program: socket.socket, upstream: socket.socket, redial: Redial) -> None:
-        """Take both sockets over; they are non-blocking."""
-        now = trio.current_time()
-        self.program = Side(program, "program", now)
-        self.upstream = Side(upstream, "upstream", now)
-        self.outcome = Outcome()
+    def __init__(
+        self,
+        program: socket.socket,
+        upstream: Opened,
+        redial: Redial,
+        *,
+        number: int = 0,
+        retire_after: float = math.inf,
+    ) -> None:
+        """Take both sockets over, as Pair does; replace a lost upstream by `redial`."""
+        super().__init__(program, upstream, number=number, retire_after=retire_after)
         self._redial = redial
         self._flight = FirstFlight()
         self._redialled: trio.Event | None = None
         """While another upstream is being dialled."""
         self._second_done = trio.Event()
-        self._over = False
 
     async def run(self, nursery: trio.Nursery) -> Outcome:
         """Copy both ways until both directions have ended; then both sockets are closed.
@@ -97,7 +79,7 @@ class Pump:
             await self._second_done.wait()
             await self._pass_loss_on()
         except BaseException:
-            self._stop()
+            self.stop()
             raise
         finally:
             self.program.sock.close()
@@ -113,7 +95,7 @@ class Pump:
     async def _copy(self, source: Side, sink: Side) -> None:
         """Copy one direction, turn by turn, until its end or until either socket is lost."""
         with contextlib.suppress(trio.ClosedResourceError):  # a loss of the other direction
-            while not self._over:
+            while not self.is_over:
                 is_bulk = source.received >= _BULK and not self._flight.is_open
                 pipe = pipes.borrow() if is_bulk else None
                 try:
@@ -161,7 +143,7 @@ class Pump:
     async def _empty(self, pipe: Pipe, sink: Side) -> bool:
         """Send all that is in the pipe; False if the sink is lost."""
         while pipe.inside:
-            if self._over:
+            if self.is_over:
                 return False
             try:
                 pipe.empty(sink.sock)
@@ -176,7 +158,7 @@ class Pump:
         """Send all of `data`, which may be the shared buffer's; False if the sink is lost."""
         kept = False
         while data:
-            if self._over:
+            if self.is_over:
                 return False
             try:
                 data = data[sink.sock.send(data) :]
@@ -215,19 +197,20 @@ class Pump:
         side.sock.close()
         sent = self._flight.sent
         try:
-            sock = await self._redial(loss)
+            opened = await self._redial(loss)
         finally:
             self._redialled.set()
             self._redialled = None
-        if sock is not None and sent and self._flight.sent != sent:
-            resets_on_close(sock)  # the program went on speaking: more than a ClientHello now
-            sock.close()
-            sock = None
-        if sock is None:
-            side.loss = loss or ConnectionResetError(errno.ECONNRESET, "Connection closed")
+        if opened is not None and sent and self._flight.sent != sent:
+            resets_on_close(opened.sock)  # the program went on speaking: more than a ClientHello
+            opened.sock.close()
+            opened = None
+        if opened is None:
+            side.loss = loss or ClosedError(errno.ECONNRESET, "Connection closed")
             return False
-        side.sock, side.loss = sock, None
-        if self._over:
+        side.sock, side.loss = opened.sock, None
+        self.reached = opened.reached
+        if self.is_over:
             return False
         return await self._send(side, memoryview(sent))
 
@@ -238,13 +221,14 @@ class Pump:
         """
         loss = source.loss or loss
         if loss is not None:
-            self._note_loss(source, loss)
-            self._stop()
+            self.note_loss(source, loss)
+            self.stop()
             return
         source.ended = True
         self._flight.close()
         if self.outcome.by == "keepline":
-            self.outcome.by, self.outcome.how = source.closer, "fin"
+            outcome = self.outcome
+            outcome.by, outcome.how, outcome.kind = source.closer, "fin", Kind.CLOSED
         try:
             sink.sock.shutdown(socket.SHUT_WR)
         except OSError:  # ENOTCONN: lost in the meantime
@@ -252,58 +236,16 @@ class Pump:
 
     def _lose(self, sink: Side, error: OSError) -> None:
         """Note a loss met while sending: what `sink` had sent before is still to be read."""
-        self._note_loss(sink, error)
+        self.note_loss(sink, error)
         if sink.ended:
-            self._stop()
-
-    def _note_loss(self, side: Side, error: OSError) -> None:
-        """Keep the first loss; it counts more than a FIN before it."""
-        if side.loss is None:
-            side.loss = error
-        if self.outcome.cause is None:
-            self.outcome = Outcome(side.closer, losses.how(error), error.strerror or str(error))
-
-    def _stop(self) -> None:
-        """End both directions, a waiting one with ClosedResourceError."""
-        self._over = True
-        for side in (self.program, self.upstream):
-            if side.sock.fileno() != -1:  # it is while another upstream is dialled
-                trio.lowlevel.notify_closing(side.sock)
+            self.stop()
 
     async def _pass_loss_on(self) -> None:
         """After a loss, reset the other side once it has all that was received before."""
         if self.program.loss is None and self.upstream.loss is None:
             return
         for side in (self.program, self.upstream):
-            if side.loss is None and side.sock.fileno() != -1:
+            if side.loss is None and side.is_open:
                 with trio.move_on_after(_DRAIN_LIMIT):
                     await losses.drained(side.sock)
                 resets_on_close(side.sock)
-
-    def lose_upstream(self, error: OSError) -> None:
-        """Take note that upstream is lost, which the kernel has not noticed yet.
-
-        What it sent before is still read: after a shutdown, recv gives that and then an end.
-        """
-        side = self.upstream
-        if side.loss is not None or side.sock.fileno() == -1:
-            return
-        side.loss = error
-        resets_on_close(side.sock)
-        with contextlib.suppress(OSError):  # ENOTCONN: it has noticed after all
-            side.sock.shutdown(socket.SHUT_RDWR)
-
-    def retire(self, cause: str) -> None:
-        """Close an idle pair before somebody else does it in the middle of a request."""
-        self.outcome = Outcome("keepline", "fin", cause)
-        for side in (self.program, self.upstream):
-            with contextlib.suppress(OSError):  # lost in the meantime
-                side.sock.shutdown(socket.SHUT_WR)
-        self._stop()
-
-    def abort(self) -> None:
-        """End both directions at once; both peers see a reset."""
-        for side in (self.program, self.upstream):
-            if side.sock.fileno() != -1:
-                resets_on_close(side.sock)
-        self._stop()

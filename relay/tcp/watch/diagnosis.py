@@ -91,7 +91,7 @@ class Path:
         return self._down_since is not None
 
     def answered(self, began: float, now: float) -> float | None:
-        """Note an answer to a dial; gives how long the network was down, None if it was not."""
+        """Note an answer to a dial; return how long the network was down, None if it was not."""
         down_since, self._down_since = self._down_since, None
         self._answered = now
         if down_since is not None:

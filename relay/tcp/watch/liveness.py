@@ -12,10 +12,13 @@ from typing import Final
 
 import trio
 
-from relay.host.network import SleepDetector, Weather
-from relay.outbound.standing import Line
+from relay.host.network import NetworkWatch
+from relay.host.suspend import SuspendDetector
+from relay.outbound.keepalive import KeepAlive
+from relay.outbound.standing import Watched
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
-from relay.sockets import KeepAlive, resets_on_close
+from relay.record.kinds import ForgottenError, Kind
+from relay.sockets import connect, resets_on_close
 from relay.tcp.watch import diagnosis
 from relay.tcp.watch.diagnosis import Path, TcpInfo, Verdict
 
@@ -38,7 +41,7 @@ _REFUSED: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
 
 
 @dataclass(slots=True)
-class _Watched:
+class _Notes:
     """What is remembered of a connection from one look to the next."""
 
     next_look: float = 0.0
@@ -54,19 +57,19 @@ class Liveness:
 
     def __init__(
         self,
-        lines: Collection[Line],
+        connections: Collection[Watched],
         keepalive: KeepAlive,
-        weather: Weather,
+        network: NetworkWatch,
         record: Callable[[Event], None],
-        sleep: SleepDetector,
+        suspend: SuspendDetector,
     ) -> None:
         """Keep what watch() needs."""
-        self._lines = lines
+        self._connections = connections
         self._keepalive = keepalive
-        self._weather = weather
+        self._network = network
         self._record = record
-        self._sleep = sleep
-        self._watched: dict[Line, _Watched] = {}
+        self._suspend = suspend
+        self._notes: dict[Watched, _Notes] = {}
         self._paths: dict[tuple[str, int], Path] = {}
         self._in_haste = False
 
@@ -75,11 +78,11 @@ class Liveness:
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(HASTE if self._in_haste else SWEEP)
-                slept = self._sleep.slept()
-                if slept:
-                    self._record(Slept(seconds=slept))
+                suspended = self._suspend.suspended()
+                if suspended:
+                    self._record(Slept(seconds=suspended))
                     self._probe_all(diagnosis.GRACE_AFTER_SLEEP)
-                    self._weather.changed()
+                    self._network.notify()
                 self._sweep(nursery)
 
     def network_changed(self) -> None:
@@ -87,101 +90,105 @@ class Liveness:
         self._probe_all(diagnosis.GRACE)
 
     def _probe_all(self, grace: float) -> None:
-        for line in self._lines:
-            watched = self._watched.setdefault(line, _Watched())
-            watched.grace = min(watched.grace, grace)
-            watched.next_look = 0.0
-            if not watched.eager:
-                self._set_eager(line, watched, eager=True)
+        for connection in self._connections:
+            notes = self._notes.setdefault(connection, _Notes())
+            notes.grace = min(notes.grace, grace)
+            notes.next_look = 0.0
+            if not notes.eager:
+                self._set_eager(connection, notes, eager=True)
 
     def _sweep(self, nursery: trio.Nursery) -> None:
         now = trio.current_time()
-        for gone in self._watched.keys() - set(self._lines):
-            del self._watched[gone]
-        for line in tuple(self._lines):
-            if _is_to_retire(line, now):
-                line.retire(f"idle for {line.retire_after:g} s, idle_retire")
-            elif self._is_due(line, now):
-                self._look(line, now, nursery)
-        suspects = [(c, w) for c, w in self._watched.items() if w.suspect]
+        for gone in self._notes.keys() - set(self._connections):
+            del self._notes[gone]
+        for connection in tuple(self._connections):
+            if _is_to_retire(connection, now):
+                connection.retire(f"idle for {connection.retire_after:g} s, idle_retire")
+            elif self._is_due(connection, now):
+                self._look(connection, now, nursery)
+        suspects = [(c, w) for c, w in self._notes.items() if w.suspect]
         self._in_haste = any(w.grace < diagnosis.GRACE for _c, w in suspects)
-        suspected = {_destination(c) for c, _w in suspects}
+        suspected = {c.reached for c, _w in suspects}
         for address in self._paths.keys() - suspected:
             del self._paths[address]
 
-    def _is_due(self, line: Line, now: float) -> bool:
-        """Tell whether a connection's TCP_INFO is worth reading, by what has moved on it."""
-        if line.sock is None:
+    def _is_due(self, connection: Watched, now: float) -> bool:
+        """Return whether a connection's TCP_INFO is worth reading, by what has moved on it."""
+        if connection.sock is None:
             return False
-        watched = self._watched.get(line)
-        asked, answered = line.asked, line.answered
+        notes = self._notes.get(connection)
+        asked, answered = connection.asked, connection.answered
         if asked > answered:
             return now - asked >= WAITING
-        if watched is not None and (watched.suspect or watched.eager):
+        if notes is not None and (notes.suspect or notes.eager):
             return True
-        return now - answered >= self._keepalive.idle and (
-            watched is None or now >= watched.next_look
-        )
+        return now - answered >= self._keepalive.idle and (notes is None or now >= notes.next_look)
 
-    def _look(self, line: Line, now: float, nursery: trio.Nursery) -> None:
-        sock = line.sock
+    def _look(self, connection: Watched, now: float, nursery: trio.Nursery) -> None:
+        sock = connection.sock
         assert sock is not None
-        watched = self._watched.setdefault(line, _Watched())
+        notes = self._notes.setdefault(connection, _Notes())
         info = TcpInfo.parse(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TcpInfo.SIZE))
-        waiting = line.asked > line.answered
-        if watched.suspect:
-            self._judge(line, watched, info, now)
-        elif info.is_suspicious or watched.grace < diagnosis.GRACE:
-            self._suspect(line, watched, info, nursery)
-        elif (waiting or info.probes > 0) != watched.eager:
+        waiting = connection.asked > connection.answered
+        if notes.suspect:
+            self._judge(connection, notes, info, now)
+        elif info.is_suspicious or notes.grace < diagnosis.GRACE:
+            self._suspect(connection, notes, info, nursery)
+        elif (waiting or info.probes > 0) != notes.eager:
             # An unanswered probe is asked about again at once, not after the interval.
-            self._set_eager(line, watched, eager=not watched.eager)
+            self._set_eager(connection, notes, eager=not notes.eager)
         # When the next probe, due after so much silence, has had its time to be answered.
-        watched.next_look = now + max(self._keepalive.idle - info.silence, 0) + SWEEP
+        notes.next_look = now + max(self._keepalive.idle - info.silence, 0) + SWEEP
 
-    def _set_eager(self, line: Line, watched: _Watched, *, eager: bool) -> None:
+    def _set_eager(self, connection: Watched, notes: _Notes, *, eager: bool) -> None:
         """Probe every second, or as configured.
 
         A new TCP_KEEPIDLE takes effect at once: a socket idle for longer is probed right away.
         """
-        watched.eager = eager
-        sock = line.sock
+        notes.eager = eager
+        sock = connection.sock
         if sock is None:
             return
         idle, interval = (1, 1) if eager else (self._keepalive.idle, self._keepalive.interval)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
 
-    def _suspect(self, line: Line, watched: _Watched, info: TcpInfo, nursery: trio.Nursery) -> None:
-        watched.suspect = True
+    def _suspect(
+        self, connection: Watched, notes: _Notes, info: TcpInfo, nursery: trio.Nursery
+    ) -> None:
+        notes.suspect = True
         self._record(
             Suspected(
-                connection=line.number,
+                connection=connection.number,
+                kind=Kind.SILENT,
                 retransmits=info.retransmits,
                 probes=info.probes,
                 unacked=info.unacked,
                 silence=info.silence,
             )
         )
-        destination = _destination(line)
+        destination = connection.reached
         if destination not in self._paths:
             path = self._paths[destination] = Path(trio.current_time())
             nursery.start_soon(self._dial_again, destination, path)
 
-    def _judge(self, line: Line, watched: _Watched, info: TcpInfo, now: float) -> None:
-        path = self._paths[_destination(line)]
-        verdict = path.judge(info, now, watched.grace)
+    def _judge(self, connection: Watched, notes: _Notes, info: TcpInfo, now: float) -> None:
+        path = self._paths.get(connection.reached)
+        if path is None:  # the ClientHello went to another address, whose connection is a new one
+            notes.suspect = False
+            return
+        verdict = path.judge(info, now, notes.grace)
         if verdict is Verdict.CLEAR:
-            watched.suspect = False
-            watched.grace = diagnosis.GRACE
-            self._record(Cleared(connection=line.number))
+            notes.suspect = False
+            notes.grace = diagnosis.GRACE
+            self._record(Cleared(connection=connection.number))
         elif verdict is Verdict.DEAD:
-            watched.suspect = False
+            notes.suspect = False
             cause = f"no ACK for {info.silence:.0f} s, but a new connection is answered"
-            line.lose(OSError(errno.ETIMEDOUT, cause))
+            connection.lose(ForgottenError(errno.ETIMEDOUT, cause))
 
     async def _dial_again(self, destination: tuple[str, int], path: Path) -> None:
-        """See whether the destination answers, every other second while it has suspects."""
+        """Dial the destination every other second while it has suspects."""
         while self._paths.get(destination) is path:
             began = trio.current_time()
             if await _answers(destination):
@@ -192,24 +199,22 @@ class Liveness:
             elif path.unanswered(began):
                 self._record(PathDown(address=destination[0]))
             with trio.move_on_after(SWEEP if path.is_down else AGAIN):
-                await self._weather.wait()
+                await self._network.wait()
 
     def _make_speak(self, destination: tuple[str, int]) -> None:
         """Probe the held connections at once; those with data outstanding retransmit it soon."""
-        for line, watched in self._watched.items():
-            if watched.suspect and _destination(line) == destination:
-                self._set_eager(line, watched, eager=True)
+        for connection, notes in self._notes.items():
+            if notes.suspect and connection.reached == destination:
+                self._set_eager(connection, notes, eager=True)
 
 
-def _is_to_retire(line: Line, now: float) -> bool:
-    """Tell whether upstream spoke last, and longer ago than its destination's idle_retire."""
-    idle = line.answered > line.asked and now - line.answered >= line.retire_after
-    return idle and line.may_retire
-
-
-def _destination(line: Line) -> tuple[str, int]:
-    """Give the upstream address and port that a connection has reached."""
-    return line.reached, line.port
+def _is_to_retire(connection: Watched, now: float) -> bool:
+    """Return whether upstream spoke last, and longer ago than its destination's idle_retire."""
+    idle = (
+        connection.answered > connection.asked
+        and now - connection.answered >= connection.retire_after
+    )
+    return idle and connection.may_retire
 
 
 async def _answers(destination: tuple[str, int]) -> bool:
@@ -219,9 +224,6 @@ async def _answers(destination: tuple[str, int]) -> bool:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock,
     ):
         resets_on_close(sock)
-        number = sock.connect_ex(destination)
-        if number == errno.EINPROGRESS:
-            await trio.lowlevel.wait_writable(sock)
-            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        number = await connect(sock, destination)
         return number == 0 or number in _REFUSED
     return False

@@ -23,6 +23,7 @@ from relay.gateway.upstream.http2_engine import (
     Engine,
 )
 from relay.gateway.upstream.http2_stream import BROKEN, MISMATCHED, StreamState
+from relay.record.kinds import Kind
 
 GET = Request(b"GET", b"/a?b", [(b"X-Name", b"value")])
 HEAD = Request(b"HEAD", b"/", [])
@@ -325,7 +326,8 @@ def test_a_head_that_is_not_valid_is_not_sent(field: tuple[bytes, bytes]) -> Non
     stream, later = peer.engine.open(), peer.engine.open()
     assert not peer.engine.send_head(stream, Request(b"GET", b"/", [field]))
     assert not peer.engine.send_head(later, GET)
-    assert loss_of(stream) == loss_of(later) == (INVALID, False)
+    assert loss_of(stream) == (INVALID, False)
+    assert loss_of(later) == ("GOAWAY", False)
     assert not peer.engine.has_room
     with pytest.raises(LostError):
         stream.response()
@@ -350,7 +352,7 @@ def test_a_ping_carries_its_payload_unless_the_connection_is_lost() -> None:
     peer.engine.ping(b"12345678")
     assert peer.write() == [h2.events.PingReceived(ping_data=b"12345678")]
     assert peer.read() == set()
-    peer.engine.lose("closed")
+    peer.engine.lose("closed", Kind.CLOSED)
     peer.engine.ping(b"12345678")
     assert not peer.engine.has_data_to_send()
 
@@ -520,12 +522,12 @@ def test_a_lost_connection_loses_what_was_taken_as_processed() -> None:
     written, being_written = peer.asked(), peer.ask()
     peer.engine.data_to_send()
     waiting, unsent = peer.ask(), peer.engine.open()
-    assert peer.engine.lose("Connection reset by peer") == {0, 1, 3, 5}
+    assert peer.engine.lose("Connection reset by peer", Kind.RESET) == {0, 1, 3, 5}
     assert loss_of(written) == loss_of(being_written) == ("Connection reset by peer", True)
     assert loss_of(waiting) == ("Connection reset by peer", False)
     assert not peer.engine.send_head(unsent, GET)
     assert loss_of(unsent) == ("Connection reset by peer", False)
-    assert peer.engine.lose("closed") == set()
+    assert peer.engine.lose("closed", Kind.CLOSED) == set()
     assert peer.read() == set()
     for stream in (written, being_written, waiting, unsent):
         peer.engine.release(stream)
@@ -535,7 +537,7 @@ def test_a_lost_connection_loses_what_was_taken_as_processed() -> None:
 
 def test_a_lost_connection_is_settled() -> None:
     peer = Peer(is_settled=False)
-    assert peer.engine.lose("closed") == {0}
+    assert peer.engine.lose("closed", Kind.CLOSED) == {0}
     assert peer.engine.is_settled
     assert not peer.engine.has_room
 
@@ -574,6 +576,25 @@ def test_a_window_beyond_all_bounds_is_the_loss_of_its_stream() -> None:
     assert loss_of(stream) == (BROKEN, True)
     peer.answer(other)
     assert peer.engine.receive(other) == b"body"
+
+
+def test_each_loss_has_its_kind() -> None:
+    peer = Peer()
+    streams = [peer.asked(POST) for _ in range(6)]
+    peer.server.reset_stream(1, ErrorCodes.REFUSED_STREAM)
+    peer.server.reset_stream(3, ErrorCodes.INTERNAL_ERROR)
+    peer.answer(streams[2], fields=[("content-length", "100")])
+    peer.engine.send_trailers(streams[3], [(b":path", b"/")])
+    peer.read(go_away(9))
+    peer.engine.lose("timed out", Kind.TIMEOUT)
+    assert [stream.loss and stream.loss.kind for stream in streams] == [
+        Kind.NOT_PROCESSED,
+        Kind.RESET,
+        Kind.MALFORMED,
+        Kind.UNTRANSLATABLE,
+        Kind.TIMEOUT,
+        Kind.NOT_PROCESSED,
+    ]
 
 
 # Answers that are not valid.

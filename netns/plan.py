@@ -1,0 +1,39 @@
+"""What a namespace is to look like; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+Intercept: TypeAlias = Literal["tproxy", "redirect", "ports"]
+"""How TCP connections are caught: interception.py."""
+
+WAYS: Final[tuple[Intercept, ...]] = ("tproxy", "redirect", "ports")
+"""The preferred one first."""
+
+COMMON_PORTS: Final = (
+    *(21, 22, 25, 80, 110, 143, 389, 443, 465, 587, 636, 853, 993, 995, 8443, 9418, 11371),
+)
+"""What can be reached where the kernel has no nf_tables: one listener for each.
+
+Ports that development servers like are not here: the program could not bind them.
+"""
+
+OWN_ADDRESS: Final = "198.18.0.1"
+"""The namespace's address, from RFC 2544's range: never the address of a host outside."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A namespace, and the command that is to run in it."""
+
+    command: Sequence[str]
+    """Empty: make everything, hand it over, and exit (doctor)."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Texts that the namespace sees in place of the host's files, by path."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to the caller's."""
+    intercept: Sequence[Intercept] = WAYS
+    """Ways to catch TCP connections, the preferred one first."""
+    loopback_port: int | None = None
+    """A port of the namespace's loopback to listen on as well."""
+    ports: Sequence[int] = COMMON_PORTS

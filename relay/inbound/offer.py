@@ -1,0 +1,55 @@
+"""What every way in gives: offers, TCP connections that programs ask for."""
+
+import socket
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from relay.addresses import Endpoint
+
+
+class Refusal(Enum):
+    """What a program is told of a connection that it does not get.
+
+    A way in that can say less than this says the nearest thing that it can.
+    """
+
+    REFUSED = "nobody listens there"
+    UNREACHABLE = "it cannot be reached"
+    PROHIBITED = "policy forbids it"
+
+
+class Offer(Protocol):
+    """A connection that a program asks for; until it is accepted or refused, it is pending."""
+
+    source: Endpoint
+    """The program's end."""
+    destination: Endpoint
+    """What the program dialled: an address, which may stand for a name, and a port."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the program still waits for it, and may want more than to close."""
+
+    @property
+    def has_half_closed(self) -> bool:
+        """Whether the program's FIN has arrived; what it said before is still to be relayed."""
+
+    async def accept(self) -> socket.socket:
+        """Complete the connection; return the program's socket, non-blocking, the offer's own."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Tell the program that it does not get the connection."""
+
+    def close(self) -> None:
+        """Give up what the offer holds, the accepted socket too; a second call does nothing."""
+
+
+class Inbound(Protocol):
+    """A way in."""
+
+    async def serve(self, start: Callable[[Offer], None]) -> None:
+        """Hand each offer to `start` as it comes, until cancelled."""
+
+    def take_waiting(self, start: Callable[[Offer], None]) -> None:
+        """Hand over what has come and was not taken yet; raises OSError."""

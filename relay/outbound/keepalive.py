@@ -1,0 +1,45 @@
+"""Socket options of every upstream connection: keepalive, user timeout, no delay, short back-off.
+
+Where the kernel lacks an option it does without; the rest of the settings still hold.
+"""
+
+import contextlib
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+TCP_RTO_MAX_MS: Final = 44
+"""tcp(7), Linux 6.15: the longest pause between two retransmissions."""
+
+SYN_RETRIES: Final = 3
+"""TCP_SYNCNT: a dial without an answer ends after 4 s (15 s without TCP_RTO_MAX_MS)."""
+
+
+@dataclass(frozen=True)
+class KeepAlive:
+    """When a silent upstream is probed and given up."""
+
+    idle: int
+    """Seconds of silence before the first probe, TCP_KEEPIDLE."""
+    interval: int
+    """Seconds between probes, TCP_KEEPINTVL."""
+    count: int
+    """Unanswered probes that end a connection where user_timeout is 0, TCP_KEEPCNT."""
+    user_timeout: int
+    """Seconds that data or probes may stay unanswered, TCP_USER_TIMEOUT; 0: the kernel's rule."""
+    rto_max: int
+    """Milliseconds, TCP_RTO_MAX_MS; 0: the kernel's 120 s."""
+
+    def apply(self, sock: socket.socket) -> None:
+        """Set all of them before the connect, so that they hold for the handshake too."""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        tcp = socket.IPPROTO_TCP
+        sock.setsockopt(tcp, socket.TCP_KEEPIDLE, self.idle)
+        sock.setsockopt(tcp, socket.TCP_KEEPINTVL, self.interval)
+        sock.setsockopt(tcp, socket.TCP_KEEPCNT, self.count)
+        sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, self.user_timeout * 1000)
+        sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
+        sock.setsockopt(tcp, socket.TCP_SYNCNT, SYN_RETRIES)
+        if self.rto_max:
+            with contextlib.suppress(OSError):  # ENOPROTOOPT before Linux 6.15
+                sock.setsockopt(tcp, TCP_RTO_MAX_MS, self.rto_max)

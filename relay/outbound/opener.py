@@ -1,0 +1,90 @@
+"""Opens upstream connections: dialled with patience, recorded, and registered with liveness.
+
+The one way out for the connections of programs and the gateway's own. How long a dial goes on is
+decided in patience.py; dialer.py makes one round of it.
+"""
+
+import random
+import socket
+from collections.abc import Callable
+from typing import NamedTuple
+
+import trio
+
+from relay.addresses import Destination, Endpoint
+from relay.host.network import NetworkWatch
+from relay.outbound.dialer import Dialer
+from relay.outbound.patience import DialError, GiveUp, Patience
+from relay.outbound.standing import Standing
+from relay.record.events import DialHeld, Dialled, Event
+from relay.record.kinds import Kind
+from relay.sockets import peer
+
+
+class Opened(NamedTuple):
+    """A connected, non-blocking socket, which whoever gets it owns, and where it ends."""
+
+    sock: socket.socket
+    reached: Endpoint
+
+
+class Opener:
+    """Opens upstream connections for a session."""
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        network: NetworkWatch,
+        standing: Standing,
+        record: Callable[[Event], None],
+        *,
+        patience: float,
+    ) -> None:
+        """Dial for `patience` seconds at most; a change of `network` ends a pause of a dial."""
+        self.standing = standing
+        self._dialer = dialer
+        self._network = network
+        self._record = record
+        self._patience = patience
+        self._reached: set[Destination] = set()
+        """Destinations that were seen alive in this session."""
+
+    async def open(
+        self,
+        destination: Destination,
+        number: int,
+        *,
+        wanted: Callable[[], bool] = lambda: True,
+        avoid: str = "",
+    ) -> Opened:
+        """Dial for connection `number` until somebody answers; raises DialError.
+
+        `wanted` is asked before each further round. The address to `avoid` is tried last.
+        """
+        began = trio.current_time()
+        is_known = destination in self._reached
+        patience = Patience(self._patience, known=is_known, jitter=random.random)
+        sock = None
+        while sock is None:
+            elapsed = trio.current_time() - began
+            limit, fresh = self._patience - elapsed, patience.rounds > 0
+            try:
+                sock = await self._dialer.dial(destination, limit=limit, fresh=fresh, avoid=avoid)
+            except DialError as error:
+                verdict = patience.failed(error, trio.current_time() - began)
+                if isinstance(verdict, GiveUp):
+                    raise DialError(verdict.cause, verdict.kind, error.number) from None
+                if patience.rounds == 1:
+                    self._record(DialHeld(connection=number, kind=error.kind, cause=error.cause))
+                with trio.move_on_after(verdict.pause):
+                    await self._network.wait()
+                if not wanted():
+                    cause = "the program closed the connection first"
+                    raise DialError(cause, Kind.PROGRAM_GONE) from None
+        self._reached.add(destination)
+        address = peer(sock)[0]
+        seconds, attempts = trio.current_time() - began, patience.rounds + 1
+        self._record(
+            Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
+        )
+        return Opened(sock, (address, destination.port))

@@ -1,0 +1,39 @@
+"""One type for each thing that can happen in a session; nothing here reads a clock or a file."""
+# Three tables of the same names, several to a line:
+# fmt: off
+# ruff: isort: off
+
+from typing import TypeAlias
+
+from relay.record.events.base import FORMAT, CausedEvent, Event, LossEvent, size
+from relay.record.events.connections import (
+    Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened, DialFailed, DialHeld,
+    Dialled, How, PathDown, PathUp, Replaying, Suspected,
+)
+from relay.record.events.gateway import (
+    AskedAgain, Distrust, Distrusted, RequestLost, Saw, UpstreamClosed, UpstreamOpened,
+    UpstreamReady,
+)
+from relay.record.events.names import (
+    AnswerWithheld, LookupFailed, NameAssigned, NameRefused, ResolversChanged, ResolverSilent,
+    ServedStale,
+)
+from relay.record.events.session import LogFull, SessionEnded, SessionStarted, Slept
+
+AnyEvent: TypeAlias = (
+    SessionStarted | SessionEnded | LogFull | Slept
+    | ConnectionOpened | ConnectionDenied | Dialled | DialFailed | DialHeld | Replaying
+    | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
+    | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost | Distrusted
+    | NameAssigned | AnswerWithheld | NameRefused | LookupFailed | ServedStale | ResolverSilent
+    | ResolversChanged
+)
+
+__all__ = [
+    "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
+    "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "DialFailed", "DialHeld",
+    "Dialled", "Distrust", "Distrusted", "Event", "How", "LogFull", "LookupFailed", "LossEvent",
+    "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
+    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "SessionEnded", "SessionStarted",
+    "Slept", "Suspected", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "size",
+]

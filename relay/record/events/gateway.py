@@ -1,0 +1,115 @@
+"""The events of the gateway: its connections to API hosts, and the requests that it answers."""
+
+from typing import Literal, TypeAlias
+
+from relay.record.events.base import CausedEvent, Event, LossEvent, size
+
+Saw: TypeAlias = Literal["reset", "error event", "status 502"]
+Distrust: TypeAlias = Literal["refused the certificate", "closed right after the handshake"]
+
+
+class UpstreamOpened(Event):
+    """The gateway needs a connection of its own to a host it speaks HTTP with."""
+
+    connection: int
+    host: str
+    port: int
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"#{self.connection} opened by the gateway to {self.host}:{self.port}"
+
+
+class UpstreamReady(Event):
+    """It stands, TLS is agreed on."""
+
+    connection: int
+    protocol: str
+    """h2 or http/1.1."""
+    seconds: float
+    """Since it was needed, the dial included."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"#{self.connection} speaks {self.protocol} after {self.seconds * 1000:.1f} ms"
+
+
+class UpstreamClosed(CausedEvent):
+    """It has ended; what was lost with it, if anything, is in the events of the requests."""
+
+    connection: int
+    cause: str
+    sent: int = 0
+    received: int = 0
+    seconds: float = 0.0
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return (
+            f"#{self.connection} of the gateway ended ({self.cause}) after"
+            f" {self.seconds:.1f} s; sent {size(self.sent)}, received {size(self.received)}"
+        )
+
+
+class AskedAgain(LossEvent):
+    """The gateway lost an answer before the program had any of its content, and asks once more."""
+
+    connection: int
+    """The program's."""
+    method: str
+    path: str
+    """Without its query."""
+    cause: str
+    resends: int
+    """How often it has been asked again, this time included."""
+    may_be_billed: bool = False
+    """Whether upstream may have worked on the lost one too, and count both."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        billed = "; it may be billed twice" if self.may_be_billed else ""
+        return (
+            f"#{self.connection} {self.method} {self.path} lost ({self.cause}): asked"
+            f" again, resend {self.resends}{billed}"
+        )
+
+
+class RequestLost(LossEvent):
+    """The gateway gave a request up."""
+
+    connection: int
+    """The program's."""
+    method: str
+    path: str
+    """Without its query."""
+    cause: str
+    resends: int
+    saw: Saw
+    """What the program saw of it."""
+    why: str = ""
+    """Why it was not asked again; empty if the cause says that another try would not help."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        why = f": {self.why}" if self.why else ""
+        return (
+            f"#{self.connection} {self.method} {self.path} lost ({self.cause}) and given up"
+            f" after {self.resends} resends{why}; the program saw: {self.saw}"
+        )
+
+
+class Distrusted(CausedEvent):
+    """A program did not take the session's certificate: it does not know the session's CA."""
+
+    connection: int
+    host: str
+    how: Distrust
+
+    @property
+    def is_loss(self) -> bool:
+        """A connection that would have worked; to close early may have other reasons."""
+        return self.how == "refused the certificate"
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"#{self.connection} {self.how} of the gateway for {self.host}"

@@ -1,0 +1,82 @@
+"""The events of names: what the program is answered, and what the host's resolvers say."""
+
+from relay.record.events.base import CausedEvent, Event, LossEvent
+
+
+class NameAssigned(Event):
+    """A name got its synthetic address for the rest of the session."""
+
+    name: str
+    address: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"name {self.name} is {self.address} in this session"
+
+
+class AnswerWithheld(Event):
+    """A DNS answer, or a part of it, was kept from the program; recorded once a name and type."""
+
+    name: str
+    type: str
+    why: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"name {self.name}: {self.type} withheld ({self.why})"
+
+
+class NameRefused(CausedEvent):
+    """Policy forbids the name; no query left."""
+
+    name: str
+    type: str
+    rule: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"name {self.name}: {self.type} refused: {self.rule}"
+
+
+class LookupFailed(LossEvent):
+    """No resolver gave a usable answer."""
+
+    name: str
+    type: str
+    cause: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"name {self.name}: {self.type} not found out: {self.cause}"
+
+
+class ServedStale(LossEvent):
+    """No resolver answered, so the last known answer was used once more, RFC 8767."""
+
+    name: str
+    cause: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"name {self.name}: last known address used again ({self.cause})"
+
+
+class ResolverSilent(CausedEvent):
+    """A resolver gave no usable answer in time; the next one was asked."""
+
+    server: str
+    cause: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"resolver {self.server} gave no answer: {self.cause}"
+
+
+class ResolversChanged(Event):
+    """The host's resolv.conf names other resolvers now."""
+
+    resolvers: list[str]
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"resolvers are now {', '.join(self.resolvers)}"

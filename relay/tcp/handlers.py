@@ -1,0 +1,176 @@
+"""What serves a connection, found in one look-up: the gateway, a pump, or a refusal."""
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, assert_never
+
+import trio
+
+from relay.addresses import Destination, Endpoint, is_dialable
+from relay.inbound.offer import Refusal
+from relay.outbound.opener import Opened, Opener
+from relay.outbound.patience import DialError
+from relay.policy.rules import Allow, Deny, Policy
+from relay.record.events import ConnectionClosed, ConnectionDenied, DialFailed, Replaying
+from relay.record.kinds import Kind, of
+from relay.tcp.connection import Connection, Handler
+from relay.tcp.transfer.pump import Pump
+
+_ENDED: Final = "the command ended"
+
+
+class Naming(Protocol):
+    """What is asked of the synthetic addresses."""
+
+    def name_of(self, address: str) -> str | None:
+        """Return the name that a synthetic address stands for."""
+
+    def covers(self, address: str) -> bool:
+        """Return whether an address is in the synthetic range."""
+
+
+class Handlers:
+    """Finds the handler of a connection."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        naming: Naming,
+        opener: Opener,
+        gateway: Callable[[Destination], Handler | None],
+    ) -> None:
+        """Ask `gateway` first: it returns its handler for what it serves, None for all else."""
+        self._policy = policy
+        self._naming = naming
+        self._opener = opener
+        self._gateway = gateway
+
+    def handler_for(self, dialled: Endpoint) -> Handler:
+        """Return what serves a connection to the endpoint that a program has dialled."""
+        address, port = dialled
+        destination = Destination(self._naming.name_of(address) or address, port)
+        handler = self._gateway(destination) or Relayed(
+            destination, address, self._opener, self._policy.idle_retire(destination)
+        )
+        verdict = self._judge(handler.destination)
+        match verdict:
+            case Deny(rule):
+                return Denied(handler.destination, handler.address, rule)
+            case Allow():
+                return handler
+            case _:
+                assert_never(verdict)
+
+    def _judge(self, destination: Destination) -> Allow | Deny:
+        """Apply what always holds, then the session's rules."""
+        if destination.name is None:
+            if self._naming.covers(destination.host):
+                return Deny("no name of this session has this address")
+            if not is_dialable(destination.host):
+                return Deny("not an address of another host")
+        return self._policy.decide(destination)
+
+
+@dataclass(slots=True)
+class Denied:
+    """Refuses a connection that policy forbids."""
+
+    destination: Destination
+    address: str
+    _rule: str
+    """The one that forbids it."""
+
+    async def serve(self, connection: Connection) -> None:
+        """Record and refuse it; nothing is dialled."""
+        connection.session.record(
+            ConnectionDenied(connection=connection.number, kind=Kind.POLICY, rule=self._rule)
+        )
+        connection.offer.refuse(Refusal.PROHIBITED)
+
+
+@dataclass(slots=True)
+class Relayed:
+    """Dials, and copies both ways."""
+
+    destination: Destination
+    address: str
+    _opener: Opener
+    _retire_after: float
+    """Seconds of silence after which it is closed."""
+
+    async def serve(self, connection: Connection) -> None:
+        """Dial, accept, copy both ways, record."""
+        try:
+            opened = await self._open(connection)
+        except DialError as error:
+            self._note_failure(connection, error)
+            is_refusal = error.number == errno.ECONNREFUSED
+            connection.offer.refuse(Refusal.REFUSED if is_refusal else Refusal.UNREACHABLE)
+            return
+
+        async def redial(loss: OSError | None) -> Opened | None:
+            """Replace an upstream that was lost before its first byte, by another address first."""
+            cause = (loss.strerror if loss is not None else None) or "closed"
+            kind = of(loss) if loss is not None else Kind.CLOSED
+            connection.session.record(
+                Replaying(connection=connection.number, kind=kind, cause=cause)
+            )
+            try:
+                return await self._open(connection, avoid=pump.reached[0])
+            except DialError as error:
+                self._note_failure(connection, error)
+                return None
+
+        pump = Pump(
+            await connection.accept(),
+            opened,
+            redial,
+            number=connection.number,
+            retire_after=self._retire_after,
+        )
+        connection.abort = pump.abort
+        standing = connection.session.standing.connections
+        standing.add(pump)
+        try:
+            await pump.run(connection.session.nursery)
+        finally:
+            standing.discard(pump)
+        connection.session.record(_closed(connection, pump))
+
+    async def _open(self, connection: Connection, avoid: str = "") -> Opened:
+        """Connect to upstream with patience, while the program still wants it; DialError."""
+        session, offer = connection.session, connection.offer
+        if session.is_ending and not session.has_last_words(offer):
+            raise DialError(_ENDED, Kind.SESSION_END)
+        with trio.CancelScope() as connection.scope:
+            return await self._opener.open(
+                self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
+            )
+        raise DialError(_ENDED, Kind.SESSION_END)
+
+    def _note_failure(self, connection: Connection, error: DialError) -> None:
+        seconds = trio.current_time() - connection.began
+        connection.session.record(
+            DialFailed(
+                connection=connection.number, kind=error.kind, cause=error.cause, seconds=seconds
+            )
+        )
+
+
+def _closed(connection: Connection, pump: Pump) -> ConnectionClosed:
+    """Return the record of a pair that has ended."""
+    ended, program, upstream = trio.current_time(), pump.program, pump.upstream
+    return ConnectionClosed(
+        connection=connection.number,
+        by=pump.outcome.by,
+        how=pump.outcome.how,
+        kind=pump.outcome.kind,
+        sent=program.received,
+        received=upstream.received,
+        seconds=ended - connection.began,
+        idle=ended - max(program.last_byte, upstream.last_byte),
+        waiting=program.last_byte > upstream.last_byte,
+        after_fin=upstream.ended,
+        cause=pump.outcome.cause,
+    )

@@ -1,0 +1,446 @@
+"""The name server on real sockets, with a fake resolver behind it."""
+
+import errno
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import dns.message
+import dns.rcode
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.dns import nameserver, responder, synthetic
+from relay.dns.framing import Unframer, frame
+from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
+from relay.dns.nameserver import IP_PKTINFO, NameServer
+from relay.dns.responder import Mode, Responder
+from relay.dns.synthetic import SyntheticAddresses
+from relay.record.events import (
+    AnswerWithheld,
+    Event,
+    LookupFailed,
+    NameAssigned,
+    NameRefused,
+    ServedStale,
+)
+from relay.record.kinds import Kind
+from tests.support.inprocess.fake_resolver import (
+    Asked,
+    FakeResolver,
+    Script,
+    response,
+    says,
+    silent,
+    start,
+    truncated,
+)
+from tests.support.packets import PACKETS
+
+ADDRESS = says("www.example 60 A 192.0.2.1")
+SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
+TIMEOUTS = ResolverTimeouts(server=0.05, query=0.2, stale=0.05, outage=0, failing=0)
+
+
+@dataclass
+class Bench:
+    """A name server, what is behind it, and a program's way to it."""
+
+    upstream: FakeResolver
+    address: tuple[str, int]
+    synthetic: SyntheticAddresses = field(default_factory=SyntheticAddresses)
+    events: list[Event] = field(default_factory=list)
+
+    async def udp(self, wire: bytes) -> bytes:
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(10):
+            await sock.connect(self.address)
+            await sock.send(wire)
+            return await sock.recv(65535)
+
+    async def ask(
+        self, name: str = "www.example", rdtype: str = "A", **options: int
+    ) -> dns.message.QueryMessage:
+        query = dns.message.make_query(name, rdtype, **options)  # type: ignore[arg-type]
+        return answer_to(query, await self.udp(query.to_wire()))
+
+    async def connect(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream(*self.address)
+
+    def recorded(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def answer_to(query: dns.message.Message, wire: bytes) -> dns.message.QueryMessage:
+    message = dns.message.from_wire(wire)
+    assert isinstance(message, dns.message.QueryMessage)
+    assert query.is_response(message)
+    return message
+
+
+def addresses(message: dns.message.QueryMessage) -> list[str]:
+    return [str(rdata) for rrset in message.answer for rdata in rrset]
+
+
+def bound(kind: socket.SocketKind, address: tuple[str, int] = ("0.0.0.0", 0)) -> socket.socket:
+    """Make a socket as the namespace hands it over."""
+    sock = socket.socket(type=kind)
+    if kind == socket.SOCK_DGRAM:
+        sock.setsockopt(socket.SOL_IP, IP_PKTINFO, 1)
+    sock.bind(address)
+    sock.setblocking(False)
+    return sock
+
+
+def denied(name: str) -> str | None:
+    return "no secrets" if name.endswith("denied.example") else None
+
+
+@asynccontextmanager
+async def serving(script: Script, mode: Mode = "synthetic") -> AsyncIterator[Bench]:
+    tcp = bound(socket.SOCK_STREAM)
+    tcp.listen()
+    udp = bound(socket.SOCK_DGRAM, tcp.getsockname())
+    async with trio.open_nursery() as nursery:
+        made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
+        resolver = Resolver(
+            lambda: [made.upstream.server], made.events.append, nursery, timeouts=TIMEOUTS
+        )
+        answers = Responder(
+            resolver, made.synthetic, denied=denied, record=made.events.append, mode=mode
+        )
+        nursery.start_soon(NameServer(answers).serve, udp, tcp)
+        yield made
+        nursery.cancel_scope.cancel()
+    assert (udp.fileno(), tcp.fileno()) == (-1, -1)
+
+
+# What the program is told.
+
+
+async def test_a_name_gets_a_synthetic_address_once() -> None:
+    async with serving(ADDRESS) as made:
+        for _ in range(3):
+            assert addresses(await made.ask("WWW.example")) == ["198.18.1.0"]
+        assert made.synthetic.name_of("198.18.1.0") == "www.example"
+        assert made.events == [NameAssigned(name="www.example", address="198.18.1.0")]
+        assert len(made.upstream.asked) == 1
+
+
+async def test_a_cname_chain() -> None:
+    script = says("www.example 90 CNAME x.example.", "x.example 20 A 192.0.2.1")
+    async with serving(script) as made:
+        assert addresses(await made.ask()) == ["x.example.", "198.18.1.0"]
+
+
+async def test_real_addresses() -> None:
+    async with serving(ADDRESS, "real") as made:
+        assert addresses(await made.ask()) == ["192.0.2.1"]
+        assert len(made.synthetic) == 0
+
+
+async def test_loopback_stays_loopback() -> None:
+    async with serving(says("www.example 60 A 127.0.0.2")) as made:
+        assert addresses(await made.ask()) == ["127.0.0.2"]
+        assert len(made.synthetic) == 0
+
+
+async def test_aaaa_and_a_share_one_lookup() -> None:
+    async with serving(ADDRESS) as made:
+        for _ in range(2):
+            none = await made.ask(rdtype="AAAA")
+            assert (none.rcode(), none.answer) == (dns.rcode.NOERROR, [])
+        assert addresses(await made.ask()) == ["198.18.1.0"]
+        assert len(made.upstream.asked) == 1
+        assert made.recorded(AnswerWithheld) == [
+            AnswerWithheld(name="www.example", type="AAAA", why="IPv4 only")
+        ]
+
+
+@pytest.mark.parametrize("rdtype", ["A", "AAAA", "MX"])
+@pytest.mark.parametrize("rcode", [dns.rcode.NXDOMAIN, dns.rcode.NOERROR])
+async def test_nxdomain_and_nodata(rdtype: str, rcode: dns.rcode.Rcode) -> None:
+    async with serving(says(rcode=rcode, authority=(SOA,))) as made:
+        answer = await made.ask(rdtype=rdtype)
+        assert (answer.rcode(), answer.answer, len(answer.authority)) == (rcode, [], 1)
+        assert len(made.synthetic) == 0
+
+
+async def test_https_without_hints_is_recorded_once() -> None:
+    record = "www.example 60 HTTPS 1 . alpn=h2 ipv4hint=192.0.2.1 ipv6hint=2001:db8::1"
+    async with serving(says(record)) as made:
+        for _ in range(2):
+            answer = await made.ask(rdtype="HTTPS")
+            assert addresses(answer) == ['1 . alpn="h2"']
+        assert len(made.recorded(AnswerWithheld)) == 1
+
+
+async def test_withheld_answers_are_remembered_within_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(responder, "MAX_WITHHELD", 1)
+    async with serving(ADDRESS) as made:
+        await made.ask("a.example", "AAAA")
+        await made.ask("b.example", "AAAA")
+        assert len(made.recorded(AnswerWithheld)) == 1
+
+
+async def test_other_types_are_forwarded() -> None:
+    async with serving(says("www.example 60 MX 10 mail.example.")) as made:
+        assert addresses(await made.ask(rdtype="MX")) == ["10 mail.example."]
+        assert made.events == []
+
+
+@pytest.mark.parametrize("rdtype", ["A", "AAAA", "TXT", "ANY"])
+async def test_a_denied_name_never_leaves(rdtype: str) -> None:
+    async with serving(ADDRESS) as made:
+        answer = await made.ask("c2VjcmV0.Denied.example", rdtype)
+        assert answer.rcode() == dns.rcode.REFUSED
+        assert made.upstream.asked == []
+        assert made.events == [
+            NameRefused(
+                name="c2vjcmv0.denied.example", type=rdtype, kind=Kind.POLICY, rule="no secrets"
+            )
+        ]
+
+
+async def test_localhost_any_and_reverse_names_are_local() -> None:
+    async with serving(silent) as made:
+        assert addresses(await made.ask("localhost")) == ["127.0.0.1"]
+        assert addresses(await made.ask(rdtype="ANY")) == ['"RFC8482" ""']
+        made.synthetic.address_for("www.example")
+        assert addresses(await made.ask("0.1.18.198.in-addr.arpa", "PTR")) == ["www.example."]
+        assert made.upstream.asked == []
+
+
+@pytest.mark.parametrize("rdtype", ["A", "AAAA", "MX"])
+async def test_no_answer_is_servfail(rdtype: str) -> None:
+    async with serving(silent) as made:
+        assert (await made.ask(rdtype=rdtype)).rcode() == dns.rcode.SERVFAIL
+        assert len(made.recorded(LookupFailed)) == 1
+
+
+async def test_a_name_that_resolved_once_resolves_in_an_outage() -> None:
+    async with serving(says("www.example 0 A 192.0.2.1")) as made:
+        before = addresses(await made.ask())
+        made.upstream.script = says(rcode=dns.rcode.SERVFAIL)
+        assert addresses(await made.ask()) == before
+        assert len(made.recorded(ServedStale)) == 1
+
+
+async def test_no_address_left_is_servfail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "POOL_SIZE", 1)
+    async with serving(says("a.example 60 A 192.0.2.1")) as made:
+        assert (await made.ask("a.example")).rcode() == dns.rcode.NOERROR
+        made.upstream.script = says("b.example 60 A 192.0.2.1")
+        assert (await made.ask("b.example")).rcode() == dns.rcode.SERVFAIL
+        assert len(made.recorded(LookupFailed)) == 1
+
+
+# UDP.
+
+
+async def test_the_answer_comes_from_the_address_that_was_asked() -> None:
+    async with serving(ADDRESS) as made:
+        query = dns.message.make_query("www.example", "A")
+        for asked in ["127.0.0.1", "127.7.7.7", "127.8.8.8"]:
+            with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(10):
+                await sock.sendto(query.to_wire(), (asked, made.address[1]))
+                wire, source = await sock.recvfrom(512)
+            answer_to(query, wire)
+            assert source == (asked, made.address[1])
+
+
+async def test_a_long_answer_is_truncated_by_udp_and_whole_by_tcp() -> None:
+    texts = [f"www.example 60 TXT {'x' * 200}{i}" for i in range(20)]
+    async with serving(truncated(says(*texts))) as made:
+        query = dns.message.make_query("www.example", "TXT")
+        short = answer_to(query, await made.udp(query.to_wire()))
+        assert short.flags & dns.flags.TC
+        assert short.answer == []
+        async with await made.connect() as stream:
+            await stream.send_all(frame(query.to_wire()))
+            [whole] = await frames(stream, 1)
+        assert len(whole) > 4000
+        assert len(addresses(answer_to(query, whole))) == 20
+
+
+async def test_datagrams_beyond_the_bound_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nameserver, "MAX_QUERIES", 1)
+    busy = trio.Event()
+    go = trio.Event()
+
+    async def slow(asked: Asked) -> None:
+        busy.set()
+        await go.wait()
+        await asked.send(response(asked.message).to_wire())
+
+    async with serving(slow) as made, trio.open_nursery() as nursery:
+        nursery.start_soon(made.ask, "a.example", "MX")
+        await busy.wait()
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock:
+            await sock.connect(made.address)
+            await sock.send(dns.message.make_query("b.example", "MX").to_wire())
+            local = dns.message.make_query("localhost", "A")
+            await sock.send(local.to_wire())
+            answer_to(local, await sock.recv(512))
+        go.set()
+    assert len(made.upstream.asked) == 1
+
+
+async def test_a_program_that_is_gone_harms_nobody() -> None:
+    async with serving(ADDRESS) as made:
+        for _ in range(3):
+            with trio.socket.socket(type=socket.SOCK_DGRAM) as sock:
+                await sock.sendto(dns.message.make_query("localhost", "A").to_wire(), made.address)
+        assert addresses(await made.ask()) == ["198.18.1.0"]
+
+
+def test_only_named_errors_are_survived() -> None:
+    def fail(number: int) -> None:
+        raise OSError(number, "the error")
+
+    with nameserver.udp_errors_survived():
+        fail(errno.ECONNREFUSED)
+    with pytest.raises(OSError, match="the error"), nameserver.udp_errors_survived():
+        fail(errno.EBADF)
+
+
+# TCP: RFC 7766.
+
+
+async def frames(stream: trio.SocketStream, count: int) -> list[bytes]:
+    unframer = Unframer()
+    found: list[bytes] = []
+    with trio.fail_after(10):
+        while len(found) < count:
+            data = bytes(await stream.receive_some())
+            assert data, "the server closed the connection"
+            found += unframer.feed(data)
+    return found
+
+
+async def at_end(stream: trio.SocketStream) -> bool:
+    with trio.fail_after(10):
+        try:
+            return await stream.receive_some() == b""
+        except trio.BrokenResourceError:
+            return True
+
+
+async def test_pipelined_queries_are_answered_in_any_order_even_after_the_end() -> None:
+    last = trio.Event()
+
+    async def slow_first(asked: Asked) -> None:
+        if "first" in asked.message.question[0].to_text():
+            await last.wait()
+        await asked.send(response(asked.message).to_wire())
+
+    async with serving(slow_first) as made, await made.connect() as stream:
+        queries = [dns.message.make_query(f"{n}.example", "MX") for n in ("first", "second")]
+        wire = b"".join(frame(query.to_wire()) for query in queries)
+        await stream.send_all(wire[:5])
+        await stream.send_all(wire[5:])
+        await stream.send_eof()
+        [second] = await frames(stream, 1)
+        answer_to(queries[1], second)
+        last.set()
+        [first] = await frames(stream, 1)
+        answer_to(queries[0], first)
+        assert await at_end(stream)
+
+
+@pytest.mark.parametrize("data", [b"\x00\x05short", b"\x00\x00"])
+async def test_a_malformed_frame_closes(data: bytes) -> None:
+    async with serving(ADDRESS) as made, await made.connect() as stream:
+        await stream.send_all(data)
+        assert await at_end(stream)
+        assert addresses(await made.ask()) == ["198.18.1.0"]
+
+
+async def test_a_bad_query_gets_its_error_and_the_connection_goes_on() -> None:
+    async with serving(ADDRESS) as made, await made.connect() as stream:
+        await stream.send_all(frame(b"\x12\x34" + b"\x00" * 10) * 2)
+        for answer in await frames(stream, 2):
+            message = dns.message.from_wire(answer)
+            assert (message.id, message.rcode()) == (0x1234, dns.rcode.FORMERR)
+
+
+async def test_a_connection_that_is_reset_harms_nobody() -> None:
+    go = trio.Event()
+
+    async def slow(asked: Asked) -> None:
+        await go.wait()
+        await asked.send(response(asked.message).to_wire())
+
+    async with serving(slow) as made:
+        stream = await made.connect()
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await stream.send_all(frame(dns.message.make_query("a.example", "MX").to_wire()))
+        await trio.testing.wait_all_tasks_blocked()
+        stream.socket.close()
+        go.set()
+        assert addresses(await made.ask("localhost")) == ["127.0.0.1"]
+
+
+async def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nameserver, "IDLE_SECONDS", 0.05)
+    async with serving(ADDRESS) as made, await made.connect() as stream:
+        assert await at_end(stream)
+
+
+async def test_a_program_that_takes_no_answer_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nameserver, "IDLE_SECONDS", 0.05)
+    query = frame(dns.message.make_query("localhost", "A").to_wire())
+
+    async def ask_forever(stream: trio.SocketStream) -> None:
+        while True:
+            await stream.send_all(query * 1000)
+
+    async with serving(ADDRESS) as made, await made.connect() as stream:
+        with pytest.raises(trio.BrokenResourceError), trio.fail_after(30):
+            await ask_forever(stream)
+
+
+async def test_connections_beyond_the_bound_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nameserver, "MAX_CONNECTIONS", 1)
+    query = dns.message.make_query("localhost", "A")
+    async with serving(ADDRESS) as made:
+        async with await made.connect() as first:
+            await first.send_all(frame(query.to_wire()))
+            await frames(first, 1)
+            async with await made.connect() as second:
+                assert await at_end(second)
+            await first.send_eof()
+            assert await at_end(first)
+        async with await made.connect() as third:
+            await third.send_all(frame(query.to_wire()))
+            await frames(third, 1)
+
+
+# Whatever a program sends.
+
+
+@settings(max_examples=20)
+@given(st.lists(PACKETS, min_size=50, max_size=50))
+def test_a_thousand_packets_through_the_socket(packets: list[bytes]) -> None:
+    trio.run(send_packets, packets)
+
+
+async def send_packets(packets: list[bytes]) -> None:
+    """Send each, then a query whose answer shows that the server got past it."""
+    async with serving(ADDRESS) as made, trio.open_nursery() as nursery:
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(30):
+            await sock.connect(made.address)
+            for number, packet in enumerate(packets):
+                await sock.send(packet)
+                last = dns.message.make_query("localhost", "A", id=number)
+                await sock.send(last.to_wire())
+                while (wire := await sock.recv(65535)) and wire[:2] != last.to_wire()[:2]:
+                    assert dns.message.from_wire(wire).id in {
+                        int.from_bytes(packet[:2], "big") for packet in packets
+                    }
+        nursery.cancel_scope.cancel()

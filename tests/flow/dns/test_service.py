@@ -1,0 +1,83 @@
+"""The session's names: nothing is lost of the first question, whichever way it comes."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import dns.message
+import dns.rcode
+import pytest
+import trio
+
+from relay.config import Settings
+from relay.dns.framing import frame
+from relay.dns.nameserver import IP_PKTINFO
+from relay.dns.service import NameService
+from relay.outbound.patience import DialError
+from tests.support.inprocess.fake_resolver import Script, says, start
+
+ADDRESS = says("www.example 60 A 192.0.2.1")
+QUERY = dns.message.make_query("www.example", "A").to_wire()
+
+
+@asynccontextmanager
+async def serving(script: Script) -> AsyncIterator[tuple[NameService, tuple[str, int]]]:
+    """Serve names with a fake resolver behind; yield the service and the name server's address."""
+    tcp = socket.create_server(("127.0.0.1", 0))
+    udp = socket.socket(type=socket.SOCK_DGRAM)
+    udp.setsockopt(socket.SOL_IP, IP_PKTINFO, 1)
+    udp.bind(tcp.getsockname())
+    for sock in (udp, tcp):
+        sock.setblocking(False)
+    address = tcp.getsockname()
+    async with trio.open_nursery() as nursery:
+        upstream = await start(nursery, script)
+        settings = Settings(nameservers=(str(upstream.server),), patience=0)
+        service = NameService(settings, settings.policy(), lambda _event: None)
+        nursery.start_soon(service.serve, udp, tcp)
+        with trio.fail_after(10):
+            yield service, address
+        nursery.cancel_scope.cancel()
+    assert (udp.fileno(), tcp.fileno()) == (-1, -1)
+
+
+async def test_names_to_be_dialled_come_first() -> None:
+    async with serving(ADDRESS) as (service, _address):
+        found: list[list[str]] = []
+
+        async def look_up() -> None:
+            found.append(await service.lookup("www.example", fresh=False))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look_up)
+            nursery.start_soon(look_up)
+        assert found == [["192.0.2.1"]] * 2
+
+
+async def test_a_datagram_comes_first() -> None:
+    async with serving(ADDRESS) as (service, address):
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock:
+            await sock.connect(address)
+            await sock.send(QUERY)
+            assert dns.message.from_wire(await sock.recv(512)).rcode() == dns.rcode.NOERROR
+        assert service.synthetic.name_of("198.18.1.0") == "www.example"
+
+
+async def test_a_connection_comes_first() -> None:
+    async with (
+        serving(ADDRESS) as (_service, address),
+        await trio.open_tcp_stream(*address) as stream,
+    ):
+        await stream.send_all(frame(QUERY))
+        assert dns.message.from_wire((await stream.receive_some())[2:]).answer
+
+
+async def test_addresses_of_the_host_itself_are_not_dialled() -> None:
+    async with serving(says("www.example 60 A 127.0.0.2", "www.example 60 A 192.0.2.1")) as made:
+        assert await made[0].lookup("www.example", fresh=True) == ["192.0.2.1"]
+
+
+async def test_a_failed_lookup_is_a_failed_dial() -> None:
+    async with serving(says(rcode=dns.rcode.SERVFAIL)) as (service, _address):
+        with pytest.raises(DialError, match="answered SERVFAIL"):
+            await service.lookup("www.example", fresh=False)

@@ -1,0 +1,275 @@
+"""The dialer: races addresses, holds outages, tells refusals, and never floods an address."""
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+import trio
+import trio.testing
+
+from relay.addresses import Destination, Endpoint
+from relay.host.network import NetworkWatch
+from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer
+from relay.outbound.keepalive import KeepAlive
+from relay.outbound.opener import Opened, Opener
+from relay.outbound.patience import DialError
+from relay.outbound.standing import Standing
+from relay.record.events import DialHeld, Dialled, Event
+from relay.record.kinds import Kind
+from tests.support.pace import within
+
+KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as sock:
+        yield sock
+
+
+@pytest.fixture
+def refusing_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+class Names:
+    """Answers lookups from a script; the last answer is repeated."""
+
+    def __init__(self, *answers: list[str] | str) -> None:
+        self._answers = list(answers)
+        self.asked = 0
+
+    async def lookup(self, name: str, *, fresh: bool) -> list[str]:
+        assert name
+        assert fresh == (self.asked > 0)
+        answer = self._answers[min(self.asked, len(self._answers) - 1)]
+        self.asked += 1
+        if isinstance(answer, str):
+            raise DialError(answer, Kind.NAME_FAILURE)
+        return answer
+
+
+class Told:
+    """What the opener records meanwhile."""
+
+    def __init__(self) -> None:
+        self.causes: list[str] = []
+        self.kinds: list[Kind] = []
+        self.attempts = 0
+        self.held = trio.Event()
+
+    def note(self, event: Event) -> None:
+        if isinstance(event, DialHeld):
+            self.causes.append(event.cause)
+            self.kinds.append(event.kind)
+            self.held.set()
+        elif isinstance(event, Dialled):
+            self.attempts = event.attempts
+
+
+class Dialling:
+    """An opener for one test, and what it records."""
+
+    def __init__(
+        self,
+        names: Names | None = None,
+        network: NetworkWatch | None = None,
+        *,
+        dialer: Dialer | None = None,
+    ) -> None:
+        self.told = Told()
+        dialer = dialer or Dialer((names or Names([])).lookup, KEEPALIVE)
+        self._opener = Opener(
+            dialer, network or NetworkWatch(), Standing(), self.told.note, patience=PATIENCE
+        )
+
+    async def open(
+        self, host: str, port: int, wanted: Callable[[], bool] = lambda: True, avoid: str = ""
+    ) -> Opened:
+        return await self._opener.open(Destination(host, port), 1, wanted=wanted, avoid=avoid)
+
+    async def dial(self, host: str, port: int, wanted: Callable[[], bool] = lambda: True) -> int:
+        """Dial and hang up; gives the number of rounds."""
+        (await self.open(host, port, wanted)).sock.close()
+        return self.told.attempts
+
+
+async def test_it_connects_with_the_options_set(listener: socket.socket) -> None:
+    address, port = listener.getsockname()
+    made = Dialling()
+    sock, reached = await made.open(address, port)
+    with sock:
+        assert made.told.attempts == 1
+        assert reached == (address, port)
+        assert sock.getpeername() == (address, port)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        tcp = socket.IPPROTO_TCP
+        assert sock.getsockopt(tcp, socket.TCP_KEEPIDLE) == 20
+        assert sock.getsockopt(tcp, socket.TCP_KEEPINTVL) == 5
+        assert sock.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == 300_000
+        assert sock.getsockopt(tcp, socket.TCP_NODELAY) == 1
+
+
+async def test_a_refusal_by_a_stranger_is_told_at_once(refusing_port: int) -> None:
+    made = Dialling()
+    with pytest.raises(DialError, match="Connection refused"):
+        await made.dial("127.0.0.1", refusing_port)
+    assert made.told.causes == []
+
+
+async def test_a_refusal_by_an_acquaintance_is_held(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    made = Dialling()
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        address, port = sock.getsockname()
+        assert await made.dial(address, port) == 1
+    async with trio.open_nursery() as nursery:
+        done = trio.Event()
+
+        async def dial_again() -> None:
+            assert await made.dial(address, port) > 1
+            done.set()
+
+        nursery.start_soon(dial_again)
+        await made.told.held.wait()
+        await trio.sleep(20)
+        with socket.create_server((address, port)):
+            before = trio.current_time()
+            await done.wait()
+            assert trio.current_time() - before <= 2.0
+    assert made.told.causes == ["Connection refused"]
+    assert made.told.kinds == [Kind.REFUSED]
+
+
+async def test_patience_ends(refusing_port: int, autojump_clock: trio.testing.MockClock) -> None:
+    began = trio.current_time()
+    with pytest.raises(DialError, match="SERVFAIL, for 30 s"):
+        await Dialling(Names("SERVFAIL")).dial("server.test", refusing_port)
+    assert trio.current_time() - began == pytest.approx(PATIENCE)
+
+
+async def test_the_name_is_asked_for_again_in_each_round(
+    listener: socket.socket, autojump_clock: trio.testing.MockClock
+) -> None:
+    names = Names("silent", [], ["127.0.0.1"])
+    made = Dialling(names)
+    assert await made.dial("server.test", listener.getsockname()[1]) == 3
+    assert names.asked == 3
+    assert made.told.causes == ["silent"]
+    assert made.told.kinds == [Kind.NAME_FAILURE]
+
+
+async def test_a_change_of_network_ends_a_pause_at_once(
+    listener: socket.socket, autojump_clock: trio.testing.MockClock
+) -> None:
+    network = NetworkWatch()
+    made = Dialling(Names(*["silent"] * 10, ["127.0.0.1"]), network)
+    async with trio.open_nursery() as nursery:
+
+        async def dial_name() -> None:
+            await made.dial("server.test", listener.getsockname()[1])
+
+        nursery.start_soon(dial_name)
+        await made.told.held.wait()
+        began = trio.current_time()
+        while nursery.child_tasks:
+            network.notify()
+            await trio.lowlevel.checkpoint()
+        assert trio.current_time() == began
+
+
+async def test_a_program_that_has_left_is_not_dialled_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    names = Names("silent")
+    with pytest.raises(DialError, match="closed the connection first"):
+        await Dialling(names).dial("server.test", 1, wanted=lambda: False)
+    assert names.asked == 1
+
+
+@pytest.mark.parametrize("order", [0, 1])
+async def test_a_refusing_address_costs_nothing(listener: socket.socket, order: int) -> None:
+    """127.0.0.9 refuses: nothing listens there."""
+    addresses = ["127.0.0.9", "127.0.0.1"]
+    names = Names(addresses[order:] + addresses[:order])
+    began = trio.current_time()
+    assert await Dialling(names).dial("two.test", listener.getsockname()[1]) == 1
+    assert within(trio.current_time() - began, 0.2)
+
+
+async def test_the_address_to_avoid_comes_last(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    with socket.create_server(("127.0.0.2", port)):
+        made = Dialling(Names(["127.0.0.1", "127.0.0.2"]))
+        sock, _ = await made.open("two.test", port, avoid="127.0.0.1")
+        with sock:
+            assert sock.getpeername()[0] == "127.0.0.2"
+
+
+class Hanging:
+    """Connects never end until they may, so that those in flight can be counted."""
+
+    def __init__(self) -> None:
+        self.in_flight: dict[str, int] = {}
+        self.answer = trio.Event()
+
+    async def connect(self, _sock: socket.socket, endpoint: Endpoint) -> int:
+        self.in_flight[endpoint[0]] = self.in_flight.get(endpoint[0], 0) + 1
+        await self.answer.wait()
+        return 0
+
+    def dialling(self) -> Dialling:
+        return Dialling(dialer=Dialer(Names([]).lookup, KEEPALIVE, self.connect))
+
+
+async def test_eight_dials_at_a_time_until_an_address_answers() -> None:
+    hanging = Hanging()
+    made = hanging.dialling()
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(made.dial, "192.0.2.1", 443)
+        nursery.start_soon(made.dial, "192.0.2.2", 443)
+        await trio.testing.wait_all_tasks_blocked()
+        assert hanging.in_flight == {"192.0.2.1": IN_FLIGHT, "192.0.2.2": 1}
+        hanging.answer.set()
+    assert hanging.in_flight["192.0.2.1"] == 50
+
+
+async def test_a_round_without_an_answer_ends(autojump_clock: trio.testing.MockClock) -> None:
+    hanging = Hanging()
+    made = hanging.dialling()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.dial, "192.0.2.1", 443)
+        began = trio.current_time()
+        await made.told.held.wait()
+        assert trio.current_time() - began == pytest.approx(ATTEMPT)
+        assert made.told.causes == ["no answer"]
+        assert made.told.kinds == [Kind.TIMEOUT]
+        hanging.answer.set()
+
+
+@pytest.mark.parametrize("winners", [1, 2])
+async def test_a_race_that_is_cancelled_as_it_is_won_leaves_no_socket(
+    winners: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The cancellation comes in the very step in which the connects are through."""
+    begun: list[socket.socket] = []
+    all_begun, through = trio.Event(), trio.Event()
+
+    async def connect(sock: socket.socket, _endpoint: Endpoint) -> int:
+        begun.append(sock)
+        if len(begun) == winners:
+            all_begun.set()
+        await through.wait()
+        return 0
+
+    made = Dialling(dialer=Dialer(Names(["192.0.2.1", "192.0.2.2"]).lookup, KEEPALIVE, connect))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.dial, "two.test", 443)
+        await all_begun.wait()
+        through.set()
+        nursery.cancel_scope.cancel()
+    assert [sock.fileno() for sock in begun] == [-1] * winners

@@ -1,0 +1,67 @@
+"""Liveness: what it remembers of a connection is of its upstream, which may be replaced."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+import trio
+import trio.testing
+
+from relay.addresses import Endpoint
+from relay.host.network import NetworkWatch
+from relay.host.suspend import SuspendDetector
+from relay.outbound.keepalive import KeepAlive
+from relay.record.events import Event, Slept, Suspected
+from relay.tcp.watch.liveness import SWEEP, Liveness
+from tests.support.inprocess import tcp
+
+KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
+
+
+class Watched:
+    """A connection that stands, with nothing said on it yet."""
+
+    number = 1
+    retire_after = float("inf")
+    may_retire = False
+    asked = answered = 0.0
+
+    def __init__(self, sock: socket.socket, reached: Endpoint) -> None:
+        self.sock = sock
+        self.reached = reached
+        self.losses: list[OSError] = []
+
+    def lose(self, error: OSError) -> None:
+        self.losses.append(error)
+
+    def retire(self, cause: str) -> None:
+        raise AssertionError(cause)
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = tcp.connected()
+    with ours, theirs:
+        yield ours, theirs
+
+
+async def test_a_suspect_whose_upstream_was_replaced_is_none_any_more(
+    ends: tuple[socket.socket, socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    """Its ClientHello went to another address, of which no dial has shown anything."""
+    asleep = [0.0]
+    events: list[Event] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        watched = Watched(ends[0], server.getsockname())
+        liveness = Liveness(
+            {watched}, KEEPALIVE, NetworkWatch(), events.append, SuspendDetector(lambda: asleep[0])
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(liveness.watch)
+            asleep[0] = 60.0
+            await trio.sleep(SWEEP + 0.1)
+            assert [type(event) for event in events] == [Slept, Suspected]
+            watched.reached = ("127.0.0.2", 9)
+            await trio.sleep(10 * SWEEP)
+            nursery.cancel_scope.cancel()
+    assert watched.losses == []

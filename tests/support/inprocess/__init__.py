@@ -1,0 +1,1 @@
+"""Parts of the relay in the test's own process, over loopback, and what stands around them."""

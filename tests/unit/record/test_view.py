@@ -1,0 +1,241 @@
+"""Each event has one line for people, and no event has none."""
+
+from typing import get_args
+
+import pytest
+
+from relay.record import view
+from relay.record.events import (
+    AnswerWithheld,
+    AnyEvent,
+    AskedAgain,
+    Cleared,
+    ConnectionClosed,
+    ConnectionDenied,
+    ConnectionOpened,
+    DialFailed,
+    DialHeld,
+    Dialled,
+    Distrusted,
+    How,
+    LogFull,
+    LookupFailed,
+    NameAssigned,
+    NameRefused,
+    PathDown,
+    PathUp,
+    Replaying,
+    RequestLost,
+    ResolversChanged,
+    ResolverSilent,
+    ServedStale,
+    SessionEnded,
+    SessionStarted,
+    Slept,
+    Suspected,
+    UpstreamClosed,
+    UpstreamOpened,
+    UpstreamReady,
+    size,
+)
+from relay.record.events.connections import ENDS
+
+STARTED = SessionStarted(
+    session="20260102-030405-77",
+    version="0.1.0",
+    program="curl",
+    pid=77,
+    uid=1000,
+    intercept="tproxy",
+    dns="synthetic",
+    at=1_767_322_845.0,
+)
+CLOSED = ConnectionClosed(
+    connection=1, by="upstream", how="fin", sent=1024, received=0, seconds=61.26, idle=60.0
+)
+TOLD: list[tuple[AnyEvent, str]] = [
+    (
+        SessionEnded(status=143, connections=2, seconds=61.26),
+        "session ended with status 143 after 61.3 s and 2 connections",
+    ),
+    (
+        LogFull(limit=8 << 20),
+        "the log reached its limit of 8.0 MiB: what follows is not in it",
+    ),
+    (ConnectionOpened(connection=1, address="192.0.2.1", port=80), "#1 opened to 192.0.2.1:80"),
+    (
+        ConnectionOpened(connection=1, address="198.18.1.0", port=80, name="a.example"),
+        "#1 opened to a.example:80",
+    ),
+    (
+        ConnectionDenied(connection=1, rule="deny a.example"),
+        "#1 denied and reset: deny a.example",
+    ),
+    (
+        Dialled(connection=1, address="192.0.2.1", seconds=0.0123),
+        "#1 reached 192.0.2.1 in 12.3 ms",
+    ),
+    (
+        Dialled(connection=1, address="192.0.2.1", seconds=2.5, attempts=3),
+        "#1 reached 192.0.2.1 in 2500.0 ms, attempt 3",
+    ),
+    (
+        DialFailed(connection=1, cause="Connection refused", seconds=0.01),
+        "#1 not reached in 0.0 s: Connection refused; reset",
+    ),
+    (
+        DialHeld(connection=1, cause="Network is unreachable"),
+        "#1 held while it is dialled again: Network is unreachable",
+    ),
+    (
+        Replaying(connection=1, cause="reset"),
+        "#1 upstream lost before its first byte: reset; again",
+    ),
+    (
+        NameAssigned(name="a.example", address="198.18.1.0"),
+        "name a.example is 198.18.1.0 in this session",
+    ),
+    (
+        AnswerWithheld(name="a.example", type="AAAA", why="IPv4 only"),
+        "name a.example: AAAA withheld (IPv4 only)",
+    ),
+    (
+        NameRefused(name="a.example", type="A", rule="deny *"),
+        "name a.example: A refused: deny *",
+    ),
+    (
+        LookupFailed(name="a.example", type="A", cause="no answer"),
+        "name a.example: A not found out: no answer",
+    ),
+    (
+        ServedStale(name="a.example", cause="no answer"),
+        "name a.example: last known address used again (no answer)",
+    ),
+    (
+        ResolverSilent(server="192.0.2.53", cause="no answer in 2 s"),
+        "resolver 192.0.2.53 gave no answer: no answer in 2 s",
+    ),
+    (
+        ResolversChanged(resolvers=["192.0.2.53", "192.0.2.54"]),
+        "resolvers are now 192.0.2.53, 192.0.2.54",
+    ),
+    (
+        Suspected(connection=1, retransmits=3, probes=2, unacked=1, silence=2.04),
+        "#1 upstream silent for 2.0 s: 3 retransmissions, 2 probes unanswered,"
+        " 1 segments outstanding",
+    ),
+    (
+        UpstreamOpened(connection=2, host="a.example", port=443),
+        "#2 opened by the gateway to a.example:443",
+    ),
+    (UpstreamReady(connection=2, protocol="h2", seconds=0.0123), "#2 speaks h2 after 12.3 ms"),
+    (
+        UpstreamClosed(connection=2, cause="closed", sent=1024, received=0, seconds=2.04),
+        "#2 of the gateway ended (closed) after 2.0 s; sent 1.0 KiB, received 0 B",
+    ),
+    (
+        AskedAgain(connection=1, method="GET", path="/v1/models", cause="closed", resends=1),
+        "#1 GET /v1/models lost (closed): asked again, resend 1",
+    ),
+    (
+        AskedAgain(
+            connection=1,
+            method="POST",
+            path="/v1/messages",
+            cause="closed",
+            resends=2,
+            may_be_billed=True,
+        ),
+        "#1 POST /v1/messages lost (closed): asked again, resend 2; it may be billed twice",
+    ),
+    (
+        RequestLost(
+            connection=1, method="GET", path="/", cause="closed", resends=0, saw="status 502"
+        ),
+        "#1 GET / lost (closed) and given up after 0 resends; the program saw: status 502",
+    ),
+    (
+        RequestLost(
+            connection=1,
+            method="GET",
+            path="/",
+            cause="closed",
+            resends=5,
+            saw="reset",
+            why="enough",
+        ),
+        "#1 GET / lost (closed) and given up after 5 resends: enough; the program saw: reset",
+    ),
+    (
+        Distrusted(connection=1, host="a.example", how="refused the certificate"),
+        "#1 refused the certificate of the gateway for a.example",
+    ),
+    (Cleared(connection=1), "#1 upstream has answered after all"),
+    (PathDown(address="192.0.2.1"), "no answer from 192.0.2.1: its connections are held"),
+    (PathUp(address="192.0.2.1", seconds=20.04), "192.0.2.1 answers again after 20.0 s"),
+    (Slept(seconds=600.4), "the machine slept for 600 s"),
+]
+
+
+@pytest.mark.parametrize(("event", "line"), TOLD)
+def test_an_event_is_told_in_a_line(event: AnyEvent, line: str) -> None:
+    assert event.text() == line
+
+
+def test_a_start_is_told_with_its_local_time() -> None:
+    line = STARTED.text()
+    assert line.startswith("session 20260102-030405-77 of curl started 2026-01-0")
+    assert line.endswith(" (pid 77, uid 1000, tproxy, synthetic names)")
+    STARTED.gateway = "gateway on: it reads all"
+    assert STARTED.text().endswith(" synthetic names); gateway on: it reads all")
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("fin", "closed by upstream"),
+        ("reset", "reset by upstream"),
+        ("timeout", "lost: upstream fell silent"),
+        ("unreachable", "lost: upstream became unreachable"),
+        ("session-end", "cut off as the session ended"),
+    ],
+)
+def test_an_end_is_told_with_who_how_and_how_much(how: How, told: str) -> None:
+    CLOSED.how = how
+    CLOSED.cause = None
+    rest = "after 61.3 s, idle 60.0 s; sent 1.0 KiB, received 0 B"
+    assert CLOSED.text() == f"#1 {told} {rest}"
+    CLOSED.cause = "No route to host"
+    assert CLOSED.text() == f"#1 {told} (No route to host) {rest}"
+
+
+def test_no_event_is_forgotten_here() -> None:
+    tried = {type(event) for event, _line in TOLD} | {SessionStarted, ConnectionClosed}
+    assert tried == set(get_args(AnyEvent))
+    assert set(get_args(How)) == set(ENDS)
+
+
+def test_lines_count_from_the_first_event() -> None:
+    events: list[AnyEvent] = [
+        LogFull(limit=1, at=100.0),
+        LogFull(limit=2, at=100.25),
+        LogFull(limit=3, at=3700.0),
+    ]
+    assert [line.split()[0] for line in view.log_lines(events)] == ["0.000", "0.250", "3600.000"]
+    assert list(view.log_lines([])) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (1 << 20, "1.0 MiB"),
+        (5 << 30, "5.0 GiB"),
+        (5 << 40, "5120.0 GiB"),
+    ],
+)
+def test_sizes(count: int, text: str) -> None:
+    assert size(count) == text

@@ -1,0 +1,43 @@
+"""What is deferred runs when it is asked for, once, and is a module like any other from then on."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from relay import startup
+
+INSIDE = """
+import sys
+from relay import startup
+startup.begin()
+from relay import server
+import trio
+assert not hasattr(trio, "__version__")  # what the import system asks for does not make it run
+assert "trio._core" not in sys.modules
+import relay.server  # a second import does not either
+assert "trio._core" not in sys.modules
+assert callable(server.Relay)
+assert trio.current_time
+assert type(trio) is type(sys) and trio.__version__ and trio.__spec__.loader is trio.__loader__
+startup.load(trio)  # nothing for what has run
+startup.end()
+"""
+
+
+@pytest.mark.parametrize("name", sorted(startup.DEFERRED | startup.BARE))
+def test_what_is_deferred_is_there(name: str) -> None:
+    assert find_spec(name) is not None
+
+
+def test_a_deferred_module_runs_when_it_is_used() -> None:
+    command = [sys.executable, "-I", "-c", INSIDE]
+    assert subprocess.run(command, check=False, capture_output=True, text=True).stderr == ""
+
+
+def test_only_ordinary_imports_elsewhere() -> None:
+    """The tricks stand in one file; what is imported in a function is counted."""
+    command = ["grep", "-rn", "--include=*.py", "PLC0415", "relay", "netns"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()
+    assert len(found) <= 15, found
