@@ -11,7 +11,7 @@ from netns.errors import KeeplineError
 from netns.sandbox import Sandbox
 from relay import session
 from relay.config import ConfigError, Settings
-from relay.gateway.dialects.registry import programs
+from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
 from relay.host.interfaces import require_ipv4
@@ -57,7 +57,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
 
 def _gateway(settings: Settings) -> Check:
     """Return what the gateway would do for the command that it is made for, and what it reads."""
-    program = programs()[0]
+    program = DEFAULT.programs[0]
     name = f"gateway, for {program}"
     try:
         chosen = gateway.choose(settings, (program,), os.environ)

@@ -1,14 +1,11 @@
 """What the gateway has to know of an API, behind one protocol; everything else is the same for all.
 
-A new dialect is one file that implements Dialect, and one entry in dialects/registry.py. Pure.
+A new dialect is one file in dialects/ with a DIALECT that implements Dialect. Pure.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-if TYPE_CHECKING:
-    from relay.gateway.http import Fields
+from typing import NamedTuple, Protocol
 
 
 class Role(StrEnum):  # StrEnum is hashed in C, Enum in Python: this happens for every event
@@ -112,7 +109,7 @@ class Dialect(Protocol):
     def as_error_event(self, body: bytes) -> bytes:
         """Write an error that came as the body of a response as an event; empty if it is none."""
 
-    def error_fields(self, message: str, *, retry: bool) -> tuple["Fields", bytes]:
+    def error_fields(self, message: str, *, retry: bool) -> tuple[list[tuple[bytes, bytes]], bytes]:
         """Write an error as a response of its own, by its fields and body.
 
         `retry` is whether clients that heed such a field should ask again.

@@ -520,6 +520,6 @@ async def test_without_it_nothing_of_it_is_loaded(keepline: Keepline) -> None:
     assert "relay.session" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in {"h11", "h2", "hpack"}}
     of_it = {name for name in loaded - DEFERRED if name.startswith("relay.gateway.")}
-    dialects = ("dialect", "dialects", "dialects.anthropic", "dialects.registry", "sse")
+    dialects = ("dialect", "dialects", "dialects.anthropic", "sse")
     always = ("setup", "setup.choice", "setup.prepare", *dialects)
     assert of_it == {f"relay.gateway.{name}" for name in always}

@@ -7,15 +7,12 @@ event field or, without one, the "type" of its data.
 """
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from relay.gateway.dialect import AnswerEvent, Dialect, Reader, Role, Rules
 from relay.gateway.sse import ServerSentEvent, SseReader
-
-if TYPE_CHECKING:
-    from relay.gateway.http import Fields
 
 _MESSAGES: Final = "/v1/messages"
 _COUNT_TOKENS: Final = "/v1/messages/count_tokens"
@@ -82,9 +79,9 @@ class _Anthropic:
         is_error = isinstance(error, dict) and error.get("type") == "error"
         return _event(error) if is_error else b""
 
-    def error_fields(self, message: str, *, retry: bool) -> tuple["Fields", bytes]:
+    def error_fields(self, message: str, *, retry: bool) -> tuple[list[tuple[bytes, bytes]], bytes]:
         body = json.dumps(_error(f"keepline: {message}")).encode()
-        fields: Fields = [
+        fields = [
             (b"Content-Type", b"application/json"),
             (b"Content-Length", str(len(body)).encode()),
             (b"x-should-retry", b"true" if retry else b"false"),  # which the official SDKs heed
@@ -92,7 +89,7 @@ class _Anthropic:
         return fields, body
 
 
-ANTHROPIC: Final[Dialect] = _Anthropic()
+DIALECT: Final[Dialect] = _Anthropic()
 
 
 def _error(message: str) -> dict[str, Any]:

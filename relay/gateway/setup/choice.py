@@ -16,12 +16,7 @@ from netns.errors import KeeplineError
 from relay.addresses import Destination, canonical, parse_destination
 from relay.config import GatewayMode, Settings
 from relay.gateway.dialect import Dialect
-from relay.gateway.dialects.registry import (
-    DIALECTS,
-    dialect_of_command,
-    dialect_of_host,
-    programs,
-)
+from relay.gateway.dialects import DEFAULT, dialect_of_command, dialect_of_host, programs
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
@@ -41,7 +36,7 @@ class Origin:
     tls: bool
     prefix: str
     """Empty, or `/` and more, without the slash of what follows."""
-    dialect: Dialect = DIALECTS[0]
+    dialect: Dialect = DEFAULT
 
     @property
     def destination(self) -> Destination:
@@ -121,7 +116,7 @@ def choose(
     dialect = dialect_of_command(command)
     if settings.gateway == "auto" and dialect is None:
         return Disabled(f"the command is not {' or '.join(programs())}")
-    dialect = dialect or DIALECTS[0]
+    dialect = dialect or DEFAULT
     configured = [_configured(text, dialect) for text in settings.gateway_hosts]
     try:
         base = _base(environment, configured, dialect)
@@ -195,7 +190,7 @@ def _distinct(*origins: Origin) -> tuple[Origin, ...]:
     return tuple(found.values())
 
 
-def parse_base_url(text: str, dialect: Dialect = DIALECTS[0]) -> Origin:
+def parse_base_url(text: str, dialect: Dialect = DEFAULT) -> Origin:
     """Read http[s]://HOST[:PORT][/PATH] as a client of the WHATWG URL standard would.
 
     What such a client would write differently (dot segments, 0x7f.1, a host that is not ASCII) is

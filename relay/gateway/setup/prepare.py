@@ -13,7 +13,7 @@ from typing import Final, assert_never
 
 from netns.errors import KeeplineError
 from relay.config import Hold, Settings
-from relay.gateway.dialects.registry import dialect_of_command
+from relay.gateway.dialects import dialect_of_command
 from relay.gateway.setup import certificates, choice, trust
 from relay.gateway.setup.choice import Disabled, Enabled
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from relay.gateway.dialects.anthropic import ANTHROPIC
+from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from tests.support.command.keepline import Done, Keepline
 from tests.support.command.programs import needs
 from tests.support.internet.servers.api import stream

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 from relay.gateway.dialect import AnswerEvent, Dialect, Reader, Role, Rules
-from relay.gateway.dialects.anthropic import ANTHROPIC
+from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.http import Fields
 from relay.gateway.sse import ServerSentEvent, SseReader
 

@@ -22,7 +22,7 @@ import trio.testing
 from relay.config import Hold
 from relay.gateway.body import Body
 from relay.gateway.dialect import Dialect
-from relay.gateway.dialects.anthropic import ANTHROPIC
+from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.gateway import Gateway
 from relay.gateway.http import Flush
 from relay.gateway.setup.choice import Enabled, Origin

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from relay.config import Hold
-from relay.gateway.dialects.anthropic import ANTHROPIC
+from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.hold import LIMIT, PIECE, Answer, Step
 from relay.gateway.sse import Splitter
 from relay.record.kinds import Kind

@@ -1,12 +1,14 @@
 """What holds in every dialect: its events in the holding rule, its filler, its own errors."""
 
+import sys
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from relay.config import Hold, Settings
+from relay.gateway import dialects
 from relay.gateway.dialect import Dialect, Role
-from relay.gateway.dialects import registry
 from relay.gateway.hold import Answer, Step
 from relay.gateway.setup.choice import Enabled, choose
 from relay.record.kinds import Kind
@@ -95,20 +97,37 @@ def test_what_is_streamed_may_be_repeated_and_costs(sample: Sample) -> None:
     assert not sample.dialect.rules("POST", sample.path, "/a").is_repeatable
 
 
-def test_a_dialect_is_registered_by_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "DIALECTS", (*registry.DIALECTS, CHAT))
+def test_a_host_or_a_command_tells_the_dialect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialects, "DIALECTS", (*dialects.DIALECTS, CHAT))
     settings = Settings(gateway_hosts=("api.anthropic.com", "chat.example", "other.example"))
     environment = {"CHAT_BASE_URL": "http://llm.example/chat"}
     chosen = choose(settings, ["/bin/prattler"], environment, has_openssl=lambda: True)
     assert isinstance(chosen, Enabled)
     assert chosen.why == "the command is prattler"
-    dialects = {origin.host: origin.dialect for origin in chosen.origins}
-    assert dialects == {
+    spoken = {origin.host: origin.dialect for origin in chosen.origins}
+    assert spoken == {
         "llm.example": CHAT,
-        "api.anthropic.com": registry.DIALECTS[0],
+        "api.anthropic.com": dialects.DEFAULT,
         "chat.example": CHAT,
         "other.example": CHAT,
     }
     plain = choose(settings, ["chatter"], environment, has_openssl=lambda: False)
     assert isinstance(plain, Enabled)
     assert plain.environment(4711) == {"CHAT_BASE_URL": "http://127.0.0.1:4711/chat"}
+
+
+def test_a_dialect_is_known_by_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "an_api.py").write_text(
+        "from tests.support.inprocess.dialects import CHAT as DIALECT\n"
+    )
+    monkeypatch.setattr(dialects, "__path__", [*dialects.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, f"{dialects.__name__}.an_api", raising=False)
+    assert dialects.discovered() == (CHAT, *dialects.DIALECTS)
+    monkeypatch.setattr(dialects, "DIALECTS", dialects.discovered())
+    assert dialects.dialect_of_command(["/usr/bin/chatter"]) is CHAT
+    assert dialects.dialect_of_host("chat.example", dialects.DEFAULT) is CHAT
+    assert dialects.programs() == (*CHAT.programs, *dialects.DEFAULT.programs)
+
+
+def test_the_default_is_that_of_the_settings_host() -> None:
+    assert dialects.DEFAULT.is_spoken_by(Settings().gateway_hosts[0])

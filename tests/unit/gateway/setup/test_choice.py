@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.config import GatewayMode, Settings
-from relay.gateway.dialects.anthropic import ANTHROPIC
+from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.setup.choice import (
     Disabled,
     Enabled,
