@@ -1,12 +1,11 @@
 """A request's body: read from the program once, kept for another try as far as memory allows."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
-if TYPE_CHECKING:
-    from relay.gateway.http import Fields, Flush
+from relay.gateway.http import Fields, Flush
 
 KEPT: Final = 32 * 1024 * 1024
 """Bytes; a larger body is passed on once."""
@@ -16,7 +15,7 @@ class Body:
     """The body of one request; it is http.Pieces."""
 
     def __init__(
-        self, receive: Callable[["Flush"], Awaitable[bytes | None]], limit: int = KEPT
+        self, receive: Callable[[Flush], Awaitable[bytes | None]], limit: int = KEPT
     ) -> None:
         """Read by `receive`, which returns None at the end; keep `limit` bytes."""
         self.trailers: Fields = []
@@ -28,7 +27,7 @@ class Body:
         self._pieces: list[bytes] = []
         self._forgotten = 0
 
-    async def piece(self, number: int, flush: "Flush") -> bytes | None:
+    async def piece(self, number: int, flush: Flush) -> bytes | None:
         """Return a piece; None after the last. There may be one reader at a time."""
         index = number - self._forgotten
         assert index >= 0, "a body that is not kept is read once"
@@ -39,7 +38,7 @@ class Body:
             self._keep(data)
         return data
 
-    async def _next(self, flush: "Flush") -> bytes | None:
+    async def _next(self, flush: Flush) -> bytes | None:
         data = None if self.ended.is_set() else await self._receive(flush)
         if data is None:
             self.ended.set()

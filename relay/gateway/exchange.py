@@ -8,8 +8,8 @@ import math
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import trio
 
@@ -17,15 +17,13 @@ from relay.config import Hold
 from relay.gateway import http as fields
 from relay.gateway import resend
 from relay.gateway.downstream.connection import Downstream
+from relay.gateway.filler import keep_patient
 from relay.gateway.hold import Answer
 from relay.gateway.http import LostError, Request, Response, Stream, UntrustedError
 from relay.gateway.upstream.pool import Pool
 from relay.outbound.patience import DialError
 from relay.record.events import AskedAgain, Event, RequestLost, Saw
 from relay.record.kinds import Kind
-
-HEAD_WAITS: Final = 0.005
-"""Seconds that a stream's head waits for its first content: one write wakes the program once."""
 
 HELD: Final = 32 * 1024 * 1024
 """Bytes of an answer that is no stream of events, held until it is complete."""
@@ -55,7 +53,6 @@ class LostAnswer:
     may_be_processed: bool = True
     is_final: bool = False
     """Whether no other try will help: patience has ended, or the certificate is not trusted."""
-    is_trusted: bool = True
     error: bytes = b""
     """The error event that upstream gave instead, for when there is no other try."""
 
@@ -76,7 +73,6 @@ class Exchange:
 
     def __post_init__(self) -> None:
         """Derive the request that is sent from the one that was received."""
-        self._body = self._downstream.body()
         self._dialect = self._pool.origin.dialect
         method = self.request.method.decode("latin-1")
         self._rules = self._dialect.rules(method, self.request.path, self._pool.origin.prefix)
@@ -94,7 +90,7 @@ class Exchange:
                 is_repeatable=self._rules.is_repeatable,
                 may_be_processed=loss.may_be_processed,
                 is_committed=self._is_committed,
-                is_kept=self._body.is_kept,
+                is_kept=self._downstream.body.is_kept,
                 resends=self._resends,
             )
             verdict = resend.decide(state, random.random)
@@ -105,17 +101,8 @@ class Exchange:
                 await self._give_up(loss)
                 return
             self._resends += 1
-            self._settings.record(
-                AskedAgain(
-                    connection=self._number,
-                    method=self._request.method.decode("latin-1"),
-                    path=self._request.path,
-                    cause=loss.cause,
-                    kind=loss.kind,
-                    resends=self._resends,
-                    may_be_billed=loss.may_be_processed and self._rules.is_billed,
-                )
-            )
+            may_be_billed = loss.may_be_processed and self._rules.is_billed
+            self._record(AskedAgain, loss, may_be_billed=may_be_billed)
             await trio.sleep(verdict.pause)
 
     async def _try_in_time(self) -> LostAnswer | None:
@@ -156,14 +143,12 @@ class Exchange:
         try:
             async with self._pool.stream() as stream, trio.open_nursery() as nursery:
                 nursery.start_soon(take_answer)
-                await stream.send(self._request, self._body)
+                await stream.send(self._request, self._downstream.body)
         except DialError as error:
             return LostAnswer(error.cause, error.kind, may_be_processed=False, is_final=True)
         except UntrustedError as error:
             cause = f"the certificate of {self._pool.origin.host} is not trusted: {error}"
-            return LostAnswer(
-                cause, error.kind, may_be_processed=False, is_final=True, is_trusted=False
-            )
+            return LostAnswer(cause, error.kind, may_be_processed=False, is_final=True)
         except LostError as error:  # before there was a stream
             return LostAnswer(error.cause, error.kind, error.may_be_processed)
         return loss
@@ -173,8 +158,7 @@ class Exchange:
         try:
             response = await stream.response()
             self._limit.deadline = math.inf
-            end_to_end = fields.end_to_end(response.fields)
-            response = Response(response.status, end_to_end, response.reason)
+            response = replace(response, fields=fields.end_to_end(response.fields))
             if self._rules.is_streamed and response.status == 200 and self._is_stream(response):
                 return await self._stream_of_events(response, stream)
             if self._downstream.has_head:
@@ -197,27 +181,21 @@ class Exchange:
         self._downstream.head(response)
         await self._downstream.flush()
         self._is_committed = True
-        while data := await stream.receive():
-            await self._downstream.data(data)
-        await self._downstream.end(stream.trailers)
+        await self._downstream.pass_on(stream)
 
     async def _whole(self, response: Response, stream: Stream) -> None:
         """Pass on when it is complete, or when it is too much to hold."""
         held: list[bytes] = []
         size = 0
-        data = b"first"
-        while data and size <= HELD:
-            data = await self._receive(stream)
+        while size <= HELD and (data := await self._receive(stream)):
             held.append(data)
             size += len(data)
         self._downstream.head(response)
         self._is_committed = True
-        for piece in filter(None, held):
+        for piece in held:
             await self._downstream.data(piece)
         held.clear()
-        while data and (data := await stream.receive()):
-            await self._downstream.data(data)
-        await self._downstream.end(stream.trailers)
+        await self._downstream.pass_on(stream)
 
     async def _receive(self, stream: Stream) -> bytes:
         """Return more of an answer that may not be silent for long; raises LostError."""
@@ -229,9 +207,11 @@ class Exchange:
         """Hand a stream over, event by event, as far as it need not be asked for again."""
         answer = self._streamed = Answer(self._settings.hold, self._dialect.reader())
         if not self._downstream.has_head:
-            plain = fields.without(response.fields, b"content-length")
-            self._downstream.head(Response(response.status, plain, response.reason))
-            self._nursery.start_soon(self._keep_awake)
+            unbounded = fields.without(response.fields, b"content-length")
+            self._downstream.head(replace(response, fields=unbounded))
+            self._nursery.start_soon(
+                keep_patient, self._downstream, self._dialect, self._wants_filler
+            )
         data = b"first"
         while data:
             try:
@@ -268,7 +248,9 @@ class Exchange:
     async def _give_up(self, loss: LostAnswer, why: str = "") -> None:
         """Show the program a loss that cannot be hidden: never as a clean end."""
         downstream = self._downstream
-        if self._is_committed or (not downstream.has_head and self._must_be_a_reset(loss)):
+        # Of what may have been processed and may not be repeated: a status would invite to do so.
+        is_unrepeatable = loss.may_be_processed and not self._rules.is_repeatable
+        if self._is_committed or (not downstream.has_head and is_unrepeatable):
             saw: Saw = "reset"
             if self._streamed is not None and self._settings.hold != "message":
                 why += "; --hold=message would have held it back"
@@ -279,56 +261,36 @@ class Exchange:
             await downstream.end([])
         else:
             saw = "status 502"
-            message = self._message(loss)
-            await downstream.fail(*self._dialect.error_fields(message, retry=loss.is_trusted))
+            message, is_trusted = self._message(loss), loss.kind is not Kind.UNTRUSTED
+            await downstream.fail(*self._dialect.error_fields(message, retry=is_trusted))
+        self._record(RequestLost, loss, saw=saw, why=why)
+
+    def _record(self, event: type[AskedAgain | RequestLost], loss: LostAnswer, **more: Any) -> None:
         self._settings.record(
-            RequestLost(
+            event(
                 connection=self._number,
-                method=self._request.method.decode("latin-1"),
-                path=self._request.path,
+                method=self.request.method.decode("latin-1"),
+                path=self.request.path,
                 cause=loss.cause,
                 kind=loss.kind,
                 resends=self._resends,
-                saw=saw,
-                why=why,
+                **more,
             )
         )
 
-    def _must_be_a_reset(self, loss: LostAnswer) -> bool:
-        """Return whether it may have been processed and may not be repeated.
-
-        A status would invite the client to do so.
-        """
-        return loss.may_be_processed and not self._rules.is_repeatable
-
     def _message(self, loss: LostAnswer) -> str:
         """Return what a person reads in the program's output."""
-        if not loss.is_trusted:
+        if loss.kind is Kind.UNTRUSTED:
             return f"{loss.cause}; name its CA in SSL_CERT_FILE, or use --gateway=off"
         host, tries = self._pool.origin.host, self._resends + 1
         return f"no answer from {host}: {loss.cause} (asked {tries} times; see keepline explain)"
 
-    async def _keep_awake(self) -> None:
-        """Write a stream's head, and filler for the program's timeouts while it is held back.
-
-        It runs beside the tries until the exchange ends. Content may come in before filler does, in
-        the pause or while insert() waits for the lock of the connection: the first moves `written`,
-        so that nothing is due, and the second is what `if_wanted` asks about. What it asks, the
-        current Answer, is also right between two tries: the lost one still holds, and nothing
-        of it was committed.
-        """
-        await trio.sleep(HEAD_WAITS)
-        await self._downstream.flush()
-        interval = self._dialect.filler_interval
-        due = self._downstream.written + interval
-        while True:
-            await trio.sleep_until(due)
-            due = self._downstream.written + interval
-            if trio.current_time() >= due:
-                await self._downstream.insert(self._dialect.filler, if_wanted=self._wants_filler)
-                due = trio.current_time() + interval
-
     def _wants_filler(self) -> bool:
+        """Return whether the program waits for content, and filler may be put in now.
+
+        The current Answer is also right between two tries: the lost one still holds, and nothing of
+        it was committed.
+        """
         answer = self._streamed
         return answer is not None and answer.wants_filler and answer.may_insert
 

@@ -4,13 +4,14 @@ It gets an upstream connection of its own. Nothing of it is held back or asked a
 """
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 import trio
 
 from relay.gateway import http as fields
 from relay.gateway.downstream.connection import Downstream
-from relay.gateway.http import LostError, Request, Response, UntrustedError
+from relay.gateway.http import LostError, Request, UntrustedError
 from relay.gateway.streams import GONE, PIECE
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.pool import Pool
@@ -23,7 +24,7 @@ async def pass_through(downstream: Downstream, request: Request, pool: Pool) -> 
     """Ask upstream; if it agrees, copy until one side has ended, else pass its answer on."""
     async with AsyncExitStack() as stack:
         upstream: Http1 | None = None
-        async with downstream.exchange(downstream.body()):
+        async with downstream.exchange():
             upstream = await _agreed(downstream, request, pool, stack)
         if upstream is not None:
             await _both_ways(downstream, upstream)
@@ -33,17 +34,20 @@ async def _agreed(
     downstream: Downstream, request: Request, pool: Pool, stack: AsyncExitStack
 ) -> Http1 | None:
     """Ask, and pass the answer on; return None unless that is 101."""
-    body = downstream.body()
-    await body.finish(0)  # there is none; so the request is complete
+    await downstream.body.finish(0)  # there is none; so the request is complete
     try:
         upstream = await stack.enter_async_context(pool.alone())
-        await upstream.send(_without_host(request), body)
+        kept = fields.without(request.fields, b"host")
+        await upstream.send(replace(request, fields=kept), downstream.body)
         response = await upstream.response()
-        if response.status == _SWITCHING:
-            downstream.head(response)
-            await downstream.flush()
+        is_agreed = response.status == _SWITCHING
+        if not is_agreed:
+            response = replace(response, fields=fields.end_to_end(response.fields))
+        downstream.head(response)
+        await downstream.flush()
+        if is_agreed:
             return upstream
-        await _plain_answer(downstream, upstream, response)
+        await downstream.pass_on(upstream)
     except (LostError, DialError) as error:
         if downstream.has_head:
             downstream.abort()
@@ -56,20 +60,6 @@ async def _agreed(
 
 async def _fail(downstream: Downstream, pool: Pool, message: str, *, retry: bool = True) -> None:
     await downstream.fail(*pool.origin.dialect.error_fields(message, retry=retry))
-
-
-def _without_host(request: Request) -> Request:
-    kept = fields.without(request.fields, b"host")
-    return Request(request.method, request.target, kept)
-
-
-async def _plain_answer(downstream: Downstream, upstream: Http1, response: Response) -> None:
-    plain = fields.end_to_end(response.fields)
-    downstream.head(Response(response.status, plain, response.reason))
-    await downstream.flush()
-    while data := await upstream.receive():
-        await downstream.data(data)
-    await downstream.end(upstream.trailers)
 
 
 async def _both_ways(downstream: Downstream, upstream: Http1) -> None:

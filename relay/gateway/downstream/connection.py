@@ -1,28 +1,17 @@
 """A connection from a program: HTTP/1.1, RFC 9112 by h11."""
 
 import contextlib
-import re
 import socket
 from collections.abc import AsyncIterator, Callable
-from http import HTTPStatus
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import h11
 import trio
 
+from relay.gateway import http
 from relay.gateway.body import Body
-from relay.gateway.http import (
-    BODILESS,
-    Fields,
-    Flush,
-    LostError,
-    Request,
-    Response,
-    end_to_end,
-    length,
-    values,
-    without,
-)
+from relay.gateway.downstream.messages import reason_of, request_of
+from relay.gateway.http import Fields, Flush, LostError, Request, Response, Stream
 from relay.gateway.streams import GONE, MAX_HEAD, PIECE
 from relay.record.kinds import Kind
 from relay.sockets import resets_on_close
@@ -37,11 +26,6 @@ _DRAIN_LIMIT: Final = 10.0
 _LINGER: Final = 2.0
 """Seconds for a program that still sends to take the answer, RFC 9112 section 9.6."""
 
-_ABSOLUTE: Final = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
-"""What precedes the path in a request to a proxy, RFC 9112 section 3.2.2."""
-
-_INVALID: Final = "what it sent is not valid in HTTP/1.1"
-
 
 class Downstream:
     """One connection from a program; one request at a time."""
@@ -55,18 +39,20 @@ class Downstream:
         """When bytes were last written."""
         self.sent = self.received = self.requests = 0
         self.is_aborted = False
+        self.body = Body(self._piece)
+        """Of the current request."""
         self._stream = stream
         self._sock = sock
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._writing = trio.Lock()
         self._unsent = bytearray()
         self._scope = trio.CancelScope()
-        self._body = Body(self._piece)
         self._is_head = False
         """Whether the current request is HEAD."""
         self._is_bodiless = False
         """Whether the answer to it has no body, whatever upstream sends."""
         self._is_chunked = False
+        """Whether h11 ends the answer by a chunk, the only place for trailers."""
         self._mistake: int | None = None
         """The status for what is not HTTP."""
 
@@ -89,17 +75,8 @@ class Downstream:
             await self._refuse(501)
             return None
         self._is_head = event.method == b"HEAD"
-        self._body = Body(self._piece)
-        fields = event.headers.raw_items()
-        is_chunked = bool(values(fields, b"transfer-encoding"))
-        if is_chunked:  # which overrides a length, RFC 9112 section 6.3
-            fields = without(fields, b"content-length")
-        framed = is_chunked or (length(fields) or 0) > 0
-        return Request(event.method, _origin_form(event.target), fields, is_framed=framed)
-
-    def body(self) -> Body:
-        """Return the current request's body."""
-        return self._body
+        self.body = Body(self._piece)
+        return request_of(event)
 
     async def _next(self) -> object:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
@@ -118,7 +95,7 @@ class Downstream:
         """
         async with self._writing:
             if self._h11.they_are_waiting_for_100_continue:
-                self._put(h11.InformationalResponse(status_code=100, headers=[]))
+                self._put(h11.InformationalResponse, status_code=100, headers=[])
                 await self._send()
 
     async def _piece(self, flush: Flush) -> bytes | None:
@@ -127,24 +104,21 @@ class Downstream:
             event: object = self._h11.next_event()
             if event is h11.NEED_DATA:
                 await flush()
-                event = await self._more()
+                try:
+                    event = await self._next()
+                except GONE:
+                    await self._end_exchange()
         except h11.RemoteProtocolError as error:
             self._mistake = error.error_status_hint
             await self._end_exchange()
         if isinstance(event, h11.Data):
             return bytes(event.data)
         if isinstance(event, h11.EndOfMessage):
-            self._body.trailers = end_to_end(event.headers.raw_items())
+            self.body.trailers = http.end_to_end(event.headers.raw_items())
         return None
 
-    async def _more(self) -> object:
-        try:
-            return await self._next()
-        except GONE:
-            await self._end_exchange()
-
     @contextlib.asynccontextmanager
-    async def exchange(self, body: Body) -> AsyncIterator[trio.Nursery]:
+    async def exchange(self) -> AsyncIterator[trio.Nursery]:
         """Answer a request within; left early if the program goes away, or sends what is not HTTP.
 
         Yields a nursery for tasks of the exchange, which are cancelled at its end. A stream may
@@ -155,19 +129,19 @@ class Downstream:
         """
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch, body)
+                nursery.start_soon(self._watch)
                 yield nursery
                 nursery.cancel_scope.cancel()
         if self._mistake is not None and not self.has_head:
             await self._refuse(self._mistake)
 
-    async def _watch(self, body: Body) -> None:
+    async def _watch(self) -> None:
         """Notice when the program closes while it waits; further requests wait for their turn.
 
         The data of a pipelined request is left to h11. The watch ends with it, so that a program
         that sends without end is not read further before its turn.
         """
-        await body.ended.wait()
+        await self.body.ended.wait()
         data = b""
         with contextlib.suppress(*GONE):
             data = bytes(await self._stream.receive_some(PIECE))
@@ -192,21 +166,24 @@ class Downstream:
         """
         status = response.status
         kind = h11.InformationalResponse if status < 200 else h11.Response
-        reason = response.reason or _reason(status)
-        try:
-            event = kind(status_code=status, headers=response.fields, reason=reason)
-        except h11.LocalProtocolError:
-            raise LostError(_INVALID, Kind.UNTRANSLATABLE) from None
+        reason = response.reason or reason_of(status)
+        self._put(kind, status_code=status, headers=response.fields, reason=reason)
         self.has_head = True
-        self._is_bodiless = self._is_head or status in BODILESS
-        self._is_chunked = not self._is_bodiless and _is_chunked(response, self._h11)
-        self._put(event)
+        self._is_bodiless = self._is_head or status in http.BODILESS
+        is_unbounded = not self._is_bodiless and http.length(response.fields) is None
+        self._is_chunked = is_unbounded and self._h11.their_http_version != b"1.0"
 
     async def data(self, data: bytes) -> None:
         """Write some of its body; raises LostError if that is more than the head has promised."""
         if not self._is_bodiless:
-            self._put(h11.Data(data))
+            self._put(h11.Data, data=data)
             await self.flush()
+
+    async def pass_on(self, stream: Stream) -> None:
+        """Write what is left of the body as it comes, and end it; raises LostError."""
+        while data := await stream.receive():
+            await self.data(data)
+        await self.end(stream.trailers)
 
     async def insert(self, data: bytes, *, if_wanted: Callable[[], bool]) -> None:
         """Write `data` in between, unless it is no longer wanted when its turn comes.
@@ -217,16 +194,13 @@ class Downstream:
         """
         async with self._writing:
             if self._h11.our_state is h11.SEND_BODY and if_wanted():
-                self._put(h11.Data(data))
+                self._put(h11.Data, data=data)
                 await self._write()
 
     async def end(self, trailers: Fields) -> None:
         """End the body; raises LostError if it is shorter than the head has promised."""
-        try:
-            event = h11.EndOfMessage(headers=end_to_end(trailers) if self._is_chunked else [])
-        except h11.LocalProtocolError:
-            raise LostError(_INVALID, Kind.UNTRANSLATABLE) from None
-        self._put(event)
+        headers = http.end_to_end(trailers) if self._is_chunked else []
+        self._put(h11.EndOfMessage, headers=headers)
         await self.flush()
 
     async def fail(self, fields: Fields, body: bytes) -> None:
@@ -235,16 +209,17 @@ class Downstream:
         await self.data(body)
         await self.end([])
 
-    def _put(self, event: h11.Event) -> None:
-        """Buffer an event.
+    def _put(self, kind: Callable[..., h11.Event], **parts: Any) -> None:
+        """Buffer an event; raises LostError if HTTP/1.1 cannot express it.
 
         Bytes stand in the order in which h11 has taken the events, for nothing is awaited between
         both; whoever holds the lock next writes all that is there.
         """
         try:
-            self._unsent += self._h11.send(event) or b""
+            self._unsent += self._h11.send(kind(**parts)) or b""
         except h11.LocalProtocolError:
-            raise LostError(_INVALID, Kind.UNTRANSLATABLE) from None
+            cause = "what it sent is not valid in HTTP/1.1"
+            raise LostError(cause, Kind.UNTRANSLATABLE) from None
 
     async def flush(self) -> None:
         """Write what is buffered."""
@@ -275,15 +250,15 @@ class Downstream:
         self._mistake = status
         closing = [(b"Connection", b"close")]
         with contextlib.suppress(*GONE, LostError):
-            self._put(h11.Response(status_code=status, headers=closing, reason=_reason(status)))
-            self._put(h11.EndOfMessage())
+            self._put(h11.Response, status_code=status, headers=closing, reason=reason_of(status))
+            self._put(h11.EndOfMessage)
             await self._send()
 
     def abort(self) -> None:
         """Pass a loss on: the connection is reset once what came before has arrived."""
         self.is_aborted = True
 
-    async def next_is_possible(self, body: Body) -> bool:
+    async def next_is_possible(self) -> bool:
         """Return whether the connection can carry another request; read what is left of the last.
 
         An answer may be complete before its request is, RFC 9112 section 9.3: the rest of the body
@@ -292,7 +267,7 @@ class Downstream:
         if self.is_aborted or self._scope.cancel_called or self._h11.our_state is not h11.DONE:
             return False
         try:
-            return await body.finish(_UNREAD) and self._h11.their_state is h11.DONE
+            return await self.body.finish(_UNREAD) and self._h11.their_state is h11.DONE
         except GONE:
             return False
 
@@ -320,24 +295,3 @@ class Downstream:
             self._sock.shutdown(socket.SHUT_WR)
             while await self._stream.receive_some(PIECE):
                 pass
-
-
-def _origin_form(target: bytes) -> bytes:
-    """Return the target without a host, and without the user and the password that may be in it."""
-    absolute = _ABSOLUTE.match(target)
-    if absolute is None:
-        return target
-    rest = target[absolute.end() :]
-    return rest if rest.startswith(b"/") else b"/" + rest
-
-
-def _is_chunked(response: Response, connection: h11.Connection) -> bool:
-    """Return whether h11 ends the answer by a chunk, the only place for trailers."""
-    return length(response.fields) is None and connection.their_http_version != b"1.0"
-
-
-def _reason(status: int) -> bytes:
-    try:
-        return HTTPStatus(status).phrase.encode()
-    except ValueError:
-        return b""

@@ -8,23 +8,20 @@ are not read.
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from netns.errors import KeeplineError
 from relay.addresses import is_ipv4
-
-if TYPE_CHECKING:
-    import ssl
 
 VALID_DAYS: Final = 90
 TIMEOUT: Final = 10.0
 """Seconds for all of openssl's work, which takes 0.02."""
 
-_HINT: Final = "install or mend openssl, or use --gateway=http or --gateway=off"
 _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _NO_SETTINGS: Final = dict.fromkeys(("OPENSSL_CONF", "SSL_CERT_DIR", "SSL_CERT_FILE"), os.devnull)
 """No settings, and no authorities either: `openssl x509` would read them all, in 20 ms."""
@@ -35,6 +32,9 @@ _DAYS: Final = ("-days", str(VALID_DAYS), "-sha256")
 
 class CertificateError(KeeplineError):
     """The certificates could not be made."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause, "install or mend openssl, or use --gateway=http or --gateway=off")
 
 
 class _Memory:
@@ -79,8 +79,6 @@ class Certificates:
         return self._contexts[host]
 
     def _load(self, leaf: str) -> "ssl.SSLContext":
-        import ssl  # noqa: PLC0415 - make() runs while the start waits, and needs none of it
-
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
@@ -114,7 +112,7 @@ def make(
             os.close(key.fd)
             raise
     except OSError as error:
-        raise CertificateError(f"{error.filename or openssl}: {error.strerror}", _HINT) from error
+        raise CertificateError(f"{error.filename or openssl}: {error.strerror}") from error
     return Certificates(ca, dict(zip(hosts, leaves, strict=True)), key)
 
 
@@ -250,14 +248,10 @@ class _Openssl:
         try:
             out, err = process.communicate(timeout=self._deadline - time.monotonic())
         except subprocess.TimeoutExpired:
-            raise CertificateError(
-                f"{self._program} was not done after {TIMEOUT:g} s", _HINT
-            ) from None
+            raise CertificateError(f"{self._program} was not done after {TIMEOUT:g} s") from None
         if process.returncode < 0:
-            raise CertificateError(
-                f"{self._program}: killed by signal {-process.returncode}", _HINT
-            )
+            raise CertificateError(f"{self._program}: killed by signal {-process.returncode}")
         if process.returncode > 0 or "-----BEGIN CERTIFICATE" not in out:
             reason = (err.strip() or "no certificate came out").splitlines()[-1]
-            raise CertificateError(f"{self._program}: {reason}", _HINT)
+            raise CertificateError(f"{self._program}: {reason}")
         return out

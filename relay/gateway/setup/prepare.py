@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final
 
 from netns.errors import KeeplineError
 from relay.config import Hold, Settings
@@ -19,8 +19,6 @@ from relay.gateway.setup.choice import Disabled, Enabled
 
 BASE_URL_PORT: Final = 4430
 """The port of the base URL with `http`: on the namespace's loopback, where every port is free."""
-
-EXTRA_CA: Final = "NODE_EXTRA_CA_CERTS"
 
 
 @dataclass(frozen=True)
@@ -73,16 +71,11 @@ def opened(
     for by name, `warn` is called with why it cannot be had.
     """
     chosen = choose(settings, command, os.environ)
-    match chosen:
-        case Disabled(why):
-            if settings.gateway == "auto" and dialect_of_command(command) is not None:
-                warn(f"the gateway is off: {why}")
-            yield None
-            return
-        case Enabled():
-            pass
-        case _:
-            assert_never(chosen)
+    if isinstance(chosen, Disabled):
+        if settings.gateway == "auto" and dialect_of_command(command) is not None:
+            warn(f"the gateway is off: {chosen.why}")
+        yield None
+        return
     hold = settings.hold if settings.hold != "auto" else _by_terminal()
     if not chosen.certificate_hosts:
         yield Prepared(chosen, None, hold, chosen.environment(BASE_URL_PORT))
@@ -99,7 +92,7 @@ def opened(
         yield None
         return
     try:
-        yield Prepared(chosen, made, hold, {EXTRA_CA: str(bundle)})
+        yield Prepared(chosen, made, hold, {trust.EXTRA: str(bundle)})
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()

@@ -8,7 +8,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from netns.errors import KeeplineError
 
@@ -39,15 +39,6 @@ class TrustError(KeeplineError):
     """A store of certificates that was named cannot be used."""
 
 
-class _Store(NamedTuple):
-    """Where the system's authorities are."""
-
-    file: str
-    """Empty if there is none."""
-    folders: str
-    """Separated by colons."""
-
-
 def _ignore(note: str) -> None:
     """Drop a warning, for callers that have read the same file and warned before."""
 
@@ -63,18 +54,18 @@ def client_context(
     Takes 20 ms for each file of 140 authorities. Raises TrustError if SSL_CERT_FILE or the system's
     file cannot be read; a NODE_EXTRA_CA_CERTS that cannot only causes a call of `warn`, as in Node.
     """
-    store = _store(environment)
+    store, folders = _store(environment)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(list(alpn))
-    if store.folders:
-        context.load_verify_locations(capath=store.folders)
-    if store.file:
+    if folders:
+        context.load_verify_locations(capath=folders)
+    if store:
         try:
-            context.load_verify_locations(cafile=store.file)
+            context.load_verify_locations(cafile=store)
         except (OSError, ssl.SSLError) as error:
-            raise _unusable(environment, store.file, "a certificate in it is broken") from error
-    if environment.get(EXTRA) != store.file:
+            raise _unusable(environment, store, "a certificate in it is broken") from error
+    if environment.get(EXTRA) != store:
         _load(context, _extra(environment, warn))
     return context
 
@@ -85,8 +76,8 @@ def roots(environment: Mapping[str, str]) -> list[str]:
     Takes 1 ms: what client_context() reads is only looked for. Raises TrustError for an
     SSL_CERT_FILE that is missing or has no certificate.
     """
-    store = _store(environment)
-    found = [_named(environment, FILE, store.file), _named(environment, FOLDER, store.folders)]
+    store, folders = _store(environment)
+    found = [_named(environment, FILE, store), _named(environment, FOLDER, folders)]
     if _extra(environment, _ignore):
         found.append(f"{EXTRA}={environment[EXTRA]}")
     return [place for place in found if place]
@@ -123,26 +114,25 @@ def _load(context: ssl.SSLContext, blocks: Sequence[str]) -> list[str]:
     return readable
 
 
-def _store(environment: Mapping[str, str]) -> _Store:
+def _store(environment: Mapping[str, str]) -> tuple[str, str]:
     """Find the system's store as OpenSSL does, SSL_CTX_load_verify_locations(3).
+
+    Return its file, empty if there is none, and its folders, separated by colons.
 
     Each variable replaces its default; an empty one counts as unset. Where neither is set and
     OpenSSL's own places hold nothing, the first of WELL_KNOWN that holds something is used.
     """
     defaults = ssl.get_default_verify_paths()
     named_file, named_folder = environment.get(FILE), environment.get(FOLDER)
-    folders = [
-        folder
-        for folder in (named_folder or defaults.openssl_capath).split(":")
-        if _is_hashed(folder)
-    ]
+    places = (named_folder or defaults.openssl_capath).split(":")
+    folders = ":".join(filter(_is_hashed, places))
     if named_file:
         _require_certificates(environment, named_file)
-        return _Store(named_file, ":".join(folders))
-    places = [defaults.openssl_cafile]
+        return named_file, folders
+    files = [defaults.openssl_cafile]
     if not named_folder and not folders:
-        places += WELL_KNOWN
-    return _Store(next(filter(_has_certificates, places), ""), ":".join(folders))
+        files += WELL_KNOWN
+    return next(filter(_has_certificates, files), ""), folders
 
 
 def _is_hashed(folder: str) -> bool:

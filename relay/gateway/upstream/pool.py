@@ -3,17 +3,19 @@
 ALPN decides which of the two upstream speaks; without TLS it is HTTP/1.1.
 """
 
+import functools
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 import trio
 
 from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Origin
-from relay.gateway.setup.trust import TrustError
+from relay.gateway.setup.trust import ALPN, TrustError, client_context
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2, Http2Stream
 from relay.gateway.upstream.watched_stream import WatchedStream
@@ -33,10 +35,7 @@ class Pool:
     """The connections to one origin."""
 
     origin: Origin
-    _: KW_ONLY
     opener: Opener
-    context: Callable[[bool], ssl.SSLContext]
-    """Returns the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
     nursery: trio.Nursery
     """For what lives on between requests."""
     record: Callable[[Event], None]
@@ -44,6 +43,7 @@ class Pool:
     def __post_init__(self) -> None:
         """Start without any."""
         self._authority = self.origin.authority.encode()
+        self._context = functools.cache(_context)
         self._http2: list[Http2] = []
         self._idle: list[Http1] = []
         self._connecting = trio.Lock()
@@ -171,7 +171,7 @@ class Pool:
     async def _secured(self, tcp: WatchedStream, *, http2: bool) -> "trio.SSLStream[WatchedStream]":
         """Complete the TLS handshake; raises UntrustedError or LostError."""
         try:
-            context = self.context(http2)
+            context = self._context(http2)
         except TrustError as error:
             raise UntrustedError(error.cause) from error
         stream = trio.SSLStream(tcp, context, server_hostname=self.origin.host)
@@ -248,6 +248,11 @@ class Pool:
                 seconds=trio.current_time() - tcp.opened,
             )
         )
+
+
+def _context(http2: bool) -> ssl.SSLContext:  # noqa: FBT001 - which of two
+    """Return the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
+    return client_context(os.environ, alpn=ALPN if http2 else ALPN[1:])
 
 
 def _of_tls(error: BaseException | None, tcp: WatchedStream) -> LostError:

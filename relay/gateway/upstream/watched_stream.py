@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import trio
 
@@ -12,9 +12,6 @@ from relay.addresses import Endpoint
 from relay.outbound.standing import Watched
 from relay.record.kinds import Kind, of
 from relay.sockets import resets_on_close
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class WatchedStream(trio.abc.Stream):
