@@ -62,7 +62,7 @@ class Relay:
             record,
             patience=settings.patience,
         )
-        served = _gateway(prepared, settings, opener, record, nursery)
+        served = _gateway(prepared, opener, record, nursery)
         handlers = Handlers(policy, self._names.synthetic, opener, served)
         self._connections = Connections(handlers.handler_for, self.standing, record, nursery)
         self._inbound: list[Inbound] = [
@@ -100,7 +100,6 @@ class Relay:
 
 def _gateway(
     prepared: Prepared | None,
-    settings: Settings,
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
@@ -108,14 +107,7 @@ def _gateway(
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
     if prepared is None:
         return lambda _destination: None
-    return gateway.Gateway(
-        prepared,
-        silence=settings.stream_silence,
-        patience=settings.patience,
-        opener=opener,
-        record=record,
-        nursery=nursery,
-    ).handler_at
+    return gateway.Gateway(prepared, opener, record, nursery).handler_at
 
 
 def _keepalive(settings: Settings) -> KeepAlive:

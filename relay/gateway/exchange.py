@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import trio
 
-from relay.config import Hold
 from relay.gateway import http as fields
 from relay.gateway import resend
 from relay.gateway.downstream.connection import Downstream
 from relay.gateway.filler import keep_patient
 from relay.gateway.hold import Answer
 from relay.gateway.http import LostError, Request, Response, Stream, UntrustedError
+from relay.gateway.setup.prepare import Prepared
 from relay.gateway.upstream.pool import Pool
 from relay.outbound.patience import DialError
 from relay.record.events import AskedAgain, Event, RequestLost, Saw
@@ -29,19 +29,6 @@ HELD: Final = 32 * 1024 * 1024
 """Bytes of an answer that is no stream of events, held until it is complete."""
 
 _ERROR_TEXT: Final = 64 * 1024
-
-
-@dataclass(frozen=True)
-class ExchangeSettings:
-    """What holds for all requests of a session."""
-
-    hold: Hold
-    silence: float
-    """Seconds without a byte in an answer that has begun after which it counts as lost; not where
-    it is passed on as it comes, and can be neither read nor asked for again."""
-    patience: float
-    """Seconds in which a lost answer must have begun anew, once the program has its head."""
-    record: Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -65,11 +52,12 @@ class Exchange:
     _downstream: Downstream
     _pool: Pool
     """Of the origin that is asked."""
-    _settings: ExchangeSettings
+    _prepared: Prepared
     _number: int
     """Of the program's connection."""
     _nursery: trio.Nursery
     """For tasks beside the exchange; they end with it."""
+    _record: Callable[[Event], None]
 
     def __post_init__(self) -> None:
         """Derive the request that is sent from the one that was received."""
@@ -102,7 +90,7 @@ class Exchange:
                 return
             self._resends += 1
             may_be_billed = loss.may_be_processed and self._rules.is_billed
-            self._record(AskedAgain, loss, may_be_billed=may_be_billed)
+            self._note(AskedAgain, loss, may_be_billed=may_be_billed)
             await trio.sleep(verdict.pause)
 
     async def _try_in_time(self) -> LostAnswer | None:
@@ -113,7 +101,7 @@ class Exchange:
         deadline was first, and the try is lost: its stream is closed on the way out, so that
         nothing of two answers can be mixed.
         """
-        limit = self._settings.patience if self._downstream.has_head else math.inf
+        limit = self._prepared.patience if self._downstream.has_head else math.inf
         with trio.move_on_after(limit) as self._limit:
             return await self._try()
         return LostAnswer("no new answer in time", Kind.TIMEOUT, is_final=True)
@@ -199,13 +187,13 @@ class Exchange:
 
     async def _receive(self, stream: Stream) -> bytes:
         """Return more of an answer that may not be silent for long; raises LostError."""
-        with trio.move_on_after(self._settings.silence):
+        with trio.move_on_after(self._prepared.silence):
             return await stream.receive()
-        raise LostError(f"silent for {self._settings.silence:g} s", Kind.SILENT)
+        raise LostError(f"silent for {self._prepared.silence:g} s", Kind.SILENT)
 
     async def _stream_of_events(self, response: Response, stream: Stream) -> LostAnswer | None:
         """Hand a stream over, event by event, as far as it need not be asked for again."""
-        answer = self._streamed = Answer(self._settings.hold, self._dialect.reader())
+        answer = self._streamed = Answer(self._prepared.hold, self._dialect.reader())
         if not self._downstream.has_head:
             unbounded = fields.without(response.fields, b"content-length")
             self._downstream.head(replace(response, fields=unbounded))
@@ -235,7 +223,7 @@ class Exchange:
     async def _status_too_late(self, response: Response, stream: Stream) -> LostAnswer:
         """Take an answer that is no stream after a stream was promised: only an error is left."""
         text = b""
-        with trio.move_on_after(self._settings.silence):
+        with trio.move_on_after(self._prepared.silence):
             while len(text) < _ERROR_TEXT and (data := await stream.receive()):
                 text += data
         return LostAnswer(
@@ -252,7 +240,7 @@ class Exchange:
         is_unrepeatable = loss.may_be_processed and not self._rules.is_repeatable
         if self._is_committed or (not downstream.has_head and is_unrepeatable):
             saw: Saw = "reset"
-            if self._streamed is not None and self._settings.hold != "message":
+            if self._streamed is not None and self._prepared.hold != "message":
                 why += "; --hold=message would have held it back"
             downstream.abort()
         elif downstream.has_head:
@@ -263,10 +251,10 @@ class Exchange:
             saw = "status 502"
             message, is_trusted = self._message(loss), loss.kind is not Kind.UNTRUSTED
             await downstream.fail(*self._dialect.error_fields(message, retry=is_trusted))
-        self._record(RequestLost, loss, saw=saw, why=why)
+        self._note(RequestLost, loss, saw=saw, why=why)
 
-    def _record(self, event: type[AskedAgain | RequestLost], loss: LostAnswer, **more: Any) -> None:
-        self._settings.record(
+    def _note(self, event: type[AskedAgain | RequestLost], loss: LostAnswer, **more: Any) -> None:
+        self._record(
             event(
                 connection=self._number,
                 method=self.request.method.decode("latin-1"),

@@ -5,7 +5,7 @@ What speaks HTTP is loaded when the first connection comes; see relay/startup.py
 
 import socket
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -31,10 +31,6 @@ class Gateway:
     """Serves the connections of programs to its origins."""
 
     prepared: Prepared
-    _: KW_ONLY
-    silence: float
-    patience: float
-    """Both are those of ExchangeSettings."""
     opener: Opener
     """Reaches the origins."""
     record: Callable[[Event], None]
@@ -105,16 +101,15 @@ class Gateway:
         self, side: "downstream.Downstream", upstream: "pool.Pool", number: int
     ) -> None:
         """Answer one request after the other."""
-        settings = exchange.ExchangeSettings(
-            self.prepared.hold, self.silence, self.patience, self.record
-        )
         while (request := await side.request()) is not None:
             self._is_trusted = True
             if values(request.fields, b"upgrade") and not request.is_framed:
                 await upgrade.pass_through(side, request, upstream)
                 break
             async with side.exchange() as nursery:
-                await exchange.Exchange(request, side, upstream, settings, number, nursery).run()
+                await exchange.Exchange(
+                    request, side, upstream, self.prepared, number, nursery, self.record
+                ).run()
             if not await side.next_is_possible():
                 break
         await side.close()

@@ -118,13 +118,13 @@ class Answer:
         self._limit = limit
         self._state = _State.BEGIN
         self._held = bytearray()
-        self._is_committed = False
-        self._is_inside = False
-
-    @property
-    def committed(self) -> bool:
+        self.committed = False
         """Whether anything of it was handed over: then it may not be asked for again."""
-        return self._is_committed
+        self.may_insert = True
+        """Whether an event of our own may be put in now, be it filler or an error.
+
+        It may not be inside an event that was passed on in part: the two would be read as one.
+        """
 
     @property
     def is_complete(self) -> bool:
@@ -135,14 +135,6 @@ class Answer:
     def wants_filler(self) -> bool:
         """Whether the program waits for something that is held or has not come yet."""
         return self._state in _HOLDING
-
-    @property
-    def may_insert(self) -> bool:
-        """Whether an event of our own may be put in now, be it filler or an error.
-
-        It may not be inside an event that was passed on in part: the two would be read as one.
-        """
-        return not self._is_inside
 
     def receive(self, data: bytes) -> Step:
         """Take bytes of the body."""
@@ -168,7 +160,7 @@ class Answer:
     def _take(self, event: AnswerEvent) -> Step | None:
         """Hold an event, and let the state say whether it stays held; a Step is a loss."""
         if _ERROR in event.roles and self._state not in _FINAL:
-            if self._is_committed:
+            if self.committed:
                 self._held.clear()
             elif event.passing_error:
                 loss = f"error event: {event.passing_error}"
@@ -186,13 +178,12 @@ class Answer:
             return b""
         given = bytes(self._held)
         self._held.clear()
-        self._is_committed = True
-        self._is_inside = False
+        self.committed = self.may_insert = True
         return given
 
     def _pass_on(self, unfinished: int) -> bytes:
         """Return the unfinished event's bytes, if they need not be waited for: rule 7."""
-        is_big = self._is_inside or unfinished > PIECE
+        is_big = not self.may_insert or unfinished > PIECE
         match self._state:
             case _State.FOREIGN | _State.COMPLETE:
                 is_due = True
@@ -204,5 +195,5 @@ class Answer:
                 is_due = False
         if not is_due:
             return b""
-        self._is_committed = self._is_inside = True
+        self.committed, self.may_insert = True, False
         return self._reader.take_partial()

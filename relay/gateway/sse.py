@@ -40,7 +40,8 @@ class Splitter:
     def __init__(self) -> None:
         self._raw = bytearray()
         self._line = bytearray()
-        self._kind = ""
+        self.kind = ""
+        """The type of the unfinished event, as far as its lines are complete."""
         self._data: list[bytes] = []
         self._is_first_line = True
         self._is_after_cr = False
@@ -73,11 +74,6 @@ class Splitter:
         """The size of `partial` in bytes."""
         return len(self._raw)
 
-    @property
-    def kind(self) -> str:
-        """The type of the unfinished event, as far as its lines are complete."""
-        return self._kind
-
     def take_partial(self) -> bytes:
         """Return the unfinished event's bytes and forget them, so that memory stays bounded.
 
@@ -100,15 +96,15 @@ class Splitter:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"event":
-            self._kind = value.decode(errors="replace")
+            self.kind = value.decode(errors="replace")
         elif name == b"data" and not self._is_taken:
             self._data.append(value)
         return not line
 
     def _end_event(self) -> ServerSentEvent:
-        event = ServerSentEvent(bytes(self._raw), self._kind, b"\n".join(self._data))
+        event = ServerSentEvent(bytes(self._raw), self.kind, b"\n".join(self._data))
         self._raw.clear()
-        self._kind = ""
+        self.kind = ""
         self._data.clear()
         self._is_taken = False
         return event

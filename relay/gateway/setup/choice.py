@@ -75,11 +75,8 @@ class Enabled:
         """Return the origin that a connection to this name or address is for, with `tls`."""
         if self.mode == "http":
             return None
-        host = canonical(host)
-        for origin in self.origins:
-            if (origin.host, origin.port) == (host, port):
-                return origin
-        return None
+        wanted = Destination(canonical(host), port)
+        return next((origin for origin in self.origins if origin.destination == wanted), None)
 
     def environment(self, port: int) -> dict[str, str]:
         """Return the variables that lead the program to a gateway at `port` of its loopback.

@@ -27,9 +27,14 @@ class Prepared:
 
     chosen: Enabled
     certificates: "certificates.Certificates | None"
-    hold: Hold
     environment: dict[str, str]
     """The variables that the program gets."""
+    hold: Hold
+    silence: float
+    """Seconds without a byte in an answer that has begun after which it counts as lost; not where
+    it is passed on as it comes, and can be neither read nor asked for again."""
+    patience: float
+    """Seconds in which a lost answer must have begun anew, once the program has its head."""
 
     @property
     def port(self) -> int | None:
@@ -47,18 +52,20 @@ def choose(
     if isinstance(chosen, Disabled):  # as in most sessions, which need nothing of what follows
         return chosen
     try:
-        has_roots = bool(trust.roots(environment))
+        _require_trust(chosen, environment)
     except KeeplineError as error:
         if settings.gateway != "auto":
             raise
         return Disabled(error.cause)
-    if has_roots or not any(origin.tls for origin in chosen.origins):
-        return chosen
-    lack = "the gateway trusts nobody: this system has no certificate authorities"
-    if settings.gateway != "auto":
-        hint = "install ca-certificates, or set SSL_CERT_FILE, or use --gateway=off"
-        raise KeeplineError(lack, hint)
-    return Disabled(lack)
+    return chosen
+
+
+def _require_trust(chosen: Enabled, environment: Mapping[str, str]) -> None:
+    if not trust.roots(environment) and any(origin.tls for origin in chosen.origins):
+        raise KeeplineError(
+            "the gateway trusts nobody: this system has no certificate authorities",
+            "install ca-certificates, or set SSL_CERT_FILE, or use --gateway=off",
+        )
 
 
 @contextlib.contextmanager
@@ -76,23 +83,23 @@ def opened(
             warn(f"the gateway is off: {chosen.why}")
         yield None
         return
+    made, variables = None, chosen.environment(BASE_URL_PORT)
+    if chosen.certificate_hosts:
+        openssl = certificates.find()
+        assert openssl is not None
+        try:
+            made = certificates.make(chosen.certificate_hosts, openssl=openssl)
+            _write(made.ca, bundle, warn)
+        except KeeplineError as error:
+            if settings.gateway != "auto":
+                raise
+            warn(f"the gateway is off: {error.cause}")
+            yield None
+            return
+        variables = {trust.EXTRA: str(bundle)}
     hold = settings.hold if settings.hold != "auto" else _by_terminal()
-    if not chosen.certificate_hosts:
-        yield Prepared(chosen, None, hold, chosen.environment(BASE_URL_PORT))
-        return
-    openssl = certificates.find()
-    assert openssl is not None
     try:
-        made = certificates.make(chosen.certificate_hosts, openssl=openssl)
-        _write(made.ca, bundle, warn)
-    except KeeplineError as error:
-        if settings.gateway != "auto":
-            raise
-        warn(f"the gateway is off: {error.cause}")
-        yield None
-        return
-    try:
-        yield Prepared(chosen, made, hold, {trust.EXTRA: str(bundle)})
+        yield Prepared(chosen, made, variables, hold, settings.stream_silence, settings.patience)
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()

@@ -127,12 +127,13 @@ def _store(environment: Mapping[str, str]) -> tuple[str, str]:
     places = (named_folder or defaults.openssl_capath).split(":")
     folders = ":".join(filter(_is_hashed, places))
     if named_file:
-        _require_certificates(environment, named_file)
+        if lack := _lack(named_file):
+            raise _unusable(environment, named_file, lack)
         return named_file, folders
     files = [defaults.openssl_cafile]
     if not named_folder and not folders:
         files += WELL_KNOWN
-    return next(filter(_has_certificates, files), ""), folders
+    return next((file for file in files if not _lack(file)), ""), folders
 
 
 def _is_hashed(folder: str) -> bool:
@@ -143,20 +144,12 @@ def _is_hashed(folder: str) -> bool:
         return False
 
 
-def _has_certificates(path: str) -> bool:
+def _lack(path: str) -> str:
+    """Return why there are no certificates in a file; empty if there are."""
     try:
-        return _BEGIN.search(_read(path)) is not None
-    except OSError:
-        return False
-
-
-def _require_certificates(environment: Mapping[str, str], path: str) -> None:
-    try:
-        if _BEGIN.search(_read(path)) is not None:
-            return
+        return "" if _BEGIN.search(_read(path)) else "there is no certificate in it"
     except OSError as error:
-        raise _unusable(environment, path, str(error.strerror)) from error
-    raise _unusable(environment, path, "there is no certificate in it")
+        return str(error.strerror)
 
 
 def _read(path: str) -> str:

@@ -48,11 +48,6 @@ class Http2:
         tcp.is_awaited = lambda: bool(self.streams)
 
     @property
-    def has_room(self) -> bool:
-        """Whether one more stream may be opened; not before it is settled."""
-        return self.engine.has_room
-
-    @property
     def is_idle(self) -> bool:
         """Whether it could carry streams, and carries none."""
         return self.engine.is_free and not self.engine.is_draining

@@ -44,23 +44,14 @@ class Pool:
         """Start without any."""
         self._authority = self.origin.authority.encode()
         self._context = functools.cache(_context)
-        self._http2: list[Http2] = []
-        self._idle: list[Http1] = []
+        self.shared: list[Http2] = []
+        self.idle: list[Http1] = []
+        """Kept for requests to come."""
         self._connecting = trio.Lock()
         self._dials = 0
         self._failed: tuple[int, Exception] | None = None
         """The number of the last shared dial that failed, and why."""
         self._speaks_http1 = not self.origin.tls
-
-    @property
-    def kept(self) -> int:
-        """How many connections are kept for requests to come."""
-        return len(self._idle) + len(self._http2)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether none of the shared connections carries a request."""
-        return all(each.is_idle for each in self._http2)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Stream]:
@@ -81,12 +72,12 @@ class Pool:
 
     def _retire_surplus(self) -> None:
         """Keep one of the shared connections that are idle."""
-        for each in [each for each in self._http2 if each.is_idle][1:]:
+        for each in [each for each in self.shared if each.is_idle][1:]:
             each.retire()
 
     def _roomy(self) -> Http2Stream | None:
         """Open a stream on a shared connection that is known to have room; None if none has."""
-        return next((each.open() for each in self._http2 if each.has_room), None)
+        return next((each.open() for each in self.shared if each.engine.has_room), None)
 
     async def _shared(self) -> Http2Stream | Http1 | None:
         """Open a stream on a shared connection; None if upstream is now known to speak HTTP/1.1.
@@ -101,7 +92,7 @@ class Pool:
         """
         seen = self._dials
         async with self._connecting:
-            for each in self._http2.copy():
+            for each in self.shared.copy():
                 await each.settled()
             if (shared := self._roomy()) is not None:
                 return shared
@@ -160,7 +151,7 @@ class Pool:
         connection: Http1 | Http2
         if protocol == "h2":
             connection = Http2(stream, tcp, self._authority)
-            self._http2.append(connection)
+            self.shared.append(connection)
             self.nursery.start_soon(self._run, connection)
         else:
             connection = Http1(stream, tcp, self._authority)
@@ -190,7 +181,7 @@ class Pool:
         try:
             await connection.run()
         finally:
-            self._http2.remove(connection)
+            self.shared.remove(connection)
             self._note_closed(connection)
 
     async def _idle_one(self) -> Http1 | None:
@@ -200,8 +191,8 @@ class Pool:
         more, and leaves it alone whatever it reads: wake() waits until that task has let go of the
         connection, and then it is dead or this request's alone.
         """
-        while self._idle:
-            connection = self._idle.pop()
+        while self.idle:
+            connection = self.idle.pop()
             await connection.wake()
             if not connection.is_dead:
                 return connection
@@ -209,10 +200,10 @@ class Pool:
         return None
 
     async def _put_back(self, connection: Http1) -> None:
-        if not connection.rest() or len(self._idle) >= IDLE_KEPT:
+        if not connection.rest() or len(self.idle) >= IDLE_KEPT:
             await self._close(connection)
             return
-        self._idle.append(connection)
+        self.idle.append(connection)
         self.nursery.start_soon(self._watch, connection)
 
     async def _watch(self, connection: Http1) -> None:
@@ -226,8 +217,8 @@ class Pool:
         except trio.Cancelled:  # the session has ended
             await self._close(connection)
             raise
-        if connection.is_dead and connection in self._idle:
-            self._idle.remove(connection)
+        if connection.is_dead and connection in self.idle:
+            self.idle.remove(connection)
             await self._close(connection)
 
     async def _close(self, connection: Http1) -> None:

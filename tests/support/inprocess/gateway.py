@@ -156,9 +156,9 @@ class Running:
         """See that no task and no socket of a request is left: what lives is ready for another."""
         await trio.testing.wait_all_tasks_blocked()
         pools = self.gateway.pools.values()
-        waiting = sum(pool.kept for pool in pools)
+        waiting = sum(len(pool.idle) + len(pool.shared) for pool in pools)
         assert len(self.nursery.child_tasks) == waiting == len(self.standing.connections)
-        assert all(pool.is_idle for pool in pools)
+        assert all(each.is_idle for pool in pools for each in pool.shared)
         opened = [event for event in self.events if isinstance(event, UpstreamOpened)]
         closed = [event for event in self.events if isinstance(event, UpstreamClosed)]
         assert len(opened) == len(closed) + waiting, self.events
@@ -227,19 +227,14 @@ async def gateway(
         return ["127.0.0.1"]
 
     origin = Origin(host, served.port, served.authority is not None, prefix, dialect)
-    prepared = Prepared(Enabled("http", (origin,), "a test"), None, hold, {})
+    chosen = Enabled("http", (origin,), "a test")
+    prepared = Prepared(chosen, None, {}, hold, silence, patience)
     with _trusting(served if is_trusted else None):
         async with trio.open_nursery() as nursery:
             standing = Standing()
             dialer = Dialer(lookup, KEEPALIVE)
-            made = Gateway(
-                prepared,
-                silence=silence,
-                patience=patience,
-                opener=Opener(dialer, NetworkWatch(), standing, events.append, patience=patience),
-                record=events.append,
-                nursery=nursery,
-            )
+            opener = Opener(dialer, NetworkWatch(), standing, events.append, patience=patience)
+            made = Gateway(prepared, opener, events.append, nursery)
             yield Running(standing, nursery, made, origin, events)
             nursery.cancel_scope.cancel()
     check_events(events)

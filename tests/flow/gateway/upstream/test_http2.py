@@ -323,10 +323,10 @@ async def test_settings_that_do_not_come_are_not_waited_for(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with _connected() as peer:
-        assert not peer.connection.has_room
+        assert not peer.connection.engine.has_room
         await peer.connection.settled()
         assert trio.current_time() == SETTINGS_WAIT
-        assert peer.connection.has_room
+        assert peer.connection.engine.has_room
 
 
 async def test_a_goaway_between_opening_a_stream_and_its_head_refuses_it() -> None:
@@ -356,7 +356,7 @@ async def test_a_connection_ends_with_the_last_stream_after_it_was_retired() -> 
         await peer.exchange()
         first, second = peer.connection.open(), peer.connection.open()
         first.condemn()
-        assert not peer.connection.has_room
+        assert not peer.connection.engine.has_room
         first.release()
         await second.send(POST, body_of(b"body"))
         await peer.exchange()
