@@ -14,16 +14,14 @@ KEPT: Final = 32 * 1024 * 1024
 class Body:
     """The body of one request; it is http.Pieces."""
 
-    def __init__(
-        self, receive: Callable[[Flush], Awaitable[bytes | None]], limit: int = KEPT
-    ) -> None:
-        """Read by `receive`, which returns None at the end; keep `limit` bytes."""
+    def __init__(self, receive: Callable[[Flush], Awaitable[bytes | None]]) -> None:
+        """Read by `receive`, which returns None at the end."""
         self.trailers: Fields = []
         self.is_kept = True
         self.ended = trio.Event()
         """Set when all of it was read from the program."""
         self._receive = receive
-        self._left = limit
+        self._left = KEPT
         self._pieces: list[bytes] = []
         self._forgotten = 0
 
@@ -34,17 +32,8 @@ class Body:
         if index < len(self._pieces):
             return self._pieces[index]
         data = await self._next(flush)
-        if data is not None:
-            self._keep(data)
-        return data
-
-    async def _next(self, flush: Flush) -> bytes | None:
-        data = None if self.ended.is_set() else await self._receive(flush)
         if data is None:
-            self.ended.set()
-        return data
-
-    def _keep(self, data: bytes) -> None:
+            return None
         self._left -= len(data)
         if self._left < 0:
             self.is_kept = False
@@ -52,6 +41,13 @@ class Body:
             self._pieces.clear()
         else:
             self._pieces.append(data)
+        return data
+
+    async def _next(self, flush: Flush) -> bytes | None:
+        data = None if self.ended.is_set() else await self._receive(flush)
+        if data is None:
+            self.ended.set()
+        return data
 
     async def finish(self, limit: int) -> bool:
         """Read and drop what nobody wanted, up to `limit` bytes; return False if there is more."""

@@ -64,7 +64,10 @@ class Exchange:
         self._dialect = self._pool.origin.dialect
         method = self.request.method.decode("latin-1")
         self._rules = self._dialect.rules(method, self.request.path, self._pool.origin.prefix)
-        self._request = _forwarded(self.request, identity=self._rules.is_repeatable)
+        kept = fields.end_to_end(self.request.fields, b"host", b"expect")
+        if self._rules.is_repeatable:
+            kept = fields.asking_identity(kept)
+        self._request = replace(self.request, fields=kept)
         self._limit = trio.CancelScope()
         self._resends = 0
         self._is_committed = False
@@ -281,14 +284,6 @@ class Exchange:
         """
         answer = self._streamed
         return answer is not None and answer.wants_filler and answer.may_insert
-
-
-def _forwarded(request: Request, *, identity: bool) -> Request:
-    """Return what is sent on of what was received."""
-    kept = fields.end_to_end(request.fields, b"host", b"expect")
-    if identity:
-        kept = fields.asking_identity(kept)
-    return Request(request.method, request.target, kept, request.is_framed)
 
 
 def _is_bounded(response: Response) -> bool:

@@ -7,6 +7,7 @@ import trio
 
 from relay.gateway.dialect import Dialect
 from relay.gateway.downstream.connection import Downstream
+from relay.gateway.streams import quiet
 
 HEAD_WAITS: Final = 0.005
 """Seconds that a stream's head waits for its first content: one write wakes the program once."""
@@ -23,10 +24,6 @@ async def keep_patient(
     """
     await trio.sleep(HEAD_WAITS)
     await downstream.flush()
-    due = downstream.written + dialect.filler_interval
     while True:
-        await trio.sleep_until(due)
-        due = downstream.written + dialect.filler_interval
-        if trio.current_time() >= due:
-            await downstream.insert(dialect.filler, if_wanted=is_wanted)
-            due = trio.current_time() + dialect.filler_interval
+        await quiet(lambda: downstream.written, dialect.filler_interval)
+        await downstream.insert(dialect.filler, if_wanted=is_wanted)

@@ -42,9 +42,8 @@ class Gateway:
 
     def handler_at(self, destination: Destination) -> "Served | None":
         """Return the handler of a connection that the gateway serves; None if it does not."""
-        if destination == _BASE_URL:
-            return Served(self, self.prepared.chosen.base)
-        origin = self.prepared.chosen.origin_at(*destination)
+        chosen = self.prepared.chosen
+        origin = chosen.base if destination == _BASE_URL else chosen.origin_at(*destination)
         return Served(self, origin) if origin is not None else None
 
     async def serve(self, program: socket.socket, number: int, origin: Origin) -> None:
@@ -88,8 +87,8 @@ class Gateway:
         assert self.prepared.certificates is not None
         try:
             return await secure(plain, self.prepared.certificates.server_context(origin.host))
-        except DistrustError as error:
-            self._note_distrust(number, origin, error.how)
+        except DistrustError:
+            self._note_distrust(number, origin, "refused the certificate")
             return None
 
     def _note_distrust(self, number: int, origin: Origin, how: Distrust) -> None:

@@ -30,7 +30,7 @@ quotes nothing of an answer but the name of a documented error. Pure: no sockets
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 from relay.config import Hold
 from relay.gateway.dialect import AnswerEvent, Reader, Role
@@ -71,8 +71,6 @@ _ERROR: Final = Role.ERROR  # to look an attribute of an Enum up takes longer
 _HOLDING: Final = frozenset({_State.BEGIN, _State.BETWEEN, _State.PART, _State.HELD})
 _FINAL: Final = frozenset({_State.FOREIGN, _State.COMPLETE})
 
-_Table: TypeAlias = dict[tuple[_State, Role], _State]
-
 
 def _otherwise(state: _State, role: Role) -> _State:
     """Return the state after an event that does not lead on to the content."""
@@ -91,7 +89,7 @@ def _otherwise(state: _State, role: Role) -> _State:
 
 
 _OTHERWISE: Final = {(state, role): _otherwise(state, role) for state in _State for role in Role}
-_NEXT: Final[dict[Hold, _Table]] = {
+_NEXT: Final[dict[Hold, dict[tuple[_State, Role], _State]]] = {
     "message": _OTHERWISE,
     "block": _OTHERWISE
     | {

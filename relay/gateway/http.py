@@ -116,10 +116,9 @@ def without(fields: Iterable[Field], *names: bytes) -> Fields:
     return [field for field in fields if field[0].lower() not in unwanted]
 
 
-def end_to_end(fields: Iterable[Field], *also: bytes) -> Fields:
+def end_to_end(fields: Fields, *also: bytes) -> Fields:
     """Return the fields without those of one hop, those that Connection names, and `also`."""
-    known = list(fields)
-    return without(known, *_OF_ONE_HOP, *values(known, b"connection"), *also)
+    return without(fields, *_OF_ONE_HOP, *values(fields, b"connection"), *also)
 
 
 def asking_identity(fields: Iterable[Field]) -> Fields:

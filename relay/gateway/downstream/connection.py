@@ -281,10 +281,9 @@ class Downstream:
             with trio.move_on_after(_DRAIN_LIMIT):
                 await losses.drained(self._sock)
             resets_on_close(self._sock)
-            await trio.aclose_forcefully(self._stream)
-            return
-        with trio.move_on_after(_LINGER):
-            await self._linger()
+        else:
+            with trio.move_on_after(_LINGER):
+                await self._linger()
         await trio.aclose_forcefully(self._stream)
 
     async def _linger(self) -> None:

@@ -6,8 +6,6 @@ from typing import Final
 
 import trio
 
-from relay.record.events import Distrust
-
 _LIMIT: Final = 10.0
 """Seconds for a program to complete the handshake."""
 
@@ -24,11 +22,7 @@ _DISTRUST: Final = frozenset(
 
 
 class DistrustError(Exception):
-    """The program does not trust the certificate."""
-
-    def __init__(self, how: Distrust) -> None:
-        super().__init__(how)
-        self.how = how
+    """The program has refused the certificate."""
 
 
 async def secure(plain: trio.SocketStream, context: "ssl.SSLContext") -> trio.abc.Stream | None:
@@ -45,7 +39,7 @@ async def secure(plain: trio.SocketStream, context: "ssl.SSLContext") -> trio.ab
             await stream.do_handshake()
         except trio.BrokenResourceError as error:
             if getattr(error.__cause__, "reason", None) in _DISTRUST:
-                raise DistrustError("refused the certificate") from None
+                raise DistrustError from None
             return None
         return stream
     return None

@@ -12,8 +12,9 @@ import ssl
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final
 
 from netns.errors import KeeplineError
 from relay.addresses import is_ipv4
@@ -37,7 +38,7 @@ class CertificateError(KeeplineError):
         super().__init__(cause, "install or mend openssl, or use --gateway=http or --gateway=off")
 
 
-class _Memory:
+class _Memory(AbstractContextManager["_Memory"]):
     """A file without a name, closed at exec and gone with its last descriptor."""
 
     def __init__(self, name: str, text: str = "") -> None:
@@ -45,10 +46,6 @@ class _Memory:
         self.fd = os.memfd_create(f"keepline {name}")
         self.path = f"/proc/self/fd/{self.fd}"
         os.write(self.fd, text.encode())
-
-    def __enter__(self) -> Self:
-        """Return the file, to be used within."""
-        return self
 
     def __exit__(self, *error: object) -> None:
         """Close it, and so free its memory."""
@@ -75,16 +72,13 @@ class Certificates:
         Raises KeyError for a host that was not among those of make().
         """
         if host not in self._contexts:
-            self._contexts[host] = self._load(self._leaves[host])
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context.set_alpn_protocols(["http/1.1"])
+            with _Memory("leaf", self._leaves[host]) as chain:
+                context.load_cert_chain(chain.path, self._key.path)
+            self._contexts[host] = context
         return self._contexts[host]
-
-    def _load(self, leaf: str) -> "ssl.SSLContext":
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
-        with _Memory("leaf", leaf) as chain:
-            context.load_cert_chain(chain.path, self._key.path)
-        return context
 
     def close(self) -> None:
         """Free the key; contexts that were returned stay valid."""
@@ -105,12 +99,10 @@ def make(
     cannot be run, fails, or takes longer than TIMEOUT.
     """
     try:
-        key = _Memory("key")
-        try:
+        with ExitStack() as stack:
+            key = stack.enter_context(_Memory("key"))
             ca, leaves = _signed(hosts, _settings(hosts, permitted or hosts), key, openssl)
-        except BaseException:
-            os.close(key.fd)
-            raise
+            stack.pop_all()
     except OSError as error:
         raise CertificateError(f"{error.filename or openssl}: {error.strerror}") from error
     return Certificates(ca, dict(zip(hosts, leaves, strict=True)), key)

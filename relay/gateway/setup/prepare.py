@@ -97,7 +97,9 @@ def opened(
             yield None
             return
         variables = {trust.EXTRA: str(bundle)}
-    hold = settings.hold if settings.hold != "auto" else _by_terminal()
+    hold = settings.hold
+    if hold == "auto":  # on a terminal somebody reads along; else it may come at once
+        hold = "block" if os.isatty(1) else "message"
     try:
         yield Prepared(chosen, made, variables, hold, settings.stream_silence, settings.patience)
     finally:
@@ -117,11 +119,6 @@ def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
             f"the gateway's certificate cannot be shown to the program: {path}: {error.strerror}",
             "set XDG_STATE_HOME to a folder that is writable, or use --gateway=http or off",
         ) from error
-
-
-def _by_terminal() -> Hold:
-    """On a terminal somebody reads along; else nobody minds a message that comes at once."""
-    return "block" if os.isatty(1) else "message"
 
 
 def describe(chosen: Enabled | Disabled) -> str:

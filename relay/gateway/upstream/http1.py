@@ -125,9 +125,9 @@ class Http1:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError:
-                if ended:
-                    raise self._lost(self.tcp.cause, self.tcp.kind) from None
-                raise self._lost(BROKEN, Kind.MALFORMED) from None
+                if not ended:
+                    raise self._lost(BROKEN, Kind.MALFORMED) from None
+                event = h11.ConnectionClosed()
             if isinstance(event, h11.ConnectionClosed):
                 raise self._lost(self.tcp.cause, self.tcp.kind)
             if event is not h11.NEED_DATA:

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from relay.gateway.http import Fields, Pieces, Request, Response
-from relay.gateway.streams import GONE, PIECE
+from relay.gateway.streams import GONE, PIECE, quiet
 from relay.gateway.upstream.http2_engine import Engine
 from relay.gateway.upstream.watched_stream import WatchedStream
 
@@ -171,14 +171,10 @@ class Http2:
 
     async def _ping(self) -> None:
         """Send a PING after each PING_AFTER seconds in which nothing has come or gone."""
-        due = trio.current_time() + PING_AFTER
         while True:
-            await trio.sleep_until(due)
-            due = max(self.tcp.answered, self.tcp.asked) + PING_AFTER
-            if trio.current_time() >= due:
-                self.engine.ping(os.urandom(8))
-                self.wake()
-                due = trio.current_time() + PING_AFTER
+            await quiet(lambda: max(self.tcp.answered, self.tcp.asked), PING_AFTER)
+            self.engine.ping(os.urandom(8))
+            self.wake()
 
 
 class Http2Stream:

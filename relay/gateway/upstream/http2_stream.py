@@ -51,7 +51,7 @@ class StreamState:
             self.loss = LostError(cause, kind, may_be_processed=may_be_processed)
 
     def note(self, event: h2.events.Event) -> None:
-        """Take an event of the answer."""
+        """Take an event of the answer; 1xx are not passed on."""
         match event:
             case h2.events.DataReceived():
                 if event.data:  # empty ones come in any number
@@ -69,8 +69,6 @@ class StreamState:
                 self.has_ended = True
             case h2.events.StreamReset():
                 self._reset(event)
-            case _:
-                pass  # 1xx among them, which are not passed on
 
     def _begin(self, fields: Fields) -> None:
         status = dict(fields).get(b":status", b"")

@@ -42,7 +42,6 @@ class Pool:
 
     def __post_init__(self) -> None:
         """Start without any."""
-        self._authority = self.origin.authority.encode()
         self._context = functools.cache(_context)
         self.shared: list[Http2] = []
         self.idle: list[Http1] = []
@@ -62,18 +61,14 @@ class Pool:
                 yield opened
             finally:
                 opened.release()
-                self._retire_surplus()
+                for surplus in [each for each in self.shared if each.is_idle][1:]:
+                    surplus.retire()
             return
         connection = opened or await self._idle_one() or await self._new_http1()
         try:
             yield connection
         finally:
             await self._put_back(connection)
-
-    def _retire_surplus(self) -> None:
-        """Keep one of the shared connections that are idle."""
-        for each in [each for each in self.shared if each.is_idle][1:]:
-            each.retire()
 
     def _roomy(self) -> Http2Stream | None:
         """Open a stream on a shared connection that is known to have room; None if none has."""
@@ -135,7 +130,7 @@ class Pool:
         tcp = None
         try:
             opened = await self.opener.open(destination, number)
-            tcp = WatchedStream(opened.sock, number, opened.reached, standing.connections)
+            tcp = WatchedStream(opened, number, standing.connections)
             stream: trio.abc.Stream = tcp
             if self.origin.tls:
                 stream = await self._secured(tcp, http2=http2)
@@ -148,13 +143,14 @@ class Pool:
                 await trio.aclose_forcefully(tcp)
             raise
         protocol = stream.selected_alpn_protocol() if isinstance(stream, trio.SSLStream) else None
+        authority = self.origin.authority.encode()
         connection: Http1 | Http2
         if protocol == "h2":
-            connection = Http2(stream, tcp, self._authority)
+            connection = Http2(stream, tcp, authority)
             self.shared.append(connection)
             self.nursery.start_soon(self._run, connection)
         else:
-            connection = Http1(stream, tcp, self._authority)
+            connection = Http1(stream, tcp, authority)
         seconds = trio.current_time() - began
         self.record(UpstreamReady(connection=number, protocol=connection.protocol, seconds=seconds))
         return connection
@@ -166,16 +162,15 @@ class Pool:
         except TrustError as error:
             raise UntrustedError(error.cause) from error
         stream = trio.SSLStream(tcp, context, server_hostname=self.origin.host)
-        with trio.move_on_after(HANDSHAKE) as scope:
+        with trio.move_on_after(HANDSHAKE):
             try:
                 await stream.do_handshake()
             except trio.BrokenResourceError as error:
                 if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                     raise UntrustedError(error.__cause__.verify_message) from None
                 raise _of_tls(error.__cause__, tcp) from None
-        if scope.cancelled_caught:
-            raise LostError("no TLS handshake", Kind.TIMEOUT, may_be_processed=False)
-        return stream
+            return stream
+        raise LostError("no TLS handshake", Kind.TIMEOUT, may_be_processed=False)
 
     async def _run(self, connection: Http2) -> None:
         try:

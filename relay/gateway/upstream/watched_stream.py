@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import trio
 
-from relay.addresses import Endpoint
+from relay.outbound.opener import Opened
 from relay.outbound.standing import Watched
 from relay.record.kinds import Kind, of
 from relay.sockets import resets_on_close
@@ -20,20 +20,18 @@ class WatchedStream(trio.abc.Stream):
     may_retire = False
     retire_after = math.inf
 
-    def __init__(
-        self, sock: socket.socket, number: int, reached: Endpoint, standing: set[Watched]
-    ) -> None:
+    def __init__(self, opened: Opened, number: int, standing: set[Watched]) -> None:
         """Take over a connected, non-blocking socket; it is among `standing` until it is closed."""
         now = trio.current_time()
         self.number = number
-        self.reached = reached
+        self.reached = opened.reached
         self.answered = self.opened = now
         self.is_awaited: Callable[[], bool] = lambda: False
         """Whether an answer is to come, whatever was sent last; set by what speaks HTTP on it."""
         self._asked = now
         self.sent = self.received = 0
-        self._sock = sock
-        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        self._sock = opened.sock
+        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock))
         self._loss: OSError | None = None
         self._ended = False
         self._standing = standing
