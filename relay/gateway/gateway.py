@@ -49,33 +49,30 @@ class Gateway:
     async def serve(self, program: socket.socket, number: int, origin: Origin) -> None:
         """Serve a connection of a program to its end."""
         with program.dup() as own:  # a stream closes it; `program` is asked for its state meanwhile
-            await self._serve(own, number, origin)
-
-    async def _serve(self, program: socket.socket, number: int, origin: Origin) -> None:
-        began = trio.current_time()
-        stream = await self._secured(program, origin, number)
-        side = downstream.Downstream(stream, program) if stream is not None else None
-        try:
-            if side is not None:
-                await self._requests(side, self._pool(origin), number)
-        finally:
-            ended = trio.current_time()
-            is_first = not self._is_trusted and side is not None and not side.requests
-            if is_first and ended - began < AT_ONCE:
-                self._note_distrust(number, origin, "closed right after the handshake")
-            aborted = side is not None and side.is_aborted
-            self.record(
-                ConnectionClosed(
-                    connection=number,
-                    by="keepline" if aborted else "program",
-                    how="reset" if aborted else "fin",
-                    kind=Kind.RESET if aborted else Kind.CLOSED,
-                    sent=side.received if side is not None else 0,
-                    received=side.sent if side is not None else 0,
-                    seconds=ended - began,
-                    idle=ended - side.written if side is not None else 0.0,
+            began = trio.current_time()
+            stream = await self._secured(own, origin, number)
+            side = downstream.Downstream(stream, own) if stream is not None else None
+            try:
+                if side is not None:
+                    await self._requests(side, self._pool(origin), number)
+            finally:
+                ended = trio.current_time()
+                is_first = not self._is_trusted and side is not None and not side.requests
+                if is_first and ended - began < AT_ONCE:
+                    self._note_distrust(number, origin, "closed right after the handshake")
+                aborted = side is not None and side.is_aborted
+                self.record(
+                    ConnectionClosed(
+                        connection=number,
+                        by="keepline" if aborted else "program",
+                        how="reset" if aborted else "fin",
+                        kind=Kind.RESET if aborted else Kind.CLOSED,
+                        sent=side.received if side is not None else 0,
+                        received=side.sent if side is not None else 0,
+                        seconds=ended - began,
+                        idle=ended - side.written if side is not None else 0.0,
+                    )
                 )
-            )
 
     async def _secured(
         self, program: socket.socket, origin: Origin, number: int

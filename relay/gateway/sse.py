@@ -127,8 +127,7 @@ class SseReader:
 
     def feed(self, data: bytes) -> list[AnswerEvent]:
         """See Reader."""
-        read = self._read
-        return [read(event) for event in self.splitter.feed(data)]
+        return list(map(self._read, self.splitter.feed(data)))
 
     @property
     def size(self) -> int:

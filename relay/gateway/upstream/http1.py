@@ -84,17 +84,15 @@ class Http1:
 
     async def response(self) -> Response:
         """Wait for the head of the answer; raises LostError. 1xx are dropped, except for 101."""
-        while True:
+        event = await self._next()
+        while isinstance(event, h11.InformationalResponse) and event.status_code != 101:
             event = await self._next()
-            if isinstance(event, h11.Response) or (
-                isinstance(event, h11.InformationalResponse) and event.status_code == 101
-            ):
-                fields = event.headers.raw_items()
-                if values(fields, b"transfer-encoding"):  # RFC 9112 section 6.3
-                    fields = without(fields, b"content-length")
-                return Response(event.status_code, fields, bytes(event.reason))
-            if not isinstance(event, h11.InformationalResponse):
-                raise LostError(BROKEN, Kind.MALFORMED)
+        if not isinstance(event, h11.Response | h11.InformationalResponse):
+            raise LostError(BROKEN, Kind.MALFORMED)
+        fields = event.headers.raw_items()
+        if values(fields, b"transfer-encoding"):  # RFC 9112 section 6.3
+            fields = without(fields, b"content-length")
+        return Response(event.status_code, fields, bytes(event.reason))
 
     async def receive(self) -> bytes:
         """Return more of the body, all that is there; nothing at its end; raises LostError."""

@@ -22,13 +22,11 @@ class WatchedStream(trio.abc.Stream):
 
     def __init__(self, opened: Opened, number: int, standing: set[Watched]) -> None:
         """Take over a connected, non-blocking socket; it is among `standing` until it is closed."""
-        now = trio.current_time()
         self.number = number
         self.reached = opened.reached
-        self.answered = self.opened = now
+        self.answered = self.opened = self._asked = trio.current_time()
         self.is_awaited: Callable[[], bool] = lambda: False
         """Whether an answer is to come, whatever was sent last; set by what speaks HTTP on it."""
-        self._asked = now
         self.sent = self.received = 0
         self._sock = opened.sock
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock))
