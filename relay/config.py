@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from netns.errors import KeeplineError
 from relay.addresses import Destination, is_ipv4, parse_destination, split_port
-from relay.policy.rules import Policy, RuleError
+from relay.policy.rules import Policy
 
 GatewayMode: TypeAlias = Literal["tls", "http"]
 """How programs reach the gateway: by certificates made for its hosts, or by a base URL."""
@@ -25,7 +25,6 @@ ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
 DNS_PORT: Final = 53
 _HTTPS_PORT: Final = 443
-_NOT_SETTINGS = frozenset({SESSION_VARIABLE})
 _DAY: Final = 86400  # seconds
 
 
@@ -109,10 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         """Check what types cannot say; raises ValueError."""
-        try:
-            self.policy()
-        except RuleError as error:
-            raise ValueError(str(error)) from None
+        self.policy()
         for server in self.nameservers:
             nameserver(server)
         for host in self.gateway_hosts:
@@ -122,7 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ValueError(f"{host!r} {error}") from None
 
     def policy(self) -> Policy:
-        """Make the policy of the session; raises RuleError."""
+        """Make the policy of the session; raises ValueError."""
         retire = {rule: float(kept.idle_retire) for rule, kept in self.destination.items()}
         return Policy(self.allow, self.deny, retire)
 
@@ -171,18 +167,6 @@ def nameserver(text: str) -> Destination:
     return Destination(address, port or DNS_PORT)
 
 
-def from_toml(text: str, path: str) -> dict[str, Any]:
-    """Read a config file; raises ConfigError with path, line and key."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    place = _Place(path, text)
-    values = _without_table(values, place)
-    _validate(values, place, strict=True)
-    return values
-
-
 _GATEWAY_KEYS: Final = {
     "mode": "gateway",
     "hosts": "gateway_hosts",
@@ -192,33 +176,28 @@ _GATEWAY_KEYS: Final = {
 """What may stand in the table [gateway], and the setting that it is."""
 
 
-def _without_table(values: dict[str, Any], place: "_Place") -> dict[str, Any]:
-    """Take the settings out of the table [gateway]; raises ConfigError."""
+def from_toml(text: str, path: str) -> dict[str, Any]:
+    """Read a config file; raises ConfigError with path, line and key."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    keys: dict[str, str] = {}  # of settings that the file calls by another name
+
+    def place(key: str) -> str:
+        return f"{path}:{_line_of(keys.get(key, key), text)}: "
+
     table = values.get("gateway")
-    if not isinstance(table, dict):
-        return values
-    flat = {key: value for key, value in values.items() if key != "gateway"}
-    for key, value in table.items():
-        if key not in _GATEWAY_KEYS:
-            known = ", ".join(_GATEWAY_KEYS)
-            raise ConfigError(f"{place(key)}gateway.{key}: there is no such setting, but {known}")
-        flat[_GATEWAY_KEYS[key]] = value
-        place.aliases[_GATEWAY_KEYS[key]] = key
-    return flat
-
-
-class _Place:
-    """Where in a config file a setting stands."""
-
-    def __init__(self, path: str, text: str) -> None:
-        self.aliases: dict[str, str] = {}
-        """Settings that the file calls by another name."""
-        self._path = path
-        self._text = text
-
-    def __call__(self, key: str) -> str:
-        """Return path and line, as the beginning of a message."""
-        return f"{self._path}:{_line_of(self.aliases.get(key, key), self._text)}: "
+    if isinstance(table, dict):
+        del values["gateway"]
+        for key, value in table.items():
+            if key not in _GATEWAY_KEYS:
+                cause = f"there is no such setting, but {', '.join(_GATEWAY_KEYS)}"
+                raise ConfigError(f"{place(key)}gateway.{key}: {cause}")
+            keys[_GATEWAY_KEYS[key]] = key
+            values[_GATEWAY_KEYS[key]] = value
+    _validate(values, place, strict=True)
+    return values
 
 
 def _line_of(key: str, text: str) -> int:
@@ -232,7 +211,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values = {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): text
         for name, text in environment.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS
+        if name.startswith(ENVIRONMENT_PREFIX) and name != SESSION_VARIABLE
     }
     return from_words(values, lambda key: f"{ENVIRONMENT_PREFIX}{key.upper()}: ")
 

@@ -16,9 +16,14 @@ class ConnectionOpened(Event):
     port: int
     name: str | None = None
 
+    @property
+    def to(self) -> str:
+        """HOST:PORT, by the name that the program looked up, if any."""
+        return f"{self.name or self.address}:{self.port}"
+
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} opened to {self.name or self.address}:{self.port}"
+        return f"#{self.connection} opened to {self.to}"
 
 
 class ConnectionDenied(CausedEvent):

@@ -47,7 +47,7 @@ class LookupFailed(LossEvent):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"name {self.name}: {self.type} not found out: {self.cause}"
+        return f"name {self.name}: {self.type} not resolved: {self.cause}"
 
 
 class ServedStale(LossEvent):
