@@ -54,10 +54,10 @@ class NameService:
             await self._is_ready.wait()
         assert self._resolver is not None
         try:
-            addresses = await self._resolver.ipv4_addresses(name, fresh=fresh)
+            found = await self._resolver.addresses(name, fresh=fresh)
         except ResolverError as error:
             raise DialError(error.cause, error.kind) from error
-        return list(filter(is_dialable, addresses))
+        return list(filter(is_dialable, found.addresses))
 
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Wait until either socket has something to read, or a name is to be dialled."""
