@@ -1,7 +1,7 @@
 """A program's connection from offer to close: numbered, recorded, and served by its handler."""
 
-import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import trio
@@ -49,7 +49,7 @@ class Connections:
 
     def start(self, offer: Offer) -> None:
         """Serve an offer in a task of its own."""
-        connection = Connection(offer, self)
+        connection = Connection(offer, self, self.standing.number(), trio.current_time())
         self._live.add(connection)
         self.nursery.start_soon(self._serve, connection)
 
@@ -90,37 +90,20 @@ class Connections:
         self._last_words = closed_by_their_side(tcp_table)
         for connection in tuple(self._live):
             if not self.has_last_words(connection.offer):
-                connection.end()
+                connection.abort()
         if self._live:
             self._all_ended = trio.Event()
             await self._all_ended.wait()
 
 
+@dataclass(slots=True, eq=False)
 class Connection:
     """One connection of a program, as its handler sees it."""
 
-    __slots__ = ("abort", "began", "number", "offer", "scope", "session")
-
-    def __init__(self, offer: Offer, session: Connections) -> None:
-        """Take over an offer."""
-        self.offer = offer
-        self.session = session
-        self.number = session.standing.number()
-        self.began = trio.current_time()
-        self.scope = trio.CancelScope()
-        """Of the dial, or of the gateway's work."""
-        self.abort: Callable[[], None] = _nothing
-        """Ends what moves the bytes, once something does."""
-
-    async def accept(self) -> socket.socket:
-        """Return the program's socket."""
-        return await self.offer.accept()
-
-    def end(self) -> None:
-        """End it as the command has ended."""
-        self.scope.cancel()
-        self.abort()
-
-
-def _nothing() -> None:
-    """End nothing: no byte is moved yet."""
+    offer: Offer
+    session: Connections
+    number: int
+    began: float
+    """On trio's clock."""
+    abort: Callable[[], None] = lambda: None
+    """Ends what is done for it now, as the command has ended: the dial, or the copying."""

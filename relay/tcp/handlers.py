@@ -121,9 +121,11 @@ class Relayed:
             except DialError as error:
                 self._note_failure(connection, error)
                 return None
+            finally:
+                connection.abort = pump.abort
 
         pump = Pump(
-            await connection.accept(),
+            await connection.offer.accept(),
             opened,
             redial,
             number=connection.number,
@@ -143,7 +145,8 @@ class Relayed:
         session, offer = connection.session, connection.offer
         if session.is_ending and not session.has_last_words(offer):
             raise DialError(_ENDED, Kind.SESSION_END)
-        with trio.CancelScope() as connection.scope:
+        with trio.CancelScope() as scope:
+            connection.abort = scope.cancel
             return await self._opener.open(
                 self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
             )
