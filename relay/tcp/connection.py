@@ -1,7 +1,7 @@
 """A program's connection from offer to close: numbered, recorded, and served by its handler."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -25,27 +25,21 @@ class Handler(Protocol):
         """Serve it to its end, whatever that is."""
 
 
+@dataclass(eq=False)
 class Connections:
     """The connections of a session's programs, and what they share."""
 
-    def __init__(
-        self,
-        handler_for: Callable[[Endpoint], Handler],
-        standing: Standing,
-        record: Callable[[Event], None],
-        nursery: trio.Nursery,
-    ) -> None:
-        """Find by `handler_for` what serves an original destination; run all in `nursery`."""
-        self.standing = standing
-        self.record = record
-        self.nursery = nursery
-        self.is_ending = False
-        """Whether the command has ended."""
-        self._handler_for = handler_for
-        self._live: set[Connection] = set()
-        self._all_ended = trio.Event()
-        self._last_words: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
-        """Connections, as programs see them, that were closed with data still to come."""
+    _handler_for: Callable[[Endpoint], Handler]
+    """Returns what serves an original destination."""
+    standing: Standing
+    record: Callable[[Event], None]
+    nursery: trio.Nursery
+    is_ending: bool = False
+    """Whether the command has ended."""
+    _live: "set[Connection]" = field(default_factory=set)
+    _all_ended: trio.Event = field(default_factory=trio.Event)
+    _last_words: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
+    """Connections, as programs see them, that were closed with data still to come."""
 
     def start(self, offer: Offer) -> None:
         """Serve an offer in a task of its own."""

@@ -30,21 +30,15 @@ class Naming(Protocol):
         """Return whether an address is in the synthetic range."""
 
 
+@dataclass
 class Handlers:
     """Finds the handler of a connection."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        naming: Naming,
-        opener: Opener,
-        gateway: Callable[[Destination], Handler | None],
-    ) -> None:
-        """Ask `gateway` first: it returns its handler for what it serves, None for all else."""
-        self._policy = policy
-        self._naming = naming
-        self._opener = opener
-        self._gateway = gateway
+    _policy: Policy
+    _naming: Naming
+    _opener: Opener
+    _gateway: Callable[[Destination], Handler | None]
+    """Asked first: it returns its handler for what it serves, None for all else."""
 
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
