@@ -158,6 +158,7 @@ class Served:
 
     async def serve(self, connection: Connection) -> None:
         """Accept, and serve to the end, or until the command has ended."""
-        program = await connection.accept()
-        with trio.CancelScope() as connection.scope:
+        program = await connection.offer.accept()
+        with trio.CancelScope() as scope:
+            connection.abort = scope.cancel
             await self._gateway.serve(program, connection.number, self._origin)

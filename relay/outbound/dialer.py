@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import trio
@@ -35,21 +36,16 @@ class Resolve(Protocol):
         """Return its IPv4 addresses, `fresh` ones past any cache; raises DialError."""
 
 
+@dataclass(eq=False)
 class Dialer:
     """Dials for all connections of a session."""
 
-    def __init__(
-        self,
-        lookup: Resolve,
-        keepalive: KeepAlive,
-        connect: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect,
-    ) -> None:
-        """Resolve names by `lookup`; `connect` returns 0 or an errno, as sockets.connect() does."""
-        self._lookup = lookup
-        self._keepalive = keepalive
-        self._connect_socket = connect
-        self._answering: set[str] = set()
-        self._slots: dict[str, trio.CapacityLimiter] = {}
+    _resolve: Resolve
+    _keepalive: KeepAlive
+    _connect_socket: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect
+    _answering: set[str] = field(default_factory=set)
+    """Addresses whose last dial was answered."""
+    _slots: dict[str, trio.CapacityLimiter] = field(default_factory=dict)
 
     async def dial(
         self, destination: Destination, *, limit: float, fresh: bool, avoid: str = ""
@@ -60,7 +56,7 @@ class Dialer:
         """
         addresses = [destination.host]
         if destination.name is not None:
-            addresses = await self._lookup(destination.host, fresh=fresh)
+            addresses = await self._resolve(destination.host, fresh=fresh)
             addresses.sort(key=lambda address: address == avoid)
         if not addresses:
             raise DialError("the name has no address that may be dialled", Kind.NAME_FAILURE)

@@ -7,6 +7,7 @@ decided in patience.py; dialer.py makes one round of it.
 import random
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import trio
@@ -28,26 +29,19 @@ class Opened(NamedTuple):
     reached: Endpoint
 
 
+@dataclass(eq=False)
 class Opener:
     """Opens upstream connections for a session."""
 
-    def __init__(
-        self,
-        dialer: Dialer,
-        network: NetworkWatch,
-        standing: Standing,
-        record: Callable[[Event], None],
-        *,
-        patience: float,
-    ) -> None:
-        """Dial for `patience` seconds at most; a change of `network` ends a pause of a dial."""
-        self.standing = standing
-        self._dialer = dialer
-        self._network = network
-        self._record = record
-        self._patience = patience
-        self._reached: set[Destination] = set()
-        """Destinations that were seen alive in this session."""
+    _dialer: Dialer
+    _network: NetworkWatch
+    """A change of it ends a pause between two rounds."""
+    standing: Standing
+    _record: Callable[[Event], None]
+    patience: float
+    """Seconds that a dial may take, retries included."""
+    _reached: set[Destination] = field(default_factory=set)
+    """Destinations that were seen alive in this session."""
 
     async def open(
         self,
@@ -63,11 +57,11 @@ class Opener:
         """
         began = trio.current_time()
         is_known = destination in self._reached
-        patience = Patience(self._patience, known=is_known, jitter=random.random)
+        patience = Patience(self.patience, known=is_known, jitter=random.random)
         sock = None
         while sock is None:
             elapsed = trio.current_time() - began
-            limit, fresh = self._patience - elapsed, patience.rounds > 0
+            limit, fresh = self.patience - elapsed, patience.rounds > 0
             try:
                 sock = await self._dialer.dial(destination, limit=limit, fresh=fresh, avoid=avoid)
             except DialError as error:

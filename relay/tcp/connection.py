@@ -1,7 +1,7 @@
 """A program's connection from offer to close: numbered, recorded, and served by its handler."""
 
-import socket
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -25,31 +25,25 @@ class Handler(Protocol):
         """Serve it to its end, whatever that is."""
 
 
+@dataclass(eq=False)
 class Connections:
     """The connections of a session's programs, and what they share."""
 
-    def __init__(
-        self,
-        handler_for: Callable[[Endpoint], Handler],
-        standing: Standing,
-        record: Callable[[Event], None],
-        nursery: trio.Nursery,
-    ) -> None:
-        """Find by `handler_for` what serves an original destination; run all in `nursery`."""
-        self.standing = standing
-        self.record = record
-        self.nursery = nursery
-        self.is_ending = False
-        """Whether the command has ended."""
-        self._handler_for = handler_for
-        self._live: set[Connection] = set()
-        self._all_ended = trio.Event()
-        self._last_words: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
-        """Connections, as programs see them, that were closed with data still to come."""
+    _handler_for: Callable[[Endpoint], Handler]
+    """Returns what serves an original destination."""
+    standing: Standing
+    record: Callable[[Event], None]
+    nursery: trio.Nursery
+    is_ending: bool = False
+    """Whether the command has ended."""
+    _live: "set[Connection]" = field(default_factory=set)
+    _all_ended: trio.Event = field(default_factory=trio.Event)
+    _last_words: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
+    """Connections, as programs see them, that were closed with data still to come."""
 
     def start(self, offer: Offer) -> None:
         """Serve an offer in a task of its own."""
-        connection = Connection(offer, self)
+        connection = Connection(offer, self, self.standing.number(), trio.current_time())
         self._live.add(connection)
         self.nursery.start_soon(self._serve, connection)
 
@@ -90,37 +84,20 @@ class Connections:
         self._last_words = closed_by_their_side(tcp_table)
         for connection in tuple(self._live):
             if not self.has_last_words(connection.offer):
-                connection.end()
+                connection.abort()
         if self._live:
             self._all_ended = trio.Event()
             await self._all_ended.wait()
 
 
+@dataclass(slots=True, eq=False)
 class Connection:
     """One connection of a program, as its handler sees it."""
 
-    __slots__ = ("abort", "began", "number", "offer", "scope", "session")
-
-    def __init__(self, offer: Offer, session: Connections) -> None:
-        """Take over an offer."""
-        self.offer = offer
-        self.session = session
-        self.number = session.standing.number()
-        self.began = trio.current_time()
-        self.scope = trio.CancelScope()
-        """Of the dial, or of the gateway's work."""
-        self.abort: Callable[[], None] = _nothing
-        """Ends what moves the bytes, once something does."""
-
-    async def accept(self) -> socket.socket:
-        """Return the program's socket."""
-        return await self.offer.accept()
-
-    def end(self) -> None:
-        """End it as the command has ended."""
-        self.scope.cancel()
-        self.abort()
-
-
-def _nothing() -> None:
-    """End nothing: no byte is moved yet."""
+    offer: Offer
+    session: Connections
+    number: int
+    began: float
+    """On trio's clock."""
+    abort: Callable[[], None] = lambda: None
+    """Ends what is done for it now, as the command has ended: the dial, or the copying."""

@@ -30,21 +30,15 @@ class Naming(Protocol):
         """Return whether an address is in the synthetic range."""
 
 
+@dataclass
 class Handlers:
     """Finds the handler of a connection."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        naming: Naming,
-        opener: Opener,
-        gateway: Callable[[Destination], Handler | None],
-    ) -> None:
-        """Ask `gateway` first: it returns its handler for what it serves, None for all else."""
-        self._policy = policy
-        self._naming = naming
-        self._opener = opener
-        self._gateway = gateway
+    _policy: Policy
+    _naming: Naming
+    _opener: Opener
+    _gateway: Callable[[Destination], Handler | None]
+    """Asked first: it returns its handler for what it serves, None for all else."""
 
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
@@ -121,9 +115,11 @@ class Relayed:
             except DialError as error:
                 self._note_failure(connection, error)
                 return None
+            finally:
+                connection.abort = pump.abort
 
         pump = Pump(
-            await connection.accept(),
+            await connection.offer.accept(),
             opened,
             redial,
             number=connection.number,
@@ -143,7 +139,8 @@ class Relayed:
         session, offer = connection.session, connection.offer
         if session.is_ending and not session.has_last_words(offer):
             raise DialError(_ENDED, Kind.SESSION_END)
-        with trio.CancelScope() as connection.scope:
+        with trio.CancelScope() as scope:
+            connection.abort = scope.cancel
             return await self._opener.open(
                 self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
             )

@@ -4,7 +4,6 @@ Backpressure is not reading. System calls are tried first and waited for only on
 upstream's first byte, a lost upstream is replaced as far as first_flight.py allows.
 """
 
-import contextlib
 import errno
 import math
 import socket
@@ -94,7 +93,7 @@ class Pump(Pair):
 
     async def _copy(self, source: Side, sink: Side) -> None:
         """Copy one direction, turn by turn, until its end or until either socket is lost."""
-        with contextlib.suppress(trio.ClosedResourceError):  # a loss of the other direction
+        try:
             while not self.is_over:
                 is_bulk = source.received >= _BULK and not self._flight.is_open
                 pipe = pipes.borrow() if is_bulk else None
@@ -109,6 +108,8 @@ class Pump(Pair):
                     await trio.lowlevel.checkpoint()
                 else:
                     return
+        except trio.ClosedResourceError:
+            pass  # a loss of the other direction
 
     async def _turn(self, source: Side, sink: Side, pipe: Pipe | None) -> "After":
         """Move what the source has, up to a turn's share, through the pipe or the buffer."""
