@@ -24,7 +24,7 @@ DEFERRED: Final = frozenset({
     "relay.doctor", "relay.record.story", "relay.record.status", "relay.record.view",
     "tomllib", "traceback",
     # dnspython: at the first question.
-    "relay.dns.lookup.resolver", "relay.dns.serving",
+    "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",
     # The gateway: h11, h2 and ssl at its first connection, openssl's certificates if it is on.
     "relay.gateway.downstream.connection", "relay.gateway.exchange", "relay.gateway.gateway",
     "relay.gateway.setup.certificates", "relay.gateway.setup.trust", "relay.gateway.upgrade",

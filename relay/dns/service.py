@@ -2,15 +2,19 @@
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import trio
 
+from netns.mounts import RESOLV_CONF
 from relay.addresses import is_dialable
-from relay.config import Settings
-from relay.dns import serving
+from relay.config import Settings, nameserver
+from relay.dns import nameserver as name_server
+from relay.dns import responder
 from relay.dns.lookup import resolver
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.synthetic import SyntheticAddresses
+from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
 from relay.policy.rules import Policy
 from relay.record.events import Event
@@ -37,12 +41,24 @@ class NameService:
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer the program until cancelled, then close both sockets."""
         await self._first_question(udp, tcp)
+        configured = tuple(map(nameserver, self._settings.nameservers))
+        of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         async with trio.open_nursery() as nursery:
-            self._resolver, server = serving.build(
-                self._settings, self._policy, self.synthetic, self._record, nursery
+            self._resolver = resolver.Resolver(
+                lambda: configured or of_host(),
+                self._record,
+                nursery,
+                timeouts=resolver.ResolverTimeouts(outage=self._settings.patience),
             )
             self._is_ready.set()
-            await server.serve(udp, tcp)
+            answers = responder.Responder(
+                self._resolver,
+                self.synthetic,
+                self._policy.denied_name,
+                self._record,
+                self._settings.dns,
+            )
+            await name_server.NameServer(answers).serve(udp, tcp)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a name that may be dialled; raises DialError.

@@ -48,15 +48,14 @@ class ResolverTimeouts:
     """For the addresses of a name never seen, while no resolver can be reached: a program copes
     better with a slow answer than with a failure."""
     failing: float = 30.0
-    """For the same, while the resolvers answer SERVFAIL or the like: the name may be the cause."""
+    """For the same, while the resolvers answer SERVFAIL or the like: the name may be the cause.
+    Never longer than `outage`."""
     pause: float = 1.0
     """Before all of them are asked again."""
     stale: float = 0.5
     """Before an expired answer is served, while the lookup goes on. RFC 8767 section 5 waits for
     1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
 
-
-DEFAULT_TIMEOUTS = ResolverTimeouts()
 
 _Outcome = tuple[Destination, QueryMessage | UpstreamError]
 
@@ -91,7 +90,7 @@ class Resolver:
         record: Callable[[Event], None],
         nursery: trio.Nursery,
         *,
-        timeouts: ResolverTimeouts = DEFAULT_TIMEOUTS,
+        timeouts: ResolverTimeouts,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         """Call `servers()` anew for each lookup; run lookups in `nursery`."""
@@ -179,8 +178,10 @@ class Resolver:
         if old is not None:
             old.failed_at = self._clock()
             return True
-        is_outage = isinstance(error, OutageError)
-        if elapsed < (self._timeouts.outage if is_outage else self._timeouts.failing):
+        limit = self._timeouts.outage
+        if not isinstance(error, OutageError):
+            limit = min(limit, self._timeouts.failing)
+        if elapsed < limit:
             return False
         self._record(LookupFailed(name=name, type="A", kind=error.kind, cause=error.cause))
         self._keep_failure(name, error)
