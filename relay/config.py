@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Check what types cannot say; raises ValueError."""
         self.policy()
         for server in self.nameservers:
-            nameserver(server)
+            parse_nameserver(server)
         for host in self.gateway_hosts:
             try:
                 parse_destination(host, _HTTPS_PORT)
@@ -156,7 +156,7 @@ def described() -> Iterator[Described]:
 _DEFAULTS: Final = msgspec.structs.asdict(Settings())
 
 
-def nameserver(text: str) -> Destination:
+def parse_nameserver(text: str) -> Destination:
     """Read ADDRESS[:PORT], IPv4 only; raises ValueError."""
     try:
         address, port = split_port(text)

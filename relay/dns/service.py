@@ -8,9 +8,8 @@ import trio
 
 from netns.mounts import RESOLV_CONF
 from relay.addresses import is_dialable
-from relay.config import Settings, nameserver
-from relay.dns import nameserver as name_server
-from relay.dns import responder
+from relay.config import Settings, parse_nameserver
+from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.synthetic import SyntheticAddresses
@@ -41,7 +40,7 @@ class NameService:
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer the program until cancelled, then close both sockets."""
         await self._first_question(udp, tcp)
-        configured = tuple(map(nameserver, self._settings.nameservers))
+        configured = tuple(map(parse_nameserver, self._settings.nameservers))
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         async with trio.open_nursery() as nursery:
             self._resolver = resolver.Resolver(
@@ -58,7 +57,7 @@ class NameService:
                 self._record,
                 self._settings.dns,
             )
-            await name_server.NameServer(answers).serve(udp, tcp)
+            await nameserver.NameServer(answers).serve(udp, tcp)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a name that may be dialled; raises DialError.
