@@ -36,7 +36,7 @@ class ConfigError(KeeplineError):
         super().__init__(cause, "mend the setting, or leave it out for its default")
 
 
-def _says(description: str, least: int | None = None, most: int | None = None) -> Meta:
+def _help(description: str, least: int | None = None, most: int | None = None) -> Meta:
     """Return the help text of a setting, and the bounds of a number."""
     return Meta(description=description, ge=least, le=most)
 
@@ -45,38 +45,38 @@ _Texts: TypeAlias = tuple[str, ...]
 
 
 class DestinationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the config file says of some destinations: [destination."*.example.com"]."""
+    """Settings of some destinations alone, as in [destination."*.example.com"]."""
 
-    idle_retire: Annotated[int, _says("seconds of silence after which to close", 1, _DAY)]
+    idle_retire: Annotated[int, _help("seconds of silence after which to close", 1, _DAY)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a session; the descriptions are the command line's help."""
 
-    keepidle: Annotated[int, _says("seconds of silence before a keepalive probe", 1, 32767)] = 20
-    keepintvl: Annotated[int, _says("seconds between keepalive probes", 1, 32767)] = 5
+    keepidle: Annotated[int, _help("seconds of silence before a keepalive probe", 1, 32767)] = 20
+    keepintvl: Annotated[int, _help("seconds between keepalive probes", 1, 32767)] = 5
     keepcnt: Annotated[
-        int, _says("unanswered probes before giving up, if user_timeout is 0", 1, 127)
+        int, _help("unanswered probes before giving up, if user_timeout is 0", 1, 127)
     ] = 3
     user_timeout: Annotated[
-        int, _says("seconds that data or probes may stay unanswered", 0, 2_000_000)
+        int, _help("seconds that data or probes may stay unanswered", 0, 2_000_000)
     ] = 300
     rto_max: Annotated[
-        int, _says("longest pause between retransmissions in ms; 0: kernel's", 0, 120_000)
+        int, _help("longest pause between retransmissions in ms; 0: kernel's", 0, 120_000)
     ] = 1000
-    patience: Annotated[int, _says("seconds that a dial may take, retries included", 1, _DAY)] = 300
+    patience: Annotated[int, _help("seconds that a dial may take, retries included", 1, _DAY)] = 300
     dns: Annotated[
         Literal["synthetic", "real"],
-        _says("addresses the program sees: one per name, or the real ones"),
+        _help("addresses the program sees: one per name, or the real ones"),
     ] = "synthetic"
     nameservers: Annotated[
-        _Texts, _says("IPv4 resolvers to ask, ADDRESS[:PORT], instead of resolv.conf's")
+        _Texts, _help("IPv4 resolvers to ask, ADDRESS[:PORT], instead of resolv.conf's")
     ] = ()
-    allow: Annotated[_Texts, _says("destinations that may be reached, HOST[:PORT]")] = ()
-    deny: Annotated[_Texts, _says("destinations that may not be reached, HOST[:PORT]")] = ()
+    allow: Annotated[_Texts, _help("destinations that may be reached, HOST[:PORT]")] = ()
+    deny: Annotated[_Texts, _help("destinations that may not be reached, HOST[:PORT]")] = ()
     intercept: Annotated[
         Literal["auto", "tproxy", "redirect", "ports"],
-        _says("how connections are caught; auto takes the first that works"),
+        _help("how connections are caught; auto takes the first that works"),
     ] = "auto"
     ports: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
@@ -84,30 +84,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()
     gateway: Annotated[
         Literal["auto", GatewayMode, "off"],
-        _says("hide losses of HTTP to the API host; auto: if the command is claude"),
+        _help("hide losses of HTTP to the API host; auto: if the command is claude"),
     ] = "auto"
-    gateway_hosts: Annotated[_Texts, _says("whom the gateway speaks HTTP with, HOST[:PORT]")] = (
+    gateway_hosts: Annotated[_Texts, _help("whom the gateway speaks HTTP with, HOST[:PORT]")] = (
         "api.anthropic.com",
     )
     hold: Annotated[
         Literal["auto", Hold],
-        _says(
+        _help(
             "what of a streamed answer the gateway holds until it is complete;"
             " auto: block on a terminal, else message"
         ),
     ] = "auto"
     stream_silence: Annotated[
-        int, _says("seconds of silence after which a streamed answer is lost", 1, _DAY)
+        int, _help("seconds of silence after which a streamed answer is lost", 1, _DAY)
     ] = 60
     linger: Annotated[
-        bool, _says("stay until all processes the command left behind have ended")
+        bool, _help("stay until all processes the command left behind have ended")
     ] = False
-    log_limit: Annotated[int, _says("size of a session's flight log in MiB, at most", 1, 1024)] = 8
+    log_limit: Annotated[int, _help("size of a session's flight log in MiB, at most", 1, 1024)] = 8
     destination: dict[str, DestinationSettings] = {}
     """In the config file alone: settings by rule, HOST[:PORT]; the first match counts."""
 
     def __post_init__(self) -> None:
-        """Check what types cannot say; raises ValueError."""
+        """Check what types cannot express; raises ValueError."""
         self.policy()
         for server in self.nameservers:
             parse_nameserver(server)
@@ -251,6 +251,6 @@ def merge(*sources: Mapping[str, Any]) -> Settings:
     settings = msgspec.convert(merged, Settings)
     if settings.dns == "real" and settings.policy().has_names:
         raise ConfigError(
-            "allow and deny by name need dns = synthetic: real addresses tell no name"
+            "allow and deny by name need dns = synthetic: a real address does not show its name"
         )
     return settings

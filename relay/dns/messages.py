@@ -149,7 +149,7 @@ def addresses(query: Query, lookup: Lookup, given: Sequence[str]) -> dns.message
 
 
 def no_addresses(query: Query, lookup: Lookup) -> dns.message.Message:
-    """Answer AAAA: there are none. Whether the name exists, its A lookup says."""
+    """Answer AAAA with no address; the A lookup has shown whether the name exists."""
     return reply(query, lookup.rcode, authority=_authority(lookup))
 
 

@@ -44,7 +44,7 @@ class HostResolvers:
         self._servers = self._read()
 
     def __call__(self) -> tuple[Destination, ...]:
-        """Return the name servers of now; the last known ones while the file is away or names none.
+        """Return the current name servers; the last known ones if the file is away or names none.
 
         The file's status, stat(2), is taken before its text is read. If the file is replaced
         between the two, the new text is kept with the old status, and the next call reads it

@@ -23,7 +23,7 @@ class Allow:
 
 @dataclass(frozen=True)
 class Deny:
-    """The destination may not be reached; `rule` says because of what."""
+    """The destination may not be reached; `rule` is the reason."""
 
     rule: str
 
@@ -113,7 +113,7 @@ class Policy:
         return Deny(NOT_ALLOWED)
 
     def denied_name(self, name: str) -> str | None:
-        """Judge a name before a query for it leaves: the rule that denies it at every port."""
+        """Return the rule that denies a name at every port, None if a query for it may leave."""
         for rule in self._deny:
             if rule.port is None and rule.matches_host(name):
                 return rule.text

@@ -65,14 +65,14 @@ class Connections:
                 self._all_ended.set()
 
     def has_last_words(self, offer: Offer) -> bool:
-        """Return whether a program that is gone, or has half-closed, had something to say.
+        """Return whether a program that has ended, or half-closed, left data to be relayed.
 
         Its FIN has arrived, or is behind data for which our receive buffer had no room.
         """
         return offer.has_half_closed or (offer.source, offer.destination) in self._last_words
 
     async def finish(self, tcp_table: str) -> None:
-        """Deliver what programs that are gone said last; reset what nobody will read.
+        """Deliver what programs that have ended sent last; reset connections that nobody reads.
 
         `tcp_table` is the namespace's /proc/net/tcp. A connection whose program's side is closed
         runs on until both directions have ended.

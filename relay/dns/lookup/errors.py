@@ -8,11 +8,11 @@ class UpstreamError(CausedError):
 
 
 class FailureAnswerError(UpstreamError):
-    """The server is there, but answered that it found no answer: SERVFAIL and the like."""
+    """The server can be reached, but reports a failure: SERVFAIL and the like."""
 
 
 class ResolverError(CausedError):
-    """No server gave a usable answer; the cause says why, server by server."""
+    """No server gave a usable answer; the cause lists each server's."""
 
 
 class OutageError(ResolverError):

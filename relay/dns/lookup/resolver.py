@@ -219,7 +219,7 @@ class Resolver:
             answer = await self._race(message, causes)
             if answer is not None:
                 return answer
-        # The kind is that of who is there, or else of the server that is asked first.
+        # The kind is that of a server that answered, or else of the one that is asked first.
         answers = [cause for cause in causes.values() if isinstance(cause, FailureAnswerError)]
         kind = next(iter(answers or causes.values())).kind
         cause = "; ".join(f"{_text(server)}: {cause}" for server, cause in causes.items())
@@ -230,7 +230,7 @@ class Resolver:
     ) -> QueryMessage | None:
         """Ask one server after the other, while those before it may still answer.
 
-        Return None if all have failed; `causes` then says how each did.
+        Return None if all have failed; `causes` then holds how each one failed.
 
         The first usable answer cancels the questions to all other servers. Several outcomes may
         come at once: the channel has room for one of each server, so that no task waits to report,

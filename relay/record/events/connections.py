@@ -38,7 +38,7 @@ class ConnectionDenied(CausedEvent):
 
 
 class Dialled(Event):
-    """The upstream connection stands."""
+    """The upstream connection is established."""
 
     connection: int
     address: str
@@ -53,7 +53,7 @@ class Dialled(Event):
 
 
 class DialFailed(CausedEvent):
-    """No upstream connection could be had; the program saw a reset."""
+    """No upstream connection could be established; the program saw a reset."""
 
     connection: int
     cause: str
@@ -129,7 +129,7 @@ class PathDown(Event):
 
 
 class PathUp(Event):
-    """It answers again; held connections are made to speak."""
+    """The destination answers again; its held connections are probed at once."""
 
     address: str
     seconds: float

@@ -26,7 +26,7 @@ class UpstreamOpened(Event):
 
 
 class UpstreamReady(Event):
-    """It stands, TLS is agreed on."""
+    """The gateway's connection is established, TLS included."""
 
     connection: int
     protocol: str
@@ -40,7 +40,7 @@ class UpstreamReady(Event):
 
 
 class UpstreamClosed(CausedEvent):
-    """It has ended; what was lost with it, if anything, is in the events of the requests."""
+    """The gateway's connection has ended; what was lost with it is in the requests' events."""
 
     connection: int
     cause: str

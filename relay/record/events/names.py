@@ -1,4 +1,4 @@
-"""The events of names: what the program is answered, and what the host's resolvers say."""
+"""The events of names: how the program's queries and our own are answered."""
 
 from relay.record.events.base import CausedEvent, Event, LossEvent
 

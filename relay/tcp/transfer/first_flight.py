@@ -27,7 +27,7 @@ _MAX_RECORD = 2**14
 
 @dataclass(slots=True)
 class FirstFlight:
-    """What one connection's program has sent before upstream said anything."""
+    """What one connection's program has sent before upstream's first byte."""
 
     sent: bytes = b""
     _open: bool = True
@@ -60,8 +60,8 @@ class FirstFlight:
     def replay(self, *, reset: bool) -> bool:
         """Upstream is lost, by a reset or a FIN: return whether to dial again, and count it.
 
-        A reset before the program has said anything needs another connection but no replay; a
-        FIN then is what it seems.
+        A reset before the program has sent anything needs another connection but no replay; a
+        FIN at that time is passed on.
         """
         unused = self._open and self._replays < TRIES and reset and not self.sent
         if not (unused or self.may_replay):

@@ -203,7 +203,7 @@ class Pump(Pair):
             self._redialled.set()
             self._redialled = None
         if opened is not None and sent and self._flight.sent != sent:
-            resets_on_close(opened.sock)  # the program went on speaking: more than a ClientHello
+            resets_on_close(opened.sock)  # the program has sent more than a ClientHello
             opened.sock.close()
             opened = None
         if opened is None:

@@ -80,7 +80,7 @@ class Liveness:
                 self._sweep(nursery)
 
     def network_changed(self) -> None:
-        """Probe all connections at once: the way to their peers may be another one now."""
+        """Probe all connections at once: the path to their peers may have changed."""
         self._probe_all(diagnosis.GRACE)
 
     def _probe_all(self, grace: float) -> None:
