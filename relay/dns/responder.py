@@ -4,6 +4,7 @@ A denied name is refused before any query leaves the host, as a name can itself 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import dns.message
@@ -25,24 +26,17 @@ MAX_WITHHELD = 10_000
 ADDRESS_TYPES = frozenset({dns.rdatatype.A, dns.rdatatype.AAAA})
 
 
+@dataclass(eq=False)
 class Responder:
     """Makes the name server's answers, and records what was refused, assigned or withheld."""
 
-    def __init__(
-        self,
-        resolver: Resolver,
-        synthetic: SyntheticAddresses,
-        denied: Callable[[str], str | None],
-        record: Callable[[Event], None],
-        mode: Literal["synthetic", "real"],
-    ) -> None:
-        """`denied(name)` returns the rule that denies a name, None if it may be looked up."""
-        self._resolver = resolver
-        self._synthetic = synthetic
-        self._denied = denied
-        self._record = record
-        self._mode = mode
-        self._withheld: set[tuple[str, str]] = set()
+    _resolver: Resolver
+    _synthetic: SyntheticAddresses
+    _denied: Callable[[str], str | None]
+    """Returns the rule that denies a name, None if it may be looked up."""
+    _record: Callable[[Event], None]
+    _mode: Literal["synthetic", "real"]
+    _withheld: set[tuple[str, str]] = field(default_factory=set)
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""

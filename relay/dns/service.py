@@ -47,7 +47,7 @@ class NameService:
                 lambda: configured or of_host(),
                 self._record,
                 nursery,
-                timeouts=resolver.ResolverTimeouts(outage=self._settings.patience),
+                resolver.ResolverTimeouts(outage=self._settings.patience),
             )
             self._is_ready.set()
             answers = responder.Responder(

@@ -58,6 +58,8 @@ class ResolverTimeouts:
 
 
 _Outcome = tuple[Destination, QueryMessage | UpstreamError]
+_Failure = tuple[float, tuple[Destination, ...], str, Kind]
+"""When it expires, for which servers it holds, and its cause and kind."""
 
 
 @dataclass(slots=True)
@@ -72,37 +74,31 @@ class _SharedLookup:
     """The latest failure."""
 
 
+@dataclass(eq=False)
 class Resolver:
     """Asks the host's resolvers, over IPv4 only.
 
     A lookup of addresses is shared by all tasks that ask for the name while it runs. No task can
     run between the search in `_lookups` and the start of a new lookup, so a name never has two. A
     task that waits may be cancelled at any time; the lookup then goes on, because it runs in
-    `nursery`, the session's: others may wait for it, and its answer still refreshes the cache. It
-    ends by itself, soon after `timeouts.outage` at the latest. At its end it keeps its answer or
+    `_nursery`, the session's: others may wait for it, and its answer still refreshes the cache. It
+    ends by itself, soon after `_timeouts.outage` at the latest. At its end it keeps its answer or
     its failure, leaves `_lookups` and wakes those who wait, without a checkpoint in between: so
     whoever asks finds either the lookup or what came of it.
     """
 
-    def __init__(
-        self,
-        servers: Callable[[], tuple[Destination, ...]],
-        record: Callable[[Event], None],
-        nursery: trio.Nursery,
-        *,
-        timeouts: ResolverTimeouts,
-        clock: Callable[[], float] = trio.current_time,
-    ) -> None:
-        """Call `servers()` anew for each lookup; run lookups in `nursery`."""
-        self._servers = servers
-        self._record = record
-        self._nursery = nursery
-        self._timeouts = timeouts
-        self._clock = clock
-        self._cache = Cache()
-        self._lookups: dict[str, _SharedLookup] = {}
-        self._failures: dict[str, tuple[float, tuple[Destination, ...], str, Kind]] = {}
-        self._silent: set[Destination] = set()
+    _servers: Callable[[], tuple[Destination, ...]]
+    """Called anew for each lookup."""
+    _record: Callable[[Event], None]
+    _nursery: trio.Nursery
+    """Lookups of addresses run in it."""
+    _timeouts: ResolverTimeouts
+    _clock: Callable[[], float] = trio.current_time
+    _cache: Cache = field(default_factory=Cache)
+    _lookups: dict[str, _SharedLookup] = field(default_factory=dict)
+    _failures: dict[str, _Failure] = field(default_factory=dict)
+    _silent: set[Destination] = field(default_factory=set)
+    """Servers that have failed since they last answered."""
 
     async def query(self, message: QueryMessage) -> QueryMessage:
         """Return the first usable answer (NOERROR or NXDOMAIN); raises ResolverError."""
@@ -264,10 +260,7 @@ class Resolver:
         return None
 
     async def _ask(
-        self,
-        server: Destination,
-        message: QueryMessage,
-        report: trio.MemorySendChannel[_Outcome],
+        self, server: Destination, message: QueryMessage, report: trio.MemorySendChannel[_Outcome]
     ) -> None:
         try:
             outcome = await ask(server, message, interval=self._timeouts.server)

@@ -109,12 +109,8 @@ async def serving(
     udp = bound(socket.SOCK_DGRAM, tcp.getsockname())
     async with trio.open_nursery() as nursery:
         made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
-        resolver = Resolver(
-            lambda: (made.upstream.server,), made.events.append, nursery, timeouts=TIMEOUTS
-        )
-        answers = Responder(
-            resolver, made.synthetic, denied=denied, record=made.events.append, mode=mode
-        )
+        resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, TIMEOUTS)
+        answers = Responder(resolver, made.synthetic, denied, made.events.append, mode)
         nursery.start_soon(NameServer(answers).serve, udp, tcp)
         yield made
         nursery.cancel_scope.cancel()

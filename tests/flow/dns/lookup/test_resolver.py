@@ -44,8 +44,8 @@ class Bench:
             lambda: self.servers,
             self.events.append,
             nursery,
-            timeouts=timeouts,
-            clock=lambda: self.now,
+            timeouts,
+            lambda: self.now,
         )
 
     async def ipv4_addresses(self, name: str, *, fresh: bool = False) -> list[str]:
