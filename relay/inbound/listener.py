@@ -35,8 +35,8 @@ class AcceptedOffer:
     def is_wanted(self) -> bool:
         """Whether the program has neither closed nor half-closed, which look the same from here.
 
-        While nothing has been reached, both mean no loss of data that the program does not learn
-        of by the reset.
+        Before anything is reached, a half-close may be taken for a close: the reset tells the
+        program that its data were not delivered.
         """
         return state(self._sock) == TCP_ESTABLISHED
 
