@@ -55,12 +55,12 @@ class Gateway:
         self._is_trusted = False
         """Whether a program has sent a request: it accepts the certificate, or needs none."""
 
-    def handler_at(self, destination: Destination) -> "Served | None":
+    def handler_at(self, destination: Destination) -> "GatewayHandler | None":
         """Return the handler of a connection that the gateway serves; None if it does not."""
         if destination == _BASE_URL:
-            return Served(self, self._chosen.base)
+            return GatewayHandler(self, self._chosen.base)
         origin = self._chosen.origin_at(*destination)
-        return Served(self, origin) if origin is not None else None
+        return GatewayHandler(self, origin) if origin is not None else None
 
     async def serve(self, program: socket.socket, number: int, origin: Origin) -> None:
         """Serve a connection of a program to its end."""
@@ -147,7 +147,7 @@ def _client_context(http2: bool) -> "ssl.SSLContext":  # noqa: FBT001 - which of
     return trust.client_context(os.environ, alpn=trust.ALPN if http2 else trust.ALPN[1:])
 
 
-class Served:
+class GatewayHandler:
     """The handler of a connection that the gateway serves."""
 
     def __init__(self, gateway: Gateway, origin: Origin) -> None:

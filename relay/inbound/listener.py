@@ -35,8 +35,8 @@ class AcceptedOffer:
     def is_wanted(self) -> bool:
         """Whether the program has neither closed nor half-closed, which look the same from here.
 
-        Until upstream is reached, either counts as a close: the reset that follows lets the
-        program know that what it sent was not delivered.
+        Before anything is reached, a half-close may be taken for a close: the reset tells the
+        program that its data were not delivered.
         """
         return state(self._sock) == TCP_ESTABLISHED
 

@@ -50,9 +50,10 @@ class Dialer:
     async def dial(
         self, destination: Destination, *, limit: float, fresh: bool, avoid: str = ""
     ) -> socket.socket:
-        """Try every address once, for `limit` seconds at most, the address to `avoid` last.
+        """Resolve, and try every address once, the address to `avoid` last.
 
-        A `fresh` name is resolved past any cache. Raises DialError with the last address's cause.
+        A `fresh` name is resolved past any cache, for as long as that takes; the connects may take
+        `limit` seconds at most, and ATTEMPT. Raises DialError with the latest failure's cause.
         """
         addresses = [destination.host]
         if destination.name is not None:
@@ -61,7 +62,7 @@ class Dialer:
         if not addresses:
             raise DialError("the name has no address that may be dialled", Kind.NAME_FAILURE)
         if len(addresses) == 1 and addresses[0] in self._answering:
-            # The kernel ends it after as long, keepalive.SYN_RETRIES: a scope costs a tenth more.
+            # No cancel scope: that costs a tenth more, and SYN_RETRIES ends it after ATTEMPT too.
             return await self._connect(addresses[0], destination.port)
         with trio.move_on_after(min(ATTEMPT, max(limit, 0.0))):
             if len(addresses) == 1:
@@ -136,7 +137,7 @@ class Dialer:
         try:
             self._keepalive.apply(sock)
             number = await self._connect_socket(sock, (address, port))
-        except BaseException:  # cancelled: no answer in time
+        except BaseException:  # cancelled: no answer in time, another address has won, or the end
             self._answering.discard(address)
             sock.close()
             raise

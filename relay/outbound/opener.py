@@ -1,4 +1,4 @@
-"""Opens upstream connections: dialled with patience, recorded, and registered with liveness.
+"""Opens upstream connections: dialled with patience, over rounds, and recorded.
 
 The one way out for the connections of programs and the gateway's own. How long a dial goes on is
 decided in patience.py; dialer.py makes one round of it.
@@ -57,18 +57,18 @@ class Opener:
         """
         began = trio.current_time()
         is_known = destination in self._reached
-        patience = Patience(self.patience, known=is_known, jitter=random.random)
+        judge = Patience(self.patience, known=is_known, jitter=random.random)
         sock = None
         while sock is None:
             elapsed = trio.current_time() - began
-            limit, fresh = self.patience - elapsed, patience.rounds > 0
+            limit, fresh = self.patience - elapsed, judge.rounds > 0
             try:
                 sock = await self._dialer.dial(destination, limit=limit, fresh=fresh, avoid=avoid)
             except DialError as error:
-                verdict = patience.failed(error, trio.current_time() - began)
+                verdict = judge.failed(error, trio.current_time() - began)
                 if isinstance(verdict, GiveUp):
                     raise DialError(verdict.cause, verdict.kind, error.number) from None
-                if patience.rounds == 1:
+                if judge.rounds == 1:
                     self._record(DialHeld(connection=number, kind=error.kind, cause=error.cause))
                 with trio.move_on_after(verdict.pause):
                     await self._network.wait()
@@ -77,7 +77,7 @@ class Opener:
                     raise DialError(cause, Kind.PROGRAM_GONE) from None
         self._reached.add(destination)
         address = peer(sock)[0]
-        seconds, attempts = trio.current_time() - began, patience.rounds + 1
+        seconds, attempts = trio.current_time() - began, judge.rounds + 1
         self._record(
             Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
         )

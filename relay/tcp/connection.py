@@ -19,7 +19,7 @@ class Handler(Protocol):
     destination: Destination
     """What is reached for the program, as policy judges it."""
     address: str
-    """The address that the program dialled, which may be a synthetic one."""
+    """What the record calls the address: the one that the program dialled, or the origin's host."""
 
     async def serve(self, connection: "Connection") -> None:
         """Serve it to its end, whatever that is."""
@@ -78,7 +78,8 @@ class Connections:
         runs on until both directions have ended.
 
         The event is made anew after the last connection could have set it and before this task
-        waits; no other task runs in between, and none starts a connection any more.
+        waits, and no other task runs in between. A connection that is started later is waited for
+        too: it leaves the live ones after it has joined them, and the last one sets the event.
         """
         self.is_ending = True
         self._last_words = closed_by_their_side(tcp_table)
@@ -95,7 +96,7 @@ class Connection:
     """One connection of a program, as its handler sees it."""
 
     offer: Offer
-    session: Connections
+    connections: Connections
     number: int
     began: float
     """On trio's clock."""
