@@ -49,7 +49,7 @@ def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
             os._exit(0)
         _become(plan, parent)
     except SandboxError as error:
-        with contextlib.suppress(OSError):  # the parent is gone: nobody to tell
+        with contextlib.suppress(OSError):  # the parent is gone
             handoff.send_step(end, handoff.Step("", error.cause, error.next_step))
     except BaseException as error:  # noqa: BLE001 - a fork must not return into the parent's code
         with contextlib.suppress(OSError):
@@ -112,7 +112,7 @@ def _step(name: str, end: socket.socket) -> Iterator[None]:
 
 
 def _dns_sockets() -> tuple[socket.socket, socket.socket]:
-    """Answer on every address: the program may ask whichever name server it likes."""
+    """Make the sockets of the name server, on every address: the program may ask any of them."""
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", 8), 1)
     udp.bind(("0.0.0.0", _DNS_PORT))  # noqa: S104 - of a namespace that has lo only
@@ -132,7 +132,7 @@ def _listen(address: str, port: int, *, transparent: bool = False) -> socket.soc
 
 
 def _intercept(plan: Plan) -> tuple[Intercept, list[socket.socket], list[str]]:
-    """Take the first way that this kernel knows."""
+    """Install the first way of interception that this kernel supports; raises OSError."""
     failures: list[str] = []
     for way in plan.intercept:
         try:
@@ -194,7 +194,7 @@ def _is_binary(path: str) -> bool:
 
 
 def _refuse(program: str, number: int, status: int) -> NoReturn:
-    """Say why the command does not start, as a shell would, with a shell's exit status."""
+    """Report why the command does not start, as a shell would, with a shell's exit status."""
     if sys.stderr is not None:  # the caller may have closed it
         sys.stderr.write(f"keepline: {program}: {os.strerror(number)}\n")
         sys.stderr.flush()

@@ -2,7 +2,7 @@
 
 
 class KeeplineError(Exception):
-    """The root of all errors that a person is told: a cause and the next step, a line each."""
+    """The root of all errors that are shown to people: a cause and the next step, a line each."""
 
     def __init__(self, cause: str, next_step: str) -> None:
         """Keep cause and next step apart, so that each is printed on a line of its own."""

@@ -34,7 +34,7 @@ class Listeners:
     tcp_table: FileIO
     """The namespace's /proc/net/tcp, to be read from its start."""
     notes: Sequence[str] = ()
-    """What is less than it could be, for people."""
+    """Why no better way of interception is used, for people."""
 
     def close(self) -> None:
         """Close all of them."""

@@ -23,7 +23,7 @@ _PRIORITY_DSTNAT = -100
 
 
 def load() -> None:
-    """Do nothing: whoever calls it has loaded this module, and pyroute2 with it, by then."""
+    """Do nothing: the call itself loads a deferred module, and pyroute2 with it."""
 
 
 def install(way: Literal["tproxy", "redirect"], own_address: str, port: int) -> None:
@@ -31,7 +31,7 @@ def install(way: Literal["tproxy", "redirect"], own_address: str, port: int) -> 
 
     With tproxy there is no NAT and no conntrack, and getsockname() of an accepted socket is the
     original destination; prerouting sees everything, for everything comes back in through lo.
-    With redirect, SO_ORIGINAL_DST tells the destination. Raises OSError.
+    With redirect, SO_ORIGINAL_DST returns the destination. Raises OSError.
     """
     number: Expression = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
     if way == "tproxy":

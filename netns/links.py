@@ -13,7 +13,7 @@ _LOCAL_TABLE = 255
 
 
 def load() -> None:
-    """Do nothing: whoever calls it has loaded this module, and pyroute2 with it, by then."""
+    """Do nothing: the call itself loads a deferred module, and pyroute2 with it."""
 
 
 def bring_up() -> None:

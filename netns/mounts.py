@@ -1,4 +1,4 @@
-"""Files that only the namespace sees: its resolv.conf and nsswitch.conf, and side doors closed.
+"""Files that only the namespace sees: resolv.conf and nsswitch.conf, and no way around them.
 
 Nothing is written to the host: the files live in a tmpfs that only the bind mounts keep alive.
 """
@@ -13,16 +13,16 @@ from netns import syscalls
 RESOLV_CONF: Final = "/etc/resolv.conf"
 NSSWITCH_CONF: Final = "/etc/nsswitch.conf"
 
-SIDE_DOOR_FOLDERS: Final = ("/run/nscd", "/run/systemd/resolve", "/run/avahi-daemon")
+BYPASS_FOLDERS: Final = ("/run/nscd", "/run/systemd/resolve", "/run/avahi-daemon")
 """Sockets in them resolve names outside the namespace for whoever asks."""
 
-SIDE_DOOR_SOCKETS: Final = ("/run/dbus/system_bus_socket",)
-"""systemd-resolved answers on the system bus too; what else lives there is given up with it."""
+BYPASS_SOCKETS: Final = ("/run/dbus/system_bus_socket",)
+"""systemd-resolved answers on the system bus too, whose other services are lost with it."""
 
 _KEPT_SOURCES: Final = frozenset({"files", "dns", "myhostname", "compat", "altfiles"})
 
 
-def without_side_doors(nsswitch: str) -> str:
+def without_bypasses(nsswitch: str) -> str:
     """Leave only the `hosts:` sources that ask our name server or no one, nsswitch.conf(5).
 
     Actions in brackets go with the source before them.
@@ -51,7 +51,7 @@ def _plain_hosts(line: str) -> str:
 
 
 def cover(files: Mapping[str, str]) -> None:
-    """Show `files` (path to text) in place of the host's, and close the side doors.
+    """Show `files` (path to text) in place of the host's, and hide the sockets that bypass DNS.
 
     The caller is in a mount namespace of its own. A file that the host does not have cannot be
     covered and is left out: without resolv.conf, programs ask 127.0.0.1, which we answer too.
@@ -60,11 +60,11 @@ def cover(files: Mapping[str, str]) -> None:
     covered = {
         str(Path(path).resolve()): text for path, text in files.items() if Path(path).exists()
     }
-    for folder in SIDE_DOOR_FOLDERS:
+    for folder in BYPASS_FOLDERS:
         if Path(folder).is_dir():
             _mount_tmpfs(folder)
             _recreate(Path(folder), covered)
-    for socket_path in SIDE_DOOR_SOCKETS:
+    for socket_path in BYPASS_SOCKETS:
         if Path(socket_path).exists():
             syscalls.mount("/dev/null", socket_path, flags=syscalls.MS_BIND)
     _bind(covered)

@@ -55,7 +55,7 @@ class Sandbox:
     def build(self, plan: Plan) -> None:
         """Let the child build the namespace and run the command; raises SandboxError.
 
-        Returns as soon as nothing more is needed from here, before the namespace stands.
+        Returns as soon as the child needs nothing more from here, before the namespace is complete.
         """
         self._receive()  # the user namespace
         if idmap.can_map_range():
@@ -90,7 +90,7 @@ class Sandbox:
         return None
 
     def listeners(self) -> Listeners:
-        """Wait for the namespace to stand and take its listeners; raises SandboxError."""
+        """Wait until the namespace is complete and take its listeners; raises SandboxError."""
         try:
             while (listeners := self._receive()) is None:
                 pass
@@ -129,7 +129,7 @@ def adopt_orphans() -> None:
 
 
 def orphans_left() -> bool:
-    """Reap what has ended; tell whether any process of the namespace is left."""
+    """Reap what has ended; return whether any process of the namespace is left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0] != 0:
             pass

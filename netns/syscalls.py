@@ -1,4 +1,4 @@
-"""System calls that the os module lacks, each as its page in section 2 says; OSError if not."""
+"""System calls that the os module lacks, see section 2 of the manual; failures raise OSError."""
 
 import ctypes
 import os

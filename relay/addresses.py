@@ -1,6 +1,7 @@
 """Hosts, ports and IPv4 addresses: the one place that reads, writes and judges them; pure."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import Final, NamedTuple, TypeAlias
 
@@ -52,6 +53,7 @@ def canonical(name: str) -> str:
     return name if escaped else stem
 
 
+@lru_cache(maxsize=4096)
 def is_ipv4(text: str) -> bool:
     """Return whether this is an IPv4 address of four decimal numbers, as inet_pton(3) reads it."""
     return _IPV4.fullmatch(text) is not None

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None)
         return 0
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001 - our own defect has our own status, and tells all
+    except Exception:  # noqa: BLE001 - a defect has a status of its own, and a traceback
         traceback.print_exc()
         return _fail("this is a defect of keepline", "please report it with what stands above")
 
@@ -86,7 +86,7 @@ _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each setting; what it may be is said once, in config.Settings."""
+    """Add a flag for each setting; types, bounds and help are those of config.Settings."""
     for setting in config.described():
         flag = f"--{setting.name.replace('_', '-')}"
         text = f"{setting.description} ({setting.shown_default})"
@@ -120,7 +120,7 @@ def _settings(arguments: argparse.Namespace) -> config.Settings:
 
 
 def _file_settings() -> dict[str, Any]:
-    """Read config.toml, XDG Base Directory Specification; an absent one says nothing."""
+    """Read config.toml, XDG Base Directory Specification; an absent one sets nothing."""
     folder = os.environ.get("XDG_CONFIG_HOME", "")
     base = Path(folder) if Path(folder).is_absolute() else flightlog.home() / ".config"
     path = base / "keepline/config.toml"
@@ -136,7 +136,6 @@ def _file_settings() -> dict[str, Any]:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-
     try:
         settings: config.Settings | config.ConfigError = _settings(arguments)
     except config.ConfigError as error:
@@ -152,11 +151,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-
     path = _session(arguments.session)
     if arguments.json:
         sys.stdout.write(path.read_text())
-        sys.stdout.flush()  # while a closed pipe can be told
+        sys.stdout.flush()  # while a closed pipe can be handled
         return 0
     for line in view.log_lines(flightlog.read(path)):
         _print(line)
@@ -164,7 +162,6 @@ def _log(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-
     events = flightlog.read(_session(arguments.session))
     for line in story.lines(events, verbose=arguments.verbose):
         _print(line)
@@ -182,8 +179,8 @@ def _session(name: str | None) -> Path:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    live = [path for path in flightlog.sessions(flightlog.sessions_folder(os.environ))
-            if flightlog.is_live(path)]  # fmt: skip
+    paths = flightlog.sessions(flightlog.sessions_folder(os.environ))
+    live = filter(flightlog.is_live, paths)
     states = [status.state_of(path.stem, flightlog.read(path)) for path in live]
     if arguments.json:
         _print(status.as_json(states))

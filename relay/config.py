@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from netns.errors import KeeplineError
 from relay.addresses import Destination, is_ipv4, parse_destination, split_port
-from relay.policy.rules import Policy, RuleError
+from relay.policy.rules import Policy
 
 GatewayMode: TypeAlias = Literal["tls", "http"]
 """How programs reach the gateway: by certificates made for its hosts, or by a base URL."""
@@ -25,7 +25,6 @@ ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
 DNS_PORT: Final = 53
 _HTTPS_PORT: Final = 443
-_NOT_SETTINGS = frozenset({SESSION_VARIABLE})
 _DAY: Final = 86400  # seconds
 
 
@@ -37,7 +36,7 @@ class ConfigError(KeeplineError):
         super().__init__(cause, "mend the setting, or leave it out for its default")
 
 
-def _says(description: str, least: int | None = None, most: int | None = None) -> Meta:
+def _help(description: str, least: int | None = None, most: int | None = None) -> Meta:
     """Return the help text of a setting, and the bounds of a number."""
     return Meta(description=description, ge=least, le=most)
 
@@ -46,38 +45,38 @@ _Texts: TypeAlias = tuple[str, ...]
 
 
 class DestinationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the config file says of some destinations: [destination."*.example.com"]."""
+    """Settings of some destinations alone, as in [destination."*.example.com"]."""
 
-    idle_retire: Annotated[int, _says("seconds of silence after which to close", 1, _DAY)]
+    idle_retire: Annotated[int, _help("seconds of silence after which to close", 1, _DAY)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a session; the descriptions are the command line's help."""
 
-    keepidle: Annotated[int, _says("seconds of silence before a keepalive probe", 1, 32767)] = 20
-    keepintvl: Annotated[int, _says("seconds between keepalive probes", 1, 32767)] = 5
+    keepidle: Annotated[int, _help("seconds of silence before a keepalive probe", 1, 32767)] = 20
+    keepintvl: Annotated[int, _help("seconds between keepalive probes", 1, 32767)] = 5
     keepcnt: Annotated[
-        int, _says("unanswered probes before giving up, if user_timeout is 0", 1, 127)
+        int, _help("unanswered probes before giving up, if user_timeout is 0", 1, 127)
     ] = 3
     user_timeout: Annotated[
-        int, _says("seconds that data or probes may stay unanswered", 0, 2_000_000)
+        int, _help("seconds that data or probes may stay unanswered", 0, 2_000_000)
     ] = 300
     rto_max: Annotated[
-        int, _says("longest pause between retransmissions in ms; 0: kernel's", 0, 120_000)
+        int, _help("longest pause between retransmissions in ms; 0: kernel's", 0, 120_000)
     ] = 1000
-    patience: Annotated[int, _says("seconds that a dial may take, retries included", 1, _DAY)] = 300
+    patience: Annotated[int, _help("seconds that a dial may take, retries included", 1, _DAY)] = 300
     dns: Annotated[
         Literal["synthetic", "real"],
-        _says("addresses the program sees: one per name, or the real ones"),
+        _help("addresses the program sees: one per name, or the real ones"),
     ] = "synthetic"
     nameservers: Annotated[
-        _Texts, _says("IPv4 resolvers to ask, ADDRESS[:PORT], instead of resolv.conf's")
+        _Texts, _help("IPv4 resolvers to ask, ADDRESS[:PORT], instead of resolv.conf's")
     ] = ()
-    allow: Annotated[_Texts, _says("destinations that may be reached, HOST[:PORT]")] = ()
-    deny: Annotated[_Texts, _says("destinations that may not be reached, HOST[:PORT]")] = ()
+    allow: Annotated[_Texts, _help("destinations that may be reached, HOST[:PORT]")] = ()
+    deny: Annotated[_Texts, _help("destinations that may not be reached, HOST[:PORT]")] = ()
     intercept: Annotated[
         Literal["auto", "tproxy", "redirect", "ports"],
-        _says("how connections are caught; auto takes the first that works"),
+        _help("how connections are caught; auto takes the first that works"),
     ] = "auto"
     ports: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
@@ -85,36 +84,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()
     gateway: Annotated[
         Literal["auto", GatewayMode, "off"],
-        _says("hide losses of HTTP to the API host; auto: if the command is claude"),
+        _help("hide losses of HTTP to the API host; auto: if the command is claude"),
     ] = "auto"
-    gateway_hosts: Annotated[_Texts, _says("whom the gateway speaks HTTP with, HOST[:PORT]")] = (
+    gateway_hosts: Annotated[_Texts, _help("whom the gateway speaks HTTP with, HOST[:PORT]")] = (
         "api.anthropic.com",
     )
     hold: Annotated[
         Literal["auto", Hold],
-        _says(
+        _help(
             "what of a streamed answer the gateway holds until it is complete;"
             " auto: block on a terminal, else message"
         ),
     ] = "auto"
     stream_silence: Annotated[
-        int, _says("seconds of silence after which a streamed answer is lost", 1, _DAY)
+        int, _help("seconds of silence after which a streamed answer is lost", 1, _DAY)
     ] = 60
     linger: Annotated[
-        bool, _says("stay until all processes the command left behind have ended")
+        bool, _help("stay until all processes the command left behind have ended")
     ] = False
-    log_limit: Annotated[int, _says("size of a session's flight log in MiB, at most", 1, 1024)] = 8
+    log_limit: Annotated[int, _help("size of a session's flight log in MiB, at most", 1, 1024)] = 8
     destination: dict[str, DestinationSettings] = {}
     """In the config file alone: settings by rule, HOST[:PORT]; the first match counts."""
 
     def __post_init__(self) -> None:
-        """Check what types cannot say; raises ValueError."""
-        try:
-            self.policy()
-        except RuleError as error:
-            raise ValueError(str(error)) from None
+        """Check what types cannot express; raises ValueError."""
+        self.policy()
         for server in self.nameservers:
-            nameserver(server)
+            parse_nameserver(server)
         for host in self.gateway_hosts:
             try:
                 parse_destination(host, _HTTPS_PORT)
@@ -122,7 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ValueError(f"{host!r} {error}") from None
 
     def policy(self) -> Policy:
-        """Make the policy of the session; raises RuleError."""
+        """Make the policy of the session; raises ValueError."""
         retire = {rule: float(kept.idle_retire) for rule, kept in self.destination.items()}
         return Policy(self.allow, self.deny, retire)
 
@@ -160,7 +156,7 @@ def described() -> Iterator[Described]:
 _DEFAULTS: Final = msgspec.structs.asdict(Settings())
 
 
-def nameserver(text: str) -> Destination:
+def parse_nameserver(text: str) -> Destination:
     """Read ADDRESS[:PORT], IPv4 only; raises ValueError."""
     try:
         address, port = split_port(text)
@@ -169,18 +165,6 @@ def nameserver(text: str) -> Destination:
     if not is_ipv4(address):
         raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]")
     return Destination(address, port or DNS_PORT)
-
-
-def from_toml(text: str, path: str) -> dict[str, Any]:
-    """Read a config file; raises ConfigError with path, line and key."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    place = _Place(path, text)
-    values = _without_table(values, place)
-    _validate(values, place, strict=True)
-    return values
 
 
 _GATEWAY_KEYS: Final = {
@@ -192,33 +176,28 @@ _GATEWAY_KEYS: Final = {
 """What may stand in the table [gateway], and the setting that it is."""
 
 
-def _without_table(values: dict[str, Any], place: "_Place") -> dict[str, Any]:
-    """Take the settings out of the table [gateway]; raises ConfigError."""
+def from_toml(text: str, path: str) -> dict[str, Any]:
+    """Read a config file; raises ConfigError with path, line and key."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    keys: dict[str, str] = {}  # of settings that the file calls by another name
+
+    def place(key: str) -> str:
+        return f"{path}:{_line_of(keys.get(key, key), text)}: "
+
     table = values.get("gateway")
-    if not isinstance(table, dict):
-        return values
-    flat = {key: value for key, value in values.items() if key != "gateway"}
-    for key, value in table.items():
-        if key not in _GATEWAY_KEYS:
-            known = ", ".join(_GATEWAY_KEYS)
-            raise ConfigError(f"{place(key)}gateway.{key}: there is no such setting, but {known}")
-        flat[_GATEWAY_KEYS[key]] = value
-        place.aliases[_GATEWAY_KEYS[key]] = key
-    return flat
-
-
-class _Place:
-    """Where in a config file a setting stands."""
-
-    def __init__(self, path: str, text: str) -> None:
-        self.aliases: dict[str, str] = {}
-        """Settings that the file calls by another name."""
-        self._path = path
-        self._text = text
-
-    def __call__(self, key: str) -> str:
-        """Return path and line, as the beginning of a message."""
-        return f"{self._path}:{_line_of(self.aliases.get(key, key), self._text)}: "
+    if isinstance(table, dict):
+        del values["gateway"]
+        for key, value in table.items():
+            if key not in _GATEWAY_KEYS:
+                cause = f"there is no such setting, but {', '.join(_GATEWAY_KEYS)}"
+                raise ConfigError(f"{place(key)}gateway.{key}: {cause}")
+            keys[_GATEWAY_KEYS[key]] = key
+            values[_GATEWAY_KEYS[key]] = value
+    _validate(values, place, strict=True)
+    return values
 
 
 def _line_of(key: str, text: str) -> int:
@@ -232,7 +211,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values = {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): text
         for name, text in environment.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS
+        if name.startswith(ENVIRONMENT_PREFIX) and name != SESSION_VARIABLE
     }
     return from_words(values, lambda key: f"{ENVIRONMENT_PREFIX}{key.upper()}: ")
 
@@ -272,6 +251,6 @@ def merge(*sources: Mapping[str, Any]) -> Settings:
     settings = msgspec.convert(merged, Settings)
     if settings.dns == "real" and settings.policy().has_names:
         raise ConfigError(
-            "allow and deny by name need dns = synthetic: real addresses tell no name"
+            "allow and deny by name need dns = synthetic: a real address does not show its name"
         )
     return settings

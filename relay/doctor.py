@@ -69,7 +69,7 @@ def _gateway(settings: Settings) -> Check:
         works=isinstance(chosen, Enabled) or not is_wanted,
         needed=False,
         detail=gateway.describe(chosen),
-        fix="mend what is said above; losses in the middle of an answer are told, not hidden",
+        fix="mend what is named above; losses in the middle of an answer are reported, not hidden",
     )
 
 

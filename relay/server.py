@@ -48,7 +48,7 @@ class Relay:
         prepared: Prepared | None,
         nursery: trio.Nursery,
     ) -> None:
-        """Make all of it; start() has it run. `prepared` is the gateway's, None if it is off."""
+        """Make all of it; start() runs it. `prepared` is the gateway's, None if it is off."""
         policy = settings.policy()
         self.standing = Standing()
         self._listeners = listeners
@@ -91,7 +91,7 @@ class Relay:
         self._network.notify()
 
     async def finish(self) -> None:
-        """Relay what the command that has ended said last, for a bounded time."""
+        """Relay what the command sent last before it ended, for a bounded time."""
         for each in self._inbound:
             each.take_waiting(self._connections.start)
         with trio.move_on_after(_DRAIN):

@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_side_doors
+from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
 from relay import __version__, server, startup
@@ -106,7 +106,7 @@ def plan(
     """Return what the namespace is to look like."""
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
     with contextlib.suppress(OSError):  # not a glibc system
-        files[NSSWITCH_CONF] = without_side_doors(Path(NSSWITCH_CONF).read_text())
+        files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
     return Plan(
         command,
         files,
@@ -118,7 +118,7 @@ def plan(
 
 
 def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
-    """Open the flight log; where that cannot be, say so and go on without."""
+    """Open the flight log; where that is impossible, warn and go on without one."""
     folder = sessions_folder(os.environ)
     try:
         log = FlightLog(folder / f"{name}.jsonl", clock=time.time, limit=settings.log_limit * _MIB)

@@ -33,6 +33,8 @@ MAX_TCP_SIZE = 65535
 LOCAL_TTL = 3600
 """Seconds, for answers that do not change while the session lasts."""
 
+LOCALHOST = {A: "127.0.0.1", AAAA: "::1"}
+
 REFUSED_TYPES = frozenset({NONE, OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA})
 """Types that no forwarder serves: transfers, and the meta types of RFC 6895 section 3.1."""
 
@@ -125,13 +127,13 @@ def local_answer(query: Query, synthetic: SyntheticAddresses) -> dns.message.Mes
         return _pointer(query, "localhost")
     if synthetic.covers(address):
         name = synthetic.name_of(address)
-        return failure(query, dns.rcode.NXDOMAIN) if name is None else _pointer(query, name)
+        return reply(query, dns.rcode.NXDOMAIN) if name is None else _pointer(query, name)
     return None
 
 
 def minimal_any(query: Query) -> dns.message.Message:
     """Answer ANY with one HINFO record, RFC 8482 section 4.2."""
-    return _reply(query, answer=[_local(query, HINFO, 'RFC8482 ""')])
+    return reply(query, answer=[_local(query, HINFO, 'RFC8482 ""')])
 
 
 def addresses(query: Query, lookup: Lookup, given: Sequence[str]) -> dns.message.Message:
@@ -141,58 +143,24 @@ def addresses(query: Query, lookup: Lookup, given: Sequence[str]) -> dns.message
     """
     answer = [from_rdata_list(cname.name, lookup.ttl, list(cname)) for cname in lookup.chain]
     if not given:
-        return _reply(query, lookup.rcode, answer, _authority(lookup))
+        return reply(query, lookup.rcode, answer, _authority(lookup))
     answer.append(dns.rrset.from_text(lookup.owner, lookup.ttl, IN, A, *given))
-    return _reply(query, answer=answer)
+    return reply(query, answer=answer)
 
 
 def no_addresses(query: Query, lookup: Lookup) -> dns.message.Message:
-    """Answer AAAA: there are none. Whether the name exists, its A lookup says."""
-    return _reply(query, lookup.rcode, authority=_authority(lookup))
+    """Answer AAAA with no address; the A lookup has shown whether the name exists."""
+    return reply(query, lookup.rcode, authority=_authority(lookup))
 
 
 def forwarded(query: Query, upstream: dns.message.Message) -> Forwarded:
     """Answer with the records of an upstream answer that the program may see."""
-    response = _reply(query, upstream.rcode())
+    response = reply(query, upstream.rcode())
     response.sections[1:] = cleaned(upstream)
     return Forwarded(response, withheld=response.sections[1:] != upstream.sections[1:])
 
 
-def failure(query: Query, rcode: dns.rcode.Rcode) -> dns.message.Message:
-    """Answer with an rcode alone."""
-    return _reply(query, rcode)
-
-
-def to_wire(query: Query, response: dns.message.Message, *, tcp: bool) -> bytes:
-    """Write the response, within the size that the program accepts.
-
-    A response that does not fit has the TC flag and no records: those that would fit must not be
-    used anyway, RFC 2181 section 9.
-    """
-    limit = MAX_TCP_SIZE if tcp else min(max(MIN_UDP_SIZE, query.message.payload), MAX_UDP_SIZE)
-    try:
-        return response.to_wire(max_size=limit, want_shuffle=False)
-    except dns.exception.TooBig:
-        truncated = _reply(query, response.rcode())
-        truncated.flags |= dns.flags.TC
-        return truncated.to_wire(max_size=limit)
-
-
-def _unread(wire: bytes, rcode: dns.rcode.Rcode) -> QueryError:
-    """Make an error response from the header alone: the rest was not understood or not read."""
-    number, flags = struct.unpack_from("!HH", wire)
-    response = dns.message.Message(number)
-    response.flags = dns.flags.QR | dns.flags.RA | (flags & (dns.flags.RD | dns.flags.CD))
-    response.set_opcode(dns.opcode.from_flags(flags))
-    response.set_rcode(rcode)
-    return QueryError(rcode, response.to_wire())
-
-
-def _refusal(query: Query, rcode: dns.rcode.Rcode) -> QueryError:
-    return QueryError(rcode, to_wire(query, _reply(query, rcode), tcp=False))
-
-
-def _reply(
+def reply(
     query: Query,
     rcode: dns.rcode.Rcode = dns.rcode.NOERROR,
     answer: Iterable[dns.rrset.RRset] = (),
@@ -210,6 +178,35 @@ def _reply(
     return response
 
 
+def to_wire(query: Query, response: dns.message.Message, *, tcp: bool) -> bytes:
+    """Write the response, within the size that the program accepts.
+
+    A response that does not fit has the TC flag and no records: those that would fit must not be
+    used anyway, RFC 2181 section 9.
+    """
+    limit = MAX_TCP_SIZE if tcp else min(max(MIN_UDP_SIZE, query.message.payload), MAX_UDP_SIZE)
+    try:
+        return response.to_wire(max_size=limit, want_shuffle=False)
+    except dns.exception.TooBig:
+        truncated = reply(query, response.rcode())
+        truncated.flags |= dns.flags.TC
+        return truncated.to_wire(max_size=limit)
+
+
+def _unread(wire: bytes, rcode: dns.rcode.Rcode) -> QueryError:
+    """Make an error response from the header alone: the rest was not understood or not read."""
+    number, flags = struct.unpack_from("!HH", wire)
+    response = dns.message.Message(number)
+    response.flags = dns.flags.QR | dns.flags.RA | (flags & (dns.flags.RD | dns.flags.CD))
+    response.set_opcode(dns.opcode.from_flags(flags))
+    response.set_rcode(rcode)
+    return QueryError(rcode, response.to_wire())
+
+
+def _refusal(query: Query, rcode: dns.rcode.Rcode) -> QueryError:
+    return QueryError(rcode, to_wire(query, reply(query, rcode), tcp=False))
+
+
 def _wants_dnssec(query: Query) -> bool:
     return bool(query.message.ednsflags & dns.flags.DO)
 
@@ -220,15 +217,10 @@ def _authority(lookup: Lookup) -> list[dns.rrset.RRset]:
 
 
 def _localhost(query: Query) -> dns.message.Message:
-    match query.type:
-        case dns.rdatatype.A:
-            return _reply(query, answer=[_local(query, A, "127.0.0.1")])
-        case dns.rdatatype.AAAA:
-            return _reply(query, answer=[_local(query, AAAA, "::1")])
-        case dns.rdatatype.ANY:
-            return minimal_any(query)
-        case _:
-            return _reply(query)
+    if query.type == dns.rdatatype.ANY:
+        return minimal_any(query)
+    address = LOCALHOST.get(query.type)
+    return reply(query, answer=[_local(query, query.type, address)] if address else [])
 
 
 def _reversed_address(query: Query) -> str:
@@ -242,7 +234,7 @@ def _reversed_address(query: Query) -> str:
 
 
 def _pointer(query: Query, name: str) -> dns.message.Message:
-    return _reply(query, answer=[_local(query, PTR, f"{name}.")])
+    return reply(query, answer=[_local(query, PTR, f"{name}.")])
 
 
 def _local(query: Query, rdtype: dns.rdatatype.RdataType, text: str) -> dns.rrset.RRset:

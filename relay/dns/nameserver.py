@@ -158,7 +158,7 @@ async def _send(
 
 @contextmanager
 def udp_errors_survived() -> Iterator[None]:
-    """Lose one datagram by the errors in UDP_ERRORS; all others are raised."""
+    """Suppress UDP_ERRORS, which cost a datagram each; all other errors are raised."""
     try:
         yield
     except OSError as error:

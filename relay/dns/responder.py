@@ -4,6 +4,7 @@ A denied name is refused before any query leaves the host, as a name can itself 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import dns.message
@@ -24,27 +25,18 @@ MAX_WITHHELD = 10_000
 
 ADDRESS_TYPES = frozenset({dns.rdatatype.A, dns.rdatatype.AAAA})
 
-Mode = Literal["synthetic", "real"]
 
-
+@dataclass(eq=False)
 class Responder:
     """Makes the name server's answers, and records what was refused, assigned or withheld."""
 
-    def __init__(
-        self,
-        resolver: Resolver,
-        synthetic: SyntheticAddresses,
-        denied: Callable[[str], str | None],
-        record: Callable[[Event], None],
-        mode: Mode,
-    ) -> None:
-        """`denied(name)` returns the rule that denies a name, None if it may be looked up."""
-        self._resolver = resolver
-        self._synthetic = synthetic
-        self._denied = denied
-        self._record = record
-        self._mode = mode
-        self._withheld: set[tuple[str, str]] = set()
+    _resolver: Resolver
+    _synthetic: SyntheticAddresses
+    _denied: Callable[[str], str | None]
+    """Returns the rule that denies a name, None if it may be looked up."""
+    _record: Callable[[Event], None]
+    _mode: Literal["synthetic", "real"]
+    _withheld: set[tuple[str, str]] = field(default_factory=set)
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""
@@ -55,7 +47,7 @@ class Responder:
         if rule is not None:
             kind = Kind.POLICY
             self._record(NameRefused(name=query.name, type=query.type_name, kind=kind, rule=rule))
-            return messages.failure(query, dns.rcode.REFUSED)
+            return messages.reply(query, dns.rcode.REFUSED)
         if query.type == dns.rdatatype.ANY:
             return messages.minimal_any(query)
         if query.type not in ADDRESS_TYPES:
@@ -70,7 +62,7 @@ class Responder:
                 return self._addresses(query, await self._resolver.addresses(query.name))
             upstream = await self._resolver.query(messages.upstream_query(query))
         except ResolverError:  # the resolver has recorded it
-            return messages.failure(query, dns.rcode.SERVFAIL)
+            return messages.reply(query, dns.rcode.SERVFAIL)
         forwarded = messages.forwarded(query, upstream)
         if forwarded.withheld:
             self._note_withheld(query, "IPv6 addresses, address hints or glue removed")
@@ -86,7 +78,7 @@ class Responder:
         except PoolExhaustedError as error:
             kind, cause = Kind.RESOURCES, str(error)
             self._record(LookupFailed(name=query.name, type="A", kind=kind, cause=cause))
-            return messages.failure(query, dns.rcode.SERVFAIL)
+            return messages.reply(query, dns.rcode.SERVFAIL)
 
     def _given(self, query: Query, lookup: Lookup) -> Sequence[str]:
         """Return the addresses for the program: a synthetic one in place of the real ones.

@@ -2,15 +2,18 @@
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import trio
 
+from netns.mounts import RESOLV_CONF
 from relay.addresses import is_dialable
-from relay.config import Settings
-from relay.dns import serving
+from relay.config import Settings, parse_nameserver
+from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.synthetic import SyntheticAddresses
+from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
 from relay.policy.rules import Policy
 from relay.record.events import Event
@@ -37,12 +40,24 @@ class NameService:
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer the program until cancelled, then close both sockets."""
         await self._first_question(udp, tcp)
+        configured = tuple(map(parse_nameserver, self._settings.nameservers))
+        of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         async with trio.open_nursery() as nursery:
-            self._resolver, server = serving.build(
-                self._settings, self._policy, self.synthetic, self._record, nursery
+            self._resolver = resolver.Resolver(
+                lambda: configured or of_host(),
+                self._record,
+                nursery,
+                resolver.ResolverTimeouts(outage=self._settings.patience),
             )
             self._is_ready.set()
-            await server.serve(udp, tcp)
+            answers = responder.Responder(
+                self._resolver,
+                self.synthetic,
+                self._policy.denied_name,
+                self._record,
+                self._settings.dns,
+            )
+            await nameserver.NameServer(answers).serve(udp, tcp)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a name that may be dialled; raises DialError.
@@ -54,10 +69,10 @@ class NameService:
             await self._is_ready.wait()
         assert self._resolver is not None
         try:
-            addresses = await self._resolver.ipv4_addresses(name, fresh=fresh)
+            found = await self._resolver.addresses(name, fresh=fresh)
         except ResolverError as error:
             raise DialError(error.cause, error.kind) from error
-        return list(filter(is_dialable, addresses))
+        return list(filter(is_dialable, found.addresses))
 
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Wait until either socket has something to read, or a name is to be dialled."""

@@ -40,11 +40,11 @@ class Gateway:
     _is_trusted: bool = False
     """Whether a program has sent a request: it accepts the certificate, or needs none."""
 
-    def handler_at(self, destination: Destination) -> "Served | None":
+    def handler_at(self, destination: Destination) -> "GatewayHandler | None":
         """Return the handler of a connection that the gateway serves; None if it does not."""
         chosen = self.prepared.chosen
         origin = chosen.base if destination == _BASE_URL else chosen.origin_at(*destination)
-        return Served(self, origin) if origin is not None else None
+        return GatewayHandler(self, origin) if origin is not None else None
 
     async def serve(self, program: socket.socket, number: int, origin: Origin) -> None:
         """Serve a connection of a program to its end."""
@@ -54,7 +54,7 @@ class Gateway:
             side = downstream.Downstream(stream, own) if stream is not None else None
             try:
                 if side is not None:
-                    await self._requests(side, self._pool(origin), number)
+                    await self._requests(side, origin, number)
             finally:
                 ended = trio.current_time()
                 is_first = not self._is_trusted and side is not None and not side.requests
@@ -93,10 +93,11 @@ class Gateway:
             kind = Kind.UNTRUSTED
             self.record(Distrusted(connection=number, kind=kind, host=origin.host, how=how))
 
-    async def _requests(
-        self, side: "downstream.Downstream", upstream: "pool.Pool", number: int
-    ) -> None:
+    async def _requests(self, side: "downstream.Downstream", origin: Origin, number: int) -> None:
         """Answer one request after the other."""
+        if origin not in self.pools:
+            self.pools[origin] = pool.Pool(origin, self.opener, self.nursery, self.record)
+        upstream = self.pools[origin]
         while (request := await side.request()) is not None:
             self._is_trusted = True
             if values(request.fields, b"upgrade") and not request.is_framed:
@@ -110,13 +111,8 @@ class Gateway:
                 break
         await side.close()
 
-    def _pool(self, origin: Origin) -> "pool.Pool":
-        if origin not in self.pools:
-            self.pools[origin] = pool.Pool(origin, self.opener, self.nursery, self.record)
-        return self.pools[origin]
 
-
-class Served:
+class GatewayHandler:
     """The handler of a connection that the gateway serves."""
 
     def __init__(self, gateway: Gateway, origin: Origin) -> None:
@@ -127,6 +123,7 @@ class Served:
 
     async def serve(self, connection: Connection) -> None:
         """Accept, and serve to the end, or until the command has ended."""
-        program = await connection.accept()
-        with trio.CancelScope() as connection.scope:
+        program = await connection.offer.accept()
+        with trio.CancelScope() as scope:
+            connection.abort = scope.cancel
             await self._gateway.serve(program, connection.number, self._origin)

@@ -5,7 +5,6 @@ comments (# or ; in the first column) among them.
 """
 
 from ipaddress import AddressValueError, IPv6Address
-from typing import NamedTuple
 
 from relay.addresses import is_ipv4
 
@@ -22,32 +21,17 @@ WAIT = "options timeout:30 attempts:5"
 """As long as glibc can wait: the relay always answers, but in an outage only at its end."""
 
 
-class NameServers(NamedTuple):
-    """The name servers of a resolv.conf, in order."""
+def parse(text: str) -> tuple[str, ...]:
+    """Return the IPv4 name servers in order, three at most; none if the file names IPv6 ones only.
 
-    ipv4: tuple[str, ...]
-    """At most three. Empty if the file names IPv6 servers only."""
-    ipv6: tuple[str, ...]
-    """Never asked, as keepline sends no IPv6 packet. Scopes (%eth0) are kept."""
-
-
-def parse(text: str) -> NameServers:
-    """Read the name servers; a file that names none at all means 127.0.0.1.
-
-    With glibc IPv6 servers count among the three. Here they do not, so that an IPv4 server behind
-    them is found.
+    A file that names none at all means 127.0.0.1. With glibc IPv6 servers count among the three.
+    Here they do not, so that an IPv4 server behind them is found.
     """
-    ipv4: list[str] = []
-    ipv6: list[str] = []
-    for line in text.split("\n"):
-        value = _name_server(line)
-        if is_ipv4(value):
-            ipv4.append(value)
-        elif _is_ipv6(value):
-            ipv6.append(value)
-    if not ipv4 and not ipv6:
-        ipv4.append("127.0.0.1")
-    return NameServers(tuple(ipv4[:MAX_SERVERS]), tuple(ipv6))
+    values = [_name_server(line) for line in text.split("\n")]
+    ipv4 = tuple(value for value in values if is_ipv4(value))
+    if not ipv4 and not any(map(_is_ipv6, values)):
+        return ("127.0.0.1",)
+    return ipv4[:MAX_SERVERS]
 
 
 def for_namespace(text: str, address: str) -> str:

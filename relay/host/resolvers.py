@@ -8,7 +8,7 @@ from netns.mounts import RESOLV_CONF
 from relay.addresses import Destination
 from relay.config import DNS_PORT
 from relay.host import HostError
-from relay.host import resolv_conf as resolvconf
+from relay.host.resolv_conf import parse
 from relay.record.events import Event, ResolversChanged
 
 
@@ -26,7 +26,7 @@ def read_resolv_conf(nameservers: Sequence[str]) -> str:
         raise HostError(
             f"{RESOLV_CONF}: {error.strerror}", f"make it readable: chmod a+r {RESOLV_CONF}"
         ) from error
-    if not nameservers and not resolvconf.parse(text).ipv4:
+    if not nameservers and not parse(text):
         raise HostError(
             f"{RESOLV_CONF} names IPv6 name servers only, which keepline does not ask",
             "name one with an IPv4 address: --nameservers ADDRESS, or nameservers in config.toml",
@@ -43,8 +43,8 @@ class HostResolvers:
         self._status = self._read_status()
         self._servers = self._read()
 
-    def __call__(self) -> Sequence[Destination]:
-        """Return the name servers of now; the last known ones while the file is away or names none.
+    def __call__(self) -> tuple[Destination, ...]:
+        """Return the current name servers; the last known ones if the file is away or names none.
 
         The file's status, stat(2), is taken before its text is read. If the file is replaced
         between the two, the new text is kept with the old status, and the next call reads it
@@ -71,4 +71,4 @@ class HostResolvers:
             text = self._path.read_text(errors="replace")
         except OSError:
             return ()
-        return tuple(Destination(address, DNS_PORT) for address in resolvconf.parse(text).ipv4)
+        return tuple(Destination(address, DNS_PORT) for address in parse(text))

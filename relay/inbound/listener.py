@@ -35,8 +35,8 @@ class AcceptedOffer:
     def is_wanted(self) -> bool:
         """Whether the program has neither closed nor half-closed, which look the same from here.
 
-        While nothing has been reached, both mean no loss of data that the program does not learn
-        of by the reset.
+        Before anything is reached, a half-close may be taken for a close: the reset tells the
+        program that its data were not delivered.
         """
         return state(self._sock) == TCP_ESTABLISHED
 
@@ -49,7 +49,7 @@ class AcceptedOffer:
         """Return the socket that the kernel has accepted."""
         return self._sock
 
-    def refuse(self, refusal: Refusal) -> None:  # noqa: ARG002 - a reset says the same of each
+    def refuse(self, refusal: Refusal) -> None:  # noqa: ARG002 - a reset is all that it can send
         """Reset the connection."""
         resets_on_close(self._sock)
         self._sock.close()
@@ -63,7 +63,7 @@ class Listener:
     """A listening socket of the namespace."""
 
     def __init__(self, sock: socket.socket, intercept: Intercept) -> None:
-        """Take a non-blocking socket; its owner closes it. `intercept` says how it is reached."""
+        """Take a non-blocking socket, which its owner closes, and how connections reach it."""
         self._sock = sock
         self._destination = _redirected if intercept == "redirect" else _local_end
 

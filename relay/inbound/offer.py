@@ -1,4 +1,4 @@
-"""What every way in gives: offers, TCP connections that programs ask for."""
+"""What every way in yields: offers, the TCP connections that programs ask for."""
 
 import socket
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from relay.addresses import Endpoint
 
 
 class Refusal(Enum):
-    """What a program is told of a connection that it does not get.
+    """Why a program does not get a connection.
 
-    A way in that can say less than this says the nearest thing that it can.
+    A way in that cannot express this sends the nearest thing that it can.
     """
 
     REFUSED = "nobody listens there"
@@ -33,16 +33,16 @@ class Offer(Protocol):
 
     @property
     def has_half_closed(self) -> bool:
-        """Whether the program's FIN has arrived; what it said before is still to be relayed."""
+        """Whether the program's FIN has arrived; what it sent before is still to be relayed."""
 
     async def accept(self) -> socket.socket:
         """Complete the connection; return the program's socket, non-blocking, the offer's own."""
 
     def refuse(self, refusal: Refusal) -> None:
-        """Tell the program that it does not get the connection."""
+        """Refuse the connection, with as much of the reason as the way in can express."""
 
     def close(self) -> None:
-        """Give up what the offer holds, the accepted socket too; a second call does nothing."""
+        """Release what the offer holds, the accepted socket too; a second call does nothing."""
 
 
 class Inbound(Protocol):

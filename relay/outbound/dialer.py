@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import trio
@@ -35,37 +36,33 @@ class Resolve(Protocol):
         """Return its IPv4 addresses, `fresh` ones past any cache; raises DialError."""
 
 
+@dataclass(eq=False)
 class Dialer:
     """Dials for all connections of a session."""
 
-    def __init__(
-        self,
-        lookup: Resolve,
-        keepalive: KeepAlive,
-        connect: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect,
-    ) -> None:
-        """Resolve names by `lookup`; `connect` returns 0 or an errno, as sockets.connect() does."""
-        self._lookup = lookup
-        self._keepalive = keepalive
-        self._connect_socket = connect
-        self._answering: set[str] = set()
-        self._slots: dict[str, trio.CapacityLimiter] = {}
+    _resolve: Resolve
+    _keepalive: KeepAlive
+    _connect_socket: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect
+    _answering: set[str] = field(default_factory=set)
+    """Addresses whose last dial was answered."""
+    _slots: dict[str, trio.CapacityLimiter] = field(default_factory=dict)
 
     async def dial(
         self, destination: Destination, *, limit: float, fresh: bool, avoid: str = ""
     ) -> socket.socket:
-        """Try every address once, for `limit` seconds at most, the address to `avoid` last.
+        """Resolve, and try every address once, the address to `avoid` last.
 
-        A `fresh` name is resolved past any cache. Raises DialError with the last address's cause.
+        A `fresh` name is resolved past any cache, for as long as that takes; the connects may take
+        `limit` seconds at most, and ATTEMPT. Raises DialError with the latest failure's cause.
         """
         addresses = [destination.host]
         if destination.name is not None:
-            addresses = await self._lookup(destination.host, fresh=fresh)
+            addresses = await self._resolve(destination.host, fresh=fresh)
             addresses.sort(key=lambda address: address == avoid)
         if not addresses:
             raise DialError("the name has no address that may be dialled", Kind.NAME_FAILURE)
         if len(addresses) == 1 and addresses[0] in self._answering:
-            # The kernel ends it after as long, keepalive.SYN_RETRIES: a scope costs a tenth more.
+            # No cancel scope: that costs a tenth more, and SYN_RETRIES ends it after ATTEMPT too.
             return await self._connect(addresses[0], destination.port)
         with trio.move_on_after(min(ATTEMPT, max(limit, 0.0))):
             if len(addresses) == 1:
@@ -140,7 +137,7 @@ class Dialer:
         try:
             self._keepalive.apply(sock)
             number = await self._connect_socket(sock, (address, port))
-        except BaseException:  # cancelled: no answer in time
+        except BaseException:  # cancelled: no answer in time, another address has won, or the end
             self._answering.discard(address)
             sock.close()
             raise

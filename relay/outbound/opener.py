@@ -1,4 +1,4 @@
-"""Opens upstream connections: dialled with patience, recorded, and registered with liveness.
+"""Opens upstream connections: dialled with patience, over rounds, and recorded.
 
 The one way out for the connections of programs and the gateway's own. How long a dial goes on is
 decided in patience.py; dialer.py makes one round of it.
@@ -7,6 +7,7 @@ decided in patience.py; dialer.py makes one round of it.
 import random
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import trio
@@ -28,26 +29,19 @@ class Opened(NamedTuple):
     reached: Endpoint
 
 
+@dataclass(eq=False)
 class Opener:
     """Opens upstream connections for a session."""
 
-    def __init__(
-        self,
-        dialer: Dialer,
-        network: NetworkWatch,
-        standing: Standing,
-        record: Callable[[Event], None],
-        *,
-        patience: float,
-    ) -> None:
-        """Dial for `patience` seconds at most; a change of `network` ends a pause of a dial."""
-        self.standing = standing
-        self._dialer = dialer
-        self._network = network
-        self._record = record
-        self._patience = patience
-        self._reached: set[Destination] = set()
-        """Destinations that were seen alive in this session."""
+    _dialer: Dialer
+    _network: NetworkWatch
+    """A change of it ends a pause between two rounds."""
+    standing: Standing
+    _record: Callable[[Event], None]
+    patience: float
+    """Seconds that a dial may take, retries included."""
+    _reached: set[Destination] = field(default_factory=set)
+    """Destinations that were seen alive in this session."""
 
     async def open(
         self,
@@ -63,18 +57,18 @@ class Opener:
         """
         began = trio.current_time()
         is_known = destination in self._reached
-        patience = Patience(self._patience, known=is_known, jitter=random.random)
+        judge = Patience(self.patience, known=is_known, jitter=random.random)
         sock = None
         while sock is None:
             elapsed = trio.current_time() - began
-            limit, fresh = self._patience - elapsed, patience.rounds > 0
+            limit, fresh = self.patience - elapsed, judge.rounds > 0
             try:
                 sock = await self._dialer.dial(destination, limit=limit, fresh=fresh, avoid=avoid)
             except DialError as error:
-                verdict = patience.failed(error, trio.current_time() - began)
+                verdict = judge.failed(error, trio.current_time() - began)
                 if isinstance(verdict, GiveUp):
                     raise DialError(verdict.cause, verdict.kind, error.number) from None
-                if patience.rounds == 1:
+                if judge.rounds == 1:
                     self._record(DialHeld(connection=number, kind=error.kind, cause=error.cause))
                 with trio.move_on_after(verdict.pause):
                     await self._network.wait()
@@ -83,7 +77,7 @@ class Opener:
                     raise DialError(cause, Kind.PROGRAM_GONE) from None
         self._reached.add(destination)
         address = peer(sock)[0]
-        seconds, attempts = trio.current_time() - began, patience.rounds + 1
+        seconds, attempts = trio.current_time() - began, judge.rounds + 1
         self._record(
             Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
         )

@@ -1,10 +1,10 @@
 """How long a dial goes on and when it is tried again: back-off with full jitter, one deadline.
 
 Rules, in order:
-1. What no waiting can mend (forbidden, invalid) is told at once.
+1. What no waiting can mend (forbidden, invalid) fails at once.
 2. A connection that was reset before it could be used had been accepted: it is no refusal, and is
    dialled again at once, RESETS times.
-3. A refusal is told at once by a destination never seen alive in this session.
+3. A refusal by a destination never seen alive in this session fails at once.
 4. Everything else is an outage, and held until the deadline. Pauses double, but a round that
    got no answer has been a pause itself.
 
@@ -56,7 +56,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Give the dial up; the program is told."""
+    """Give the dial up."""
 
     cause: str
     kind: Kind
@@ -66,7 +66,7 @@ class Patience:
     """One dial's state."""
 
     def __init__(self, limit: float, *, known: bool, jitter: Callable[[], float]) -> None:
-        """Hold for `limit` seconds at most; `jitter` gives numbers from 0 to 1.
+        """Hold for `limit` seconds at most; `jitter` returns numbers from 0 to 1.
 
         `known`: the destination was seen alive in this session.
         """

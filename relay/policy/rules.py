@@ -11,19 +11,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final
 
-from relay.addresses import (
-    Destination,
-    ipv4_network,
-    ipv4_number,
-    is_ipv4,
-    split_port,
-)
+from relay.addresses import Destination, ipv4_network, ipv4_number, is_ipv4, split_port
 
 NOT_ALLOWED: Final = "no allow rule matches"
-
-
-class RuleError(ValueError):
-    """A rule that cannot be read; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +23,7 @@ class Allow:
 
 @dataclass(frozen=True)
 class Deny:
-    """The destination may not be reached; `rule` says because of what."""
+    """The destination may not be reached; `rule` is the reason."""
 
     rule: str
 
@@ -50,22 +40,18 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> "Rule":
-        """Read HOST[:PORT]; raises RuleError."""
+        """Read HOST[:PORT]; raises ValueError with the rule and the mistake in it."""
         try:
             host, port = split_port(text.strip().lower().rstrip("."), lowest=0)
-        except ValueError as error:
-            raise RuleError(f"{text!r}: {error}") from None
-        if not host or any(c.isspace() for c in host):
-            raise RuleError(f"{text!r}: the form is HOST[:PORT]")
-        if host.replace(".", "").replace("/", "").isdigit():
-            try:
+            if host.replace(".", "").replace("/", "").isdigit():
                 return cls(text, "", ipv4_network(host), port)
-            except ValueError as error:
-                raise RuleError(f"{text!r}: {error}") from None
-        name = host.removeprefix("*")
-        if "*" in name or "/" in name or (name != host and name and not name.startswith(".")):
-            raise RuleError(f"{text!r}: a star stands for whole labels at the start, as in *.name")
-        return cls(text, name, None, port)
+            return cls(text, _name_of_rule(host), None, port)
+        except ValueError as error:
+            raise ValueError(f"{text!r}: {error}") from None
+
+    def matches(self, destination: Destination) -> bool:
+        """Return whether the rule is about this destination."""
+        return self.port in (None, destination.port) and self.matches_host(destination.host)
 
     def matches_host(self, host: str) -> bool:
         """Return whether the rule is about this name or address."""
@@ -75,6 +61,16 @@ class Rule:
             # A label may hold a dot, written `\.`: such a name is not below what it seems to be.
             return host.endswith(self.host) and "\\" not in host
         return self.host in ("", host)
+
+
+def _name_of_rule(host: str) -> str:
+    """Return the name, without the star that stands for all below it; raises ValueError."""
+    if not host or any(c.isspace() for c in host):
+        raise ValueError("the form is HOST[:PORT]")
+    name = host.removeprefix("*")
+    if "*" in name or "/" in name or (name != host and name and not name.startswith(".")):
+        raise ValueError("a star stands for whole labels at the start, as in *.name")
+    return name
 
 
 def _contains(network: IPv4Network, address: str) -> bool:
@@ -90,7 +86,7 @@ class Policy:
         deny: Iterable[str] = (),
         idle_retire: Mapping[str, float] | None = None,
     ) -> None:
-        """Parse the rules; raises RuleError. `idle_retire`: seconds by rule."""
+        """Parse the rules; raises ValueError. `idle_retire`: seconds by rule."""
         self._idle_retire = [(Rule.parse(text), s) for text, s in (idle_retire or {}).items()]
         self._allow = [Rule.parse(text) for text in allow]
         self._deny = [Rule.parse(text) for text in deny]
@@ -98,7 +94,7 @@ class Policy:
     def idle_retire(self, destination: Destination) -> float:
         """Return the seconds after which an idle connection is closed; the first match counts."""
         for rule, seconds in self._idle_retire:
-            if rule.port in (None, destination.port) and rule.matches_host(destination.host):
+            if rule.matches(destination):
                 return seconds
         return math.inf
 
@@ -110,17 +106,14 @@ class Policy:
     def decide(self, destination: Destination) -> Allow | Deny:
         """Judge a connection before it is dialled."""
         for rule in self._deny:
-            if rule.port in (None, destination.port) and rule.matches_host(destination.host):
+            if rule.matches(destination):
                 return Deny(rule.text)
-        if not self._allow:
+        if not self._allow or any(rule.matches(destination) for rule in self._allow):
             return Allow()
-        for rule in self._allow:
-            if rule.port in (None, destination.port) and rule.matches_host(destination.host):
-                return Allow()
         return Deny(NOT_ALLOWED)
 
     def denied_name(self, name: str) -> str | None:
-        """Judge a name before a query for it leaves: the rule that denies it at every port."""
+        """Return the rule that denies a name at every port, None if a query for it may leave."""
         for rule in self._deny:
             if rule.port is None and rule.matches_host(name):
                 return rule.text

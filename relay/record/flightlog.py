@@ -20,20 +20,13 @@ _encoder = msgspec.json.Encoder()
 class FlightLog:
     """Writes events; batches them until flush()."""
 
-    def __init__(
-        self,
-        path: Path | None,
-        *,
-        clock: Callable[[], float],
-        limit: int,
-        wake: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, path: Path | None, *, clock: Callable[[], float], limit: int) -> None:
         """Create the file for its owner alone; raises OSError. Without a path nothing is kept.
 
-        `clock` returns seconds since the epoch, `limit` is in bytes, and `wake` is called when
-        there is something to flush.
+        `clock` returns seconds since the epoch, and `limit` is in bytes.
         """
-        self.wake = wake
+        self.wake: Callable[[], None] = lambda: None
+        """Called when there is something to flush."""
         self.path = path
         self._fd = _create(path) if path is not None else os.open(os.devnull, os.O_WRONLY)
         self._clock = clock

@@ -4,18 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from relay.record.events import (
-    AnyEvent,
-    ConnectionClosed,
-    ConnectionDenied,
-    ConnectionOpened,
-    DialFailed,
-    Dialled,
-    LogFull,
-    SessionStarted,
-    UpstreamClosed,
-    UpstreamOpened,
-)
+from relay.record import events
+from relay.record.events import AnyEvent
 
 
 class OpenConnection(msgspec.Struct):
@@ -40,25 +30,28 @@ class SessionState(msgspec.Struct):
     """False once the log has reached its limit: what came later is not known."""
 
 
-def state_of(session: str, events: Iterable[AnyEvent]) -> SessionState:
+def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
     """Return what has been opened and has not ended."""
     state = SessionState(session)
-    for event in events:
+    open_ = state.connections
+    for event in log:
         match event:
-            case SessionStarted():
+            case events.SessionStarted():
                 state.program, state.pid = event.program, event.pid
-            case ConnectionOpened(connection=number):
-                to = f"{event.name or event.address}:{event.port}"
-                state.connections[number] = OpenConnection(number, to, event.at)
-            case UpstreamOpened(connection=number):
-                to = f"{event.host}:{event.port} (gateway)"
-                state.connections[number] = OpenConnection(number, to, event.at)
-            case Dialled(connection=number):
-                if number in state.connections:
-                    state.connections[number].reached = event.address
-            case ConnectionClosed() | ConnectionDenied() | DialFailed() | UpstreamClosed():
-                state.connections.pop(event.connection, None)
-            case LogFull():
+            case events.ConnectionOpened(connection=number):
+                open_[number] = OpenConnection(number, event.to, event.at)
+            case events.UpstreamOpened(connection=number):
+                open_[number] = OpenConnection(number, f"{event.to} (gateway)", event.at)
+            case events.Dialled(connection=number) if number in open_:
+                open_[number].reached = event.address
+            case (
+                events.ConnectionClosed()
+                | events.ConnectionDenied()
+                | events.DialFailed()
+                | events.UpstreamClosed()
+            ):
+                open_.pop(event.connection, None)
+            case events.LogFull():
                 state.complete = False
             case _:
                 pass

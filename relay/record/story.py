@@ -1,29 +1,11 @@
 """The flight log as a story: each loss in a line, hidden or seen, and what to do if it was seen."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import assert_never
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from relay.record.events import (
-    AnyEvent,
-    AskedAgain,
-    Cleared,
-    ConnectionClosed,
-    ConnectionOpened,
-    DialFailed,
-    DialHeld,
-    Dialled,
-    Distrusted,
-    LookupFailed,
-    Replaying,
-    RequestLost,
-    ServedStale,
-    Slept,
-    Suspected,
-    UpstreamClosed,
-    UpstreamOpened,
-    size,
-)
+from relay.record import events
+from relay.record.events import AnyEvent, size
 
 
 @dataclass(frozen=True)
@@ -39,80 +21,74 @@ class Loss:
     """The lines of the events that it is concluded from."""
 
 
-@dataclass
-class _Connection:
-    """What is known of a connection so far."""
+_HIDING: Final = (
+    events.AskedAgain,
+    events.Cleared,
+    events.Dialled,
+    events.ServedStale,
+    events.UpstreamClosed,
+)
+"""Events that settle a loss of which the program saw nothing."""
 
-    to: str
-    events: list[AnyEvent] = field(default_factory=list)
-    """Those of the trouble that it is in; none while all is well."""
-    held_since: float | None = None
-    """When that trouble began, in seconds since the epoch."""
-
-
-ADVICE = (
+ADVICE: Final = (
     "If the program gave up: repeat what it did; an agent's command line can resume its session."
 )
 
 
-def losses(events: Iterable[AnyEvent]) -> Iterator[Loss]:
+def losses(log: Iterable[AnyEvent]) -> Iterator[Loss]:
     """Yield every loss, in the order in which they were settled."""
-    connections: dict[int, _Connection] = {}
-    for event in events:
+    destinations: dict[int, str] = {}
+    troubles: dict[int, list[AnyEvent]] = {}
+    """By connection, the events of the trouble that it is in; none while all is well."""
+    for event in log:
+        number = getattr(event, "connection", 0)
         match event:
-            case ConnectionOpened():
-                to = f"{event.name or event.address}:{event.port}"
-                connections[event.connection] = _Connection(to)
-            case ServedStale():
-                what = f"{event.name}: DNS failed ({event.cause}); the last known address served"
-                yield Loss(event.at, hidden=True, what=what, evidence=(event.text(),))
-            case LookupFailed():
-                what = f"{event.name}: not found out, {event.cause}; the program got an error"
-                yield Loss(event.at, hidden=False, what=what, evidence=(event.text(),))
-            case UpstreamOpened():
-                connections[event.connection] = _Connection(f"{event.host}:{event.port}")
-            case AskedAgain() | RequestLost() | Distrusted():
-                to = connections[event.connection].to if event.connection in connections else "?"
-                yield _of_gateway(event, to)
-            case _ if (connection := connections.get(getattr(event, "connection", 0))) is not None:
-                yield from _of_connection(event, connection)
-            case _:
+            case events.ConnectionOpened() | events.UpstreamOpened():
+                destinations[number], troubles[number] = event.to, []
+            case events.ServedStale(name=name, cause=cause):
+                yield _loss(event, f"{name}: DNS failed ({cause}); the last known address served")
+            case events.LookupFailed(name=name, cause=cause):
+                yield _loss(event, f"{name}: not resolved ({cause}); the program got an error")
+            case events.AskedAgain() | events.RequestLost() | events.Distrusted():
+                yield _loss(event, f"{destinations.get(number, '?')}: {_of_gateway(event)}")
+            case _ if number not in troubles:
                 pass
+            case events.DialHeld() | events.Replaying() | events.Suspected():
+                troubles[number].append(event)
+            case _ if what := _of_connection(event, troubles[number]):
+                yield _loss(event, f"{destinations[number]}: {what}", troubles[number])
+                troubles[number] = []
 
 
-def _of_gateway(event: AskedAgain | RequestLost | Distrusted, to: str) -> Loss:
-    """Return the loss of an answer, or of a program's trust."""
-    match event:
-        case AskedAgain():
-            billed = "; upstream may bill both" if event.may_be_billed else ""
-            what = (
-                f"{to}: the answer to {event.method} {event.path} was lost ({event.cause}) before"
-                f" the program had any of it; asked again, resend {event.resends}{billed}"
-            )
-        case RequestLost():
-            why = f"; not asked again: {event.why}" if event.why else ""
-            what = (
-                f"{to}: the answer to {event.method} {event.path} was lost ({event.cause}){why};"
-                f" the program saw {_SAW[event.saw]}"
-            )
-        case Distrusted():
-            what = (
-                f"{to}: a program {_DISTRUST[event.how]}: it does not know the certificate"
-                f" authority that this session has for {event.host}. It takes it from"
-                " NODE_EXTRA_CA_CERTS; for other programs use --gateway=http, or off"
-            )
-        case _:
-            assert_never(event)
-    return Loss(event.at, isinstance(event, AskedAgain), what, (event.text(),))
+def _loss(event: AnyEvent, what: str, trouble: Sequence[AnyEvent] = ()) -> Loss:
+    """Return the loss that this event settles, after those of the connection's trouble."""
+    evidence = tuple(each.text() for each in (*trouble, event))
+    return Loss(event.at, isinstance(event, _HIDING), what, evidence)
 
 
-_SAW = {
+def _of_gateway(event: events.AskedAgain | events.RequestLost | events.Distrusted) -> str:
+    """Return how an answer was lost, or a program's trust."""
+    if isinstance(event, events.Distrusted):
+        return (
+            f"a program {_DISTRUST[event.how]}: it does not know the certificate"
+            f" authority that this session has for {event.host}. It takes it from"
+            " NODE_EXTRA_CA_CERTS; for other programs use --gateway=http, or off"
+        )
+    lost = f"the answer to {event.method} {event.path} was lost ({event.cause})"
+    if isinstance(event, events.RequestLost):
+        why = f"; not asked again: {event.why}" if event.why else ""
+        return f"{lost}{why}; the program saw {_SAW[event.saw]}"
+    billed = "; upstream may bill both" if event.may_be_billed else ""
+    return f"{lost} before the program had any of it; asked again, resend {event.resends}{billed}"
+
+
+_SAW: Final[dict[events.Saw, str]] = {
     "reset": "a reset",
     "error event": "an error event",
     "status 502": "status 502 with the cause in it",
 }
 
-_DISTRUST = {
+_DISTRUST: Final[dict[events.Distrust, str]] = {
     "refused the certificate": "refused the gateway's certificate",
     "closed right after the handshake": (
         "closed right after the TLS handshake with the gateway, probably"
@@ -120,48 +96,30 @@ _DISTRUST = {
 }
 
 
-def _of_connection(event: AnyEvent, connection: _Connection) -> Iterator[Loss]:
-    """Add an event to a connection's trouble; yield the loss once that is over."""
-    to = connection.to
+def _of_connection(event: AnyEvent, trouble: Sequence[AnyEvent]) -> str | None:
+    """Return how a connection's trouble ended with this event; None if it did not, or had none."""
     match event:
-        case DialHeld() | Replaying() | Suspected():
-            if connection.held_since is None:
-                connection.held_since = event.at
-            connection.events.append(event)
-        case Dialled() if connection.events:
-            yield _settled(
-                event, connection, hidden=True, what=f"{to}: {_reached(event, connection)}"
+        case events.Dialled() if trouble:
+            return _reached(event, trouble)
+        case events.Cleared():
+            silent = event.at - trouble[0].at if trouble else 0.0
+            return f"silent for {silent:.1f} s in an outage, then went on"
+        case events.UpstreamClosed() if trouble:
+            return f"fell silent ({event.cause}); the gateway goes on with another connection"
+        case events.DialFailed() if trouble:
+            return (
+                f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw a reset"
             )
-        case Cleared():
-            what = f"{to}: silent for {_held(event, connection)} in an outage, then went on"
-            yield _settled(event, connection, hidden=True, what=what)
-        case UpstreamClosed() if connection.events:
-            what = f"{to}: fell silent ({event.cause}); the gateway goes on with another connection"
-            yield _settled(event, connection, hidden=True, what=what)
-        case DialFailed():
-            if connection.events:
-                what = f"{to}: {_given_up(event)}"
-                yield _settled(event, connection, hidden=False, what=what)
-        case ConnectionClosed() if event.is_loss:
-            yield _settled(event, connection, hidden=False, what=f"{to}: {_lost(event)}")
+        case events.ConnectionClosed() if event.is_loss:
+            return _lost(event)
         case _:
-            pass
+            return None
 
 
-def _settled(event: AnyEvent, connection: _Connection, *, hidden: bool, what: str) -> Loss:
-    evidence = tuple(earlier.text() for earlier in (*connection.events, event))
-    connection.events, connection.held_since = [], None
-    return Loss(event.at, hidden, what, evidence)
-
-
-def _held(event: AnyEvent, connection: _Connection) -> str:
-    return f"{event.at - (connection.held_since or event.at):.1f} s"
-
-
-def _reached(event: Dialled, connection: _Connection) -> str:
+def _reached(event: events.Dialled, trouble: Sequence[AnyEvent]) -> str:
     """Return how a dial or a handshake went well in the end."""
-    causes = [e.cause for e in connection.events if isinstance(e, DialHeld | Replaying)]
-    if any(isinstance(earlier, Replaying) for earlier in connection.events):
+    causes = [e.cause for e in trouble if isinstance(e, events.DialHeld | events.Replaying)]
+    if any(isinstance(earlier, events.Replaying) for earlier in trouble):
         return (
             f"lost before the first byte of an answer ({causes[0]}); the TLS ClientHello went to"
             f" {event.address} instead"
@@ -172,21 +130,17 @@ def _reached(event: Dialled, connection: _Connection) -> str:
     )
 
 
-def _given_up(event: DialFailed) -> str:
-    return f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw a reset"
-
-
-_IN_AN_ANSWER = 3.0
+_IN_AN_ANSWER: Final = 3.0
 """Seconds since upstream's last byte within which the answer may not have been complete."""
 
-_HOW = {
+_HOW: Final = {
     "reset": "reset by the other side",
     "timeout": "fell silent",
     "unreachable": "cut off from this host",
 }
 
 
-def _lost(event: ConnectionClosed) -> str:
+def _lost(event: events.ConnectionClosed) -> str:
     cause = f" ({event.cause})" if event.cause else ""
     lost = f"{_HOW[event.how]}{cause}"
     if not event.waiting and event.received and event.idle < _IN_AN_ANSWER:
@@ -199,23 +153,23 @@ def _lost(event: ConnectionClosed) -> str:
             f"{lost} after {event.idle:.0f} s idle, with nothing asked; a pool drops such a"
             " connection, most programs notice nothing"
         )
-    while_ = "while it waited for an answer" if event.waiting else "before anything was said"
+    while_ = "while it waited for an answer" if event.waiting else "before any data was sent"
     return (
         f"{lost} {while_}, {event.idle:.0f} s after the last byte ({size(event.sent)} sent,"
         f" {size(event.received)} received before); the program saw a reset"
     )
 
 
-def lines(events: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]:
+def lines(log: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]:
     """Yield the whole story line by line; `verbose` adds each loss's evidence."""
-    known = list(events)
+    known = list(log)
     if not known:
         yield "Nothing was recorded."
         return
     start = known[0].at
     yield known[0].text()
     for event in known:
-        if isinstance(event, Slept):
+        if isinstance(event, events.Slept):
             yield f"{event.at - start:9.1f} s           {event.text()}"
     found = list(losses(known))
     for loss in found:
@@ -223,7 +177,7 @@ def lines(events: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]
         yield f"{loss.at - start:9.1f} s  {mark}  {loss.what}"
         if verbose:
             yield from (f"{'':21}  {line}" for line in loss.evidence)
-    yield f"{summary(found) or 'Nothing was lost.'}"
+    yield summary(found) or "Nothing was lost."
     if any(not loss.hidden for loss in found):
         yield ADVICE
 

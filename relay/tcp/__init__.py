@@ -1,1 +1,1 @@
-"""TCP connections: one from accept to close, the dial, the copy and the socket options."""
+"""A program's TCP connection from offer to close: its handler, the copying, the watch over it."""

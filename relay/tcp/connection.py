@@ -1,7 +1,7 @@
 """A program's connection from offer to close: numbered, recorded, and served by its handler."""
 
-import socket
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -19,37 +19,31 @@ class Handler(Protocol):
     destination: Destination
     """What is reached for the program, as policy judges it."""
     address: str
-    """The address that the program dialled, which may be a synthetic one."""
+    """What the record calls the address: the one that the program dialled, or the origin's host."""
 
     async def serve(self, connection: "Connection") -> None:
         """Serve it to its end, whatever that is."""
 
 
+@dataclass(eq=False)
 class Connections:
     """The connections of a session's programs, and what they share."""
 
-    def __init__(
-        self,
-        handler_for: Callable[[Endpoint], Handler],
-        standing: Standing,
-        record: Callable[[Event], None],
-        nursery: trio.Nursery,
-    ) -> None:
-        """Find by `handler_for` what serves an original destination; run all in `nursery`."""
-        self.standing = standing
-        self.record = record
-        self.nursery = nursery
-        self.is_ending = False
-        """Whether the command has ended."""
-        self._handler_for = handler_for
-        self._live: set[Connection] = set()
-        self._all_ended = trio.Event()
-        self._last_words: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
-        """Connections, as programs see them, that were closed with data still to come."""
+    _handler_for: Callable[[Endpoint], Handler]
+    """Returns what serves an original destination."""
+    standing: Standing
+    record: Callable[[Event], None]
+    nursery: trio.Nursery
+    is_ending: bool = False
+    """Whether the command has ended."""
+    _live: "set[Connection]" = field(default_factory=set)
+    _all_ended: trio.Event = field(default_factory=trio.Event)
+    _last_words: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
+    """Connections, as programs see them, that were closed with data still to come."""
 
     def start(self, offer: Offer) -> None:
         """Serve an offer in a task of its own."""
-        connection = Connection(offer, self)
+        connection = Connection(offer, self, self.standing.number(), trio.current_time())
         self._live.add(connection)
         self.nursery.start_soon(self._serve, connection)
 
@@ -71,56 +65,40 @@ class Connections:
                 self._all_ended.set()
 
     def has_last_words(self, offer: Offer) -> bool:
-        """Return whether a program that is gone, or has half-closed, had something to say.
+        """Return whether a program that has ended, or half-closed, left data to be relayed.
 
         Its FIN has arrived, or is behind data for which our receive buffer had no room.
         """
         return offer.has_half_closed or (offer.source, offer.destination) in self._last_words
 
     async def finish(self, tcp_table: str) -> None:
-        """Deliver what programs that are gone said last; reset what nobody will read.
+        """Deliver what programs that have ended sent last; reset connections that nobody reads.
 
         `tcp_table` is the namespace's /proc/net/tcp. A connection whose program's side is closed
         runs on until both directions have ended.
 
         The event is made anew after the last connection could have set it and before this task
-        waits; no other task runs in between, and none starts a connection any more.
+        waits, and no other task runs in between. A connection that is started later is waited for
+        too: it leaves the live ones after it has joined them, and the last one sets the event.
         """
         self.is_ending = True
         self._last_words = closed_by_their_side(tcp_table)
         for connection in tuple(self._live):
             if not self.has_last_words(connection.offer):
-                connection.end()
+                connection.abort()
         if self._live:
             self._all_ended = trio.Event()
             await self._all_ended.wait()
 
 
+@dataclass(slots=True, eq=False)
 class Connection:
     """One connection of a program, as its handler sees it."""
 
-    __slots__ = ("abort", "began", "number", "offer", "scope", "session")
-
-    def __init__(self, offer: Offer, session: Connections) -> None:
-        """Take over an offer."""
-        self.offer = offer
-        self.session = session
-        self.number = session.standing.number()
-        self.began = trio.current_time()
-        self.scope = trio.CancelScope()
-        """Of the dial, or of the gateway's work."""
-        self.abort: Callable[[], None] = _nothing
-        """Ends what moves the bytes, once something does."""
-
-    async def accept(self) -> socket.socket:
-        """Return the program's socket."""
-        return await self.offer.accept()
-
-    def end(self) -> None:
-        """End it as the command has ended."""
-        self.scope.cancel()
-        self.abort()
-
-
-def _nothing() -> None:
-    """End nothing: no byte is moved yet."""
+    offer: Offer
+    connections: Connections
+    number: int
+    began: float
+    """On trio's clock."""
+    abort: Callable[[], None] = lambda: None
+    """Ends what is done for it now, as the command has ended: the dial, or the copying."""

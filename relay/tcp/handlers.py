@@ -30,33 +30,27 @@ class Naming(Protocol):
         """Return whether an address is in the synthetic range."""
 
 
+@dataclass
 class Handlers:
     """Finds the handler of a connection."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        naming: Naming,
-        opener: Opener,
-        gateway: Callable[[Destination], Handler | None],
-    ) -> None:
-        """Ask `gateway` first: it returns its handler for what it serves, None for all else."""
-        self._policy = policy
-        self._naming = naming
-        self._opener = opener
-        self._gateway = gateway
+    _policy: Policy
+    _naming: Naming
+    _opener: Opener
+    _gateway: Callable[[Destination], Handler | None]
+    """Asked first: it returns its handler for what it serves, None for all else."""
 
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
         address, port = dialled
         destination = Destination(self._naming.name_of(address) or address, port)
-        handler = self._gateway(destination) or Relayed(
+        handler = self._gateway(destination) or PumpHandler(
             destination, address, self._opener, self._policy.idle_retire(destination)
         )
         verdict = self._judge(handler.destination)
         match verdict:
             case Deny(rule):
-                return Denied(handler.destination, handler.address, rule)
+                return RefusalHandler(handler.destination, handler.address, rule)
             case Allow():
                 return handler
             case _:
@@ -73,7 +67,7 @@ class Handlers:
 
 
 @dataclass(slots=True)
-class Denied:
+class RefusalHandler:
     """Refuses a connection that policy forbids."""
 
     destination: Destination
@@ -83,14 +77,14 @@ class Denied:
 
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
-        connection.session.record(
+        connection.connections.record(
             ConnectionDenied(connection=connection.number, kind=Kind.POLICY, rule=self._rule)
         )
         connection.offer.refuse(Refusal.PROHIBITED)
 
 
 @dataclass(slots=True)
-class Relayed:
+class PumpHandler:
     """Dials, and copies both ways."""
 
     destination: Destination
@@ -113,7 +107,7 @@ class Relayed:
             """Replace an upstream that was lost before its first byte, by another address first."""
             cause = (loss.strerror if loss is not None else None) or "closed"
             kind = of(loss) if loss is not None else Kind.CLOSED
-            connection.session.record(
+            connection.connections.record(
                 Replaying(connection=connection.number, kind=kind, cause=cause)
             )
             try:
@@ -121,37 +115,47 @@ class Relayed:
             except DialError as error:
                 self._note_failure(connection, error)
                 return None
+            finally:
+                connection.abort = pump.abort
 
         pump = Pump(
-            await connection.accept(),
+            await connection.offer.accept(),
             opened,
             redial,
             number=connection.number,
             retire_after=self._retire_after,
         )
         connection.abort = pump.abort
-        standing = connection.session.standing.connections
+        standing = connection.connections.standing.connections
         standing.add(pump)
         try:
-            await pump.run(connection.session.nursery)
+            await pump.run(connection.connections.nursery)
         finally:
             standing.discard(pump)
-        connection.session.record(_closed(connection, pump))
+        connection.connections.record(_closed(connection, pump))
 
     async def _open(self, connection: Connection, avoid: str = "") -> Opened:
         """Connect to upstream with patience, while the program still wants it; DialError."""
-        session, offer = connection.session, connection.offer
-        if session.is_ending and not session.has_last_words(offer):
+        connections, offer = connection.connections, connection.offer
+        if connections.is_ending and not connections.has_last_words(offer):
             raise DialError(_ENDED, Kind.SESSION_END)
-        with trio.CancelScope() as connection.scope:
-            return await self._opener.open(
+        opened = None
+        with trio.CancelScope() as scope:
+            connection.abort = scope.cancel
+            opened = await self._opener.open(
                 self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
             )
-        raise DialError(_ENDED, Kind.SESSION_END)
+        if opened is None or scope.cancel_called:
+            # The dial may have been through in the very tick in which it was to end: then nothing
+            # was cancelled, but whoever called abort() does not call it again.
+            if opened is not None:
+                opened.sock.close()
+            raise DialError(_ENDED, Kind.SESSION_END)
+        return opened
 
     def _note_failure(self, connection: Connection, error: DialError) -> None:
         seconds = trio.current_time() - connection.began
-        connection.session.record(
+        connection.connections.record(
             DialFailed(
                 connection=connection.number, kind=error.kind, cause=error.cause, seconds=seconds
             )

@@ -383,14 +383,12 @@ async def test_nsswitch_has_no_source_that_asks_outside(
     assert done.stdout.decode() == "passwd: files\nhosts: files dns\nservices: files\n"
 
 
-async def test_side_doors_to_other_resolvers_are_closed(
-    internet: Internet, keepline: Keepline
-) -> None:
+async def test_ways_to_other_resolvers_are_closed(internet: Internet, keepline: Keepline) -> None:
     with ExitStack() as sockets:
         with_systemd(internet.client, internet.directory / "systemd", sockets)
-        outside = await internet.client.run_process(inside("knock", *SIDE_DOORS))
-        assert outside.stdout.decode().split() == ["connected"] * len(SIDE_DOORS)
-        within = await keepline.run(*inside("knock", *SIDE_DOORS))
+        outside = await internet.client.run_process(inside("knock", *BYPASSES))
+        assert outside.stdout.decode().split() == ["connected"] * len(BYPASSES)
+        within = await keepline.run(*inside("knock", *BYPASSES))
         assert set(within.stdout.decode().split()) <= {"ENOENT", "ECONNREFUSED"}
     shown = await keepline.run("cat", "/etc/resolv.conf", "/run/systemd/resolve/stub-resolv.conf")
     text = f"nameserver {OWN_ADDRESS}\noptions edns0\nsearch example.test\n{WAIT}\n"
@@ -399,7 +397,7 @@ async def test_side_doors_to_other_resolvers_are_closed(
     assert resolved.stdout.startswith(b"198.18.")
 
 
-SIDE_DOORS = (
+BYPASSES = (
     "/run/nscd/socket",
     "/run/systemd/resolve/io.systemd.Resolve",
     "/run/avahi-daemon/socket",
@@ -415,7 +413,7 @@ def with_systemd(host: Host, folder: Path, sockets: ExitStack) -> None:
         (etc / name).write_bytes(Path("/etc", name).read_bytes())
     (etc / "nsswitch.conf").write_text("hosts: mymachines resolve [!UNAVAIL=return] files dns\n")
     (etc / "resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
-    for path in SIDE_DOORS:
+    for path in BYPASSES:
         place = folder / path.removeprefix("/")
         place.parent.mkdir(parents=True)
         listener = sockets.enter_context(socket.socket(socket.AF_UNIX))

@@ -90,8 +90,8 @@ def test_rules_by_name_need_synthetic_addresses() -> None:
 
 
 def test_nameservers() -> None:
-    assert config.nameserver("192.0.2.53") == ("192.0.2.53", 53)
-    assert config.nameserver("192.0.2.53:5353") == ("192.0.2.53", 5353)
+    assert config.parse_nameserver("192.0.2.53") == ("192.0.2.53", 53)
+    assert config.parse_nameserver("192.0.2.53:5353") == ("192.0.2.53", 5353)
 
 
 def test_every_setting_is_described() -> None:

@@ -19,6 +19,7 @@ assert "trio._core" not in sys.modules
 import relay.server  # a second import does not either
 assert "trio._core" not in sys.modules
 assert callable(server.Relay)
+assert not {"dns.message", "h11", "h2"} & set(sys.modules)  # nor does what uses them
 assert trio.current_time
 assert type(trio) is type(sys) and trio.__version__ and trio.__spec__.loader is trio.__loader__
 startup.load(trio)  # nothing for what has run

@@ -11,6 +11,7 @@ import dns.exception
 import dns.message
 import dns.rcode
 import trio
+from dns.message import QueryMessage
 
 from relay.addresses import Destination
 from relay.dns.framing import FrameError, Unframer, frame
@@ -21,9 +22,7 @@ MAX_UDP_SIZE = 65535
 RECEIVE_SIZE = 65536
 
 
-async def ask(
-    server: Destination, query: dns.message.QueryMessage, *, interval: float
-) -> dns.message.QueryMessage:
+async def ask(server: Destination, query: QueryMessage, *, interval: float) -> QueryMessage:
     """Return the server's answer, NOERROR or NXDOMAIN, however long it takes to come.
 
     A datagram may be lost, so the question is sent again every `interval` seconds, with the same id
@@ -47,15 +46,13 @@ async def ask(
     return answer
 
 
-def _without_edns(query: dns.message.QueryMessage) -> dns.message.QueryMessage:
+def _without_edns(query: QueryMessage) -> QueryMessage:
     plain = copy.copy(query)  # the caller's stays as it is: other servers are asked it meanwhile
     plain.use_edns(None)
     return plain
 
 
-async def _exchange(
-    server: Destination, query: dns.message.QueryMessage, interval: float
-) -> dns.message.QueryMessage:
+async def _exchange(server: Destination, query: QueryMessage, interval: float) -> QueryMessage:
     wire = query.to_wire()
     try:
         answer = _read(await _over_udp(server, wire, interval), raise_on_truncation=True)
@@ -66,12 +63,12 @@ async def _exchange(
     return answer
 
 
-def _read(wire: bytes, *, raise_on_truncation: bool = False) -> dns.message.QueryMessage:
+def _read(wire: bytes, *, raise_on_truncation: bool = False) -> QueryMessage:
     """Parse what has the id of our query; raises DNSException or UpstreamError."""
     message = dns.message.from_wire(
         wire, ignore_trailing=True, raise_on_truncation=raise_on_truncation
     )
-    if not isinstance(message, dns.message.QueryMessage):
+    if not isinstance(message, QueryMessage):
         raise UpstreamError("malformed answer: another opcode", Kind.MALFORMED)
     return message
 

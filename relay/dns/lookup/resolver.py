@@ -5,19 +5,20 @@ A late answer is still an answer: the servers asked before are listened to while
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import dns.exception
 import dns.message
 import dns.rdatatype
 import trio
+from dns.message import QueryMessage
 
 from relay.addresses import Destination, canonical
 from relay.config import DNS_PORT
 from relay.dns.framing import PAYLOAD
 from relay.dns.lookup.cache import Cache, CacheEntry, Lookup, from_answer
-from relay.dns.lookup.errors import FailureAnswerError, ResolverError, UpstreamError
+from relay.dns.lookup.errors import FailureAnswerError, OutageError, ResolverError, UpstreamError
 from relay.dns.lookup.question import ask
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
 from relay.record.kinds import Kind
@@ -47,7 +48,8 @@ class ResolverTimeouts:
     """For the addresses of a name never seen, while no resolver can be reached: a program copes
     better with a slow answer than with a failure."""
     failing: float = 30.0
-    """For the same, while the resolvers answer SERVFAIL or the like: the name may be the cause."""
+    """For the same, while the resolvers answer SERVFAIL or the like: the name may be the cause.
+    Never longer than `outage`."""
     pause: float = 1.0
     """Before all of them are asked again."""
     stale: float = 0.5
@@ -55,9 +57,9 @@ class ResolverTimeouts:
     1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
 
 
-DEFAULT_TIMEOUTS = ResolverTimeouts()
-
-_Outcome = tuple[Destination, dns.message.QueryMessage | UpstreamError]
+_Outcome = tuple[Destination, QueryMessage | UpstreamError]
+_Failure = tuple[float, tuple[Destination, ...], str, Kind]
+"""When it expires, for which servers it holds, and its cause and kind."""
 
 
 @dataclass(slots=True)
@@ -67,47 +69,41 @@ class _SharedLookup:
     done: trio.Event = field(default_factory=trio.Event)
     lookup: Lookup | None = None
     error: ResolverError = field(
-        default_factory=lambda: ResolverError("no answer yet", Kind.TIMEOUT, is_outage=False)
+        default_factory=lambda: ResolverError("no answer yet", Kind.TIMEOUT)
     )
     """The latest failure."""
 
 
+@dataclass(eq=False)
 class Resolver:
     """Asks the host's resolvers, over IPv4 only.
 
     A lookup of addresses is shared by all tasks that ask for the name while it runs. No task can
     run between the search in `_lookups` and the start of a new lookup, so a name never has two. A
     task that waits may be cancelled at any time; the lookup then goes on, because it runs in
-    `nursery`, the session's: others may wait for it, and its answer still refreshes the cache. It
-    ends by itself, soon after `timeouts.outage` at the latest. At its end it keeps its answer or
+    `_nursery`, the session's: others may wait for it, and its answer still refreshes the cache. It
+    ends by itself, soon after `_timeouts.outage` at the latest. At its end it keeps its answer or
     its failure, leaves `_lookups` and wakes those who wait, without a checkpoint in between: so
     whoever asks finds either the lookup or what came of it.
     """
 
-    def __init__(
-        self,
-        servers: Callable[[], Sequence[Destination]],
-        record: Callable[[Event], None],
-        nursery: trio.Nursery,
-        *,
-        timeouts: ResolverTimeouts = DEFAULT_TIMEOUTS,
-        clock: Callable[[], float] = trio.current_time,
-    ) -> None:
-        """Call `servers()` anew for each lookup; run lookups in `nursery`."""
-        self._servers = servers
-        self._record = record
-        self._nursery = nursery
-        self._timeouts = timeouts
-        self._clock = clock
-        self._cache = Cache()
-        self._lookups: dict[str, _SharedLookup] = {}
-        self._failures: dict[str, tuple[float, tuple[Destination, ...], ResolverError]] = {}
-        self._silent: set[Destination] = set()
+    _servers: Callable[[], tuple[Destination, ...]]
+    """Called anew for each lookup."""
+    _record: Callable[[Event], None]
+    _nursery: trio.Nursery
+    """Lookups of addresses run in it."""
+    _timeouts: ResolverTimeouts
+    _clock: Callable[[], float] = trio.current_time
+    _cache: Cache = field(default_factory=Cache)
+    _lookups: dict[str, _SharedLookup] = field(default_factory=dict)
+    _failures: dict[str, _Failure] = field(default_factory=dict)
+    _silent: set[Destination] = field(default_factory=set)
+    """Servers that have failed since they last answered."""
 
-    async def query(self, message: dns.message.QueryMessage) -> dns.message.QueryMessage:
+    async def query(self, message: QueryMessage) -> QueryMessage:
         """Return the first usable answer (NOERROR or NXDOMAIN); raises ResolverError."""
         try:
-            return await self._query(message, self._current_servers())
+            return await self._query(message, self._servers())
         except ResolverError as error:
             question = message.question[0]
             name = canonical(question.name.to_text())
@@ -137,45 +133,32 @@ class Resolver:
             return shared.lookup
         if old is not None:
             return self._stale(name, old, shared.error)
-        raise ResolverError(shared.error.cause, shared.error.kind, is_outage=False)
-
-    async def ipv4_addresses(self, name: str, *, fresh: bool = False) -> list[str]:
-        """Return the name's IPv4 addresses in the resolver's order; none if it has none.
-
-        Raises ResolverError like `addresses`.
-        """
-        return list((await self.addresses(name, fresh=fresh)).addresses)
+        raise ResolverError(shared.error.cause, shared.error.kind)
 
     def cached(self, name: str) -> Lookup | None:
         """Return the cache's answer for a name in canonical form, None unless it is fresh."""
-        return self._cache.fresh(name, self._current_servers(), self._clock())
-
-    def _current_servers(self) -> tuple[Destination, ...]:
-        return tuple(self._servers())
+        return self._cache.fresh(name, self._servers(), self._clock())
 
     def _start(self, name: str) -> _SharedLookup:
         try:
             query = dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)
         except dns.exception.DNSException as error:
-            cause = f"not a name: {error}"
-            raise ResolverError(cause, Kind.NAME_FAILURE, is_outage=False) from error
+            raise ResolverError(f"not a name: {error}", Kind.NAME_FAILURE) from error
         shared = self._lookups[name] = _SharedLookup()
         self._nursery.start_soon(self._look_up, name, query, shared)
         return shared
 
-    async def _look_up(
-        self, name: str, query: dns.message.QueryMessage, shared: _SharedLookup
-    ) -> None:
+    async def _look_up(self, name: str, query: QueryMessage, shared: _SharedLookup) -> None:
         began = self._clock()
         try:
             while shared.lookup is None:
-                servers = self._current_servers()
+                servers = self._servers()
                 try:
                     shared.lookup = from_answer(await self._query(query, servers))
                 except ResolverError as error:
                     shared.error = error
                 except dns.exception.DNSException as error:  # it contradicts itself
-                    shared.error = ResolverError(str(error), Kind.MALFORMED, is_outage=False)
+                    shared.error = ResolverError(str(error), Kind.MALFORMED)
                 if shared.lookup is None:
                     if self._is_over(name, shared.error, self._clock() - began):
                         return
@@ -191,7 +174,10 @@ class Resolver:
         if old is not None:
             old.failed_at = self._clock()
             return True
-        if elapsed < (self._timeouts.outage if error.is_outage else self._timeouts.failing):
+        limit = self._timeouts.outage
+        if not isinstance(error, OutageError):
+            limit = min(limit, self._timeouts.failing)
+        if elapsed < limit:
             return False
         self._record(LookupFailed(name=name, type="A", kind=error.kind, cause=error.cause))
         self._keep_failure(name, error)
@@ -201,17 +187,17 @@ class Resolver:
         """Cache a failure for FAILURE_TTL, or until the resolvers change."""
         if len(self._failures) == MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
-        # A copy, for an exception that was raised keeps its frames.
-        kept = ResolverError(error.cause, error.kind, is_outage=error.is_outage)
-        self._failures[name] = (self._clock() + FAILURE_TTL, self._current_servers(), kept)
+        # Not the error: an exception that was raised keeps its frames.
+        expires = self._clock() + FAILURE_TTL
+        self._failures[name] = (expires, self._servers(), error.cause, error.kind)
 
     def _raise_failure(self, name: str) -> None:
         """Raise the failure that is cached for the name, if any."""
-        expires, servers, error = self._failures.get(name, (0.0, (), None))
-        if error is None:
+        if name not in self._failures:
             return
-        if self._clock() < expires and servers == self._current_servers():
-            raise ResolverError(error.cause, error.kind, is_outage=error.is_outage)
+        expires, servers, cause, kind = self._failures[name]
+        if self._clock() < expires and servers == self._servers():
+            raise ResolverError(cause, kind)
         del self._failures[name]
 
     def _stale(self, name: str, entry: CacheEntry, error: ResolverError) -> Lookup:
@@ -220,32 +206,27 @@ class Resolver:
             self._record(ServedStale(name=name, kind=error.kind, cause=error.cause))
         return replace(entry.lookup, ttl=STALE_TTL)
 
-    async def _query(
-        self, message: dns.message.QueryMessage, servers: tuple[Destination, ...]
-    ) -> dns.message.QueryMessage:
+    async def _query(self, message: QueryMessage, servers: tuple[Destination, ...]) -> QueryMessage:
         if not servers:
-            lack = "no IPv4 name server is configured"
-            raise ResolverError(lack, Kind.NO_RESOLVER, is_outage=True)
+            raise OutageError("no IPv4 name server is configured", Kind.NO_RESOLVER)
         silent = UpstreamError(f"no answer in {self._timeouts.query:g} s", Kind.TIMEOUT)
         causes: dict[Destination, UpstreamError] = dict.fromkeys(servers, silent)
         with trio.move_on_after(self._timeouts.query):
             answer = await self._race(message, causes)
             if answer is not None:
                 return answer
-        # The kind is that of who is there, or else of the server that is asked first.
+        # The kind is that of a server that answered, or else of the one that is asked first.
         answers = [cause for cause in causes.values() if isinstance(cause, FailureAnswerError)]
-        raise ResolverError(
-            "; ".join(f"{_text(server)}: {cause}" for server, cause in causes.items()),
-            next(iter(answers or causes.values())).kind,
-            is_outage=not answers,
-        )
+        kind = next(iter(answers or causes.values())).kind
+        cause = "; ".join(f"{_text(server)}: {cause}" for server, cause in causes.items())
+        raise (ResolverError if answers else OutageError)(cause, kind)
 
     async def _race(
-        self, message: dns.message.QueryMessage, causes: dict[Destination, UpstreamError]
-    ) -> dns.message.QueryMessage | None:
+        self, message: QueryMessage, causes: dict[Destination, UpstreamError]
+    ) -> QueryMessage | None:
         """Ask one server after the other, while those before it may still answer.
 
-        Return None if all have failed; `causes` then says how each did.
+        Return None if all have failed; `causes` then holds how each one failed.
 
         The first usable answer cancels the questions to all other servers. Several outcomes may
         come at once: the channel has room for one of each server, so that no task waits to report,
@@ -279,10 +260,7 @@ class Resolver:
         return None
 
     async def _ask(
-        self,
-        server: Destination,
-        message: dns.message.QueryMessage,
-        report: trio.MemorySendChannel[_Outcome],
+        self, server: Destination, message: QueryMessage, report: trio.MemorySendChannel[_Outcome]
     ) -> None:
         try:
             outcome = await ask(server, message, interval=self._timeouts.server)

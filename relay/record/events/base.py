@@ -40,7 +40,7 @@ class LossEvent(CausedEvent):
 
     @property
     def is_loss(self) -> bool:
-        """Always: the type says so."""
+        """True for every event of this type."""
         return True
 
 

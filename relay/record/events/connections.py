@@ -16,9 +16,14 @@ class ConnectionOpened(Event):
     port: int
     name: str | None = None
 
+    @property
+    def to(self) -> str:
+        """HOST:PORT, by the name that the program looked up, if any."""
+        return f"{self.name or self.address}:{self.port}"
+
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} opened to {self.name or self.address}:{self.port}"
+        return f"#{self.connection} opened to {self.to}"
 
 
 class ConnectionDenied(CausedEvent):
@@ -33,7 +38,7 @@ class ConnectionDenied(CausedEvent):
 
 
 class Dialled(Event):
-    """The upstream connection stands."""
+    """The upstream connection is established."""
 
     connection: int
     address: str
@@ -48,7 +53,7 @@ class Dialled(Event):
 
 
 class DialFailed(CausedEvent):
-    """No upstream connection could be had; the program saw a reset."""
+    """No upstream connection could be established; the program saw a reset."""
 
     connection: int
     cause: str
@@ -124,7 +129,7 @@ class PathDown(Event):
 
 
 class PathUp(Event):
-    """It answers again; held connections are made to speak."""
+    """The destination answers again; its held connections are probed at once."""
 
     address: str
     seconds: float

@@ -15,13 +15,18 @@ class UpstreamOpened(Event):
     host: str
     port: int
 
+    @property
+    def to(self) -> str:
+        """HOST:PORT."""
+        return f"{self.host}:{self.port}"
+
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} opened by the gateway to {self.host}:{self.port}"
+        return f"#{self.connection} opened by the gateway to {self.to}"
 
 
 class UpstreamReady(Event):
-    """It stands, TLS is agreed on."""
+    """The gateway's connection is established, TLS included."""
 
     connection: int
     protocol: str
@@ -35,7 +40,7 @@ class UpstreamReady(Event):
 
 
 class UpstreamClosed(CausedEvent):
-    """It has ended; what was lost with it, if anything, is in the events of the requests."""
+    """The gateway's connection has ended; what was lost with it is in the requests' events."""
 
     connection: int
     cause: str
@@ -51,8 +56,8 @@ class UpstreamClosed(CausedEvent):
         )
 
 
-class AskedAgain(LossEvent):
-    """The gateway lost an answer before the program had any of its content, and asks once more."""
+class AnswerLost(LossEvent):
+    """What the events of a lost answer share."""
 
     connection: int
     """The program's."""
@@ -61,7 +66,12 @@ class AskedAgain(LossEvent):
     """Without its query."""
     cause: str
     resends: int
-    """How often it has been asked again, this time included."""
+    """How often the request has been sent again; for AskedAgain, this time included."""
+
+
+class AskedAgain(AnswerLost):
+    """The gateway lost an answer before the program had any of its content, and asks once more."""
+
     may_be_billed: bool = False
     """Whether upstream may have worked on the lost one too, and count both."""
 
@@ -74,16 +84,9 @@ class AskedAgain(LossEvent):
         )
 
 
-class RequestLost(LossEvent):
+class RequestLost(AnswerLost):
     """The gateway gave a request up."""
 
-    connection: int
-    """The program's."""
-    method: str
-    path: str
-    """Without its query."""
-    cause: str
-    resends: int
     saw: Saw
     """What the program saw of it."""
     why: str = ""

@@ -1,4 +1,4 @@
-"""The events of names: what the program is answered, and what the host's resolvers say."""
+"""The events of names: how the program's queries and our own are answered."""
 
 from relay.record.events.base import CausedEvent, Event, LossEvent
 
@@ -47,7 +47,7 @@ class LookupFailed(LossEvent):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"name {self.name}: {self.type} not found out: {self.cause}"
+        return f"name {self.name}: {self.type} not resolved: {self.cause}"
 
 
 class ServedStale(LossEvent):

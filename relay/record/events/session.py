@@ -7,7 +7,7 @@ from relay.record.events.base import Event, size
 
 
 class SessionStarted(Event):
-    """The namespace stands and the command is about to run; the first event of a log."""
+    """The namespace is complete and the command is about to run; the first event of a log."""
 
     session: str
     version: str

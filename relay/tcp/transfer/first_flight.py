@@ -8,7 +8,7 @@ Replay is allowed while all of this holds:
 4. fewer than three replays have been made.
 
 A ClientHello asks for nothing, so a server that has seen it twice has done nothing twice. A pure
-state machine: no sockets, no clock.
+state machine: no sockets, no clock; pump.py sends.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ _MAX_RECORD = 2**14
 
 @dataclass(slots=True)
 class FirstFlight:
-    """What one connection's program has sent before upstream said anything."""
+    """What one connection's program has sent before upstream's first byte."""
 
     sent: bytes = b""
     _open: bool = True
@@ -57,11 +57,11 @@ class FirstFlight:
         """Whether a loss of upstream right now could be hidden by a replay."""
         return self._open and self._replays < TRIES and is_client_hello(self.sent)
 
-    def replay(self, *, reset: bool) -> bool:
+    def claim_replay(self, *, reset: bool) -> bool:
         """Upstream is lost, by a reset or a FIN: return whether to dial again, and count it.
 
-        A reset before the program has said anything needs another connection but no replay; a
-        FIN then is what it seems.
+        A reset before the program has sent anything needs another connection but no replay; a
+        FIN at that time is passed on.
         """
         unused = self._open and self._replays < TRIES and reset and not self.sent
         if not (unused or self.may_replay):

@@ -24,7 +24,7 @@ def lost(sock: socket.socket) -> OSError:
 
 
 def how(error: OSError) -> How:
-    """Name the kind of loss that an error is."""
+    """Return what kind of loss an error is."""
     match error:
         case ConnectionResetError() | BrokenPipeError():
             return "reset"
@@ -46,6 +46,6 @@ async def drained(sock: socket.socket) -> None:
 
 
 def _unacknowledged(sock: socket.socket) -> int:
-    """Bytes in the send queue that the peer has not acknowledged; a FIN counts as one."""
+    """Return how many sent bytes the peer has not acknowledged; a FIN counts as one."""
     (length,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))
     return int(length)

@@ -24,7 +24,7 @@ class Side:
     """When the last byte came from here, on trio's clock."""
     received: int = 0
     loss: OSError | None = None
-    """Set by whichever call saw it first: the kernel tells a socket's error only once."""
+    """Set by whichever call saw it first: the kernel reports a socket's error only once."""
     ended: bool = False
     """Its FIN has arrived."""
 
@@ -92,12 +92,12 @@ class Pair:
 
     @property
     def asked(self) -> float:
-        """When the program last said something."""
+        """When the program last sent something, on trio's clock."""
         return self.program.last_byte
 
     @property
     def answered(self) -> float:
-        """When upstream last did."""
+        """When upstream last sent something."""
         return self.upstream.last_byte
 
     @property
@@ -108,7 +108,7 @@ class Pair:
     def lose(self, error: OSError) -> None:
         """Take note that upstream is lost, which the kernel has not noticed yet.
 
-        What it sent before is still read: after a shutdown, recv gives that and then an end.
+        What it sent before is still read: after a shutdown, recv returns that and then an end.
         """
         side = self.upstream
         if side.loss is not None or not side.is_open:

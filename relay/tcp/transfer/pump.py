@@ -4,7 +4,6 @@ Backpressure is not reading. System calls are tried first and waited for only on
 upstream's first byte, a lost upstream is replaced as far as first_flight.py allows.
 """
 
-import contextlib
 import errno
 import math
 import socket
@@ -94,7 +93,7 @@ class Pump(Pair):
 
     async def _copy(self, source: Side, sink: Side) -> None:
         """Copy one direction, turn by turn, until its end or until either socket is lost."""
-        with contextlib.suppress(trio.ClosedResourceError):  # a loss of the other direction
+        try:
             while not self.is_over:
                 is_bulk = source.received >= _BULK and not self._flight.is_open
                 pipe = pipes.borrow() if is_bulk else None
@@ -109,6 +108,8 @@ class Pump(Pair):
                     await trio.lowlevel.checkpoint()
                 else:
                     return
+        except trio.ClosedResourceError:
+            pass  # a loss of the other direction
 
     async def _turn(self, source: Side, sink: Side, pipe: Pipe | None) -> "After":
         """Move what the source has, up to a turn's share, through the pipe or the buffer."""
@@ -122,7 +123,7 @@ class Pump(Pair):
             except OSError as error:
                 loss, count = error, 0
             if count == 0:
-                if await self._replaced(source, loss):
+                if await self._redial_and_replay(source, loss):
                     continue
                 self._end(source, sink, loss)
                 return After.END
@@ -134,7 +135,7 @@ class Pump(Pair):
             else:
                 data = _buffer[:count]
                 if self._flight.is_open:
-                    data = await self._first(source, data)
+                    data = await self._keep_first_flight(source, data)
                 went = await self._send(sink, data)
             if not went:
                 return After.END
@@ -176,8 +177,8 @@ class Pump(Pair):
                 return False
         return True
 
-    async def _first(self, source: Side, data: memoryview) -> memoryview:
-        """Keep the program's first flight until upstream's first byte."""
+    async def _keep_first_flight(self, source: Side, data: memoryview) -> memoryview:
+        """Keep what the program has sent until upstream's first byte; wait out a redial."""
         if source is self.upstream:
             self._flight.close()
             return data
@@ -188,10 +189,15 @@ class Pump(Pair):
         await self._redialled.wait()
         return data
 
-    async def _replaced(self, side: Side, loss: OSError | None) -> bool:
-        """After a loss of upstream, put another in its place if the replay rule allows it."""
+    async def _redial_and_replay(self, side: Side, loss: OSError | None) -> bool:
+        """After a loss of upstream, put another in its place if the replay rule allows it.
+
+        The program's direction runs on while another upstream is dialled. What the program says
+        then makes its first flight more than a ClientHello, and its FIN may end it; either way the
+        new connection, on which nothing was sent, is not used, and the loss is passed on.
+        """
         loss = side.loss or loss
-        if side is not self.upstream or not self._flight.replay(reset=loss is not None):
+        if side is not self.upstream or not self._flight.claim_replay(reset=loss is not None):
             return False
         self._redialled = trio.Event()
         side.sock.close()
@@ -201,8 +207,9 @@ class Pump(Pair):
         finally:
             self._redialled.set()
             self._redialled = None
-        if opened is not None and sent and self._flight.sent != sent:
-            resets_on_close(opened.sock)  # the program went on speaking: more than a ClientHello
+        has_spoken = bool(sent) and self._flight.sent != sent
+        if opened is not None and (has_spoken or self.program.ended):
+            resets_on_close(opened.sock)
             opened.sock.close()
             opened = None
         if opened is None:
@@ -217,7 +224,7 @@ class Pump(Pair):
     def _end(self, source: Side, sink: Side, loss: OSError | None) -> None:
         """After a FIN or a loss of `source`: pass a FIN on, end everything after a loss.
 
-        A recv that looks like a FIN is none if a send has already met the loss.
+        If a send has already met the loss, an empty recv is not a FIN.
         """
         loss = source.loss or loss
         if loss is not None:
@@ -229,6 +236,8 @@ class Pump(Pair):
         if self.outcome.by == "keepline":
             outcome = self.outcome
             outcome.by, outcome.how, outcome.kind = source.closer, "fin", Kind.CLOSED
+        if not sink.is_open:
+            return  # another upstream is being dialled, in vain now
         try:
             sink.sock.shutdown(socket.SHUT_WR)
         except OSError:  # ENOTCONN: lost in the meantime

@@ -7,8 +7,8 @@ Rules:
 3. If it is answered, the suspect is dead once it has had no ACK for GRACE seconds, the network
    has been up meanwhile (for SETTLED seconds at least, for GRACE after an outage), and a dial
    has been answered just now: something on the way, or the peer, has forgotten it.
-4. The time that a late answer took is no time in which the network was up; one lost SYN begins
-   nothing anew.
+4. The time that a late answer took does not count as time in which the network was up. What was
+   counted before is kept: a single SYN may be lost.
 5. An ACK clears a suspect.
 """
 

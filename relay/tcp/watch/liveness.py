@@ -7,11 +7,12 @@ for an answer or have been idle for as long as keepalive takes. diagnosis.py jud
 import errno
 import socket
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
+from relay.addresses import Endpoint
 from relay.host.network import NetworkWatch
 from relay.host.suspend import SuspendDetector
 from relay.outbound.keepalive import KeepAlive
@@ -52,26 +53,19 @@ class _Notes:
     grace: float = diagnosis.GRACE
 
 
+@dataclass(eq=False)
 class Liveness:
     """Watches the connections of a session."""
 
-    def __init__(
-        self,
-        connections: Collection[Watched],
-        keepalive: KeepAlive,
-        network: NetworkWatch,
-        record: Callable[[Event], None],
-        suspend: SuspendDetector,
-    ) -> None:
-        """Keep what watch() needs."""
-        self._connections = connections
-        self._keepalive = keepalive
-        self._network = network
-        self._record = record
-        self._suspend = suspend
-        self._notes: dict[Watched, _Notes] = {}
-        self._paths: dict[tuple[str, int], Path] = {}
-        self._in_haste = False
+    _connections: Collection[Watched]
+    _keepalive: KeepAlive
+    _network: NetworkWatch
+    _record: Callable[[Event], None]
+    _suspend: SuspendDetector
+    _notes: dict[Watched, _Notes] = field(default_factory=dict)
+    _paths: dict[Endpoint, Path] = field(default_factory=dict)
+    """What dialling the suspects' destinations again has shown."""
+    _in_haste: bool = False
 
     async def watch(self) -> None:
         """Look at all connections, once a second, until cancelled."""
@@ -86,7 +80,7 @@ class Liveness:
                 self._sweep(nursery)
 
     def network_changed(self) -> None:
-        """Probe all connections at once: the way to their peers may be another one now."""
+        """Probe all connections at once: the path to their peers may have changed."""
         self._probe_all(diagnosis.GRACE)
 
     def _probe_all(self, grace: float) -> None:
@@ -187,7 +181,7 @@ class Liveness:
             cause = f"no ACK for {info.silence:.0f} s, but a new connection is answered"
             connection.lose(ForgottenError(errno.ETIMEDOUT, cause))
 
-    async def _dial_again(self, destination: tuple[str, int], path: Path) -> None:
+    async def _dial_again(self, destination: Endpoint, path: Path) -> None:
         """Dial the destination every other second while it has suspects."""
         while self._paths.get(destination) is path:
             began = trio.current_time()
@@ -201,7 +195,7 @@ class Liveness:
             with trio.move_on_after(SWEEP if path.is_down else AGAIN):
                 await self._network.wait()
 
-    def _make_speak(self, destination: tuple[str, int]) -> None:
+    def _make_speak(self, destination: Endpoint) -> None:
         """Probe the held connections at once; those with data outstanding retransmit it soon."""
         for connection, notes in self._notes.items():
             if notes.suspect and connection.reached == destination:
@@ -217,7 +211,7 @@ def _is_to_retire(connection: Watched, now: float) -> bool:
     return idle and connection.may_retire
 
 
-async def _answers(destination: tuple[str, int]) -> bool:
+async def _answers(destination: Endpoint) -> bool:
     """Dial once; a refusal is an answer too."""
     with (
         trio.move_on_after(DIAL),

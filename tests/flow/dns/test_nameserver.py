@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import dns.message
 import dns.rcode
@@ -18,7 +19,7 @@ from relay.dns import nameserver, responder, synthetic
 from relay.dns.framing import Unframer, frame
 from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
 from relay.dns.nameserver import IP_PKTINFO, NameServer
-from relay.dns.responder import Mode, Responder
+from relay.dns.responder import Responder
 from relay.dns.synthetic import SyntheticAddresses
 from relay.record.events import (
     AnswerWithheld,
@@ -100,18 +101,16 @@ def denied(name: str) -> str | None:
 
 
 @asynccontextmanager
-async def serving(script: Script, mode: Mode = "synthetic") -> AsyncIterator[Bench]:
+async def serving(
+    script: Script, mode: Literal["synthetic", "real"] = "synthetic"
+) -> AsyncIterator[Bench]:
     tcp = bound(socket.SOCK_STREAM)
     tcp.listen()
     udp = bound(socket.SOCK_DGRAM, tcp.getsockname())
     async with trio.open_nursery() as nursery:
         made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
-        resolver = Resolver(
-            lambda: [made.upstream.server], made.events.append, nursery, timeouts=TIMEOUTS
-        )
-        answers = Responder(
-            resolver, made.synthetic, denied=denied, record=made.events.append, mode=mode
-        )
+        resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, TIMEOUTS)
+        answers = Responder(resolver, made.synthetic, denied, made.events.append, mode)
         nursery.start_soon(NameServer(answers).serve, udp, tcp)
         yield made
         nursery.cancel_scope.cancel()

@@ -34,8 +34,8 @@ Open = Callable[..., FlightLog]
 
 @pytest.fixture
 def open_log(path: Path) -> Open:
-    def opened(limit: int = 1 << 20, wake: Callable[[], None] = lambda: None) -> FlightLog:
-        return FlightLog(path, clock=lambda: NOW, limit=limit, wake=wake)
+    def opened(limit: int = 1 << 20) -> FlightLog:
+        return FlightLog(path, clock=lambda: NOW, limit=limit)
 
     return opened
 
@@ -52,7 +52,8 @@ def test_events_are_read_back_in_order_with_their_time(open_log: Open, path: Pat
 
 def test_events_wait_for_the_flush_and_wake_it_once(open_log: Open, path: Path) -> None:
     woken: list[int] = []
-    log = open_log(wake=lambda: woken.append(1))
+    log = open_log()
+    log.wake = lambda: woken.append(1)
     log.record(denied(1))
     log.record(denied(2))
     assert (len(woken), path.read_bytes()) == (1, b"")

@@ -131,6 +131,25 @@ async def test_nothing_else_is_replayed(lose: Loss, sent: bytes, answer: bytes) 
     assert upstreams.losses == []
 
 
+@pytest.mark.parametrize("sent", [HELLO, b""], ids=["its ClientHello sent", "nothing said"])
+async def test_a_program_that_closes_during_a_redial_ends_its_connection_alone(sent: bytes) -> None:
+    upstreams = Upstreams(held=True)
+    async with pumping(upstreams) as pumped:
+        if sent:
+            await pumped.program.send_all(sent)
+            assert await read(pumped.server, len(sent)) == sent
+        reset(pumped, pumped.server)
+        await upstreams.dialling.wait()
+        await pumped.program.send_eof()
+        while not pumped.pump.program.ended:
+            await trio.lowlevel.checkpoint()
+        upstreams.answer.set()
+        async with await upstreams.next() as server:
+            assert await tcp.read_until_reset(server) == b""
+        assert await tcp.read_until_reset(pumped.program) == b""
+    assert len(upstreams.losses) == 1
+
+
 async def test_a_reset_before_the_first_word_is_dialled_again() -> None:
     upstreams = Upstreams()
     async with pumping(upstreams) as pumped:

@@ -134,23 +134,23 @@ def test_a_later_edns_version() -> None:
 def test_header_bits() -> None:
     flags = dns.flags.CD | dns.flags.AD
     asked = query(id=4711, flags=flags)
-    response = sent(asked, messages.failure(asked, dns.rcode.SERVFAIL))
+    response = sent(asked, messages.reply(asked, dns.rcode.SERVFAIL))
     assert (response.id, response.rcode()) == (4711, dns.rcode.SERVFAIL)
     assert response.flags & 0x0FF0 == dns.flags.RA | dns.flags.CD
     assert response.question == asked.message.question
     asked = query(flags=dns.flags.RD)
-    response = sent(asked, messages.failure(asked, dns.rcode.NOERROR))
+    response = sent(asked, messages.reply(asked, dns.rcode.NOERROR))
     assert response.flags == dns.flags.QR | dns.flags.RD | dns.flags.RA
 
 
 def test_opt_only_for_opt_and_do_for_do() -> None:
     asked = query()
-    assert sent(asked, messages.failure(asked, dns.rcode.REFUSED)).edns == -1
+    assert sent(asked, messages.reply(asked, dns.rcode.REFUSED)).edns == -1
     asked = query(use_edns=0, payload=4096)
-    response = sent(asked, messages.failure(asked, dns.rcode.REFUSED))
+    response = sent(asked, messages.reply(asked, dns.rcode.REFUSED))
     assert (response.edns, response.payload, response.ednsflags) == (0, 1232, 0)
     asked = query(want_dnssec=True, pad=468)
-    response = sent(asked, messages.failure(asked, dns.rcode.REFUSED))
+    response = sent(asked, messages.reply(asked, dns.rcode.REFUSED))
     assert response.ednsflags == dns.flags.DO
     assert response.options == ()
 
@@ -375,7 +375,7 @@ def answers(asked: Query) -> list[dns.message.Message]:
         messages.addresses(asked, FOUND, [SyntheticAddresses().address_for(asked.name)]),
         messages.no_addresses(asked, FOUND),
         messages.forwarded(asked, dns.message.from_wire(UPSTREAM)).response,
-        messages.failure(asked, dns.rcode.SERVFAIL),
+        messages.reply(asked, dns.rcode.SERVFAIL),
     ]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netns.mounts import without_side_doors
+from netns.mounts import without_bypasses
 
 
 @pytest.mark.parametrize(
@@ -28,21 +28,21 @@ from netns.mounts import without_side_doors
     ],
 )
 def test_sources_that_ask_elsewhere_go_with_their_actions(hosts: str, kept: str) -> None:
-    assert without_side_doors(f"hosts: {hosts}\n") == f"hosts: {kept}\n"
+    assert without_bypasses(f"hosts: {hosts}\n") == f"hosts: {kept}\n"
 
 
 def test_other_databases_and_comments_stay_as_they_are() -> None:
     text = "# hosts: resolve\npasswd: files systemd\nhosts:\tresolve dns\n\nnetworks: files"
-    assert without_side_doors(text) == (
+    assert without_bypasses(text) == (
         "# hosts: resolve\npasswd: files systemd\nhosts: dns\n\nnetworks: files"
     )
 
 
 def test_an_indented_line_and_the_last_one_without_newline_count_too() -> None:
-    assert without_side_doors("  hosts: mdns dns") == "hosts: dns\n"
+    assert without_bypasses("  hosts: mdns dns") == "hosts: dns\n"
 
 
 def test_without_a_line_for_hosts_nothing_changes() -> None:
-    """The default of glibc is then `dns [!UNAVAIL=return] files`: no side door."""
-    assert without_side_doors("passwd: files\n") == "passwd: files\n"
-    assert without_side_doors("") == ""
+    """The default of glibc is then `dns [!UNAVAIL=return] files`: no way around it."""
+    assert without_bypasses("passwd: files\n") == "passwd: files\n"
+    assert without_bypasses("") == ""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.addresses import Destination
-from relay.policy.rules import NOT_ALLOWED, Allow, Deny, Policy, Rule, RuleError
+from relay.policy.rules import NOT_ALLOWED, Allow, Deny, Policy, Rule
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,15 @@ def test_names_are_judged_before_their_port_is_known() -> None:
      "*x.com", "300.1.1.1", "192.0.2.1/33", "192.0.2.1/24", "host/8", "example.com:²"],
 )  # fmt: skip
 def test_a_bad_rule_is_told(text: str) -> None:
-    with pytest.raises(RuleError) as caught:
+    with pytest.raises(ValueError) as caught:
         Rule.parse(text)
-    assert repr(text) in str(caught.value)
+    assert str(caught.value).startswith(f"{text!r}: ")
 
 
 @given(st.text(), st.text(), st.integers(0, 65535))
 def test_any_text_is_a_rule_or_told(text: str, host: str, port: int) -> None:
     try:
         policy = Policy(allow=[text])
-    except RuleError:
+    except ValueError:
         return
     assert isinstance(policy.decide(Destination(host, port)), Allow | Deny)

@@ -210,7 +210,7 @@ def test_a_loss_in_the_middle_of_an_answer() -> None:
 def test_a_loss_before_anything_was_said() -> None:
     ((hidden, what),) = told(DIALLED, closed(waiting=False, received=0))
     assert not hidden
-    assert "before anything was said" in what
+    assert "before any data was sent" in what
 
 
 def test_names() -> None:
@@ -223,7 +223,7 @@ def test_names() -> None:
         ),
         (
             False,
-            "new.test: not found out, 192.0.2.53: answered SERVFAIL; the program got an error",
+            "new.test: not resolved (192.0.2.53: answered SERVFAIL); the program got an error",
         ),
     ]
 

@@ -105,7 +105,7 @@ TOLD: list[tuple[AnyEvent, str]] = [
     ),
     (
         LookupFailed(name="a.example", type="A", cause="no answer"),
-        "name a.example: A not found out: no answer",
+        "name a.example: A not resolved: no answer",
     ),
     (
         ServedStale(name="a.example", cause="no answer"),

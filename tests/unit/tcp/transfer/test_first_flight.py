@@ -31,8 +31,8 @@ def flight(*pieces: bytes) -> FirstFlight:
 )
 def test_one_whole_client_hello_is_replayed(data: bytes) -> None:
     assert is_client_hello(data)
-    assert flight(data).replay(reset=True)
-    assert flight(data).replay(reset=False)
+    assert flight(data).claim_replay(reset=True)
+    assert flight(data).claim_replay(reset=False)
 
 
 def test_it_may_span_several_records() -> None:
@@ -53,7 +53,7 @@ def test_it_may_arrive_byte_by_byte() -> None:
 def test_not_after_upstream_has_answered() -> None:
     state = flight(REAL)
     state.close()
-    assert not state.replay(reset=True)
+    assert not state.claim_replay(reset=True)
     assert not state.is_open
     state.program_sent(b"more")
     assert state.sent == b""
@@ -61,7 +61,7 @@ def test_not_after_upstream_has_answered() -> None:
 
 def test_not_more_than_three_times() -> None:
     state = flight(REAL)
-    assert [state.replay(reset=True) for _ in range(TRIES + 1)] == [True, True, True, False]
+    assert [state.claim_replay(reset=True) for _ in range(TRIES + 1)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -111,22 +111,22 @@ def test_not_more_than_three_times() -> None:
 )
 def test_nothing_else_is_replayed(data: bytes) -> None:
     assert not is_client_hello(data)
-    assert not flight(data).replay(reset=True)
-    assert not flight(data).replay(reset=False)
+    assert not flight(data).claim_replay(reset=True)
+    assert not flight(data).claim_replay(reset=False)
 
 
 def test_not_beyond_the_limit() -> None:
     padded = hello.record(hello.message(hello.extension(21, bytes(LIMIT - 100))))
-    assert flight(padded).replay(reset=True)
+    assert flight(padded).claim_replay(reset=True)
     longer = hello.message(hello.extension(21, bytes(LIMIT)))
     split = b"".join(hello.record(longer[at : at + 9000]) for at in range(0, len(longer), 9000))
     assert is_client_hello(split)
-    assert not flight(split).replay(reset=True)
+    assert not flight(split).claim_replay(reset=True)
 
 
 def test_a_reset_before_the_first_word_is_dialled_again_and_a_fin_is_not() -> None:
-    assert FirstFlight().replay(reset=True)
-    assert not FirstFlight().replay(reset=False)
+    assert FirstFlight().claim_replay(reset=True)
+    assert not FirstFlight().claim_replay(reset=False)
 
 
 @given(st.binary(max_size=300))
@@ -173,7 +173,7 @@ class Flights(RuleBasedStateMachine):
 
     @rule(reset=st.booleans())
     def upstream_is_lost(self, reset: bool) -> None:
-        replayed = self.flight.replay(reset=reset)
+        replayed = self.flight.claim_replay(reset=reset)
         right = self.written == REAL or (reset and not self.written)
         assert replayed == (right and not self.answered and self.replays < TRIES)
         self.replays += replayed
