@@ -239,9 +239,9 @@ class Exchange:
     async def _give_up(self, loss: LostAnswer, why: str = "") -> None:
         """Show the program a loss that cannot be hidden: never as a clean end."""
         downstream = self._downstream
-        # Of what may have been processed and may not be repeated: a status would invite to do so.
-        is_unrepeatable = loss.may_be_processed and not self._rules.is_repeatable
-        if self._is_committed or (not downstream.has_head and is_unrepeatable):
+        # A status would invite the client to repeat what may have been processed.
+        is_unsafe = loss.may_be_processed and not self._rules.is_repeatable
+        if self._is_committed or (not downstream.has_head and is_unsafe):
             saw: Saw = "reset"
             if self._streamed is not None and self._prepared.hold != "message":
                 why += "; --hold=message would have held it back"
