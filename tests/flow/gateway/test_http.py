@@ -477,6 +477,63 @@ async def test_a_program_that_leaves_before_an_upgrade() -> None:
         await it.assert_nothing_is_left()
 
 
+ASKING_FOR_ECHO = [("Connection", "upgrade"), ("Upgrade", "echo")]
+
+
+async def test_an_upgrade_that_is_lost_is_not_asked_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    asked = []
+
+    async def close(stream: trio.SocketStream) -> None:
+        asked.append(await stream.receive_some())
+
+    async with bare_upstream(close) as served, gateway(served, patience=3) as it:
+        async with it.connection() as program:
+            lost = await program.ask("GET", "/ws", fields=ASKING_FOR_ECHO)
+        await it.assert_nothing_is_left()
+    async with gateway(served, patience=3) as it:
+        async with it.connection() as program:
+            refused = await program.ask("GET", "/ws", fields=ASKING_FOR_ECHO)
+        await it.assert_nothing_is_left()
+    assert lost.status == refused.status == 502
+    assert b"no answer from server.test: closed" in lost.body
+    assert b"no answer from server.test: " in refused.body
+    assert (b"x-should-retry", b"true") in lost.fields
+    assert len(asked) == 1
+
+
+async def test_an_answer_in_place_of_an_upgrade_is_cut_where_it_was_lost() -> None:
+    async def half(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 426 No\r\nContent-Length: 9\r\n\r\nno")
+
+    async with bare_upstream(half) as served, gateway(served) as it:
+        async with it.connection() as program:
+            answer = await program.ask("GET", "/ws", fields=ASKING_FOR_ECHO)
+        await it.assert_nothing_is_left()
+    assert (answer.status, answer.body, answer.is_complete) == (426, b"no", False)
+    assert "reset" in answer.loss
+
+
+async def test_an_upgrade_where_the_certificate_is_not_trusted() -> None:
+    async with fake_api() as served, gateway(served, is_trusted=False) as it:
+        async with it.connection() as program:
+            answer = await program.ask("GET", "/ws", fields=ASKING_FOR_ECHO)
+        await it.assert_nothing_is_left()
+    assert answer.status == 502
+    assert b"server.test is not trusted: " in answer.body
+    assert (b"x-should-retry", b"false") in answer.fields
+
+
+async def test_what_a_program_sends_with_its_upgrade_is_passed_on() -> None:
+    async with bare_upstream(upgraded_echo) as served, gateway(served) as it:
+        async with it.raw() as stream:
+            await stream.send_all(b"GET /ws" + UPGRADE + b"eager")
+            await until(stream, b"earlyeager")
+        await it.assert_nothing_is_left()
+
+
 async def test_a_program_that_leaves_within_a_body_nobody_wants() -> None:
     async def refuse(stream: trio.SocketStream) -> None:
         await stream.receive_some()
