@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.gateway.http import Request
+from relay.gateway.http import LostError, Request
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.record.events import Dialled, UpstreamClosed
@@ -419,6 +419,17 @@ async def test_a_goaway_drains() -> None:
             assert (answer.status, answer.is_complete) == (200, True)
         assert not it.resends()
     assert served.log.connections == 2
+
+
+async def test_a_request_that_could_not_be_written_was_not_processed() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    await theirs.aclose()
+    tcp = SimpleNamespace(cause="closed", kind=Kind.CLOSED)
+    upstream = Http1(ours, tcp, b"x")  # type: ignore[arg-type]
+    await upstream.send(Request(b"POST", b"/", [], is_framed=True), body_of(b"abc"))
+    with pytest.raises(LostError) as caught:
+        await upstream.response()
+    assert not caught.value.may_be_processed
 
 
 async def upgraded_echo(stream: trio.SocketStream) -> None:
