@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -62,12 +62,12 @@ class Exchange:
     def __post_init__(self) -> None:
         """Derive the request that is sent from the one that was received."""
         self._dialect = self._pool.origin.dialect
-        method = self.request.method.decode("latin-1")
-        self._rules = self._dialect.rules(method, self.request.path, self._pool.origin.prefix)
+        self._method = self.request.method.decode("latin-1")
+        self._rules = self._dialect.rules(self._method, self.request.path, self._pool.origin.prefix)
         kept = fields.end_to_end(self.request.fields, b"host", b"expect")
         if self._rules.is_repeatable:
             kept = fields.asking_identity(kept)
-        self._request = replace(self.request, fields=kept)
+        self._forwarded = replace(self.request, fields=kept)
         self._limit = trio.CancelScope()
         self._resends = 0
         self._is_committed = False
@@ -83,17 +83,24 @@ class Exchange:
                 is_committed=self._is_committed,
                 is_kept=self._downstream.body.is_kept,
                 resends=self._resends,
+                is_final=loss.is_final,
             )
             verdict = resend.decide(state, random.random)
             if isinstance(verdict, resend.DoNotResend):
                 await self._give_up(loss, verdict.why)
                 return
-            if loss.is_final:
-                await self._give_up(loss)
-                return
             self._resends += 1
-            may_be_billed = loss.may_be_processed and self._rules.is_billed
-            self._note(AskedAgain, loss, may_be_billed=may_be_billed)
+            self._record(
+                AskedAgain(
+                    connection=self._number,
+                    method=self._method,
+                    path=self.request.path,
+                    kind=loss.kind,
+                    cause=loss.cause,
+                    resends=self._resends,
+                    may_be_billed=loss.may_be_processed and self._rules.is_billed,
+                )
+            )
             await trio.sleep(verdict.pause)
 
     async def _try_in_time(self) -> LostAnswer | None:
@@ -134,7 +141,7 @@ class Exchange:
         try:
             async with self._pool.stream() as stream, trio.open_nursery() as nursery:
                 nursery.start_soon(take_answer)
-                await stream.send(self._request, self._downstream.body)
+                await stream.send(self._forwarded, self._downstream.body)
         except DialError as error:
             return LostAnswer(error.cause, error.kind, may_be_processed=False, is_final=True)
         except UntrustedError as error:
@@ -236,7 +243,7 @@ class Exchange:
             error=self._dialect.as_error_event(text),
         )
 
-    async def _give_up(self, loss: LostAnswer, why: str = "") -> None:
+    async def _give_up(self, loss: LostAnswer, why: str) -> None:
         """Show the program a loss that cannot be hidden: never as a clean end."""
         downstream = self._downstream
         # A status would invite the client to repeat what may have been processed.
@@ -254,18 +261,16 @@ class Exchange:
             saw = "status 502"
             message, is_trusted = self._message(loss), loss.kind is not Kind.UNTRUSTED
             await downstream.fail(*self._dialect.error_fields(message, retry=is_trusted))
-        self._note(RequestLost, loss, saw=saw, why=why)
-
-    def _note(self, event: type[AskedAgain | RequestLost], loss: LostAnswer, **more: Any) -> None:
         self._record(
-            event(
+            RequestLost(
                 connection=self._number,
-                method=self.request.method.decode("latin-1"),
+                method=self._method,
                 path=self.request.path,
-                cause=loss.cause,
                 kind=loss.kind,
+                cause=loss.cause,
                 resends=self._resends,
-                **more,
+                saw=saw,
+                why=why,
             )
         )
 
@@ -273,8 +278,9 @@ class Exchange:
         """Return what a person reads in the program's output."""
         if loss.kind is Kind.UNTRUSTED:
             return f"{loss.cause}; name its CA in SSL_CERT_FILE, or use --gateway=off"
-        host, tries = self._pool.origin.host, self._resends + 1
-        return f"no answer from {host}: {loss.cause} (asked {tries} times; see keepline explain)"
+        host = self._pool.origin.host
+        tries = f"{self._resends + 1} times" if self._resends else "once"
+        return f"no answer from {host}: {loss.cause} (asked {tries}; see keepline explain)"
 
     def _wants_filler(self) -> bool:
         """Return whether the program waits for content, and filler may be put in now.

@@ -6,6 +6,7 @@ Rules:
 3. Always if it provably was not processed: never written, GOAWAY below it, REFUSED_STREAM.
 4. If it may have been processed: only GET, HEAD and what the dialect lists as safe to repeat.
 5. MOST times at most, with growing pauses.
+6. Never if no other try would help: patience is over, or upstream is not trusted.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,7 @@ class DoNotResend:
     """Show the program the loss."""
 
     why: str
-    """For people."""
+    """For people; empty if the loss's own cause says it."""
 
 
 Verdict: TypeAlias = Resend | DoNotResend
@@ -49,6 +50,8 @@ class State:
     """Whether its whole body can be sent again."""
     resends: int
     """How often it has been sent again already."""
+    is_final: bool = False
+    """Whether no other try would help, as the loss's cause says."""
 
 
 def decide(state: State, jitter: Callable[[], float]) -> Verdict:
@@ -61,4 +64,6 @@ def decide(state: State, jitter: Callable[[], float]) -> Verdict:
         return DoNotResend("it may have been processed, and is not known to be safe to repeat")
     if state.resends >= MOST:
         return DoNotResend(f"asked {MOST + 1} times already")
+    if state.is_final:
+        return DoNotResend("")
     return Resend(jitter() * min(_FIRST_PAUSE * 2**state.resends, _LONGEST_PAUSE))

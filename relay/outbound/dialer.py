@@ -17,7 +17,7 @@ from relay import sockets
 from relay.addresses import Destination, Endpoint
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.patience import DialError
-from relay.record.kinds import Kind, of_errno
+from relay.record.kinds import Kind, kind_of_errno
 
 STAGGER: Final = 0.25
 """Seconds before the next address is tried beside the last one, RFC 8305 section 5."""
@@ -133,7 +133,7 @@ class Dialer:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor or memory left
             number = error.errno or 0
-            raise DialError(os.strerror(number), of_errno(number), number) from error
+            raise DialError(os.strerror(number), kind_of_errno(number), number) from error
         try:
             self._keepalive.apply(sock)
             number = await self._connect_socket(sock, (address, port))
@@ -144,7 +144,7 @@ class Dialer:
         if number:
             self._answering.discard(address)
             sock.close()
-            raise DialError(os.strerror(number), of_errno(number), number)
+            raise DialError(os.strerror(number), kind_of_errno(number), number)
         self._note_answer(address)
         return sock
 

@@ -34,7 +34,7 @@ class Kind(StrEnum):
     FORGOTTEN = "forgotten"
     """The peer, or a NAT, does not know the connection any more, and answers a new one."""
     RESOURCES = "resources"
-    """The host, or keepline, has no descriptor, memory, port or address left."""
+    """The host, or keepline, has no descriptor, memory or address left."""
     NOT_PERMITTED = "not-permitted"
     """By the host's firewall."""
 
@@ -108,11 +108,11 @@ class ClosedError(ConnectionResetError):
 _OF_TYPE: Final = {ForgottenError: Kind.FORGOTTEN, ClosedError: Kind.CLOSED}
 
 
-def of_errno(number: int | None) -> Kind:
+def kind_of_errno(number: int | None) -> Kind:
     """Return the kind of an errno; OTHER for one that has none of its own, or for None."""
     return _OF_ERRNO.get(number or 0, Kind.OTHER)
 
 
-def of(error: OSError) -> Kind:
+def kind_of(error: OSError) -> Kind:
     """Return the kind of a socket's error."""
-    return _OF_TYPE.get(type(error)) or of_errno(error.errno)
+    return _OF_TYPE.get(type(error)) or kind_of_errno(error.errno)

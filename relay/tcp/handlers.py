@@ -13,7 +13,7 @@ from relay.outbound.opener import Opened, Opener
 from relay.outbound.patience import DialError
 from relay.policy.rules import Allow, Deny, Policy
 from relay.record.events import ConnectionClosed, ConnectionDenied, DialFailed, Replaying
-from relay.record.kinds import Kind, of
+from relay.record.kinds import Kind, kind_of
 from relay.tcp.connection import Connection, Handler
 from relay.tcp.transfer.pump import Pump
 
@@ -106,7 +106,7 @@ class PumpHandler:
         async def redial(loss: OSError | None) -> Opened | None:
             """Replace an upstream that was lost before its first byte, by another address first."""
             cause = (loss.strerror if loss is not None else None) or "closed"
-            kind = of(loss) if loss is not None else Kind.CLOSED
+            kind = kind_of(loss) if loss is not None else Kind.CLOSED
             connection.connections.record(
                 Replaying(connection=connection.number, kind=kind, cause=cause)
             )

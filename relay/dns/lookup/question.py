@@ -16,7 +16,7 @@ from dns.message import QueryMessage
 from relay.addresses import Destination
 from relay.dns.framing import FrameError, Unframer, frame
 from relay.dns.lookup.errors import FailureAnswerError, UpstreamError
-from relay.record.kinds import Kind, of
+from relay.record.kinds import Kind, kind_of
 
 MAX_UDP_SIZE = 65535
 RECEIVE_SIZE = 65536
@@ -33,10 +33,10 @@ async def ask(server: Destination, query: QueryMessage, *, interval: float) -> Q
         if query.edns >= 0 and answer.rcode() in {dns.rcode.FORMERR, dns.rcode.NOTIMP}:
             answer = await _exchange(server, _without_edns(query), interval)  # RFC 6891 section 7
     except OSError as error:
-        if of(error) is Kind.OTHER:  # none of the network's, and not for want of descriptors
+        if kind_of(error) is Kind.OTHER:  # none of the network's, and not for want of descriptors
             raise
         cause = error.strerror or str(error)
-        raise UpstreamError(cause, of(error)) from error
+        raise UpstreamError(cause, kind_of(error)) from error
     except (dns.exception.DNSException, FrameError) as error:
         cause = f"malformed answer: {type(error).__name__}"
         raise UpstreamError(cause, Kind.MALFORMED) from error

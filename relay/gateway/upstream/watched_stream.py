@@ -10,7 +10,7 @@ import trio
 
 from relay.outbound.opener import Opened
 from relay.outbound.standing import Watched
-from relay.record.kinds import Kind, of
+from relay.record.kinds import Kind, kind_of
 from relay.sockets import resets_on_close
 
 
@@ -110,4 +110,4 @@ class WatchedStream(trio.abc.Stream):
     @property
     def kind(self) -> Kind:
         """Return the kind of that cause."""
-        return of(self._loss) if self._loss is not None else Kind.CLOSED
+        return kind_of(self._loss) if self._loss is not None else Kind.CLOSED

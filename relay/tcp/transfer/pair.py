@@ -9,7 +9,7 @@ import trio
 
 from relay.outbound.opener import Opened
 from relay.record.events import Closer, How
-from relay.record.kinds import Kind, of
+from relay.record.kinds import Kind, kind_of
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses
 
@@ -75,7 +75,7 @@ class Pair:
             side.loss = error
         if self.outcome.cause is None:
             cause = error.strerror or str(error)
-            self.outcome = Outcome(side.closer, losses.how(error), cause, of(error))
+            self.outcome = Outcome(side.closer, losses.how(error), cause, kind_of(error))
 
     def stop(self) -> None:
         """End both directions, a waiting one with ClosedResourceError."""

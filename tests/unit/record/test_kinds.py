@@ -48,7 +48,7 @@ def test_every_kind_is_made_somewhere() -> None:
         for node in nodes()
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "Kind"
     }
-    by_error = {*kinds._OF_ERRNO.values(), *kinds._OF_TYPE.values(), kinds.of_errno(None)}
+    by_error = {*kinds._OF_ERRNO.values(), *kinds._OF_TYPE.values(), kinds.kind_of_errno(None)}
     assert {Kind[name] for name in named} | by_error == set(Kind)
 
 
@@ -69,7 +69,7 @@ def test_every_kind_is_made_somewhere() -> None:
     ],
 )
 def test_the_kind_of_a_sockets_error(error: OSError, kind: Kind) -> None:
-    assert kinds.of(error) is kind
+    assert kinds.kind_of(error) is kind
 
 
 def test_a_failure_between_parts_has_both() -> None:
