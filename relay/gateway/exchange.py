@@ -16,7 +16,7 @@ import trio
 from relay.gateway import http as fields
 from relay.gateway import resend
 from relay.gateway.downstream.connection import Downstream
-from relay.gateway.filler import keep_patient
+from relay.gateway.downstream.filler import keep_patient
 from relay.gateway.hold import Answer
 from relay.gateway.http import LostError, Request, Response, Stream, UntrustedError
 from relay.gateway.setup.prepare import Prepared

@@ -9,7 +9,7 @@ import h11
 import trio
 
 from relay.gateway import http
-from relay.gateway.body import Body
+from relay.gateway.downstream.body import Body
 from relay.gateway.downstream.messages import reason_of, request_of
 from relay.gateway.http import Fields, Flush, LostError, Request, Response, Stream
 from relay.gateway.streams import GONE, MAX_HEAD, PIECE

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from relay.config import Hold
-from relay.gateway.filler import HEAD_WAITS
+from relay.gateway.downstream.filler import HEAD_WAITS
 from tests.support.inprocess.gateway import Program, gateway, until
 from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.api.messages import message

@@ -20,9 +20,9 @@ import trio
 import trio.testing
 
 from relay.config import Hold
-from relay.gateway.body import Body
 from relay.gateway.dialect import Dialect
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
+from relay.gateway.downstream.body import Body
 from relay.gateway.gateway import Gateway
 from relay.gateway.http import Flush
 from relay.gateway.setup.choice import Enabled, Origin

@@ -16,7 +16,7 @@ import trio.testing
 from h2.errors import ErrorCodes
 from hyperframe.frame import GoAwayFrame
 
-from relay.gateway.body import Body
+from relay.gateway.downstream.body import Body
 from relay.gateway.http import Flush, LostError, Request
 from relay.gateway.upstream.http2 import SETTINGS_WAIT, Http2
 from relay.record.kinds import Kind
