@@ -4,7 +4,6 @@ Pure: the text is passed in.
 """
 
 import sys
-from ipaddress import IPv4Address
 from typing import Final
 
 from relay.addresses import Endpoint
@@ -27,4 +26,4 @@ def _endpoint(text: str) -> Endpoint:
     """Read ADDRESS:PORT in hexadecimal, the address in the machine's byte order."""
     address, _colon, port = text.partition(":")
     packed = int(address, 16).to_bytes(4, sys.byteorder)
-    return str(IPv4Address(packed)), int(port, 16)
+    return ".".join(map(str, packed)), int(port, 16)
