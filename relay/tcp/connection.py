@@ -96,7 +96,7 @@ class Connection:
     """One connection of a program, as its handler sees it."""
 
     offer: Offer
-    connections: Connections
+    shared: Connections
     number: int
     began: float
     """On trio's clock."""

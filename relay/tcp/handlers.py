@@ -77,7 +77,7 @@ class RefusalHandler:
 
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
-        connection.connections.record(
+        connection.shared.record(
             ConnectionDenied(connection=connection.number, kind=Kind.POLICY, rule=self._rule)
         )
         connection.offer.refuse(Refusal.PROHIBITED)
@@ -107,7 +107,7 @@ class PumpHandler:
             """Replace an upstream that was lost before its first byte, by another address first."""
             cause = (loss.strerror if loss is not None else None) or "closed"
             kind = kind_of(loss) if loss is not None else Kind.CLOSED
-            connection.connections.record(
+            connection.shared.record(
                 Replaying(connection=connection.number, kind=kind, cause=cause)
             )
             try:
@@ -126,18 +126,18 @@ class PumpHandler:
             retire_after=self._retire_after,
         )
         connection.abort = pump.abort
-        standing = connection.connections.standing.connections
+        standing = connection.shared.standing.connections
         standing.add(pump)
         try:
-            await pump.run(connection.connections.nursery)
+            await pump.run(connection.shared.nursery)
         finally:
             standing.discard(pump)
-        connection.connections.record(_closed(connection, pump))
+        connection.shared.record(_closed(connection, pump))
 
     async def _open(self, connection: Connection, avoid: str = "") -> Opened:
         """Connect to upstream with patience, while the program still wants it; DialError."""
-        connections, offer = connection.connections, connection.offer
-        if connections.is_ending and not connections.has_last_words(offer):
+        shared, offer = connection.shared, connection.offer
+        if shared.is_ending and not shared.has_last_words(offer):
             raise DialError(_ENDED, Kind.SESSION_END)
         opened = None
         with trio.CancelScope() as scope:
@@ -155,7 +155,7 @@ class PumpHandler:
 
     def _note_failure(self, connection: Connection, error: DialError) -> None:
         seconds = trio.current_time() - connection.began
-        connection.connections.record(
+        connection.shared.record(
             DialFailed(
                 connection=connection.number, kind=error.kind, cause=error.cause, seconds=seconds
             )
