@@ -92,9 +92,14 @@ def load(module: ModuleType) -> None:
     if not isinstance(module, _Deferred):
         return
     spec: Any = module.__spec__
-    spec.loader = module.__loader__ = spec.loader.loader
+    deferred = spec.loader
+    spec.loader = module.__loader__ = deferred.loader
     module.__class__ = ModuleType  # type: ignore[assignment]
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:  # the next use is to fail for the same reason
+        spec.loader, module.__class__ = deferred, _Deferred
+        raise
 
 
 @contextlib.contextmanager

@@ -117,12 +117,15 @@ class GatewayHandler:
 
     def __init__(self, gateway: Gateway, origin: Origin) -> None:
         self.destination = origin.destination
-        self.address = origin.host
         self._gateway = gateway
         self._origin = origin
 
     async def serve(self, connection: Connection) -> None:
-        """Accept, and serve to the end, or until the command has ended."""
+        """Accept, and serve to the end, or until the command has ended.
+
+        What the program said last is not delivered once it is gone: its request is cancelled then.
+        """
+        connection.delivers_last_words = False
         program = await connection.offer.accept()
         with trio.CancelScope() as scope:
             connection.abort = scope.cancel

@@ -48,12 +48,12 @@ class Dialer:
     _slots: dict[str, trio.CapacityLimiter] = field(default_factory=dict)
 
     async def dial(
-        self, destination: Destination, *, limit: float, fresh: bool, avoid: str = ""
+        self, destination: Destination, deadline: float, *, fresh: bool, avoid: str = ""
     ) -> socket.socket:
         """Resolve, and try every address once, the address to `avoid` last.
 
-        A `fresh` name is resolved past any cache, for as long as that takes; the connects may take
-        `limit` seconds at most, and ATTEMPT. Raises DialError with the latest failure's cause.
+        A `fresh` name is resolved past any cache, for as long as that takes; the connects end at
+        `deadline`, on trio's clock, or after ATTEMPT. Raises DialError with the latest failure.
         """
         addresses = [destination.host]
         if destination.name is not None:
@@ -64,7 +64,7 @@ class Dialer:
         if len(addresses) == 1 and addresses[0] in self._answering:
             # No cancel scope: that costs a tenth more, and SYN_RETRIES ends it after ATTEMPT too.
             return await self._connect(addresses[0], destination.port)
-        with trio.move_on_after(min(ATTEMPT, max(limit, 0.0))):
+        with trio.move_on_after(min(ATTEMPT, max(deadline - trio.current_time(), 0.0))):
             if len(addresses) == 1:
                 return await self._connect_in_turn(addresses[0], destination.port)
             return await self._race(addresses, destination.port)

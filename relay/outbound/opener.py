@@ -56,14 +56,14 @@ class Opener:
         `wanted` is asked before each further round. The address to `avoid` is tried last.
         """
         began = trio.current_time()
+        deadline = began + self.patience
         is_known = destination in self._reached
         judge = Patience(self.patience, known=is_known, jitter=random.random)
         sock = None
         while sock is None:
-            elapsed = trio.current_time() - began
-            limit, fresh = self.patience - elapsed, judge.rounds > 0
+            fresh = judge.rounds > 0
             try:
-                sock = await self._dialer.dial(destination, limit=limit, fresh=fresh, avoid=avoid)
+                sock = await self._dialer.dial(destination, deadline, fresh=fresh, avoid=avoid)
             except DialError as error:
                 verdict = judge.failed(error, trio.current_time() - began)
                 if isinstance(verdict, GiveUp):

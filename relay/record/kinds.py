@@ -11,8 +11,13 @@ from typing import Final
 class Kind(StrEnum):
     """Why something failed or ended. Values may be added; those that are here stay."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Kind":  # noqa: ARG003 - enum's
+        """Read a kind of a later version as UNKNOWN."""
+        return cls.UNKNOWN
+
     UNKNOWN = "unknown"
-    """Not recorded: the log is of a version that had no kinds."""
+    """Not recorded, or not known here: the log is of a version with fewer or more kinds."""
     OTHER = "other"
     """An error without a kind of its own."""
 

@@ -18,8 +18,6 @@ class Handler(Protocol):
 
     destination: Destination
     """What is reached for the program, as policy judges it."""
-    address: str
-    """What the record calls the address: the one that the program dialled, or the origin's host."""
 
     async def serve(self, connection: "Connection") -> None:
         """Serve it to its end, whatever that is."""
@@ -51,10 +49,11 @@ class Connections:
         offer, record = connection.offer, self.record
         try:
             handler = self._handler_for(offer.destination)
-            name, port = handler.destination.name, handler.destination.port
+            (address, _port), (_host, port) = offer.destination, handler.destination
+            name = handler.destination.name
             record(
                 ConnectionOpened(
-                    connection=connection.number, address=handler.address, port=port, name=name
+                    connection=connection.number, address=address, port=port, name=name
                 )
             )
             await handler.serve(connection)
@@ -64,12 +63,15 @@ class Connections:
             if not self._live:
                 self._all_ended.set()
 
-    def has_last_words(self, offer: Offer) -> bool:
+    def has_last_words(self, connection: "Connection") -> bool:
         """Return whether a program that has ended, or half-closed, left data to be relayed.
 
         Its FIN has arrived, or is behind data for which our receive buffer had no room.
         """
-        return offer.has_half_closed or (offer.source, offer.destination) in self._last_words
+        offer = connection.offer
+        return offer.has_half_closed or (
+            connection.delivers_last_words and (offer.source, offer.destination) in self._last_words
+        )
 
     async def finish(self, tcp_table: str) -> None:
         """Deliver what programs that have ended sent last; reset connections that nobody reads.
@@ -84,7 +86,7 @@ class Connections:
         self.is_ending = True
         self._last_words = closed_by_their_side(tcp_table)
         for connection in tuple(self._live):
-            if not self.has_last_words(connection.offer):
+            if not self.has_last_words(connection):
                 connection.abort()
         if self._live:
             self._all_ended = trio.Event()
@@ -100,5 +102,7 @@ class Connection:
     number: int
     began: float
     """On trio's clock."""
+    delivers_last_words: bool = True
+    """Whether what the program said before its end is passed on, also if it is not here yet."""
     abort: Callable[[], None] = lambda: None
     """Ends what is done for it now, as the command has ended: the dial, or the copying."""

@@ -45,12 +45,12 @@ class Handlers:
         address, port = dialled
         destination = Destination(self._naming.name_of(address) or address, port)
         handler = self._gateway(destination) or PumpHandler(
-            destination, address, self._opener, self._policy.idle_retire(destination)
+            destination, self._opener, self._policy.idle_retire(destination)
         )
         verdict = self._judge(handler.destination)
         match verdict:
             case Deny(rule):
-                return RefusalHandler(handler.destination, handler.address, rule)
+                return RefusalHandler(handler.destination, rule)
             case Allow():
                 return handler
             case _:
@@ -71,7 +71,6 @@ class RefusalHandler:
     """Refuses a connection that policy forbids."""
 
     destination: Destination
-    address: str
     _rule: str
     """The one that forbids it."""
 
@@ -88,7 +87,6 @@ class PumpHandler:
     """Dials, and copies both ways."""
 
     destination: Destination
-    address: str
     _opener: Opener
     _retire_after: float
     """Seconds of silence after which it is closed."""
@@ -103,7 +101,7 @@ class PumpHandler:
             connection.offer.refuse(Refusal.REFUSED if is_refusal else Refusal.UNREACHABLE)
             return
 
-        async def redial(loss: OSError | None) -> Opened | None:
+        async def redial(loss: OSError | None, avoid: str) -> Opened | None:
             """Replace an upstream that was lost before its first byte, by another address first."""
             cause = (loss.strerror if loss is not None else None) or "closed"
             kind = kind_of(loss) if loss is not None else Kind.CLOSED
@@ -111,40 +109,48 @@ class PumpHandler:
                 Replaying(connection=connection.number, kind=kind, cause=cause)
             )
             try:
-                return await self._open(connection, avoid=pump.reached[0])
+                return await self._open(connection, avoid)
             except DialError as error:
                 self._note_failure(connection, error)
                 return None
-            finally:
-                connection.abort = pump.abort
 
+        try:
+            program = await connection.offer.accept()
+        except BaseException:
+            opened.sock.close()
+            raise
         pump = Pump(
-            await connection.offer.accept(),
+            program,
             opened,
             redial,
             number=connection.number,
             retire_after=self._retire_after,
         )
-        connection.abort = pump.abort
+        # Until the pump has ended: a cycle of references would be left to the garbage collector.
+        connection.abort, no_longer = pump.abort, connection.abort
         standing = connection.shared.standing.connections
         standing.add(pump)
         try:
             await pump.run(connection.shared.nursery)
         finally:
             standing.discard(pump)
+            connection.abort = no_longer
         connection.shared.record(_closed(connection, pump))
 
     async def _open(self, connection: Connection, avoid: str = "") -> Opened:
         """Connect to upstream with patience, while the program still wants it; DialError."""
         shared, offer = connection.shared, connection.offer
-        if shared.is_ending and not shared.has_last_words(offer):
+        if shared.is_ending and not shared.has_last_words(connection):
             raise DialError(_ENDED, Kind.SESSION_END)
-        opened = None
-        with trio.CancelScope() as scope:
-            connection.abort = scope.cancel
-            opened = await self._opener.open(
-                self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
-            )
+        opened, before = None, connection.abort
+        try:
+            with trio.CancelScope() as scope:
+                connection.abort = scope.cancel
+                opened = await self._opener.open(
+                    self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
+                )
+        finally:
+            connection.abort = before
         if opened is None or scope.cancel_called:
             # The dial may have been through in the very tick in which it was to end: then nothing
             # was cancelled, but whoever called abort() does not call it again.

@@ -37,6 +37,19 @@ def test_a_deferred_module_runs_when_it_is_used() -> None:
     assert subprocess.run(command, check=False, capture_output=True, text=True).stderr == ""
 
 
+def test_a_deferred_module_that_fails_fails_each_time() -> None:
+    code = (
+        "import sys; from relay import startup; startup.begin(); import traceback\n"
+        "sys.modules['linecache'] = None\n"
+        "for _ in range(2):\n"
+        "    try: traceback.print_exc\n"
+        "    except ImportError: print('again')\n"
+    )
+    command = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.stdout == "again\nagain\n", done.stderr
+
+
 def test_only_ordinary_imports_elsewhere() -> None:
     """The tricks stand in one file; what is imported in a function is counted."""
     command = ["grep", "-rn", "--include=*.py", "PLC0415", "relay", "netns"]

@@ -6,6 +6,7 @@ import is at least 10 ms shorter.
 """
 
 import copy
+import os
 
 import dns.exception
 import dns.message
@@ -35,7 +36,7 @@ async def ask(server: Destination, query: QueryMessage, *, interval: float) -> Q
     except OSError as error:
         if kind_of(error) is Kind.OTHER:  # none of the network's, and not for want of descriptors
             raise
-        cause = error.strerror or str(error)
+        cause = os.strerror(error.errno or 0)
         raise UpstreamError(cause, kind_of(error)) from error
     except (dns.exception.DNSException, FrameError) as error:
         cause = f"malformed answer: {type(error).__name__}"

@@ -21,10 +21,11 @@ _READS: Final = Rules(is_repeatable=True, is_streamed=False, is_billed=False)
 _GENERATES: Final = Rules(is_repeatable=True, is_streamed=True, is_billed=True)
 _OTHER: Final = Rules(is_repeatable=False, is_streamed=False, is_billed=False)
 
+_START: Final = "message_start"
 _DELTA: Final = "content_block_delta"
 _END: Final = "message_stop"
 _ROLES: Final[dict[str, tuple[Role, ...]]] = {
-    "message_start": (Role.START,),
+    _START: (Role.START,),
     "content_block_start": (Role.PART_START,),
     _DELTA: (Role.CONTENT,),
     "content_block_stop": (Role.PART_END,),
@@ -63,7 +64,7 @@ class _Anthropic:
         return _READS if path == prefix + _COUNT_TOKENS else _OTHER
 
     def reader(self) -> Reader:
-        return SseReader(_read, end_name=_END, content=_DELTA)
+        return SseReader(_Reading(), end_name=_END, content=_DELTA)
 
     def is_passing(self, status: int) -> bool:
         return status >= 500 or status in _PASSING_STATUSES
@@ -113,14 +114,21 @@ _typed: Final = msgspec.json.Decoder(_Typed)
 _failure: Final = msgspec.json.Decoder(_Failure)
 
 
-def _read(event: ServerSentEvent) -> AnswerEvent:
-    kind = event.kind or _type_of(event.data)
-    if kind == "error":
-        return AnswerEvent(event.raw, (Role.ERROR,), _passing_error(event.data))
-    roles = _ROLES.get(kind)
-    if roles is None:
-        roles = (Role.UNKNOWN,) if event.data else (Role.FILLER,)
-    return AnswerEvent(event.raw, roles)
+class _Reading:
+    """Reads the events of one answer. Before its start, an event without data means nothing."""
+
+    def __init__(self) -> None:
+        self._has_begun = False
+
+    def __call__(self, event: ServerSentEvent) -> AnswerEvent:
+        kind = event.kind or _type_of(event.data)
+        if kind == "error":
+            return AnswerEvent(event.raw, (Role.ERROR,), _passing_error(event.data))
+        self._has_begun = self._has_begun or kind == _START
+        roles = _ROLES.get(kind, (Role.UNKNOWN,))
+        if not event.data and (kind not in _ROLES or not self._has_begun):
+            roles = (Role.FILLER,)
+        return AnswerEvent(event.raw, roles)
 
 
 def _type_of(data: bytes) -> str:

@@ -32,6 +32,9 @@ for the others whatever few or many of them do not read."""
 
 INVALID: Final = "the request is not valid in HTTP/2"
 
+_REFUSAL: Final = "GOAWAY", Kind.NOT_PROCESSED
+"""For streams that are reserved on a connection which takes no more."""
+
 _FIRST_WINDOW: Final = 65535
 """Bytes, section 6.9.2."""
 
@@ -150,9 +153,9 @@ class Engine:
             number = stream.number or self._h2.get_next_available_stream_id()
             self._h2.send_headers(number, fields, end_stream=is_last)
         except h2.exceptions.ProtocolError:
-            refusal = INVALID, Kind.UNTRANSLATABLE
-            stream.lose(*refusal, may_be_processed=stream.number in self._streams)
-            self.is_draining, self._refusal = True, refusal
+            was_sent = stream.number in self._streams
+            stream.lose(INVALID, Kind.UNTRANSLATABLE, may_be_processed=was_sent)
+            self.is_draining, self._refusal = True, _REFUSAL
             return False
         stream.number, stream.is_sent = number, is_last
         self._streams[number] = stream
@@ -245,7 +248,7 @@ class Engine:
 
     def _go_away(self, last: int) -> tuple[int, ...]:
         """Take no more streams, and lose those above `last`, which upstream has not processed."""
-        self.is_draining, self._refusal = True, ("GOAWAY", Kind.NOT_PROCESSED)
+        self.is_draining, self._refusal = True, _REFUSAL
         refused = [number for number in self._streams if number > last]
         for number in refused:
             self._streams.pop(number).lose(

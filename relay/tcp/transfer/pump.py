@@ -34,8 +34,9 @@ _buffer = memoryview(bytearray(_BUFFER_SIZE))
 _DRAIN_LIMIT: Final = 60.0
 """Seconds for a peer that does not read."""
 
-Redial: TypeAlias = Callable[[OSError | None], Awaitable[Opened | None]]
-"""Connects once more after a loss (None: a FIN); returns None if that cannot be had."""
+Redial: TypeAlias = Callable[[OSError | None, str], Awaitable[Opened | None]]
+"""Connects once more after a loss (None: a FIN), to the address to avoid last; returns None if that
+cannot be had."""
 
 
 class After(Enum):
@@ -203,7 +204,7 @@ class Pump(Pair):
         side.sock.close()
         sent = self._flight.sent
         try:
-            opened = await self._redial(loss)
+            opened = await self._redial(loss, self.reached[0])
         finally:
             self._redialled.set()
             self._redialled = None
@@ -233,7 +234,7 @@ class Pump(Pair):
             return
         source.ended = True
         self._flight.close()
-        if self.outcome.by == "keepline":
+        if self.outcome.by == "keepline" and not self.is_over:
             outcome = self.outcome
             outcome.by, outcome.how, outcome.kind = source.closer, "fin", Kind.CLOSED
         if not sink.is_open:

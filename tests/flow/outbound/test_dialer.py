@@ -151,6 +151,19 @@ async def test_patience_ends(refusing_port: int, autojump_clock: trio.testing.Mo
     assert trio.current_time() - began == pytest.approx(PATIENCE)
 
 
+async def test_a_slow_lookup_counts_as_patience(autojump_clock: trio.testing.MockClock) -> None:
+    async def lookup(name: str, *, fresh: bool) -> list[str]:
+        await trio.sleep(PATIENCE - 0.1)
+        return ["192.0.2.1"]
+
+    hanging = Hanging()
+    made = Dialling(dialer=Dialer(lookup, KEEPALIVE, hanging.connect))
+    began = trio.current_time()
+    with pytest.raises(DialError, match="no answer, for 30 s"):
+        await made.dial("slow.test", 443)
+    assert trio.current_time() - began == pytest.approx(PATIENCE)
+
+
 async def test_the_name_is_asked_for_again_in_each_round(
     listener: socket.socket, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -26,7 +26,7 @@ class Upstreams:
             self.answer.set()
         self._send, self._receive = trio.open_memory_channel[trio.SocketStream](TRIES)
 
-    async def redial(self, loss: OSError | None) -> Opened | None:
+    async def redial(self, loss: OSError | None, _avoid: str) -> Opened | None:
         self.losses.append(loss)
         self.dialling.set()
         await self.answer.wait()
@@ -198,7 +198,7 @@ async def lose_after_hello(pumped: tcp.Pumped, upstreams: Upstreams) -> None:
 
 
 async def test_no_other_upstream_is_told_as_a_reset() -> None:
-    async def redial(_loss: OSError | None) -> None:
+    async def redial(_loss: OSError | None, _avoid: str) -> None:
         return None
 
     with trio.fail_after(patience(20)):

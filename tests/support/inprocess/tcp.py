@@ -45,7 +45,7 @@ class Pumped:
         stream.socket.close()
 
 
-async def no_redial(_loss: OSError | None) -> Opened | None:
+async def no_redial(_loss: OSError | None, _avoid: str) -> Opened | None:
     raise AssertionError("this flow may not be dialled again")
 
 

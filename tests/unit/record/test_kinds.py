@@ -94,3 +94,8 @@ def test_a_log_of_a_version_without_kinds_can_be_read() -> None:
 def test_a_kind_is_a_word_in_json() -> None:
     event = ServedStale(name="a.test", kind=Kind.NAME_FAILURE, cause="SERVFAIL")
     assert b'"kind":"name-failure"' in msgspec.json.encode(event)
+
+
+def test_a_kind_of_a_later_version_is_unknown() -> None:
+    line = b'{"event":"dial_held","connection":1,"cause":"x","kind":"of-tomorrow"}'
+    assert msgspec.json.decode(line, type=AnyEvent).kind is Kind.UNKNOWN

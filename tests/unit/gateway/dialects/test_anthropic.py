@@ -50,6 +50,7 @@ def test_what_an_event_does(event: bytes, roles: tuple[Role, ...], passing_error
 
 def test_an_unfinished_delta_is_known_by_its_event_field() -> None:
     reader = ANTHROPIC.reader()
+    reader.feed(b"event: message_start\n\n")
     known = []
     for data in (b"event: content_block_delta", b"\ndata: 1"):
         assert reader.feed(data) == []
@@ -156,3 +157,15 @@ def test_an_error_as_a_response(retry: bool, said: bytes) -> None:
         b"Content-Length": b"%d" % len(body),
         b"x-should-retry": said,
     }
+
+
+def test_before_its_start_an_event_without_data_means_nothing() -> None:
+    reader = ANTHROPIC.reader()
+    (early,) = reader.feed(b"event: message_stop\n\n")
+    (start,) = reader.feed(b"event: message_start\n\n")
+    (late,) = reader.feed(b"event: message_stop\n\n")
+    assert [event.roles for event in (early, start, late)] == [
+        (Role.FILLER,),
+        (Role.START,),
+        (Role.END,),
+    ]
