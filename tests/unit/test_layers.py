@@ -14,6 +14,8 @@ PURE = [
     if not line.startswith("#")
 ]
 
+MODULES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("[rn]e*/**/*.py"))
+
 
 def imported(module: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(module.read_text())):
@@ -50,10 +52,21 @@ def test_the_tests_stand_where_their_source_stands(kind: str) -> None:
     } == set()
 
 
-@pytest.mark.parametrize(
-    "module", sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("[rn]e*/**/*.py"))
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_every_file_says_its_rule_in_its_first_line(module: str) -> None:
     first = (ROOT / module).read_text().splitlines()[0]
     assert first.startswith('"""')
     assert len(first) > len('"""."""')
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_and_its_functions_are_short(module: str) -> None:
+    """One that passes 300 lines, or 40, is asked whether it still does one thing."""
+    text = (ROOT / module).read_text()
+    functions = {
+        node.name: (node.end_lineno or node.lineno) - node.lineno + 1
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert text.count("\n") <= 300
+    assert {name: lines for name, lines in functions.items() if lines > 40} == {}
