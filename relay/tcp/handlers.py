@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, assert_never
 
 import trio
@@ -101,19 +102,6 @@ class PumpHandler:
             connection.offer.refuse(Refusal.REFUSED if is_refusal else Refusal.UNREACHABLE)
             return
 
-        async def redial(loss: OSError | None, avoid: str) -> Opened | None:
-            """Replace an upstream that was lost before its first byte, by another address first."""
-            cause = (loss.strerror if loss is not None else None) or "closed"
-            kind = kind_of(loss) if loss is not None else Kind.CLOSED
-            connection.shared.record(
-                Replaying(connection=connection.number, kind=kind, cause=cause)
-            )
-            try:
-                return await self._open(connection, avoid)
-            except DialError as error:
-                self._note_failure(connection, error)
-                return None
-
         try:
             program = await connection.offer.accept()
         except BaseException:
@@ -122,7 +110,7 @@ class PumpHandler:
         pump = Pump(
             program,
             opened,
-            redial,
+            partial(self._redial, connection),
             number=connection.number,
             retire_after=self._retire_after,
         )
@@ -136,6 +124,19 @@ class PumpHandler:
             standing.discard(pump)
             connection.abort = no_longer
         connection.shared.record(_closed(connection, pump))
+
+    async def _redial(
+        self, connection: Connection, loss: OSError | None, avoid: str
+    ) -> Opened | None:
+        """Replace an upstream that was lost before its first byte, by another address first."""
+        cause = (loss.strerror if loss is not None else None) or "closed"
+        kind = kind_of(loss) if loss is not None else Kind.CLOSED
+        connection.shared.record(Replaying(connection=connection.number, kind=kind, cause=cause))
+        try:
+            return await self._open(connection, avoid)
+        except DialError as error:
+            self._note_failure(connection, error)
+            return None
 
     async def _open(self, connection: Connection, avoid: str = "") -> Opened:
         """Connect to upstream with patience, while the program still wants it; DialError."""
