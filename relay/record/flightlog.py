@@ -1,6 +1,7 @@
 """A session's events in one JSONL file, bounded in size; the file is locked while it is live."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -67,9 +68,18 @@ class FlightLog:
 
 
 def _create(path: Path) -> int:
+    """Create the file, which gets its name once it is locked.
+
+    Any session that starts at the same time looks for files that nobody has locked, and takes away
+    what they left behind: between the creation and the lock it would take this one's certificates.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    unnamed = path.with_suffix(".new")
+    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
+    unnamed.rename(path)
     return fd
 
 
@@ -95,11 +105,13 @@ def sessions(folder: Path) -> list[Path]:
 
 def is_live(path: Path) -> bool:
     """Return whether the session still runs: its relay holds a lock on the file, flock(2)."""
-    with path.open("rb") as file:
-        try:
+    try:
+        with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass  # another session that starts now has removed it
     return False
 
 

@@ -1,5 +1,6 @@
 """The flight log keeps every event in order, in batches, up to its bound; its lock means life."""
 
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -202,3 +203,28 @@ def test_the_folder_is_where_the_specification_says(monkeypatch: pytest.MonkeyPa
     assert flightlog.sessions_folder({"XDG_STATE_HOME": "relative"}) == in_home
     assert flightlog.sessions_folder({"XDG_STATE_HOME": ""}) == in_home
     assert flightlog.sessions_folder({"XDG_STATE_HOME": "/s"}) == Path("/s/keepline/sessions")
+
+
+def test_a_session_that_starts_takes_nothing_from_another_that_does(
+    open_log: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one prunes in the moment before this one's lock."""
+    certificates = path.with_suffix(".pem")
+    lock = fcntl.flock
+
+    def prune_first(file: int, operation: int) -> None:
+        if operation == fcntl.LOCK_EX:
+            flightlog.prune(path.parent)
+        lock(file, operation)
+
+    path.parent.mkdir(parents=True)
+    certificates.touch()
+    monkeypatch.setattr(fcntl, "flock", prune_first)
+    log = open_log()
+    assert certificates.exists()
+    assert flightlog.is_live(path)
+    log.close()
+
+
+def test_a_session_that_is_removed_meanwhile_is_not_live(path: Path) -> None:
+    assert not flightlog.is_live(path)
