@@ -68,7 +68,9 @@ class _Finder:
     @staticmethod
     def find_spec(name: str, path: Any, _target: ModuleType | None = None) -> Any:
         """Return the spec of a module that is to run later, or never; None for all others."""
-        spec: Any = PathFinder.find_spec(name, path) if name in DEFERRED | BARE else None
+        if name not in DEFERRED and name not in BARE:
+            return None
+        spec: Any = PathFinder.find_spec(name, path)
         if spec is not None:
             spec.loader = _DeferredLoader(spec.loader)
         return spec

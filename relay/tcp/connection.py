@@ -46,14 +46,16 @@ class Connections:
         self.nursery.start_soon(self._serve, connection)
 
     async def _serve(self, connection: "Connection") -> None:
-        offer, record = connection.offer, self.record
+        offer = connection.offer
         try:
             handler = self._handler_for(offer.destination)
-            (address, _port), (_host, port) = offer.destination, handler.destination
-            name = handler.destination.name
-            record(
+            destination = handler.destination
+            self.record(
                 ConnectionOpened(
-                    connection=connection.number, address=address, port=port, name=name
+                    connection=connection.number,
+                    address=offer.destination[0],
+                    port=destination.port,
+                    name=destination.name,
                 )
             )
             await handler.serve(connection)

@@ -1,4 +1,4 @@
-"""Pure modules import no I/O: no trio, no sockets, no clock, no randomness, no files."""
+"""The rules of the tree: pure modules know no I/O, files are short, tests mirror their source."""
 
 import ast
 from collections.abc import Iterator
