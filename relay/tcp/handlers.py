@@ -99,7 +99,7 @@ class PumpHandler:
         except DialError as error:
             self._note_failure(connection, error)
             is_refusal = error.number == errno.ECONNREFUSED
-            connection.offer.refuse(Refusal.REFUSED if is_refusal else Refusal.UNREACHABLE)
+            connection.offer.refuse(Refusal.REFUSED if is_refusal else Refusal.HOST_UNREACHABLE)
             return
 
         try:

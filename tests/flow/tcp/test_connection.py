@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -22,7 +23,10 @@ class Offered:
 
     source = PROGRAM
     destination = DIALLED
-    is_wanted = has_half_closed = False
+    is_wanted = has_half_closed = is_held = False
+
+    def on_withdrawal(self, call: Callable[[], None]) -> None:
+        pass
 
     async def accept(self) -> socket.socket:
         raise AssertionError
