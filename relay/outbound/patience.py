@@ -40,14 +40,24 @@ _REFUSALS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
 class DialError(CausedError):
     """Upstream was not reached: in one round of dialling, or in all that patience allowed."""
 
-    def __init__(self, cause: str, kind: Kind, number: int = 0, code: int | None = None) -> None:
+    def __init__(
+        self,
+        cause: str,
+        kind: Kind,
+        number: int = 0,
+        code: int | None = None,
+        *,
+        is_final: bool = False,
+    ) -> None:
         """Keep the errno too, 0 if there is none (no address, no answer in time).
 
-        `code` is that of an ICMP destination-unreachable message that is to be passed on.
+        `code` is that of an ICMP destination-unreachable message that is to be passed on;
+        `is_final`: no waiting can mend it.
         """
         super().__init__(cause, kind)
         self.number = number
         self.code = code
+        self.is_final = is_final
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,7 @@ class Patience:
     def failed(self, failure: DialError, elapsed: float) -> Retry | GiveUp:
         """Decide after a failed round, `elapsed` seconds after the dial began."""
         self.rounds += 1
-        if failure.number in _HOPELESS:
+        if failure.is_final or failure.number in _HOPELESS:
             return GiveUp(failure.cause, failure.kind)
         if failure.number == errno.ECONNRESET and self.rounds <= RESETS and elapsed < self._limit:
             return Retry(0.0)

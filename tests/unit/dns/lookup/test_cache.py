@@ -75,17 +75,18 @@ def test_a_loop_of_cnames_is_an_error(records: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("addresses", "loopback"),
+    ("addresses", "dialable"),
     [
-        (["127.0.0.1"], True),
-        (["127.9.9.9", "0.0.0.0"], True),
-        (["127.0.0.1", "192.0.2.1"], False),
-        (["192.0.2.1"], False),
+        (["127.0.0.1"], False),
+        (["127.9.9.9", "0.0.0.0"], False),
+        (["224.0.0.1", "255.255.255.255"], False),
+        (["127.0.0.1", "192.0.2.1"], True),
+        (["192.0.2.1"], True),
         ([], False),
     ],
 )
-def test_is_loopback(addresses: list[str], loopback: bool) -> None:
-    assert lookup(*addresses).is_loopback is loopback
+def test_is_dialable(addresses: list[str], dialable: bool) -> None:
+    assert lookup(*addresses).is_dialable is dialable
 
 
 def test_the_cache_counts_down_and_then_remembers_for_an_outage() -> None:
