@@ -1,7 +1,7 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -11,7 +11,6 @@ from relay.addresses import is_dialable
 from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
-from relay.dns.lookup.cache import Lookup
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
@@ -79,7 +78,7 @@ class NameService:
             raise DialError(error.cause, error.kind, is_final=is_final) from error
         addresses = list(filter(is_dialable, found.addresses))
         if not addresses:
-            raise DialError(_nothing_to_dial(found), Kind.NAME_FAILURE, is_final=True)
+            raise DialError(_nothing_to_dial(found.addresses), Kind.NAME_FAILURE, is_final=True)
         return addresses
 
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
@@ -96,7 +95,7 @@ class NameService:
             nursery.cancel_scope.cancel()
 
 
-def _nothing_to_dial(found: Lookup) -> str:
-    if found.addresses:
-        return f"the name has no address that may be dialled, only {', '.join(found.addresses)}"
+def _nothing_to_dial(addresses: Sequence[str]) -> str:
+    if addresses:
+        return f"the name has no address that may be dialled, only {', '.join(addresses)}"
     return "the name has no IPv4 address, or does not exist any more"

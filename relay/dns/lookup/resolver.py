@@ -103,7 +103,11 @@ class Resolver:
         """The one that is under way."""
 
     async def query(self, message: QueryMessage) -> QueryMessage:
-        """Return the first usable answer (NOERROR or NXDOMAIN); raises ResolverError."""
+        """Return the first usable answer (NOERROR or NXDOMAIN); raises ResolverError.
+
+        It is not held in an outage, as a program can mostly do without: of a name that is only
+        shown, of a service's other records.
+        """
         [question], servers = message.question, self._servers()
         name, rdtype = canonical(question.name.to_text()), dns.rdatatype.to_text(question.rdtype)
         key = (name, rdtype, int(message.flags), int(message.ednsflags))
@@ -112,8 +116,8 @@ class Resolver:
         try:
             return await self._rounds.ask(message, servers, self._timeouts.query)
         except ResolverError as error:
-            self._record(LookupFailed(name=name, type=rdtype, kind=error.kind, cause=error.cause))
             self._failures.keep(key, error, servers, self._clock())
+            self._nursery.start_soon(self._note_judged, name, rdtype, error)
             raise
 
     async def addresses(self, name: str, *, fresh: bool = False) -> Lookup:
@@ -172,7 +176,7 @@ class Resolver:
             self._keep(name, shared.lookup, servers)
         except Exception as error:  # noqa: BLE001 - what nobody expected ends this lookup alone
             shared.error = ResolverError(f"a fault: {type(error).__name__}", Kind.OTHER)
-            self._give_up(name, shared.error)
+            self._note_failure(name, "A", shared.error, verdict=False)
         finally:
             del self._lookups[name]
             shared.done.set()
@@ -191,11 +195,13 @@ class Resolver:
             old.failed_at = self._clock()
             return False
         has_answered = self._rounds.answers > 0
-        verdict = hold.failed(shared.error, self._clock(), has_answered=has_answered)
-        match verdict:
+        judged = hold.failed(shared.error, self._clock(), has_answered=has_answered)
+        match judged:
             case PassOn(error):
                 shared.error = error
-                self._give_up(name, error)
+                self._failures.keep(name, error, self._servers(), self._clock())
+                verdict = error.meaning is Meaning.VERDICT
+                self._note_failure(name, "A", error, verdict=verdict)
                 return False
             case LookInto():
                 is_answered = await self._is_anything_answered()
@@ -203,11 +209,20 @@ class Resolver:
                     await trio.sleep(self._timeouts.pause)
                 return True
             case _:
-                assert_never(verdict)
+                assert_never(judged)
 
-    def _give_up(self, name: str, error: ResolverError) -> None:
-        self._record(LookupFailed(name=name, type="A", kind=error.kind, cause=error.cause))
-        self._failures.keep(name, error, self._servers(), self._clock())
+    async def _note_judged(self, name: str, rdtype: str, error: ResolverError) -> None:
+        """Record a failure once it is known whose fault it was: an outage's if nobody could say."""
+        verdict = error.meaning is Meaning.VERDICT
+        try:
+            verdict = verdict or await self._is_anything_answered()
+        finally:
+            self._note_failure(name, rdtype, error, verdict=verdict)
+
+    def _note_failure(self, name: str, rdtype: str, error: ResolverError, *, verdict: bool) -> None:
+        kind, cause = error.kind, error.cause
+        event = LookupFailed(name=name, type=rdtype, kind=kind, cause=cause, verdict=verdict)
+        self._record(event)
 
     async def _is_anything_answered(self) -> bool:
         """Return whether anything is answered from now on; ask for something that should be.

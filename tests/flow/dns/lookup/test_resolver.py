@@ -57,6 +57,12 @@ class Bench:
     def recorded(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
 
+    async def until(self, kind: type[Event], count: int = 1) -> list[Event]:
+        with trio.fail_after(10):
+            while len(self.recorded(kind)) < count:
+                await trio.lowlevel.checkpoint()
+        return self.recorded(kind)
+
 
 async def bench(
     nursery: trio.Nursery, *scripts: Script, timeouts: ResolverTimeouts = LONG
@@ -219,9 +225,31 @@ async def test_all_fail(nursery: trio.Nursery) -> None:
     cause = f"{first.server}: answered SERVFAIL; {second.server}: no answer in 0.3 s"
     assert str(caught.value) == cause
     kind = Kind.NAME_FAILURE
-    assert made.recorded(LookupFailed) == [
+    assert await made.until(LookupFailed) == [
         LookupFailed(name="www.example", type="MX", kind=kind, cause=cause)
     ]
+
+
+@pytest.mark.parametrize("trouble", [says(rcode=dns.rcode.SERVFAIL), silent])
+async def test_a_failure_with_which_all_else_fails_is_a_loss(
+    nursery: trio.Nursery, trouble: Script
+) -> None:
+    made, _ = await bench(nursery, trouble, timeouts=SHORT)
+    with pytest.raises(ResolverError):
+        await made.resolver.query(question())
+    [event] = await made.until(LookupFailed)
+    assert event.is_loss
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
+async def test_a_failure_while_all_else_is_answered_is_no_loss(
+    nursery: trio.Nursery, rcode: dns.rcode.Rcode
+) -> None:
+    made, _ = await bench(nursery, failing("www.example", says(rcode=rcode)), timeouts=SHORT)
+    with pytest.raises(ResolverError):
+        await made.resolver.query(question())
+    [event] = await made.until(LookupFailed)
+    assert not event.is_loss
 
 
 async def test_no_server(nursery: trio.Nursery) -> None:
@@ -248,7 +276,8 @@ async def test_a_question_that_fails_fails_again_at_once_for_a_moment(
         with pytest.raises(ResolverError, match="answered REFUSED") as caught:
             await made.resolver.query(question())
         assert caught.value.rcode == dns.rcode.REFUSED
-    assert (len(server.asked), len(made.recorded(LookupFailed))) == (1, 1)
+    assert len(await made.until(LookupFailed)) == 1
+    assert len(server.asked) == 1
     with pytest.raises(ResolverError):
         await made.resolver.query(question("TXT"))
     assert len(server.asked) == 2, "another question"
