@@ -222,3 +222,39 @@ async def test_an_outage_of_all_names_is_held(
         assert await program(at.look_up, "v4.test")
         assert program.seconds > 11
         assert within(program.seconds, 15)
+
+
+# What doctor says of it
+
+
+async def doctor(keepline: Keepline, **environment: str) -> tuple[int, str, str]:
+    """Return its status, what it says of the resolvers, and the line after that."""
+    told = await keepline.call("doctor", env=environment)
+    lines = [*told.stdout.decode().splitlines(), ""]
+    (number,) = [number for number, line in enumerate(lines) if " resolvers" in line]
+    return told.status, lines[number], lines[number + 1]
+
+
+async def test_doctor_asks_the_resolvers(internet: Internet, keepline: Keepline) -> None:
+    status, line, _ = await doctor(keepline)
+    assert (status, line) == (0, f"works   resolvers: {NAMES} answers")
+    internet.client.use_resolvers(STUB, NAMES)
+    status, line, _ = await doctor(keepline)
+    assert (status, line) == (
+        0,
+        f"works   resolvers: {STUB} fails: Connection refused; {NAMES} answers",
+    )
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cause"), [(SERVFAIL, "answered SERVFAIL"), (SILENT, "no answer in 3 s")]
+)
+async def test_doctor_names_the_fix_if_none_answers(
+    internet: Internet, keepline: Keepline, trouble: Trouble, cause: str
+) -> None:
+    internet.zone.trouble = trouble
+    status, line, fix = await doctor(keepline)
+    assert (status, line) == (0, f"lacks   resolvers: {NAMES} fails: {cause}")
+    assert fix.startswith("        try: start them")
+    status, line, _ = await doctor(keepline, KEEPLINE_NAMESERVERS=f"{OTHER_NAMES}")
+    assert line == f"works   resolvers: {OTHER_NAMES} answers"

@@ -18,7 +18,6 @@ A failure is an outage only while nothing has been answered after it. Rules, in 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
 
 from relay.dns.lookup.errors import (
     SERVFAIL,
@@ -88,11 +87,25 @@ class LookInto:
     """Something else is asked for, and `Hold.looked_into` is told whether it was answered."""
 
 
+def is_verdict(error: ResolverError, *, has_answered: bool) -> bool:
+    """Return whether a failure needs no further evidence (rules 1 and 2).
+
+    `has_answered`: some resolver has, at any time in this session.
+    """
+    is_dead = error.meaning is Meaning.REJECTED and not has_answered
+    return is_dead or error.meaning is Meaning.VERDICT
+
+
 class Hold:
     """One lookup that goes on until it has an answer or a verdict."""
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
+        self._held_for = {
+            Meaning.REJECTED: limits.restart,
+            Meaning.FAILING: limits.failing,
+            Meaning.SILENT: limits.outage,
+        }
         self._began = now
         self._meaning: Meaning | None = None
         self._since = now
@@ -102,33 +115,19 @@ class Hold:
         """When something else was first answered after a failure."""
 
     def failed(self, error: ResolverError, now: float, *, has_answered: bool) -> PassOn | LookInto:
-        """Judge a failed round; `has_answered`: some resolver has, at any time in this session."""
+        """Judge a failed round; `has_answered` as above."""
         if self._meaning not in {None, error.meaning}:
             self._since = now
         self._meaning = error.meaning
-        is_said = error.meaning is Meaning.VERDICT
-        enough = self._limits.restart if self._was_held else 0
-        if not is_said and now - self._cleared_at >= enough:
+        if is_verdict(error, has_answered=has_answered):
+            return PassOn(ResolverError(error.cause, error.kind, Meaning.VERDICT, error.rcode))
+        if now - self._cleared_at >= (self._limits.restart if self._was_held else 0):
             cause = f"{error.cause}, while other names are answered"
             return PassOn(ResolverError(cause, Kind.NAME_FAILURE, Meaning.VERDICT, error.rcode))
-        limit = self._limit(error.meaning, has_answered=has_answered)
+        limit = self._held_for[error.meaning]
         if now - self._since >= limit or now - self._began >= self._limits.outage:
             return PassOn(error)
         return LookInto()
-
-    def _limit(self, meaning: Meaning, *, has_answered: bool) -> float:
-        """Return for how many seconds failures of one meaning are held."""
-        match meaning:
-            case Meaning.VERDICT:
-                return 0.0
-            case Meaning.REJECTED:
-                return self._limits.restart if has_answered else 0.0
-            case Meaning.FAILING:
-                return self._limits.failing
-            case Meaning.SILENT:
-                return self._limits.outage
-            case _:
-                assert_never(meaning)
 
     def looked_into(self, now: float, *, is_answered: bool) -> bool:
         """Return whether to ask for the name again at once, or else after a pause."""

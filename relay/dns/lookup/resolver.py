@@ -10,7 +10,6 @@ from typing import assert_never
 
 import dns.exception
 import dns.message
-import dns.name
 import dns.rdatatype
 import trio
 from dns.message import QueryMessage
@@ -19,8 +18,9 @@ from relay.addresses import Destination, canonical
 from relay.dns.framing import PAYLOAD
 from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer
 from relay.dns.lookup.errors import Meaning, ResolverError
-from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn
+from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
 from relay.dns.lookup.round import Rounds
+from relay.dns.lookup.trial import root_query
 from relay.record.events import Event, LookupFailed, ServedStale
 from relay.record.kinds import Kind
 
@@ -213,7 +213,7 @@ class Resolver:
 
     async def _note_judged(self, name: str, rdtype: str, error: ResolverError) -> None:
         """Record a failure once it is known whose fault it was: an outage's if nobody could say."""
-        verdict = error.meaning is Meaning.VERDICT
+        verdict = is_verdict(error, has_answered=self._rounds.answers > 0)
         try:
             verdict = verdict or await self._is_anything_answered()
         finally:
@@ -246,10 +246,7 @@ class Resolver:
 
     async def _is_probe_answered(self) -> bool:
         """Ask for the name that resolved last, or the root's servers, which any resolver knows."""
-        if self._last_good is not None:
-            query = _question(self._last_good)
-        else:
-            query = dns.message.make_query(dns.name.root, dns.rdatatype.NS)  # as RFC 8109 does
+        query = root_query() if self._last_good is None else _question(self._last_good)
         try:
             await self._rounds.ask(query, self._servers(), self._timeouts.last)
         except ResolverError as error:

@@ -96,7 +96,15 @@ def held(hold: Hold, error: ResolverError, *moments: float, known: bool = True) 
 
 
 def test_a_verdict_is_passed_on_at_once() -> None:
-    assert Hold(LIMITS, 0).failed(VERDICT, 0.01, has_answered=True) == PassOn(VERDICT)
+    passed_on = hold_once(VERDICT)
+    assert (passed_on.cause, passed_on.meaning) == ("the cause", Meaning.VERDICT)
+
+
+def hold_once(error: ResolverError, *, known: bool = True) -> ResolverError:
+    """Return what is passed on after one round."""
+    verdict = Hold(LIMITS, 0).failed(error, 0.01, has_answered=known)
+    assert isinstance(verdict, PassOn)
+    return verdict.error
 
 
 @pytest.mark.parametrize("error", [FAILING, QUIET])
@@ -115,7 +123,9 @@ def test_what_is_said_after_a_doubt_stays_as_it_was_said() -> None:
     hold = Hold(LIMITS, 0)
     assert not failed(hold, FAILING, 0.01)
     hold.looked_into(0.02, is_answered=True)
-    assert hold.failed(VERDICT, 0.03, has_answered=True) == PassOn(VERDICT)
+    verdict = hold.failed(VERDICT, 0.03, has_answered=True)
+    assert isinstance(verdict, PassOn)
+    assert verdict.error.cause == "the cause"
 
 
 def test_silence_in_which_nothing_is_answered_is_held_as_an_outage() -> None:
@@ -144,7 +154,7 @@ def test_no_failure_is_held_for_longer_than_an_outage() -> None:
 
 
 def test_a_resolver_that_does_not_run_is_told_at_once() -> None:
-    assert failed(Hold(LIMITS, 0), NOBODY, 0.001, known=False)
+    assert hold_once(NOBODY, known=False).meaning is Meaning.VERDICT
 
 
 def test_a_resolver_that_has_answered_may_start_again() -> None:
