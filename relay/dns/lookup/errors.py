@@ -19,6 +19,8 @@ class Meaning(Enum):
     """Nobody listens where they should be, or a firewall forbids to ask."""
     FAILING = auto()
     """Something answers, but cannot find out: the name's own fault, or an outage behind it."""
+    LOCAL = auto()
+    """This host could not ask: it lacks descriptors or memory, or there is a fault."""
     SILENT = auto()
     """Nothing has answered: an outage, or a name that its resolver says nothing about."""
 

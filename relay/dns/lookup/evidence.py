@@ -7,10 +7,11 @@ A failure is an outage only while nothing has been answered after it. Rules, in 
 2. Where nobody listens, or a firewall forbids to ask, is a verdict at once if no resolver has
    answered in this session: it does not run, and a program alone would fail at once too. If one
    has, it may be starting anew, and is waited for: `restart` seconds.
-3. Everything else leaves a doubt, and something else is asked for: the name that resolved last, or
+3. What this host lacks is passed on at once: a lookup that waits keeps what all of them lack.
+4. Everything else leaves a doubt, and something else is asked for: the name that resolved last, or
    the root before there is one. If nothing else is answered either, that is an outage: held for
    `outage` seconds, or for `failing` while resolvers answer SERVFAIL.
-4. If something is answered, the name is asked for once more, for it may have been the moment in
+5. If something is answered, the name is asked for once more, for it may have been the moment in
    which the outage ended. If it fails again, that is the verdict. After an outage that was seen it
    is asked for a while, `restart` seconds, as resolvers remember their own failures: RFC 9520.
 """
@@ -47,6 +48,8 @@ def summed_up(failures: Mapping[str, UpstreamError]) -> ResolverError:
 
 def _meaning(failures: Mapping[str, UpstreamError]) -> Meaning:
     meanings = set(map(_meaning_of_one, failures.values()))
+    if Meaning.LOCAL in meanings:
+        return Meaning.LOCAL
     if meanings == {Meaning.REJECTED}:
         return Meaning.REJECTED
     if meanings <= {Meaning.VERDICT, Meaning.REJECTED}:
@@ -60,8 +63,10 @@ def _meaning_of_one(failure: UpstreamError) -> Meaning:
             return Meaning.FAILING if failure.rcode == SERVFAIL else Meaning.VERDICT
         case RejectedError():
             return Meaning.REJECTED
-        case UpstreamError(kind=Kind.MALFORMED | Kind.CLOSED | Kind.RESOURCES | Kind.OTHER):
-            return Meaning.FAILING  # it has answered, or the fault is at our end
+        case UpstreamError(kind=Kind.RESOURCES | Kind.OTHER):
+            return Meaning.LOCAL
+        case UpstreamError(kind=Kind.MALFORMED | Kind.CLOSED):
+            return Meaning.FAILING  # it has answered
         case _:
             return Meaning.SILENT
 
@@ -102,6 +107,7 @@ class Hold:
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
         self._held_for = {
+            Meaning.LOCAL: 0.0,
             Meaning.REJECTED: limits.restart,
             Meaning.FAILING: limits.failing,
             Meaning.SILENT: limits.outage,

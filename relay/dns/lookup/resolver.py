@@ -4,7 +4,7 @@ One round of a question is round.py's; what its failure means is judged in evide
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -116,7 +116,7 @@ class Resolver:
         try:
             return await self._rounds.ask(message, servers, self._timeouts.query)
         except ResolverError as error:
-            self._failures.keep(key, error, servers, self._clock())
+            self._keep_failure(key, error)
             self._nursery.start_soon(self._note_judged, name, rdtype, error)
             raise
 
@@ -175,7 +175,8 @@ class Resolver:
                         return
             self._keep(name, shared.lookup, servers)
         except Exception as error:  # noqa: BLE001 - what nobody expected ends this lookup alone
-            shared.error = ResolverError(f"a fault: {type(error).__name__}", Kind.OTHER)
+            cause = f"a fault: {type(error).__name__}"
+            shared.error = ResolverError(cause, Kind.OTHER, Meaning.LOCAL)
             self._note_failure(name, "A", shared.error, verdict=False)
         finally:
             del self._lookups[name]
@@ -199,7 +200,7 @@ class Resolver:
         match judged:
             case PassOn(error):
                 shared.error = error
-                self._failures.keep(name, error, self._servers(), self._clock())
+                self._keep_failure(name, error)
                 verdict = error.meaning is Meaning.VERDICT
                 self._note_failure(name, "A", error, verdict=verdict)
                 return False
@@ -211,11 +212,17 @@ class Resolver:
             case _:
                 assert_never(judged)
 
+    def _keep_failure(self, question: Hashable, error: ResolverError) -> None:
+        """Remember what the resolvers are to blame for; what this host lacks may be there soon."""
+        if error.meaning is not Meaning.LOCAL:
+            self._failures.keep(question, error, self._servers(), self._clock())
+
     async def _note_judged(self, name: str, rdtype: str, error: ResolverError) -> None:
         """Record a failure once it is known whose fault it was: an outage's if nobody could say."""
         verdict = is_verdict(error, has_answered=self._rounds.answers > 0)
         try:
-            verdict = verdict or await self._is_anything_answered()
+            if not verdict and error.meaning is not Meaning.LOCAL:
+                verdict = await self._is_anything_answered()
         finally:
             self._note_failure(name, rdtype, error, verdict=verdict)
 

@@ -48,8 +48,8 @@ NOTIMP = says(dns.rcode.NOTIMP)
         ([REJECTED, SERVFAIL], Meaning.FAILING, dns.rcode.SERVFAIL),
         ([MALFORMED], Meaning.FAILING, dns.rcode.SERVFAIL),
         ([CUT_SHORT], Meaning.FAILING, dns.rcode.SERVFAIL),
-        ([NO_DESCRIPTOR], Meaning.FAILING, dns.rcode.SERVFAIL),
-        ([STRANGE], Meaning.FAILING, dns.rcode.SERVFAIL),
+        ([NO_DESCRIPTOR], Meaning.LOCAL, dns.rcode.SERVFAIL),
+        ([STRANGE, SILENT], Meaning.LOCAL, dns.rcode.SERVFAIL),
         ([REJECTED], Meaning.REJECTED, dns.rcode.SERVFAIL),
         ([REJECTED, REJECTED], Meaning.REJECTED, dns.rcode.SERVFAIL),
         ([SILENT], Meaning.SILENT, dns.rcode.SERVFAIL),
@@ -151,6 +151,10 @@ def test_no_failure_is_held_for_longer_than_an_outage() -> None:
     hold = Hold(Limits(outage=10, failing=30, restart=30), 0)
     held(hold, FAILING, 9)
     assert failed(hold, FAILING, 10)
+
+
+def test_what_this_host_lacks_is_told_at_once() -> None:
+    assert hold_once(failure(Meaning.LOCAL)).meaning is Meaning.LOCAL
 
 
 def test_a_resolver_that_does_not_run_is_told_at_once() -> None:
