@@ -47,7 +47,7 @@ def losses(log: Iterable[AnyEvent]) -> Iterator[Loss]:
                 destinations[number], troubles[number] = event.to, []
             case events.ServedStale(name=name, cause=cause):
                 yield _loss(event, f"{name}: DNS failed ({cause}); the last known address served")
-            case events.LookupFailed(name=name, cause=cause):
+            case events.LookupFailed(name=name, cause=cause, verdict=False):
                 yield _loss(event, f"{name}: not resolved ({cause}); the program got an error")
             case events.AskedAgain() | events.RequestLost() | events.Distrusted():
                 yield _loss(event, f"{destinations.get(number, '?')}: {_of_gateway(event)}")
