@@ -241,21 +241,33 @@ class Pump(Pair):
             return  # another upstream is being dialled, in vain now
         try:
             sink.sock.shutdown(socket.SHUT_WR)
-        except OSError:  # ENOTCONN: lost in the meantime
-            self._lose(sink, losses.lost(sink.sock))
+        except OSError as error:  # ENOTCONN: lost in the meantime
+            is_lost = error.errno == errno.ENOTCONN
+            self._lose(sink, losses.lost(sink.sock) if is_lost else error)
 
     def _lose(self, sink: Side, error: OSError) -> None:
-        """Note a loss met while sending: what `sink` had sent before is still to be read."""
+        """Note a loss met while sending: what `sink` had sent before is still to be read.
+
+        The kernel may have refused the call alone, for want of memory: the connection then stands,
+        and whoever reads from it would wait for an end that never comes.
+        """
         self.note_loss(sink, error)
         if sink.ended:
             self.stop()
+        elif sink.is_open:  # else another upstream is being dialled
+            self.shut(sink, socket.SHUT_RD)
 
     async def _pass_loss_on(self) -> None:
-        """After a loss, reset the other side once it has all that was received before."""
+        """After a loss, reset each side; the program has all that was received before it by then.
+
+        The lost side too: if it is the program's, and stands all the same, half of what it was to
+        get must not end as if it were all.
+        """
         if self.program.loss is None and self.upstream.loss is None:
             return
         for side in (self.program, self.upstream):
-            if side.loss is None and side.is_open:
-                with trio.move_on_after(_DRAIN_LIMIT):
-                    await losses.drained(side.sock)
+            if side.is_open:
+                if side.loss is None or side is self.program:
+                    with trio.move_on_after(_DRAIN_LIMIT):
+                        await losses.drained(side.sock)
                 resets_on_close(side.sock)

@@ -5,6 +5,7 @@ install() comes before trio is imported, which takes methods of socket.socket by
 
 import fcntl
 import io
+import mmap
 import os
 import resource
 import socket
@@ -23,14 +24,15 @@ SOCKET_CALLS: Final = (
 )
 
 OS_CALLS: Final = (
-    *("eventfd", "fstat", "ftruncate", "kill", "memfd_create", "open", "pipe", "pipe2", "read"),
-    *("sched_yield", "splice", "stat", "urandom", "waitid", "waitpid", "write"),
+    *("kill", "memfd_create", "mkdir", "open", "pipe2", "read", "rename", "scandir"),
+    *("sched_yield", "splice", "stat", "unlink", "urandom", "waitid", "waitpid", "write"),
 )
 
 OTHER_CALLS: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
     (fcntl, ("fcntl", "flock", "ioctl")),
     (resource, ("getrlimit", "setrlimit")),
     (io, ("open",)),
+    (mmap, ("mmap",)),
     (ssl.SSLContext, ("load_cert_chain", "load_verify_locations")),
 )
 

@@ -33,7 +33,9 @@ class Line:
     times: int
     hits: int
     wrong: str
-    is_seen: bool
+    met: str
+    """What a program met of it."""
+    is_recorded: bool
     """Whether the record says something that it does not say of the scenario without a fault."""
 
 
@@ -112,6 +114,7 @@ def _tell(outcome: Outcome, said: dict[str, frozenset[tuple[str, ...]]]) -> None
         fault.times,
         outcome.hits,
         outcome.wrong,
+        outcome.met,
         bool(outcome.said - said[outcome.scenario]),
     )
     sys.stdout.write(f"{json.dumps(asdict(line))}\n")

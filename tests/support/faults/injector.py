@@ -11,6 +11,9 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).resolve().parents[3]
 _RELAY: Final = f"{ROOT / 'relay'}{os.sep}"
 
+_TRIO: Final = "/trio/_core/_run.py"
+_LOOP: Final = frozenset({"setup_runner", "unrolled_run"})
+
 ERRNOS: Final = tuple(
     getattr(errno, name)
     for name in (
@@ -91,8 +94,13 @@ def is_relays() -> bool:
 
 
 def _relays(frame: FrameType | None) -> FrameType | None:
-    """Return the nearest frame whose function stands in the relay's source."""
+    """Return the nearest frame whose function stands in the relay's source.
+
+    What runs trio's loop is not who calls: a task begins there.
+    """
     while frame is not None and not frame.f_code.co_filename.startswith(_RELAY):
+        if frame.f_code.co_name in _LOOP and frame.f_code.co_filename.endswith(_TRIO):
+            return None
         frame = frame.f_back
     return frame
 

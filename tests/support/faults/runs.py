@@ -17,6 +17,7 @@ from relay.tcp.transfer import pipes
 from tests.support.faults.injector import INJECTOR, Site
 from tests.support.faults.scenarios import MAY_COME, Scenario
 from tests.support.faults.session import Session
+from tests.support.faults.sessions import whole_session
 from tests.support.faults.world import ECHO, SECOND, World, gateway
 from tests.support.internet.servers.api.server import Api
 
@@ -50,6 +51,8 @@ class Outcome:
     """How many calls have failed."""
     wrong: str = ""
     """Why the session, or another connection, has not gone on; empty if it has."""
+    met: str = ""
+    """What a program met that it does not meet without the fault."""
     said: frozenset[tuple[str, ...]] = frozenset()
     """What the record says of it."""
     calls: frozenset[Site] = frozenset()
@@ -64,6 +67,10 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
     if fault is not None:
         INJECTOR.arm(fault.site, fault.number, fault.times)
     try:
+        if scenario.do is None:
+            whole_session(world)
+            outcome.calls = frozenset(INJECTOR.made)
+            return outcome
         clock = trio.testing.MockClock(autojump_threshold=_JUMP)
         trio.run(_run, world, scenario, outcome, clock=clock)
     except BaseException as error:  # noqa: BLE001 - whatever ends the relay is what is looked for
@@ -72,8 +79,8 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
         outcome.wrong = "".join(traceback.format_exception(error))
     finally:
         INJECTOR.is_on = False
-    if fault is not None and not outcome.hits:
-        outcome.hits = fault.times - INJECTOR.left
+        if fault is not None and not outcome.hits:
+            outcome.hits = fault.times - INJECTOR.left
     return outcome
 
 
@@ -110,7 +117,7 @@ async def _session(session: Session, scenario: Scenario, outcome: Outcome) -> No
     INJECTOR.spares = False
     for _ in range(fault.times if fault is not None and not scenario.ends else 1):
         with trio.move_on_after(LIMIT) as scope:
-            await _do(scenario, session, is_faulty=fault is not None)
+            await _do(scenario, session, outcome)
         if scope.cancelled_caught:
             raise AssertionError("somebody waits for ever")
         if not INJECTOR.left:
@@ -126,13 +133,15 @@ async def _session(session: Session, scenario: Scenario, outcome: Outcome) -> No
     await control.aclose()
 
 
-async def _do(scenario: Scenario, session: Session, *, is_faulty: bool) -> None:
+async def _do(scenario: Scenario, session: Session, outcome: Outcome) -> None:
     """Do it; only where a call fails may a program meet what it would not meet else."""
+    assert scenario.do is not None
     try:
         await scenario.do(session)
-    except* MAY_COME:
-        if not is_faulty:
+    except* MAY_COME as group:
+        if outcome.fault is None:
             raise
+        outcome.met = repr(group.exceptions)
 
 
 def _forget_pipes() -> None:

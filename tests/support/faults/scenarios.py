@@ -4,11 +4,13 @@ A scenario is run with a fault in it, so it takes what comes: runs.py says what 
 """
 
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+import dns.rcode
 import h11
 import trio
 import trio.testing
@@ -23,6 +25,7 @@ from tests.support.faults.world import (
     NOBODY,
     PLAIN_API,
     SERVER,
+    SILENT,
     SINK,
     SLOW,
     SOURCE,
@@ -31,6 +34,7 @@ from tests.support.faults.world import (
     UPGRADES,
 )
 from tests.support.inprocess import client_hello
+from tests.support.inprocess.gateway import Program
 
 MAY_COME: Final = (
     *(OSError, trio.BrokenResourceError, trio.ClosedResourceError),
@@ -46,7 +50,8 @@ _STREAM: Final = json.dumps({"seed": 7, "stream": True}).encode()
 class Scenario:
     """One of them; what it needs, and whether the session is to end in it."""
 
-    do: Callable[[Session], Awaitable[None]]
+    do: Callable[[Session], Awaitable[None]] | None
+    """None: a whole session."""
     way: str = "tproxy"
     gateway: bool = False
     ends: bool = False
@@ -54,7 +59,7 @@ class Scenario:
     @property
     def name(self) -> str:
         """Its function's."""
-        return self.do.__name__
+        return self.do.__name__ if self.do is not None else "session"
 
 
 async def _end(stream: trio.abc.ReceiveStream) -> None:
@@ -73,9 +78,20 @@ async def connection(session: Session) -> None:
 
 
 async def race(session: Session) -> None:
-    """Connect to a name with two addresses."""
-    async with await session.connect(await session.address_of("two.test"), ECHO) as stream:
-        await session.echoed(stream)
+    """Connect to names with two addresses, one of which may be silent."""
+    for name in ("two.test", "slow.test"):
+        async with await session.connect(await session.address_of(name), ECHO) as stream:
+            await session.echoed(stream)
+
+
+async def given_up(session: Session) -> None:
+    """Give a connect() up: at once, and while nobody answers."""
+    with session.namespace.new_socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.connect_ex((SERVER, ECHO))
+    with trio.move_on_after(0.5):
+        await session.connect(SILENT, ECHO)
+    await trio.sleep(2)
 
 
 async def redirected(session: Session) -> None:
@@ -87,7 +103,7 @@ async def redirected(session: Session) -> None:
 async def refusals(session: Session) -> None:
     """Meet a refusal by policy, and one by the server."""
     for port in (DENIED, NOBODY):
-        with suppress(*MAY_COME):
+        with suppress(OSError, trio.BrokenResourceError):
             async with await session.connect(SERVER, port) as stream:
                 await stream.receive_some()
 
@@ -95,8 +111,7 @@ async def refusals(session: Session) -> None:
 async def names(session: Session) -> None:
     """Ask for several types, over UDP and TCP."""
     for name, rdtype in ((session.new_name(), "AAAA"), ("localhost", "A"), ("long.test", "TXT")):
-        with suppress(*MAY_COME):
-            await session.ask(name, rdtype)
+        assert (await session.ask(name, rdtype)).rcode() == dns.rcode.NOERROR
     await session.ask_by_tcp(session.new_name())
 
 
@@ -111,6 +126,11 @@ async def replay(session: Session) -> None:
     hello = client_hello.real()
     async with await session.connect(SERVER, FRAGILE) as stream:
         await session.echoed(stream, hello)
+    async with await session.connect(await session.address_of("half.test"), FRAGILE) as stream:
+        await stream.send_all(hello)
+        await trio.sleep(0.1)  # another upstream is being dialled
+        await stream.send_all(b"more")
+        await _end(stream)
 
 
 async def loss(session: Session) -> None:
@@ -129,6 +149,7 @@ async def download(session: Session) -> None:
         await trio.testing.wait_all_tasks_blocked()
         while data := await stream.receive_some(1 << 20):
             got += len(data)
+        assert got > _BULK, f"an end after {got} bytes"
 
 
 async def upload(session: Session) -> None:
@@ -136,8 +157,7 @@ async def upload(session: Session) -> None:
     async with await session.connect(SERVER, SINK) as stream:
         await stream.send_all(bytes(_BULK))
         await stream.send_eof()
-        while await stream.receive_some():
-            pass
+        assert await stream.receive_some(), "an end without an answer"
 
 
 async def broken_pipe(session: Session) -> None:
@@ -209,11 +229,17 @@ def _forget(session: Session, before: set[object]) -> None:
             sock.is_silent = True  # type: ignore[attr-defined]
 
 
+async def _asked(program: Program, method: str, target: str, body: bytes = b"") -> None:
+    """Ask, and see that the answer is there."""
+    answer = await program.ask(method, target, body)
+    assert (answer.status, answer.loss) == (200, ""), f"{answer.status} {answer.loss}"
+
+
 async def plain_api(session: Session) -> None:
     """Ask by HTTP/1.1 without TLS, twice on a connection; then speak no HTTP."""
     async with session.api(PLAIN_API, tls=False) as program:
         for _ in range(2):
-            await program.ask("POST", "/v1/messages", _STREAM)
+            await _asked(program, "POST", "/v1/messages", _STREAM)
     async with session.api(PLAIN_API, tls=False) as program:
         await program.stream.send_all(b"what?\r\n\r\n")
         await _end(program.stream)
@@ -222,20 +248,20 @@ async def plain_api(session: Session) -> None:
 async def h2_api(session: Session) -> None:
     """Ask by TLS and HTTP/2, and leave the connection idle for as long as a PING takes."""
     async with session.api(H2_API, tls=True) as program:
-        await program.ask("POST", "/v1/messages", _STREAM)
+        await _asked(program, "POST", "/v1/messages", _STREAM)
         await trio.sleep(25)
-        await program.ask("GET", "/v1/models")
+        await _asked(program, "GET", "/v1/models")
 
 
 async def h1_api(session: Session) -> None:
     """Ask by TLS and HTTP/1.1, and again after the connection was forgotten."""
     before = set(session.relay.standing.connections)
     async with session.api(H1_API, tls=True) as program:
-        await program.ask("GET", "/v1/models")
+        await _asked(program, "GET", "/v1/models")
         _forget(session, before)
         session.sleep_machine()
         await trio.sleep(10)
-        await program.ask("GET", "/v1/models")
+        await _asked(program, "GET", "/v1/models")
 
 
 async def cut_api(session: Session) -> None:
@@ -271,6 +297,7 @@ SCENARIOS: Final = (
     Scenario(resolvers),
     Scenario(refusals),
     Scenario(race),
+    Scenario(given_up),
     Scenario(redirected, way="redirect"),
     Scenario(replay),
     Scenario(loss),
@@ -288,4 +315,5 @@ SCENARIOS: Final = (
     Scenario(h1_api, gateway=True),
     Scenario(h2_api, gateway=True),
     Scenario(last_words, ends=True),
+    Scenario(None),
 )

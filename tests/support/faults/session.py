@@ -1,5 +1,6 @@
 """A relay with a program before it, in one run of trio: what the program does, and the machine."""
 
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -69,10 +70,10 @@ class Session:
 
     async def connect(self, address: str, port: int, *, room: int = 0) -> trio.SocketStream:
         """Dial as a program; `room` is the size of its receive buffer."""
-        sock = trio.socket.from_stdlib_socket(self.namespace.tcp())
+        sock = trio.socket.from_stdlib_socket(self.namespace.new_socket())
         try:
             if room:
-                sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, room)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
             await sock.connect((address, port))
         except BaseException:
             sock.close()
@@ -87,7 +88,8 @@ class Session:
     async def ask(self, name: str, rdtype: str = "A") -> dns.message.Message:
         """Ask the name server over UDP, and again, as libc does."""
         query = dns.message.make_query(name, rdtype)
-        with trio.socket.from_stdlib_socket(self.namespace.udp()) as sock:
+        sock = trio.socket.from_stdlib_socket(self.namespace.new_socket(socket.SOCK_DGRAM))
+        with sock:
             for _ in range(5):
                 await sock.sendto(query.to_wire(), (OWN_ADDRESS, 53))
                 with trio.move_on_after(_ANSWER):

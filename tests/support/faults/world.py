@@ -8,24 +8,24 @@ the real kernel intercepts what they dial.
 import dataclasses
 import os
 import socket
-import sys
-from io import FileIO
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import dns.message
 import dns.rdatatype
 import trio
 from pyroute2 import IPRoute
 
-from netns import syscalls
+from netns import holding, syscalls
+from netns.holding import SynSockets
 from netns.plan import Intercept, Plan
 from netns.sandbox import Listeners, Sandbox
 from relay.gateway.dialects.anthropic import DIALECT
 from relay.gateway.setup import certificates
 from relay.gateway.setup.choice import Enabled, Origin
 from relay.gateway.setup.prepare import Prepared
-from tests.support.faults.injector import INJECTOR
+from tests.support.faults import calls
 from tests.support.inprocess import fake_resolver
 from tests.support.internet.enter import enter
 from tests.support.internet.servers.api.server import Api, context
@@ -39,6 +39,10 @@ THIRD: Final = "203.0.113.12"
 NAMES: Final = "203.0.113.53"
 SPARE: Final = "203.0.113.99"
 """An address that comes and goes."""
+SILENT: Final = "198.51.100.1"
+"""An address that swallows what is sent there."""
+NOWHERE: Final = "192.0.2.1"
+"""An address without a route."""
 
 NOBODY: Final = 4
 ECHO: Final = 7
@@ -54,38 +58,51 @@ H1_API: Final = 8444
 
 API_NAME: Final = "api.test"
 PATIENCE: Final = 5
-_AT_ONCE: Final = 20
 _BOTH: Final = ("h2", "http/1.1")
-_INSIDE: Final = (sys.executable, "-m", "tests.support.faults.inside")
+
+_ADDRESSES: Final = {
+    "two.test": (SECOND, THIRD),
+    "slow.test": (SILENT, THIRD),
+    "half.test": (SECOND, SILENT),
+}
+
+T = TypeVar("T")
 
 
 class Namespace:
-    """A namespace of programs, and the sockets that lead there."""
+    """A namespace of programs, which the real sandbox has built, and the sockets that lead there."""
 
     def __init__(self, intercept: Intercept) -> None:
-        """Build it, with a program inside that makes sockets; the caller has one thread."""
-        self._way, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        stdin = os.dup(0)
-        os.dup2(theirs.fileno(), 0)
-        self._sandbox = Sandbox()
-        self._sandbox.build(Plan(_INSIDE, intercept=(intercept,)))
-        self._listeners = self._sandbox.listeners()
-        os.dup2(stdin, 0)
-        os.close(stdin)
-        theirs.close()
-        self._tcp: list[socket.socket] = []
-        self._udp: list[socket.socket] = []
+        """Build it; the caller has one thread. The program in it only stays."""
+        sandbox = Sandbox()
+        sandbox.build(Plan(("sleep", "infinity"), intercept=(intercept,)))
+        self._listeners = sandbox.listeners()
+        self._outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._inside = os.open(f"/proc/{sandbox.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self.inside(_small_buffers)
 
     def listeners(self) -> Listeners:
-        """Return listeners for one relay; to the injector they are the relay's own sockets."""
+        """Return listeners for one relay; to the injector they are the relay's own sockets.
+
+        The ring of held SYNs is made anew: whoever reads it begins at its start.
+        """
         mine = self._listeners
+        if mine.syns is not None:
+            mine.syns.close()
         return dataclasses.replace(
             mine,
-            tcp=[_owned(sock) for sock in mine.tcp],
-            dns_udp=_owned(mine.dns_udp),
-            dns_tcp=_owned(mine.dns_tcp),
-            tcp_table=_Table(os.dup(mine.tcp_table.fileno())),
+            tcp=[_owned(sock.dup()) for sock in mine.tcp],
+            dns_udp=_owned(mine.dns_udp.dup()),
+            dns_tcp=_owned(mine.dns_tcp.dup()),
+            diag=_owned(mine.diag.dup()),
+            syns=self._syns() if mine.syns is not None else None,
         )
+
+    def _syns(self) -> SynSockets:
+        made = self.inside(holding.open_sockets)
+        for sock in (made.tap, made.raw):
+            sock.setblocking(False)
+        return SynSockets(_owned(made.tap), _owned(made.raw))
 
     def empty(self) -> None:
         """Take what a relay that has ended has left in the listeners."""
@@ -96,43 +113,31 @@ class Namespace:
             except OSError:
                 pass
 
-    def tcp(self) -> socket.socket:
-        """Return a socket that was made inside."""
-        return self._made(self._tcp)
+    def new_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+        """Return a socket of a program, non-blocking."""
+        made = self.inside(lambda: socket.socket(socket.AF_INET, kind))
+        made.setblocking(False)
+        return made
 
-    def udp(self) -> socket.socket:
-        """Return a socket that was made inside."""
-        return self._made(self._udp)
+    def inside(self, make: Callable[[], T]) -> T:
+        """Make something in the programs' network: a socket, or a program."""
+        syscalls.setns(self._inside, syscalls.CLONE_NEWNET)
+        try:
+            return make()
+        finally:
+            syscalls.setns(self._outside, syscalls.CLONE_NEWNET)
 
-    def _made(self, kept: list[socket.socket]) -> socket.socket:
-        if not kept:
-            self._way.send(bytes([_AT_ONCE]))
-            _data, fds, _flags, _address = socket.recv_fds(self._way, 1, 2 * _AT_ONCE)
-            for fd in fds:
-                sock = socket.socket(fileno=fd)
-                sock.setblocking(False)
-                (self._tcp if sock.type == socket.SOCK_STREAM else self._udp).append(sock)
-        return kept.pop()
+
+def _small_buffers() -> None:
+    """Give connections little room, so that who sends much has to wait."""
+    for name in ("tcp_rmem", "tcp_wmem"):
+        Path("/proc/sys/net/ipv4", name).write_text("4096 32768 65536")
 
 
 def _owned(sock: socket.socket) -> socket.socket:
-    made: Any = sock.dup()
-    made.is_owned = True
-    return made  # type: ignore[no-any-return]
-
-
-class _Table(FileIO):
-    """The namespace's table of connections, whose read may fail."""
-
-    def __init__(self, fd: int) -> None:
-        super().__init__(fd, "rb")
-        self.seek(0)
-
-    def readall(self) -> bytes:
-        """Read all."""
-        if (fault := INJECTOR.fault("readall")) is not None:
-            raise fault
-        return super().readall()
+    assert isinstance(sock, calls.FaultySocket)
+    sock.is_owned = True
+    return sock
 
 
 class World:
@@ -144,6 +149,8 @@ class World:
         self._ip = IPRoute()
         for address in (SERVER, SECOND, THIRD, NAMES):
             self._ip.addr("add", index=1, address=address, prefixlen=32)
+        self._ip.route("add", dst=f"{SILENT}/32", oif=1)  # back in through lo, where nobody has it
+        _small_buffers()
         self.folder = folder
         resolv_conf = folder / "resolv.conf"
         resolv_conf.write_text(f"nameserver {NAMES}\n")
@@ -199,7 +206,7 @@ async def _answer(asked: fake_resolver.Asked) -> None:
     question = asked.message.question[0]
     name, texts = question.name.to_text(omit_final_dot=True), ()
     if question.rdtype == dns.rdatatype.A:
-        addresses = (SECOND, THIRD) if name == "two.test" else (SERVER,)
+        addresses = _ADDRESSES.get(name, (SERVER,))
         texts = tuple(f"{name} 60 A {address}" for address in addresses)
     elif question.rdtype == dns.rdatatype.TXT:
         texts = tuple(f"{name} 60 TXT {number:0200}" for number in range(10))
@@ -225,17 +232,18 @@ async def _slow(stream: trio.SocketStream) -> None:
 
 
 class _Fragile:
-    """Resets its first connection after the first bytes; echoes on all others."""
+    """Resets the first connection to each address after its first bytes; echoes on all others."""
 
     def __init__(self) -> None:
-        self._is_first = True
+        self._met: set[str] = set()
 
     async def __call__(self, stream: trio.SocketStream) -> None:
         """Serve one."""
-        if not self._is_first:
+        address = stream.socket.getsockname()[0]
+        if address in self._met:
             await echo(stream)
             return
-        self._is_first = False
+        self._met.add(address)
         await stream.receive_some()
         _reset(stream)
 
