@@ -1,5 +1,6 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
+import errno
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
 from relay.policy.rules import Policy
 from relay.record.events import Event
+from relay.record.kinds import Kind
 
 
 class NameService:
@@ -38,8 +40,17 @@ class NameService:
         self._is_ready = trio.Event()
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
-        """Answer the program until cancelled, then close both sockets."""
+        """Answer the program until cancelled; after a fault, this may be called again.
+
+        Whoever owns the sockets closes them.
+        """
         await self._first_question(udp, tcp)
+        try:
+            await self._answer(udp, tcp)
+        finally:  # who looks a name up now waits for the next resolver
+            self._resolver, self._is_ready = None, trio.Event()
+
+    async def _answer(self, udp: socket.socket, tcp: socket.socket) -> None:
         configured = tuple(map(parse_nameserver, self._settings.nameservers))
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         async with trio.open_nursery() as nursery:
@@ -57,7 +68,7 @@ class NameService:
                 self._record,
                 self._settings.dns,
             )
-            await nameserver.NameServer(answers).serve(udp, tcp)
+            await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a name that may be dialled; raises DialError.
@@ -71,7 +82,8 @@ class NameService:
         try:
             found = await self._resolver.addresses(name, fresh=fresh)
         except ResolverError as error:
-            raise DialError(error.cause, error.kind) from error
+            number = errno.EMFILE if error.kind is Kind.RESOURCES else 0  # which nobody waits for
+            raise DialError(error.cause, error.kind, number) from error
         return list(filter(is_dialable, found.addresses))
 
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:

@@ -14,6 +14,7 @@ import trio
 
 from netns.holding import SynSockets
 from relay.addresses import Endpoint
+from relay.barrier import Record, contained
 from relay.inbound import segments
 from relay.inbound.listener import AcceptedOffer, Listener
 from relay.inbound.offer import Offer, Refusal
@@ -122,10 +123,13 @@ class SynHolder:
     whose SYN the one before cannot be pending any more.
     """
 
-    def __init__(self, syns: SynSockets, listener: Listener, table: SocketTable) -> None:
+    def __init__(
+        self, syns: SynSockets, listener: Listener, table: SocketTable, record: Record
+    ) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
+        self._record = record
         self._tap, self._raw = syns.tap, syns.raw
-        self._ring = PacketRing(syns.tap)
+        self._ring: PacketRing | None = None
         self._listener = listener
         self._table = table
         self._start: Callable[[Offer], None] = _not_serving
@@ -140,14 +144,16 @@ class SynHolder:
     async def serve(self, start: Callable[[Offer], None]) -> None:
         """Hold SYNs and offer them, until cancelled."""
         self._start = start
+        ring = self._ring = self._ring or PacketRing(self._tap)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listener.serve, self._arrived)
             nursery.start_soon(self._sweep)
             while True:
-                for packet in self._ring.packets():
-                    syn = parse_syn(packet)
-                    if syn is not None:
-                        self._arrives(syn)
+                for packet in ring.packets():
+                    with contained(self._record, "SYN"):
+                        syn = parse_syn(packet)
+                        if syn is not None:
+                            self._arrives(syn)
                 await trio.lowlevel.wait_readable(self._tap)
 
     def take_waiting(self, start: Callable[[Offer], None]) -> None:

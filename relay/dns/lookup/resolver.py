@@ -15,6 +15,7 @@ import trio
 from dns.message import QueryMessage
 
 from relay.addresses import Destination, canonical
+from relay.barrier import note
 from relay.config import DNS_PORT
 from relay.dns.framing import PAYLOAD
 from relay.dns.lookup.cache import Cache, CacheEntry, Lookup, from_answer
@@ -56,6 +57,9 @@ class ResolverTimeouts:
     """Before an expired answer is served, while the lookup goes on. RFC 8767 section 5 waits for
     1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
 
+
+_OWN = frozenset({Kind.RESOURCES, Kind.DEFECT})
+"""Failures of this host alone: while a lookup waits, it keeps what all of them lack."""
 
 _Outcome = tuple[Destination, QueryMessage | UpstreamError]
 _Failure = tuple[float, tuple[Destination, ...], str, Kind]
@@ -159,6 +163,9 @@ class Resolver:
                     shared.error = error
                 except dns.exception.DNSException as error:  # it contradicts itself
                     shared.error = ResolverError(str(error), Kind.MALFORMED)
+                except Exception as error:  # noqa: BLE001 - a fault ends this lookup alone
+                    note(self._record, "lookup", error)
+                    shared.error = ResolverError(f"a defect: {type(error).__name__}", Kind.DEFECT)
                 if shared.lookup is None:
                     if self._is_over(name, shared.error, self._clock() - began):
                         return
@@ -177,10 +184,11 @@ class Resolver:
         limit = self._timeouts.outage
         if not isinstance(error, OutageError):
             limit = min(limit, self._timeouts.failing)
-        if elapsed < limit:
+        if elapsed < limit and error.kind not in _OWN:
             return False
         self._record(LookupFailed(name=name, type="A", kind=error.kind, cause=error.cause))
-        self._keep_failure(name, error)
+        if error.kind not in _OWN:
+            self._keep_failure(name, error)
         return True
 
     def _keep_failure(self, name: str, error: ResolverError) -> None:
@@ -266,6 +274,10 @@ class Resolver:
             outcome = await ask(server, message, interval=self._timeouts.server)
         except UpstreamError as error:
             report.send_nowait((server, error))
+        except Exception as error:  # noqa: BLE001 - it costs this server's answer
+            note(self._record, "question to a resolver", error)
+            cause = f"a defect: {type(error).__name__}"
+            report.send_nowait((server, UpstreamError(cause, Kind.DEFECT)))
         else:
             report.send_nowait((server, outcome))
 

@@ -66,30 +66,48 @@ class Pump(Pair):
         self._redialled: trio.Event | None = None
         """While another upstream is being dialled."""
         self._second_done = trio.Event()
+        self._fault: BaseException | None = None
+        """What the second direction ended with, if that was not its own business."""
 
     async def run(self, nursery: trio.Nursery) -> Outcome:
         """Copy both ways until both directions have ended; then both sockets are closed.
 
         The second direction's task lives in `nursery`: one of its own would cost as much as a
-        short connection's whole work.
+        short connection's whole work. A fault in either ends both, by a reset, and is raised here:
+        never a clean end of what is not complete.
+
+        The second direction may be dialling when the first one ends by a fault: it then closes by
+        itself what it gets.
         """
         try:
             nursery.start_soon(self._copy_back)
             await self._copy(self.program, self.upstream)
             await self._second_done.wait()
+            if self._fault is not None:
+                raise self._fault  # noqa: TRY301 - of the other task
             await self._pass_loss_on()
+        except Exception:
+            self.abort()
+            raise
         except BaseException:
             self.stop()
             raise
         finally:
+            self._fault = None  # which holds the frame of the other task
             self.program.sock.close()
             self.upstream.sock.close()
         return self.outcome
 
     async def _copy_back(self) -> None:
+        """Copy the second direction; a fault in it is run()'s to raise, which waits for it."""
         try:
             await self._copy(self.upstream, self.program)
+        except Exception as error:  # noqa: BLE001 - the nursery is the session's
+            self._fault = error
+            self.stop()
         finally:
+            if not self.program.is_open:  # run() has ended before
+                self.upstream.sock.close()
             self._second_done.set()
 
     async def _copy(self, source: Side, sink: Side) -> None:

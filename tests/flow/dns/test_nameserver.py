@@ -111,10 +111,10 @@ async def serving(
         made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
         resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, TIMEOUTS)
         answers = Responder(resolver, made.synthetic, denied, made.events.append, mode)
-        nursery.start_soon(NameServer(answers).serve, udp, tcp)
-        yield made
-        nursery.cancel_scope.cancel()
-    assert (udp.fileno(), tcp.fileno()) == (-1, -1)
+        nursery.start_soon(NameServer(answers, made.events.append).serve, udp, tcp)
+        with udp, tcp:
+            yield made
+            nursery.cancel_scope.cancel()
 
 
 # What the program is told.

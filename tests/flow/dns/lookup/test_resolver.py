@@ -13,7 +13,7 @@ import trio.testing
 from relay.addresses import Destination
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
-from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
+from relay.record.events import Event, Fault, LookupFailed, ResolverSilent, ServedStale
 from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import (
     Asked,
@@ -226,11 +226,23 @@ async def test_no_server(nursery: trio.Nursery) -> None:
         await made.resolver.query(question())
 
 
-async def test_an_unexpected_error_is_loud(nursery: trio.Nursery) -> None:
+async def test_a_fault_costs_one_servers_answer_and_is_recorded(nursery: trio.Nursery) -> None:
+    made, (server,) = await bench(nursery, says("www.example 60 MX 10 mail.example."))
+    made.servers = (Destination("not an address", 53), server.server)
+    answer = await made.resolver.query(question())
+    assert answer.rcode() is dns.rcode.NOERROR
+    (fault,) = made.recorded(Fault)
+    assert isinstance(fault, Fault)
+    assert (fault.where, fault.error, fault.saw) == ("question to a resolver", "gaierror", "")
+
+
+async def test_a_fault_of_the_only_server_is_no_outage(nursery: trio.Nursery) -> None:
     made, _ = await bench(nursery)
     made.servers = (Destination("not an address", 53),)
-    with pytest.RaisesGroup(socket.gaierror):
-        await made.resolver.query(question())
+    for name in ("www.example", "api.example"):
+        with pytest.raises(ResolverError, match="a defect: gaierror") as caught:
+            await made.resolver.addresses(name)
+        assert caught.value.kind is Kind.DEFECT
 
 
 # EDNS and TCP.
