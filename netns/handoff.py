@@ -59,7 +59,7 @@ def send_step(end: socket.socket, step: Step) -> None:
 def send_listeners(end: socket.socket, listeners: Listeners) -> None:
     """Hand the sockets over, unix(7) SCM_RIGHTS."""
     syns = listeners.syns
-    held = (syns.tap, syns.raw) if syns is not None else ()
+    held = (syns.log, syns.raw) if syns is not None else ()
     sockets = (listeners.dns_udp, listeners.dns_tcp, listeners.diag, *held, *listeners.tcp)
     message = {
         "intercept": listeners.intercept,

@@ -9,11 +9,19 @@ import struct
 from typing import Any, Literal, TypeAlias
 
 from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.nfnetlink.nftsocket import nft_contains_expr
 from pyroute2.nftables.main import NFTables
 
-from netns.holding import MARK
+from netns.holding import GROUP, MARK
 
 Expression: TypeAlias = tuple[str, list[tuple[str, Any]]]
+
+# pyroute2 0.9.5 writes these two of the log expression with 32 bits, where the kernel reads 16.
+_log = nft_contains_expr.nft_expr.nft_log
+_log.nla_map = tuple(
+    (name, "be16" if name in {"NFTA_LOG_GROUP", "NFTA_LOG_QTHRESHOLD"} else kind)
+    for name, kind in _log.nla_map
+)
 
 _TABLE = "keepline"
 _DNS_PORT = 53
@@ -144,5 +152,6 @@ _DROP_UNMARKED_SYN: list[Expression] = [
     _is(b"\x02"),  # SYN without ACK
     ("meta", [("KEY", _META_MARK), ("DREG", 1)]),
     _is_not(struct.pack("=I", MARK)),
+    ("log", [("GROUP", GROUP), ("QTHRESHOLD", 1)]),  # each one at once
     _verdict(0),
 ]
