@@ -1,6 +1,7 @@
 """The command line: arguments in, exit status out; the only place that prints."""
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
@@ -51,8 +52,9 @@ def _fail(cause: str, hint: str) -> int:
 
 
 def _warn(message: str) -> None:
-    if sys.stderr is not None:  # the caller may have closed it
-        sys.stderr.write(f"keepline: {message}\n")
+    with contextlib.suppress(OSError):  # nobody reads it any more, which changes no status
+        if sys.stderr is not None:  # the caller may have closed it
+            sys.stderr.write(f"keepline: {message}\n")
 
 
 def _print(text: str) -> None:
@@ -180,8 +182,10 @@ def _session(name: str | None) -> Path:
 
 def _status(arguments: argparse.Namespace) -> int:
     paths = flightlog.sessions(flightlog.sessions_folder(os.environ))
-    live = filter(flightlog.is_live, paths)
-    states = [status.state_of(path.stem, flightlog.read(path)) for path in live]
+    states = []
+    for path in filter(flightlog.is_live, paths):
+        with contextlib.suppress(OSError):  # it is somebody else's, or was removed just now
+            states.append(status.state_of(path.stem, flightlog.read(path)))
     if arguments.json:
         _print(status.as_json(states))
     else:

@@ -1,5 +1,6 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
+import errno
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,8 +40,17 @@ class NameService:
         self._is_ready = trio.Event()
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
-        """Answer the program until cancelled, then close both sockets."""
+        """Answer the program until cancelled; after a fault, this may be called again.
+
+        Whoever owns the sockets closes them.
+        """
         await self._first_question(udp, tcp)
+        try:
+            await self._answer(udp, tcp)
+        finally:  # who looks a name up now waits for the next resolver
+            self._resolver, self._is_ready = None, trio.Event()
+
+    async def _answer(self, udp: socket.socket, tcp: socket.socket) -> None:
         configured = tuple(map(parse_nameserver, self._settings.nameservers))
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         async with trio.open_nursery() as nursery:
@@ -58,7 +68,7 @@ class NameService:
                 self._record,
                 self._settings.dns,
             )
-            await nameserver.NameServer(answers).serve(udp, tcp)
+            await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a name that may be dialled, at least one; raises DialError.

@@ -68,6 +68,10 @@ class Gateway:
             try:
                 if side is not None:
                     await self._requests(side, origin, number)
+            except Exception:  # a fault, which is the caller's to tell
+                if side is not None:
+                    side.abort()
+                raise
             finally:
                 ended = trio.current_time()
                 is_first = not self._is_trusted and side is not None and not side.requests

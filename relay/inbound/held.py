@@ -14,6 +14,7 @@ import trio
 
 from netns.holding import SynSockets
 from relay.addresses import Endpoint
+from relay.barrier import Record, contained
 from relay.inbound import segments
 from relay.inbound.listener import AcceptedOffer, Listener
 from relay.inbound.nflog import logged_packet
@@ -128,8 +129,11 @@ class SynHolder:
     whose SYN the one before cannot be pending any more.
     """
 
-    def __init__(self, syns: SynSockets, listener: Listener, table: SocketTable) -> None:
+    def __init__(
+        self, syns: SynSockets, listener: Listener, table: SocketTable, record: Record
+    ) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
+        self._record = record
         self._log, self._raw, self._raw_of_burst = syns.all()
         self._listener = listener
         self._table = table
@@ -169,9 +173,10 @@ class SynHolder:
                 message = self._log.recv(_RECEIVE_SIZE)
             except BlockingIOError:
                 return
-            syn = parse_syn(logged_packet(message))
-            if syn is not None:
-                self._arrives(syn)
+            with contained(self._record, "SYN"):
+                syn = parse_syn(logged_packet(message))
+                if syn is not None:
+                    self._arrives(syn)
 
     def _arrives(self, syn: Syn) -> None:
         """Offer a new SYN; keep the newest copy of one that is held."""

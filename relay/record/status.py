@@ -51,6 +51,8 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
                 | events.UpstreamClosed()
             ):
                 open_.pop(event.connection, None)
+            case events.Fault(connection=int(number)) if event.ends_connection:
+                open_.pop(number, None)
             case events.LogFull():
                 state.complete = False
             case _:

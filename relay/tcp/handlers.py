@@ -111,6 +111,9 @@ class PumpHandler:
         standing.add(pump)
         try:
             await pump.run(connection.shared.nursery)
+        except Exception:
+            connection.abort()  # of the dial, if another upstream is being dialled
+            raise
         finally:
             standing.discard(pump)
             connection.abort = no_longer

@@ -41,10 +41,13 @@ class FakeResolver:
         await self.script(asked)
 
 
-async def start(nursery: trio.Nursery, script: Script) -> FakeResolver:
+async def start(
+    nursery: trio.Nursery, script: Script, address: tuple[str, int] = ("127.0.0.1", 0)
+) -> FakeResolver:
     """Serve in the nursery."""
     tcp = trio.socket.socket()
-    await tcp.bind(("127.0.0.1", 0))
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    await tcp.bind(address)
     tcp.listen()
     udp = trio.socket.socket(type=socket.SOCK_DGRAM)
     await udp.bind(tcp.getsockname())
