@@ -28,7 +28,9 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {}
 """Calls by file and text, and why no scenario makes them."""
 
 _SOCKETS: Final = frozenset({*SOCKET_CALLS, "connect_ex", "sendto", "readall"})
-_NAMED_LIKE_OTHERS: Final = frozenset({"bind", "close", "connect", "listen", "recv", "send", "sendall"})
+_NAMED_LIKE_OTHERS: Final = frozenset(
+    {"bind", "close", "connect", "listen", "recv", "send", "sendall"}
+)
 """Not only sockets have these: what they are asked of has to be named like a socket."""
 _SOCKET: Final = re.compile(r"(sock|socket|udp|tcp|program|own|raw|tap|diag|listener)$")
 _MODULES: Final = {
@@ -56,9 +58,7 @@ class Expected(NamedTuple):
 
     def is_made(self, made: Collection[Site]) -> bool:
         """Return whether it is among those that were made."""
-        return any(
-            site.file == self.file and self.first <= site.line <= self.last for site in made
-        )
+        return any(site.file == self.file and self.first <= site.line <= self.last for site in made)
 
 
 def expected() -> Iterator[Expected]:

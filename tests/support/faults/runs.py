@@ -163,6 +163,9 @@ def _no_pipe(_flags: int) -> tuple[int, int]:
 def _said(events: list[Event]) -> frozenset[tuple[str, ...]]:
     """Return what the record says, without numbers and times."""
     return frozenset(
-        (type(event).__name__, *(str(getattr(event, name, "")) for name in ("how", "kind", "cause")))
+        (
+            type(event).__name__,
+            *(str(getattr(event, name, "")) for name in ("how", "kind", "cause")),
+        )
         for event in events
     )

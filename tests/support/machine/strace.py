@@ -1,8 +1,8 @@
 """System calls of a process that fail because strace(1) says so: its -e inject.
 
-    async with failing(session.pid, "accept4", errno.EMFILE) as faults:
-        ...                                  # the next three fail
-    assert faults.count
+async with failing(session.pid, "accept4", errno.EMFILE) as faults:
+    ...                                  # the next three fail
+assert faults.count
 """
 
 import ctypes
