@@ -1,6 +1,5 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
-import errno
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -15,7 +15,6 @@ from relay.tcp.connection import Connection
 from relay.tcp.refusal import refusal_for
 
 _ENDED: Final = "the command ended"
-_GONE: Final = "the program gave its connect() up"
 
 _T = TypeVar("_T")
 
@@ -36,7 +35,7 @@ async def while_wanted(connection: Connection, dial: Callable[[], Awaitable[_T]]
 
     def give_up() -> None:
         nonlocal ended
-        ended = _GONE, Kind.PROGRAM_GONE
+        ended = offer.withdrawal, Kind.PROGRAM_GONE
         scope.cancel()
 
     offer.on_withdrawal(give_up)

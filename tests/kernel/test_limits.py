@@ -104,7 +104,7 @@ async def test_a_suspect_waits_for_its_dial_and_no_longer(
 async def test_the_end_has_the_commands_status(program: Program) -> None:
     with suppress(OSError):
         await program(at.open_connection, SERVER, ECHO)
-    (command,) = [pid for pid in await program(at.own_pid), ]
+    (command,) = [pid for pid in await program(at.own_pid)]
     assert command
     program.session.process.send_signal(signal.SIGTERM)
     done = await program.session.end()

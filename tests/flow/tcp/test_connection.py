@@ -9,7 +9,7 @@ import trio.testing
 
 from relay.addresses import Destination, Endpoint
 from relay.inbound.listener import Listener
-from relay.inbound.offer import Refusal
+from relay.inbound.offer import GIVEN_UP, Refusal
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.standing import Standing
 from relay.record.events import ConnectionOpened, Event, Fault
@@ -22,6 +22,7 @@ class Offered:
     """An offer of a program that has closed, whose FIN has not come through yet."""
 
     is_wanted = has_half_closed = is_held = False
+    withdrawal = GIVEN_UP
 
     def __init__(self, program: socket.socket) -> None:
         self.source: Endpoint = program.getsockname()
