@@ -132,9 +132,7 @@ def _of_connection(event: AnyEvent, trouble: Sequence[AnyEvent]) -> str | None:
         case events.UpstreamClosed() if trouble:
             return f"fell silent ({event.cause}); the gateway goes on with another connection"
         case events.DialFailed() if trouble:
-            return (
-                f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw a reset"
-            )
+            return _not_reached(event, trouble)
         case events.ConnectionClosed() if event.is_loss:
             return _lost(event)
         case _:
@@ -153,6 +151,16 @@ def _reached(event: events.Dialled, trouble: Sequence[AnyEvent]) -> str:
         f"not reachable for {event.seconds:.1f} s ({causes[0]}); the program waited while it was"
         f" dialled {event.attempts} times"
     )
+
+
+def _not_reached(event: events.DialFailed, trouble: Sequence[AnyEvent]) -> str:
+    """Return how a dial that was held came to nothing."""
+    if event.kind is Kind.PROGRAM_GONE and isinstance(trouble[0], events.DialHeld):
+        return (
+            f"not reachable for {event.seconds:.1f} s ({trouble[0].cause}); then the program's own"
+            " time-out ended its connect()"
+        )
+    return f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw {event.told}"
 
 
 _IN_AN_ANSWER: Final = 3.0
