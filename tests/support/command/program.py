@@ -199,6 +199,15 @@ def open_connection(host: str, port: int) -> int:
     return number
 
 
+def begin_to_connect(host: str, port: int) -> int:
+    """Begin to connect, and wait for nothing."""
+    number = next(_numbers)
+    sock = _connections[number] = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.connect_ex((host, port))
+    return number
+
+
 def close_all() -> None:
     """Close all connections that are open."""
     while _connections:
