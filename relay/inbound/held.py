@@ -28,6 +28,10 @@ MOST_HELD: Final = 4096
 
 _RECEIVE_SIZE: Final = 128 * 1024
 
+BURST: Final = 8
+"""Connections to one destination between two sweeps. Further SYNs are accepted before the dial for
+some seconds, holding.py: holding one costs as much as all else that a short connection takes."""
+
 SWEEP: Final = 1.0
 """Seconds between two looks at whether the programs still wait."""
 
@@ -130,7 +134,7 @@ class SynHolder:
     ) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
         self._record = record
-        self._log, self._raw = syns.log, syns.raw
+        self._log, self._raw, self._raw_of_burst = syns.all()
         self._listener = listener
         self._table = table
         self._start: Callable[[Offer], None] = _not_serving
@@ -143,6 +147,8 @@ class SynHolder:
         self._closed: dict[_Ends, int] = {}
         self._closed_before: dict[_Ends, int] = {}
         """Sequence numbers of those that were closed since the last sweep, and the one before."""
+        self._reached: dict[Endpoint, int] = {}
+        """How often since the last sweep."""
         self._has_work = trio.Event()
 
     async def serve(self, start: Callable[[Offer], None]) -> None:
@@ -227,7 +233,9 @@ class SynHolder:
 
     def send_again(self, offer: HeldOffer) -> None:
         """Let the kernel accept a SYN, and take what it has accepted; raises OSError."""
-        self._raw.sendto(segments.again(offer.syn), (offer.destination[0], 0))
+        reached = self._reached[offer.destination] = self._reached.get(offer.destination, 0) + 1
+        raw = self._raw if reached <= BURST else self._raw_of_burst
+        raw.sendto(segments.again(offer.syn), (offer.destination[0], 0))
         self._listener.take_waiting(self._arrived)
 
     def refuse(self, offer: HeldOffer, refusal: Refusal) -> None:
@@ -266,6 +274,7 @@ class SynHolder:
             while self._held or self._unanswered or self._closed or self._closed_before:
                 await trio.sleep(SWEEP)
                 self._closed_before, self._closed = self._closed, {}
+                self._reached.clear()
                 for ends in tuple(self._unanswered):
                     if not self._waits(*ends):
                         del self._unanswered[ends]
