@@ -57,7 +57,8 @@ def _warn(message: str) -> None:
     try:
         sys.stderr.write(f"keepline: {message}\n")
     except OSError:  # nobody reads it: what is buffered must not change the status at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _print(text: str) -> None:
