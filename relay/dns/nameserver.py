@@ -12,7 +12,7 @@ from functools import partial
 import trio
 
 from relay.addresses import Endpoint
-from relay.barrier import Record, contained, kept_running
+from relay.barrier import Record, contained, kept_running, note
 from relay.dns import messages
 from relay.dns.framing import FrameError, Unframer, frame, servfail
 from relay.dns.messages import Query, QueryError
@@ -47,6 +47,9 @@ UDP_ERRORS = frozenset(
         errno.ENOMEM,
     }
 )
+
+_LEFT = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
+"""How it looks on a connection when a program leaves."""
 
 Reply = Callable[[bytes], Awaitable[None]]
 
@@ -128,8 +131,12 @@ class NameServer:
                 while data := await _next(stream):
                     for wire in unframer.feed(data):
                         await self._handle(wire, nursery, reply, tcp=True)
-        except* (FrameError, trio.BrokenResourceError, trio.TooSlowError):
+        except* (FrameError, trio.TooSlowError):
             pass  # the caller closes it
+        except* trio.BrokenResourceError as losses:
+            fault = losses.split(_is_programs_doing)[1]
+            if fault is not None:
+                note(self._record, "connection to the name server", fault, saw="a reset")
 
     async def _handle(self, wire: bytes, nursery: trio.Nursery, reply: Reply, *, tcp: bool) -> None:
         """Answer at once if possible, else in a task of its own."""
@@ -182,6 +189,12 @@ class NameServer:
         """
         with contained(self._record, "answer"), udp_errors_survived():
             await udp.sendmsg([answer], info, 0, program)
+
+
+def _is_programs_doing(loss: BaseException) -> bool:
+    """Return whether the program is gone; else the kernel has refused a call."""
+    error = loss.__cause__
+    return isinstance(error, OSError) and error.errno in _LEFT
 
 
 async def _next(stream: trio.SocketStream) -> bytes:

@@ -71,5 +71,6 @@ class HostResolvers:
         try:
             text = at_all_costs(lambda: self._path.read_text(errors="replace"))
         except OSError:
+            self._status = None  # if it is there, the next call reads it again
             return ()
         return tuple(Destination(address, DNS_PORT) for address in parse(text))

@@ -4,6 +4,7 @@ Backpressure is not reading. System calls are tried first and waited for only on
 upstream's first byte, a lost upstream is replaced as far as first_flight.py allows.
 """
 
+import contextlib
 import errno
 import math
 import socket
@@ -191,6 +192,7 @@ class Pump(Pair):
             except OSError as error:
                 if sink is self.upstream and self._flight.may_replay:
                     sink.loss = error  # the direction that reads from it replaces it
+                    self.shut(sink, socket.SHUT_RD)
                     return True
                 self._lose(sink, error)
                 return False
@@ -273,19 +275,21 @@ class Pump(Pair):
         if sink.ended:
             self.stop()
         elif sink.is_open:  # else another upstream is being dialled
+            if sink is self.upstream:
+                with contextlib.suppress(OSError):  # the kernel has noticed the loss too
+                    resets_on_close(sink.sock)
             self.shut(sink, socket.SHUT_RD)
 
     async def _pass_loss_on(self) -> None:
-        """After a loss, reset each side; the program has all that was received before it by then.
+        """After a loss, reset the other side once it has all that was received before.
 
-        The lost side too: if it is the program's, and stands all the same, half of what it was to
-        get must not end as if it were all.
+        The program's side too if it is the lost one: if it stands all the same, half of what it was
+        to get must not end as if it were all.
         """
         if self.program.loss is None and self.upstream.loss is None:
             return
         for side in (self.program, self.upstream):
-            if side.is_open:
-                if side.loss is None or side is self.program:
-                    with trio.move_on_after(_DRAIN_LIMIT):
-                        await losses.drained(side.sock)
+            if side.is_open and (side.loss is None or side is self.program):
+                with trio.move_on_after(_DRAIN_LIMIT):
+                    await losses.drained(side.sock)
                 resets_on_close(side.sock)

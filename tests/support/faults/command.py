@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import faulthandler
 import json
 import os
 import subprocess
@@ -19,9 +18,6 @@ from tests.support.faults.scenarios import SCENARIOS, Scenario
 from tests.support.faults.world import World
 
 TIMES: Final = (1, 3)
-_HANGS: Final = 60
-"""Seconds, real ones, after which a run is a defect of the harness, or a loop of the relay's."""
-
 
 @dataclass(frozen=True)
 class Line:
@@ -54,9 +50,7 @@ def main() -> None:
         part, parts = map(int, options.part.split("/"))
         for number, (fault, scenario) in enumerate(_faults(found, options)):
             if number % parts == part:
-                faulthandler.dump_traceback_later(_HANGS, exit=True)
                 _tell(run(world, scenario, fault), said)
-    faulthandler.cancel_dump_traceback_later()
 
 
 def _options() -> argparse.Namespace:

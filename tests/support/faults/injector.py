@@ -49,6 +49,8 @@ class Injector:
         """Whether what is made now belongs to a connection that is to meet no fault."""
         self.left = 0
         """How many calls of the site are still to fail."""
+        self.limits = 0
+        """How many calls of accept() meet the limit of descriptors, beside what else fails."""
         self._site: Site | None = None
         self._number = 0
 
@@ -72,6 +74,9 @@ class Injector:
         site = site_of(call, is_owned=is_owned)
         if site is None:
             return None
+        if call == "accept" and self.limits:
+            self.limits -= 1
+            return OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self.made[site] += 1
         if site != self._site or not self.left or is_spared or self.spares:
             return None

@@ -1,9 +1,13 @@
 """One scenario with one fault in it, and whether the session and all other connections go on."""
 
 import errno
+import math
 import os
+import signal
 import tempfile
 import traceback
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,8 +28,18 @@ from tests.support.internet.servers.api.server import Api
 LIMIT: Final = 200.0
 """Seconds, on the relay's clock, for a scenario: whoever still waits then waits for ever."""
 
+_RETRANSMITTED: Final = 4.0
+"""Seconds, real ones, in which the kernel has sent a packet again: its own timers do not jump."""
+
+_HANGS: Final = 20.0
+"""Seconds, real ones, after which the relay does not wait but runs in circles."""
+
 _JUMP: Final = 0.001
 """Seconds in which nothing happens after which time jumps to the next thing that is due."""
+
+
+class WaitsError(Exception):
+    """Somebody waits for ever."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +78,16 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
     outcome = Outcome(scenario.name, fault)
     INJECTOR.made.clear()
     INJECTOR.disarm()
+    INJECTOR.limits = 0
     if fault is not None:
         INJECTOR.arm(fault.site, fault.number, fault.times)
+    signal.signal(signal.SIGALRM, _stop)
+    signal.setitimer(signal.ITIMER_REAL, _HANGS)
     try:
         if scenario.do is None:
             whole_session(world)
             outcome.calls = frozenset(INJECTOR.made)
+            outcome.hits = fault.times - INJECTOR.left if fault is not None else 0
             return outcome
         clock = trio.testing.MockClock(autojump_threshold=_JUMP)
         trio.run(_run, world, scenario, outcome, clock=clock)
@@ -78,10 +96,26 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
             raise
         outcome.wrong = "".join(traceback.format_exception(error))
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         INJECTOR.is_on = False
-        if fault is not None and not outcome.hits:
-            outcome.hits = fault.times - INJECTOR.left
     return outcome
+
+
+def _stop(_number: int, _frame: object) -> None:
+    tree = trio.lowlevel.current_root_task()
+    import sys
+    def show(task, depth):
+        lines = []
+        c = task.coro
+        while c is not None:
+            fr = getattr(c, "cr_frame", None) or getattr(c, "ag_frame", None) or getattr(c,"gi_frame",None)
+            if fr: lines.append(f"{fr.f_code.co_filename[-30:]}:{fr.f_lineno}")
+            c = getattr(c, "cr_await", None) or getattr(c, "ag_await", None) or getattr(c,"gi_yieldfrom",None)
+        sys.stderr.write("  " * depth + task.name + " " + " ".join(lines[-4:]) + "\n")
+        for n in task.child_nurseries:
+            for t in n.child_tasks: show(t, depth + 1)
+    show(tree, 0)
+    raise TimeoutError("it runs in circles")
 
 
 async def _run(world: World, scenario: Scenario, outcome: Outcome) -> None:
@@ -111,26 +145,55 @@ async def _session(session: Session, scenario: Scenario, outcome: Outcome) -> No
     fault = outcome.fault
     INJECTOR.is_on = True
     session.start()
+    await trio.testing.wait_all_tasks_blocked()
     INJECTOR.spares = True
     control = await session.connect(SECOND, ECHO)
     await session.echoed(control)
     INJECTOR.spares = False
     for _ in range(fault.times if fault is not None and not scenario.ends else 1):
-        with trio.move_on_after(LIMIT) as scope:
+        async with _limited():
             await _do(scenario, session, outcome)
-        if scope.cancelled_caught:
-            raise AssertionError("somebody waits for ever")
         if not INJECTOR.left:
             break
     if fault is not None:
         outcome.hits = fault.times - INJECTOR.left
     outcome.calls = frozenset(INJECTOR.made)
     INJECTOR.disarm()
-    with trio.fail_after(LIMIT):
+    async with _limited():
         if not scenario.ends:
             await session.check(control)
             await session.relay.finish()
     await control.aclose()
+
+
+@contextmanager
+def _real_time() -> Iterator[None]:
+    """Let time pass as it does."""
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, trio.testing.MockClock)
+    clock.autojump_threshold, clock.rate = math.inf, 1.0
+    try:
+        yield
+    finally:
+        clock.autojump_threshold, clock.rate = _JUMP, 0.0
+
+
+@asynccontextmanager
+async def _limited() -> AsyncIterator[None]:
+    """Raise WaitsError if what is inside waits for longer than LIMIT, and _RETRANSMITTED after it."""
+    async def watch(scope: trio.CancelScope) -> None:
+        await trio.sleep(LIMIT)
+        with _real_time():
+            await trio.sleep(_RETRANSMITTED)
+        scope.cancel()
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, scope)
+            yield
+            nursery.cancel_scope.cancel()
+    if scope.cancelled_caught:
+        raise WaitsError
 
 
 async def _do(scenario: Scenario, session: Session, outcome: Outcome) -> None:

@@ -84,6 +84,14 @@ async def race(session: Session) -> None:
             await session.echoed(stream)
 
 
+async def turned_away(session: Session) -> None:
+    """Connect while there is no descriptor left."""
+    session.meet_limit()
+    with suppress(OSError, trio.BrokenResourceError, AssertionError):
+        async with await session.connect(SERVER, ECHO) as stream:
+            await session.echoed(stream)
+
+
 async def given_up(session: Session) -> None:
     """Give a connect() up: at once, and while nobody answers."""
     with session.namespace.new_socket() as sock:
@@ -101,9 +109,13 @@ async def redirected(session: Session) -> None:
 
 
 async def refusals(session: Session) -> None:
-    """Meet a refusal by policy, and one by the server."""
+    """Meet a refusal by policy, and one by the server.
+
+    If the packet that says it is lost, the program's kernel asks again after a second of its own
+    time, for which nobody waits here.
+    """
     for port in (DENIED, NOBODY):
-        with suppress(OSError, trio.BrokenResourceError):
+        with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(1):
             async with await session.connect(SERVER, port) as stream:
                 await stream.receive_some()
 
@@ -129,7 +141,10 @@ async def replay(session: Session) -> None:
     async with await session.connect(await session.address_of("half.test"), FRAGILE) as stream:
         await stream.send_all(hello)
         await trio.sleep(0.1)  # another upstream is being dialled
-        await stream.send_all(b"more")
+        with suppress(OSError, trio.BrokenResourceError):
+            await stream.send_all(b"more")
+            await trio.sleep(1)
+            await stream.send_eof()
         await _end(stream)
 
 
@@ -299,6 +314,7 @@ SCENARIOS: Final = (
     Scenario(race),
     Scenario(given_up),
     Scenario(redirected, way="redirect"),
+    Scenario(turned_away, way="redirect"),
     Scenario(replay),
     Scenario(loss),
     Scenario(network),

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import dns.message
@@ -13,12 +14,14 @@ import trio
 from netns.handoff import Listeners
 from netns.plan import OWN_ADDRESS
 from relay import server
+from relay.barrier import kept_running
 from relay.config import DestinationSettings, Settings
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared
-from relay.record.events import Event
+from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
+from tests.support.faults.injector import INJECTOR
 from tests.support.faults.world import ECHO, PATIENCE, SERVER, THIRD, Namespace, World
 from tests.support.inprocess.gateway import Program
 from tests.support.internet.servers.api.faults import Failure, Fault
@@ -30,6 +33,9 @@ RETIRED: Final = 2
 DENIED: Final = 25
 _ANSWER: Final = 2.0
 """Seconds for which a program waits for an answer of the name server before it asks again."""
+
+_RESTARTED: Final = 20.0
+"""Seconds in which whatever is started again after faults is there."""
 
 _SETTINGS: Final = Settings(
     patience=PATIENCE,
@@ -58,11 +64,10 @@ class Session:
     def start(self) -> None:
         """Make and start the relay, as a session does."""
         self.listeners: Listeners = self.namespace.listeners()
-        self.nursery.start_soon(server.write_log, self.log)
-        self.relay = server.Relay(
-            _SETTINGS, self.listeners, self._record, self.prepared, self.nursery
-        )
-        self.relay.start()
+        self.relay = server.Relay(_SETTINGS, self.listeners, self._record, self.prepared)
+        writer = partial(server.write_log, self.log)
+        self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
+        self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)
 
     def _record(self, event: Event) -> None:
         self.events.append(event)
@@ -130,6 +135,10 @@ class Session:
         async with stream:
             yield Program(stream)
 
+    def meet_limit(self) -> None:
+        """Let the relay have no descriptor for the next connection."""
+        INJECTOR.limits = 1
+
     def cut_answers(self) -> None:
         """Let every answer be cut in its text."""
         self.served.script.add(*[Failure(Fault.RST, Position.IN_TOOL_USE)] * 9)
@@ -148,12 +157,12 @@ class Session:
 
     async def _check_watches(self) -> None:
         """See that the machine's sleep is noticed, and a change of its network."""
-        from relay.record.events import Slept
-
-        known = sum(isinstance(event, Slept) for event in self.events)
+        known = len(self.events)
         self.sleep_machine()
-        await trio.sleep(2.5)
-        assert sum(isinstance(event, Slept) for event in self.events) > known, "no watch: sleep"
+        with trio.move_on_after(_RESTARTED):
+            while not any(isinstance(event, Slept) for event in self.events[known:]):
+                await trio.sleep(0.5)  # noqa: ASYNC110 - time jumps, and the record tells by no event
+        assert any(isinstance(event, Slept) for event in self.events[known:]), "no watch: sleep"
         self.world.has_spare(there=True)
         async with await self.connect("203.0.113.99", ECHO) as stream:
             await self.echoed(stream)
