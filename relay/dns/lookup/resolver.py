@@ -31,6 +31,10 @@ RECHECK = 30.0
 """Seconds after a failed refresh in which nobody waits for the next one; RFC 8767 section 5."""
 
 
+MAX_TOLD = 10_000
+"""Verdicts that are recorded once; each further one is recorded whenever it is given."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResolverTimeouts:
     """How long to wait for resolvers, in seconds."""
@@ -99,6 +103,8 @@ class Resolver:
         self._lookups: dict[str, _SharedLookup] = {}
         self._last_good: str | None = None
         """The name that resolved last."""
+        self._told: set[tuple[str, str, str]] = set()
+        """Verdicts that are recorded: name, type and cause."""
         self._probe: _Probe | None = None
         """The one that is under way."""
 
@@ -227,7 +233,12 @@ class Resolver:
             self._note_failure(name, rdtype, error, verdict=verdict)
 
     def _note_failure(self, name: str, rdtype: str, error: ResolverError, *, verdict: bool) -> None:
+        """Record a failure; the same verdict once, as a program may ask for a name each second."""
         kind, cause = error.kind, error.cause
+        if verdict and (name, rdtype, cause) in self._told:
+            return
+        if verdict and len(self._told) < MAX_TOLD:
+            self._told.add((name, rdtype, cause))
         event = LookupFailed(name=name, type=rdtype, kind=kind, cause=cause, verdict=verdict)
         self._record(event)
 
