@@ -300,25 +300,6 @@ async def test_a_referral_moves_on_at_once(nursery: trio.Nursery) -> None:
     assert event.cause == "answered with a referral"
 
 
-async def test_a_fault_costs_one_servers_answer_and_is_recorded(nursery: trio.Nursery) -> None:
-    made, (server,) = await bench(nursery, says("www.example 60 MX 10 mail.example."))
-    made.servers = (Destination("not an address", 53), server.server)
-    answer = await made.resolver.query(question())
-    assert answer.rcode() is dns.rcode.NOERROR
-    (fault,) = made.recorded(Fault)
-    assert isinstance(fault, Fault)
-    assert (fault.where, fault.error, fault.saw) == ("question to a resolver", "gaierror", "")
-
-
-async def test_a_fault_of_the_only_server_is_no_outage(nursery: trio.Nursery) -> None:
-    made, _ = await bench(nursery)
-    made.servers = (Destination("not an address", 53),)
-    for name in ("www.example", "api.example"):
-        with pytest.raises(ResolverError, match="a defect: gaierror") as caught:
-            await made.resolver.addresses(name)
-        assert caught.value.kind is Kind.DEFECT
-
-
 # EDNS and TCP.
 
 
