@@ -15,6 +15,7 @@ from relay.addresses import Destination
 from relay.gateway import exchange, upgrade
 from relay.gateway.downstream import connection as downstream
 from relay.gateway.downstream.handshake import AT_ONCE, DistrustError, secure
+from relay.gateway.downstream.program_stream import ProgramStream
 from relay.gateway.http import values
 from relay.gateway.setup.choice import Origin
 from relay.gateway.setup.prepare import BASE_URL_PORT, Prepared
@@ -63,23 +64,30 @@ class Gateway:
         """Serve a connection of a program to its end."""
         with program.dup() as own:  # a stream closes it; `program` is asked for its state meanwhile
             began = trio.current_time()
-            stream = await self._secured(own, origin, number)
+            plain = ProgramStream(own)
+            stream = await self._secured(plain, origin, number)
             side = downstream.Downstream(stream, own) if stream is not None else None
             try:
                 if side is not None:
                     await self._requests(side, origin, number)
+            except Exception:  # a fault, which is the caller's to tell
+                if side is not None:
+                    side.abort()
+                raise
             finally:
                 ended = trio.current_time()
                 is_first = not self._is_trusted and side is not None and not side.requests
                 if is_first and ended - began < AT_ONCE:
                     self._note_distrust(number, origin, "closed right after the handshake")
                 aborted = side is not None and side.is_aborted
+                by, how, kind, cause = plain.end(aborted=aborted)
                 self.record(
                     ConnectionClosed(
                         connection=number,
-                        by="keepline" if aborted else "program",
-                        how="reset" if aborted else "fin",
-                        kind=Kind.RESET if aborted else Kind.CLOSED,
+                        by=by,
+                        how=how,
+                        kind=kind,
+                        cause=cause,
                         sent=side.received if side is not None else 0,
                         received=side.sent if side is not None else 0,
                         seconds=ended - began,
@@ -88,10 +96,9 @@ class Gateway:
                 )
 
     async def _secured(
-        self, program: socket.socket, origin: Origin, number: int
+        self, plain: ProgramStream, origin: Origin, number: int
     ) -> trio.abc.Stream | None:
         """Complete a TLS handshake where the program expects one; None if it fails."""
-        plain = trio.SocketStream(trio.socket.from_stdlib_socket(program))
         if self.prepared.chosen.mode == "http" or not origin.tls:
             return plain
         assert self.prepared.certificates is not None

@@ -7,15 +7,14 @@ from typing import Final, TypeVar
 
 import trio
 
-from relay.inbound.offer import Offer
+from relay.inbound.offer import Offer, Refusal
 from relay.outbound.patience import DialError
-from relay.record.events import DialFailed
+from relay.record.events import DialFailed, Told
 from relay.record.kinds import Kind, kind_of
 from relay.tcp.connection import Connection
 from relay.tcp.refusal import refusal_for
 
 _ENDED: Final = "the command ended"
-_GONE: Final = "the program gave its connect() up"
 
 _T = TypeVar("_T")
 
@@ -36,7 +35,7 @@ async def while_wanted(connection: Connection, dial: Callable[[], Awaitable[_T]]
 
     def give_up() -> None:
         nonlocal ended
-        ended = _GONE, Kind.PROGRAM_GONE
+        ended = offer.withdrawal, Kind.PROGRAM_GONE
         scope.cancel()
 
     offer.on_withdrawal(give_up)
@@ -65,17 +64,35 @@ async def accept(offer: Offer) -> socket.socket:
         raise DialError(error.strerror or str(error), kind, error.errno or 0) from error
 
 
-def note_failure(connection: Connection, error: DialError) -> None:
+def note_failure(connection: Connection, error: DialError, told: Told = "a reset") -> None:
     """Record that no upstream was reached."""
     seconds = trio.current_time() - connection.began
     connection.shared.record(
         DialFailed(
-            connection=connection.number, kind=error.kind, cause=error.cause, seconds=seconds
+            connection=connection.number,
+            kind=error.kind,
+            cause=error.cause,
+            seconds=seconds,
+            told=told,
         )
     )
 
 
 def refuse(connection: Connection, error: DialError) -> None:
     """Record it, and tell the program."""
-    note_failure(connection, error)
-    connection.offer.refuse(refusal_for(error))
+    refusal = refusal_for(error)
+    note_failure(connection, error, told(connection.offer, refusal))
+    connection.offer.refuse(refusal)
+
+
+def told(offer: Offer, refusal: Refusal) -> Told:
+    """Return what the program hears if its offer is refused now, for the record."""
+    if not offer.is_held:
+        return "a reset"
+    return _TOLD.get(refusal, "unreachable")
+
+
+_TOLD: Final[dict[Refusal, Told]] = {
+    Refusal.REFUSED: "a refusal",
+    Refusal.NO_ANSWER: "no answer",
+}

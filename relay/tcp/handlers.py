@@ -14,7 +14,7 @@ from relay.outbound.patience import DialError
 from relay.policy.rules import Allow, Deny, Policy
 from relay.record.events import ConnectionClosed, ConnectionDenied, Replaying
 from relay.record.kinds import Kind, kind_of
-from relay.tcp.acceptance import accept, note_failure, refuse, while_wanted
+from relay.tcp.acceptance import accept, note_failure, refuse, told, while_wanted
 from relay.tcp.connection import Connection, Handler
 from relay.tcp.transfer.pump import Pump
 
@@ -75,10 +75,12 @@ class RefusalHandler:
 
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
+        offer, number = connection.offer, connection.number
+        saw = told(offer, Refusal.PROHIBITED)
         connection.shared.record(
-            ConnectionDenied(connection=connection.number, kind=Kind.POLICY, rule=self._rule)
+            ConnectionDenied(connection=number, kind=Kind.POLICY, rule=self._rule, told=saw)
         )
-        connection.offer.refuse(Refusal.PROHIBITED)
+        offer.refuse(Refusal.PROHIBITED)
 
 
 @dataclass(slots=True)
@@ -111,6 +113,9 @@ class PumpHandler:
         standing.add(pump)
         try:
             await pump.run(connection.shared.nursery)
+        except Exception:
+            connection.abort()  # of the dial, if another upstream is being dialled
+            raise
         finally:
             standing.discard(pump)
             connection.abort = no_longer

@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from relay.descriptors import SPARE
 from relay.gateway.http import LostError, UntrustedError
 from relay.gateway.setup.choice import Origin
 from relay.gateway.setup.trust import ALPN, TrustError, client_context
@@ -104,7 +105,8 @@ class Connector:
 
 def _context(http2: bool) -> ssl.SSLContext:  # noqa: FBT001 - which of two
     """Return the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
-    return client_context(os.environ, alpn=ALPN if http2 else ALPN[1:])
+    with SPARE.lent():  # at the limit, files that cannot be opened are no reason for distrust
+        return client_context(os.environ, alpn=ALPN if http2 else ALPN[1:])
 
 
 def _of_tls(error: BaseException | None, tcp: WatchedStream) -> LostError:

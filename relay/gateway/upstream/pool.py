@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from relay.barrier import contained
 from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Origin
 from relay.gateway.upstream.connector import Connector, Reached
@@ -221,8 +222,10 @@ class Pool:
         self.nursery.start_soon(self._run, connection)
 
     async def _run(self, connection: Http2) -> None:
+        """Run a shared connection; a fault ends it, and its requests are asked again."""
         try:
-            await connection.run()
+            with contained(self.record, "upstream connection", connection.tcp.number):
+                await connection.run()
         finally:
             self.shared.remove(connection)
             self._note_closed(connection)
@@ -255,14 +258,18 @@ class Pool:
         Between the read's end and the next line a request may have taken the connection out of the
         list, in _idle_one(): then it is that request that sees `is_dead` and closes it.
         """
-        try:
-            await connection.watch()
-        except trio.Cancelled:  # the session has ended
-            await self._close(connection)
-            raise
-        if connection.is_dead and connection in self.idle:
-            self.idle.remove(connection)
-            await self._close(connection)
+        number = connection.tcp.number
+        with contained(self.record, "close of an upstream connection", number):
+            try:
+                with contained(self.record, "idle upstream connection", number) as watch:
+                    await connection.watch()
+                connection.is_dead |= watch.failed
+            except trio.Cancelled:  # the session has ended
+                await self._close(connection)
+                raise
+            if connection.is_dead and connection in self.idle:
+                self.idle.remove(connection)
+                await self._close(connection)
 
     async def _close(self, connection: Http1) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from relay.addresses import Endpoint
-from relay.inbound.offer import Refusal
+from relay.inbound.offer import GIVEN_UP, Refusal
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.standing import Standing
 from relay.record.events import Event
@@ -24,6 +24,7 @@ class Pending:
     source: Endpoint = ("198.18.0.1", 40000)
     destination: Endpoint = ("198.18.1.0", 443)
     has_half_closed = False
+    withdrawal = GIVEN_UP
 
     def __init__(self, *, is_held: bool = True) -> None:
         self.is_held = self.is_wanted = is_held

@@ -137,6 +137,13 @@ def test_a_race_is_lost_only_when_no_address_can_be_hoped_for(
     assert verdict_of(failures) is verdict
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_name_that_is_gone_is_told_at_once(known: bool) -> None:
+    gone = DialError("the name does not exist", Kind.NAME_FAILURE, is_final=True)
+    verdict = patience(known=known).failed(gone, 0.1)
+    assert verdict == GiveUp("the name does not exist", Kind.NAME_FAILURE)
+
+
 def test_pauses_double_up_to_a_limit() -> None:
     state = patience()
     pauses = [state.failed(NO_ROUTE, 1) for _ in range(5)]
