@@ -16,7 +16,7 @@ import trio.testing
 from relay.addresses import Destination
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
-from relay.record.events import Event, Fault, LookupFailed, ResolverSilent, ServedStale
+from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
 from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import (
     Asked,
@@ -837,7 +837,7 @@ async def test_a_fault_ends_the_lookup_that_it_hit(nursery: trio.Nursery) -> Non
 
     resolver = Resolver(lambda: made.servers, record, nursery, QUICK)
     made.servers = (bad.server,)
-    with trio.fail_after(10), pytest.raises(ResolverError, match="a fault"):
+    with trio.fail_after(10), pytest.raises(ResolverError, match="a defect"):
         await resolver.addresses("www.example")
     made.servers = (good.server,)
     assert (await resolver.addresses("www.example")).addresses == ("192.0.2.1",)
