@@ -49,7 +49,11 @@ class FaultySocket(socket.socket):
     """A socket whose calls may fail, if it is the relay's."""
 
     def __init__(
-        self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None  # noqa: A002
+        self,
+        family: int = -1,
+        type: int = -1,  # noqa: A002 - socket.socket's own
+        proto: int = -1,
+        fileno: int | None = None,
     ) -> None:
         if fileno is None and (fault := INJECTOR.fault("socket")) is not None:
             raise fault

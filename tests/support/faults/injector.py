@@ -62,7 +62,9 @@ class Injector:
         """Let nothing fail any more."""
         self._site, self.left = None, 0
 
-    def fault(self, call: str, *, is_spared: bool = False, is_owned: bool = False) -> OSError | None:
+    def fault(
+        self, call: str, *, is_spared: bool = False, is_owned: bool = False
+    ) -> OSError | None:
         """Note a call of the relay's; return the error with which it is to fail, if it is.
 
         A call that trio makes by itself, for a socket that is the relay's, counts as one too.
