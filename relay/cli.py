@@ -52,9 +52,13 @@ def _fail(cause: str, hint: str) -> int:
 
 
 def _warn(message: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it any more, which changes no status
-        if sys.stderr is not None:  # the caller may have closed it
-            sys.stderr.write(f"keepline: {message}\n")
+    if sys.stderr is None:  # the caller has closed it
+        return
+    try:
+        sys.stderr.write(f"keepline: {message}\n")
+    except OSError:  # nobody reads it: what is buffered must not change the status at exit
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _print(text: str) -> None:

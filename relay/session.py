@@ -137,10 +137,11 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
     folder = sessions_folder(os.environ)
     try:
         log = FlightLog(folder / f"{name}.jsonl", clock=time.time, limit=settings.log_limit * _MIB)
-        prune(folder)
     except OSError as error:
         warn(f"no flight log for this session: {folder}: {error.strerror}")
         return FlightLog(None, clock=time.time, limit=0)
+    with contextlib.suppress(OSError):  # what stays takes room alone
+        prune(folder)
     return log
 
 

@@ -1,8 +1,7 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
-import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -12,7 +11,7 @@ from relay.addresses import is_dialable
 from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
-from relay.dns.lookup.errors import ResolverError
+from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
@@ -71,9 +70,11 @@ class NameService:
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
-        """Return the IPv4 addresses of a name that may be dialled; raises DialError.
+        """Return the IPv4 addresses of a name that may be dialled, at least one; raises DialError.
 
         `fresh` asks the resolvers even if the cache has an answer, whose addresses do not respond.
+        The error is final if no outage is its reason: a name that is gone, or has no address that
+        may be dialled, is not dialled however long the program waits.
         """
         if self._resolver is None:
             self._is_wanted.set()
@@ -82,9 +83,12 @@ class NameService:
         try:
             found = await self._resolver.addresses(name, fresh=fresh)
         except ResolverError as error:
-            number = errno.EMFILE if error.kind is Kind.RESOURCES else 0  # which nobody waits for
-            raise DialError(error.cause, error.kind, number) from error
-        return list(filter(is_dialable, found.addresses))
+            is_final = error.meaning is Meaning.VERDICT
+            raise DialError(error.cause, error.kind, is_final=is_final) from error
+        addresses = list(filter(is_dialable, found.addresses))
+        if not addresses:
+            raise DialError(_nothing_to_dial(found.addresses), Kind.NAME_FAILURE, is_final=True)
+        return addresses
 
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Wait until either socket has something to read, or a name is to be dialled."""
@@ -98,3 +102,9 @@ class NameService:
             nursery.start_soon(readable, tcp)
             await self._is_wanted.wait()
             nursery.cancel_scope.cancel()
+
+
+def _nothing_to_dial(addresses: Sequence[str]) -> str:
+    if addresses:
+        return f"the name has no address that may be dialled, only {', '.join(addresses)}"
+    return "the name has no IPv4 address, or does not exist any more"

@@ -12,7 +12,7 @@ from netns.plan import Intercept
 from relay.addresses import Endpoint
 from relay.barrier import Record
 from relay.inbound.accepting import Acceptor
-from relay.inbound.offer import Offer, Refusal
+from relay.inbound.offer import GIVEN_UP, Offer, Refusal
 from relay.sockets import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
 
 _SO_ORIGINAL_DST: Final = 80  # linux/netfilter_ipv4.h
@@ -25,6 +25,7 @@ class AcceptedOffer:
     _sock: socket.socket
     source: Endpoint
     destination: Endpoint
+    withdrawal: str = GIVEN_UP
 
     @property
     def is_held(self) -> bool:

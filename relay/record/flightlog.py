@@ -30,7 +30,7 @@ class FlightLog:
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to flush."""
         self.path = path
-        self._fd = _create(path) if path is not None else os.open(os.devnull, os.O_WRONLY)
+        self._fd = _create(path) if path is not None else None
         self._clock = clock
         self._limit = limit
         self._left = limit
@@ -102,7 +102,7 @@ class FlightLog:
         short ends before the next, so that no other is lost with it.
         """
         lines, self._pending = self._pending, []
-        if not lines:
+        if not lines or self._fd is None:
             return
         told = [self._as_lost()] if self._lost else []
         data = b"\n" * self._is_torn + b"".join(line + b"\n" for line in told + lines)
@@ -126,7 +126,8 @@ class FlightLog:
         """Flush and unlock."""
         self.flush()
         try:
-            os.close(self._fd)
+            if self._fd is not None:
+                os.close(self._fd)
         except OSError as error:  # a write that was put off has failed now
             self._lose(0, error)
 

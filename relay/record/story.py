@@ -49,7 +49,7 @@ def losses(log: Iterable[AnyEvent]) -> Iterator[Loss]:
                 destinations[number], troubles[number] = event.to, []
             case events.ServedStale(name=name, cause=cause):
                 yield _loss(event, f"{name}: DNS failed ({cause}); the last known address served")
-            case events.LookupFailed(name=name, cause=cause):
+            case events.LookupFailed(name=name, cause=cause, verdict=False):
                 yield _loss(event, f"{name}: not resolved ({cause}); the program got an error")
             case events.AskedAgain() | events.RequestLost() | events.Distrusted():
                 yield _loss(event, f"{destinations.get(number, '?')}: {_of_gateway(event)}")
@@ -132,9 +132,7 @@ def _of_connection(event: AnyEvent, trouble: Sequence[AnyEvent]) -> str | None:
         case events.UpstreamClosed() if trouble:
             return f"fell silent ({event.cause}); the gateway goes on with another connection"
         case events.DialFailed() if trouble:
-            return (
-                f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw a reset"
-            )
+            return _not_reached(event, trouble)
         case events.ConnectionClosed() if event.is_loss:
             return _lost(event)
         case _:
@@ -153,6 +151,16 @@ def _reached(event: events.Dialled, trouble: Sequence[AnyEvent]) -> str:
         f"not reachable for {event.seconds:.1f} s ({causes[0]}); the program waited while it was"
         f" dialled {event.attempts} times"
     )
+
+
+def _not_reached(event: events.DialFailed, trouble: Sequence[AnyEvent]) -> str:
+    """Return how a dial that was held came to nothing."""
+    if event.kind is Kind.PROGRAM_GONE and isinstance(trouble[0], events.DialHeld):
+        return (
+            f"not reachable for {event.seconds:.1f} s ({trouble[0].cause}); then the program's own"
+            " time-out ended its connect()"
+        )
+    return f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw {event.told}"
 
 
 _IN_AN_ANSWER: Final = 3.0

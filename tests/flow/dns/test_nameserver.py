@@ -15,19 +15,24 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.addresses import Destination
+from relay.descriptors import SPARE
 from relay.dns import nameserver, responder, synthetic
 from relay.dns.framing import Unframer, frame
 from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
+from relay.dns.messages import Query
 from relay.dns.nameserver import IP_PKTINFO, NameServer
 from relay.dns.responder import Responder
 from relay.dns.synthetic import SyntheticAddresses
 from relay.record.events import (
     AnswerWithheld,
     Event,
+    Fault,
     LookupFailed,
     NameAssigned,
     NameRefused,
     ServedStale,
+    TurnedAway,
 )
 from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import (
@@ -40,11 +45,12 @@ from tests.support.inprocess.fake_resolver import (
     start,
     truncated,
 )
+from tests.support.machine.limits import at_the_limit
 from tests.support.packets import PACKETS
 
 ADDRESS = says("www.example 60 A 192.0.2.1")
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
-TIMEOUTS = ResolverTimeouts(server=0.05, query=0.2, stale=0.05, outage=0, failing=0)
+TIMEOUTS = ResolverTimeouts(server=0.05, query=0.2, last=0.2, stale=0.05, outage=0, failing=0)
 
 
 @dataclass
@@ -102,14 +108,16 @@ def denied(name: str) -> str | None:
 
 @asynccontextmanager
 async def serving(
-    script: Script, mode: Literal["synthetic", "real"] = "synthetic"
+    script: Script,
+    mode: Literal["synthetic", "real"] = "synthetic",
+    timeouts: ResolverTimeouts = TIMEOUTS,
 ) -> AsyncIterator[Bench]:
     tcp = bound(socket.SOCK_STREAM)
     tcp.listen()
     udp = bound(socket.SOCK_DGRAM, tcp.getsockname())
     async with trio.open_nursery() as nursery:
         made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
-        resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, TIMEOUTS)
+        resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, timeouts)
         answers = Responder(resolver, made.synthetic, denied, made.events.append, mode)
         nursery.start_soon(NameServer(answers, made.events.append).serve, udp, tcp)
         with udp, tcp:
@@ -138,12 +146,6 @@ async def test_a_cname_chain() -> None:
 async def test_real_addresses() -> None:
     async with serving(ADDRESS, "real") as made:
         assert addresses(await made.ask()) == ["192.0.2.1"]
-        assert len(made.synthetic) == 0
-
-
-async def test_loopback_stays_loopback() -> None:
-    async with serving(says("www.example 60 A 127.0.0.2")) as made:
-        assert addresses(await made.ask()) == ["127.0.0.2"]
         assert len(made.synthetic) == 0
 
 
@@ -219,7 +221,41 @@ async def test_localhost_any_and_reverse_names_are_local() -> None:
 async def test_no_answer_is_servfail(rdtype: str) -> None:
     async with serving(silent) as made:
         assert (await made.ask(rdtype=rdtype)).rcode() == dns.rcode.SERVFAIL
+        with trio.fail_after(10):
+            while not made.recorded(LookupFailed):
+                await trio.lowlevel.checkpoint()
         assert len(made.recorded(LookupFailed)) == 1
+
+
+@pytest.mark.parametrize("rdtype", ["A", "AAAA", "MX", "HTTPS", "SRV", "PTR", "TXT"])
+@pytest.mark.parametrize(
+    "rcode", [dns.rcode.REFUSED, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.FORMERR]
+)
+async def test_an_error_is_passed_on_as_it_is(rdtype: str, rcode: dns.rcode.Rcode) -> None:
+    async with serving(says(rcode=rcode)) as made:
+        assert (await made.ask(rdtype=rdtype)).rcode() == rcode
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2", "0.0.0.0", "224.0.0.1", "255.255.255.255"])
+async def test_addresses_of_no_other_host_stay_as_they_are(address: str) -> None:
+    async with serving(says(f"www.example 60 A {address}")) as made:
+        assert addresses(await made.ask()) == [address]
+        assert len(made.synthetic) == 0
+
+
+async def test_a_name_that_is_written_like_an_address_has_its_own_addresses() -> None:
+    """A synthetic one would lead to the address that the name is written like."""
+    async with serving(says("192.0.2.9 60 A 192.0.2.1")) as made:
+        assert addresses(await made.ask("192.0.2.9")) == ["192.0.2.1"]
+        assert len(made.synthetic) == 0
+
+
+@pytest.mark.parametrize("name", ["0x7f.1", "127.1", "1.2.3", "4711", "1.2.3.4.5", "1.2.3.256"])
+async def test_a_name_of_numbers_is_a_name(name: str) -> None:
+    async with serving(says(f"{name} 60 A 192.0.2.1")) as made:
+        assert addresses(await made.ask(name)) == ["198.18.1.0"]
+        assert made.synthetic.name_of("198.18.1.0") == name
+        assert Destination(name, 80).name == name, "looked up when it is dialled"
 
 
 async def test_a_name_that_resolved_once_resolves_in_an_outage() -> None:
@@ -443,3 +479,67 @@ async def send_packets(packets: list[bytes]) -> None:
                         int.from_bytes(packet[:2], "big") for packet in packets
                     }
         nursery.cancel_scope.cancel()
+
+
+# At the limit, and after a fault.
+
+
+async def test_at_the_limit_a_question_is_answered_servfail_at_once() -> None:
+    async with serving(ADDRESS, timeouts=ResolverTimeouts()) as made:
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(5):
+            await sock.connect(made.address)
+            for rdtype in ("A", "MX"):
+                query = dns.message.make_query("www.example", rdtype)
+                with at_the_limit():
+                    await sock.send(query.to_wire())
+                    answer = answer_to(query, await sock.recv(65535))
+                assert answer.rcode() is dns.rcode.SERVFAIL
+        failed = made.recorded(LookupFailed)
+        assert [event.kind for event in failed if isinstance(event, LookupFailed)] == [
+            Kind.RESOURCES
+        ] * 2
+        assert addresses(await made.ask()) == ["198.18.1.0"]
+
+
+async def test_at_the_limit_a_connection_is_reset_at_once() -> None:
+    SPARE.keep()
+    async with serving(ADDRESS) as made:
+        with trio.socket.socket() as sock, at_the_limit():
+            await sock.connect(made.address)
+            with trio.fail_after(5), pytest.raises(ConnectionResetError):
+                await sock.recv(1)
+        (away,) = made.recorded(TurnedAway)
+        assert isinstance(away, TurnedAway)
+        assert (away.where, away.kind) == ("the name server", Kind.RESOURCES)
+        async with await made.connect() as stream:
+            await stream.send_all(frame(dns.message.make_query("www.example", "A").to_wire()))
+            assert await stream.receive_some()
+    SPARE.keep(0)
+
+
+@pytest.mark.parametrize("over", ["udp", "tcp"])
+@pytest.mark.parametrize("where", ["at_once", "ask"])
+async def test_a_fault_in_one_question_is_its_servfail(
+    over: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy = getattr(Responder, where)
+
+    def faulty(responder: Responder, query: Query) -> object:
+        if query.name == "odd.example":
+            raise KeyError("a defect")
+        return healthy(responder, query)
+
+    monkeypatch.setattr(Responder, where, faulty)
+    query = dns.message.make_query("odd.example", "A")
+    async with serving(ADDRESS) as made:
+        if over == "udp":
+            answer = answer_to(query, await made.udp(query.to_wire()))
+        else:
+            async with await made.connect() as stream:
+                await stream.send_all(frame(query.to_wire()))
+                answer = answer_to(query, (await stream.receive_some())[2:])
+        assert answer.rcode() is dns.rcode.SERVFAIL
+        (fault,) = made.recorded(Fault)
+        assert isinstance(fault, Fault)
+        assert (fault.where, fault.error, fault.saw) == ("question", "KeyError", "SERVFAIL")
+        assert addresses(await made.ask()) == ["198.18.1.0"]
