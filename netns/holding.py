@@ -1,10 +1,11 @@
-"""The two sockets by which SYNs are held: one that is shown them, and one that sends as anybody.
+"""The sockets by which SYNs are held: one that is shown them, and two that send as anybody.
 
 interception.py drops each SYN that lacks MARK before any listener sees it, and logs it: nothing but
 what is dropped is ever copied. Whoever holds the sockets answers the SYN, or sends it again with
-MARK. They need NET_RAW and NET_ADMIN in the namespace when they are made, and nothing later.
+MARK. All need NET_RAW and NET_ADMIN in the namespace when they are made, and nothing later.
 """
 
+import contextlib
 import os
 import socket
 import struct
@@ -13,6 +14,12 @@ from typing import Final
 
 MARK: Final = 0x6B6C
 """SO_MARK of what is sent again. The command cannot set one: that takes NET_ADMIN or NET_RAW."""
+
+BURST_BIT: Final = 1
+BURST_MARK: Final = MARK | BURST_BIT
+"""The mark of one to the destination of a burst: for BURST_SECONDS its SYNs are not held."""
+
+BURST_SECONDS: Final = 2
 
 GROUP: Final = 0x6B6C
 """Of linux/netfilter/nfnetlink_log.h, in this namespace's own numbers."""
@@ -43,22 +50,38 @@ class SynSockets:
     """Of nfnetlink_log: a message for each SYN that is dropped."""
     raw: socket.socket
     """raw(7), IPPROTO_RAW: sends whole packets, marked with MARK."""
+    raw_of_burst: socket.socket
+    """The same with BURST_MARK."""
 
     def close(self) -> None:
-        """Close both."""
-        self.log.close()
-        self.raw.close()
+        """Close all of them."""
+        for sock in self.all():
+            sock.close()
+
+    def all(self) -> tuple[socket.socket, ...]:
+        """Return them in the order of the fields."""
+        return self.log, self.raw, self.raw_of_burst
 
 
 def open_sockets() -> SynSockets:
-    """Make both; raises OSError where the kernel has no such sockets, or gives none."""
+    """Make them; raises OSError where the kernel has no such sockets, or gives none."""
+    with contextlib.ExitStack() as on_failure:
+        log = on_failure.enter_context(_log())
+        raw = on_failure.enter_context(_raw(MARK))
+        raw_of_burst = on_failure.enter_context(_raw(BURST_MARK))
+        on_failure.pop_all()
+    return SynSockets(log, raw, raw_of_burst)
+
+
+def _raw(mark: int) -> socket.socket:
+    """Open a socket that sends whole packets with a mark."""
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     try:
-        raw.setsockopt(socket.SOL_SOCKET, _SO_MARK, MARK)
-        return SynSockets(_log(), raw)
+        raw.setsockopt(socket.SOL_SOCKET, _SO_MARK, mark)
     except BaseException:
         raw.close()
         raise
+    return raw
 
 
 def _log() -> socket.socket:

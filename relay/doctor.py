@@ -128,6 +128,16 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         detail="; ".join(listeners.notes) or listeners.intercept,
         fix=f"a kernel with nft_tproxy; {listeners.intercept} is used meanwhile",
     )
+    holds = listeners.syns is not None
+    yield Check(
+        "a connect() is held until its destination is reached",
+        works=holds,
+        needed=False,
+        detail="; ".join(
+            [*listeners.held_notes, *([] if holds else ["it succeeds at once, then is reset"])]
+        ),
+        fix="tproxy on a kernel with nfnetlink_log, in a container that allows raw sockets",
+    )
 
 
 def _rto_max() -> Check:

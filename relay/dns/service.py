@@ -39,8 +39,17 @@ class NameService:
         self._is_ready = trio.Event()
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
-        """Answer the program until cancelled, then close both sockets."""
+        """Answer the program until cancelled; after a fault, this may be called again.
+
+        Whoever owns the sockets closes them.
+        """
         await self._first_question(udp, tcp)
+        try:
+            await self._answer(udp, tcp)
+        finally:  # who looks a name up now waits for the next resolver
+            self._resolver, self._is_ready = None, trio.Event()
+
+    async def _answer(self, udp: socket.socket, tcp: socket.socket) -> None:
         configured = tuple(map(parse_nameserver, self._settings.nameservers))
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         async with trio.open_nursery() as nursery:
@@ -58,14 +67,15 @@ class NameService:
                 self._record,
                 self._settings.dns,
             )
-            await nameserver.NameServer(answers).serve(udp, tcp)
+            await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a name that may be dialled, at least one; raises DialError.
 
         `fresh` asks the resolvers even if the cache has an answer, whose addresses do not respond.
         The error is final if no outage is its reason: a name that is gone, or has no address that
-        may be dialled, is not dialled however long the program waits.
+        may be dialled, is not dialled however long the program waits, and what this host lacks is
+        kept by all that wait.
         """
         if self._resolver is None:
             self._is_wanted.set()
@@ -74,7 +84,7 @@ class NameService:
         try:
             found = await self._resolver.addresses(name, fresh=fresh)
         except ResolverError as error:
-            is_final = error.meaning is Meaning.VERDICT
+            is_final = error.meaning in {Meaning.VERDICT, Meaning.LOCAL}
             raise DialError(error.cause, error.kind, is_final=is_final) from error
         addresses = list(filter(is_dialable, found.addresses))
         if not addresses:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from netns.mounts import RESOLV_CONF
 from relay.addresses import Destination
 from relay.config import DNS_PORT
+from relay.descriptors import at_all_costs
 from relay.host import HostError
 from relay.host.resolv_conf import parse
 from relay.record.events import Event, ResolversChanged
@@ -68,7 +69,7 @@ class HostResolvers:
             status = found.st_ino, found.st_mtime_ns, found.st_size
             if status == self._status:
                 return
-            text = self._path.read_text(errors="replace")
+            text = at_all_costs(lambda: self._path.read_text(errors="replace"))
         except OSError:
             return
         self._status = status

@@ -15,6 +15,7 @@ import trio
 from dns.message import QueryMessage
 
 from relay.addresses import Destination, canonical
+from relay.barrier import note
 from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
@@ -169,8 +170,9 @@ class Resolver:
                         return
             self._keep(name, shared.lookup, servers)
         except Exception as error:  # noqa: BLE001 - what nobody expected ends this lookup alone
-            cause = f"a fault: {type(error).__name__}"
-            shared.error = ResolverError(cause, Kind.OTHER, Meaning.LOCAL)
+            note(self._record, "lookup", error)
+            cause = f"a defect: {type(error).__name__}"
+            shared.error = ResolverError(cause, Kind.DEFECT, Meaning.LOCAL)
             self._note_failure(name, "A", shared.error, verdict=False)
         finally:
             del self._lookups[name]

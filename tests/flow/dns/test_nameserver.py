@@ -112,7 +112,7 @@ async def serving(
         made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
         resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, TIMEOUTS)
         answers = Responder(resolver, made.synthetic, denied, made.events.append, mode)
-        nursery.start_soon(NameServer(answers).serve, udp, tcp)
+        nursery.start_soon(NameServer(answers, lambda _event: None).serve, udp, tcp)
         yield made
         nursery.cancel_scope.cancel()
     assert (udp.fileno(), tcp.fileno()) == (-1, -1)

@@ -36,10 +36,9 @@ async def serving(script: Script) -> AsyncIterator[tuple[NameService, tuple[str,
         settings = Settings(nameservers=(str(upstream.server),), patience=0)
         service = NameService(settings, settings.policy(), lambda _event: None)
         nursery.start_soon(service.serve, udp, tcp)
-        with trio.fail_after(10):
+        with trio.fail_after(10), udp, tcp:
             yield service, address
-        nursery.cancel_scope.cancel()
-    assert (udp.fileno(), tcp.fileno()) == (-1, -1)
+            nursery.cancel_scope.cancel()
 
 
 async def test_names_to_be_dialled_come_first() -> None:
