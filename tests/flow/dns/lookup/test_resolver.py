@@ -837,7 +837,7 @@ async def test_a_fault_ends_the_lookup_that_it_hit(nursery: trio.Nursery) -> Non
 
     resolver = Resolver(lambda: made.servers, record, nursery, QUICK)
     made.servers = (bad.server,)
-    with trio.fail_after(10), pytest.raises(ResolverError, match="a fault"):
+    with trio.fail_after(10), pytest.raises(ResolverError, match="a defect"):
         await resolver.addresses("www.example")
     made.servers = (good.server,)
     assert (await resolver.addresses("www.example")).addresses == ("192.0.2.1",)
