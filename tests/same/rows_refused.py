@@ -1,0 +1,78 @@
+"""Nobody listens: a refusal is an answer, and what polls for a port must not find it open."""
+
+from typing import Final
+
+from .programs import (
+    apt,
+    bun,
+    curl,
+    dev_tcp,
+    git,
+    java,
+    musl,
+    nc,
+    node,
+    python,
+    shell,
+    ssh,
+    wait_on,
+)
+from .row import Row
+from .situations import later, served
+
+_NOBODY: Final = "nobody listens"
+_LATER: Final = "nobody listens yet, then somebody does"
+_OWN: Final = {3.0: "after its time-out of 3 s"}
+_ONCE: Final = {2.5: "once it does"}
+
+ROWS: Final = [
+    *(
+        Row(situation=_NOBODY, network=served, program=program)
+        for program in (
+            nc("-z v4.test 81"),
+            dev_tcp("v4.test", 81),
+            curl("", "http://v4.test:81/"),
+            java("v4.test", 81, 2000),
+            node("connect v4.test 81"),
+            node("fetch http://v4.test:81/"),
+            bun("fetch http://v4.test:81/"),
+            musl("v4.test", 81),
+            python("poll", "203.0.113.10 81 5", "non-blocking connect, poll"),
+            python("many", "203.0.113.10 81 1000 20", "1,000 connects at once"),
+            python("mptcp", "v4.test 81", "MPTCP"),
+            python("fastopen", "v4.test 81", "TCP fast open with data"),
+            python("bound", "v4.test 81 0.0.0.0 45678", "own source port"),
+            ssh("", "v4.test"),
+            git("http://v4.test:81/a.git"),
+            apt("", "http://v4.test:81/"),
+        )
+    ),
+    Row(
+        situation=_NOBODY,
+        network=served,
+        program=wait_on("-t 3000 tcp:v4.test:81"),
+        marks=_OWN,
+    ),
+    Row(
+        situation=_LATER,
+        network=later(3),
+        program=wait_on("-t 20000 tcp:v4.test:81"),
+        marks=_ONCE,
+    ),
+    Row(
+        situation=_LATER,
+        network=later(3),
+        program=curl("--retry 9 --retry-connrefused --retry-delay 1", "http://v4.test:81/"),
+        marks=_ONCE,
+    ),
+    Row(
+        situation=_LATER,
+        network=later(3),
+        program=shell(
+            "bash: until </dev/tcp/v4.test/81; do sleep 0.5; done",
+            "until (exec 3<>/dev/tcp/v4.test/81) 2>/dev/null; do sleep 0.5; done; echo open",
+            "^(open)$",
+        ),
+        marks=_ONCE,
+    ),
+]
