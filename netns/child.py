@@ -9,13 +9,13 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from io import FileIO
 from pathlib import Path
 from typing import Final, NoReturn
 
-from netns import handoff, idmap, interception, links, mounts, privileges, syscalls
+from netns import handoff, holding, idmap, interception, links, mounts, privileges, syscalls
 from netns.errors import SandboxError
 from netns.hints import host_facts, namespace_hint
+from netns.holding import SynSockets
 from netns.plan import OWN_ADDRESS, Intercept, Plan
 
 EXIT_CANNOT_EXECUTE: Final = 126
@@ -26,6 +26,7 @@ REPORT: Final = "this is a defect of keepline: please report it with the output 
 
 _BACKLOG = 4096
 _DNS_PORT = 53
+_NETLINK_SOCK_DIAG = 4
 _UNPRIVILEGED_PORT_START = "ipv4/ip_unprivileged_port_start"
 
 
@@ -89,15 +90,15 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
     with _step("name server on port 53", end):
         dns_udp, dns_tcp = _dns_sockets()
     with _step("interception of TCP", end):
-        intercept, tcp, notes = _intercept(plan)
+        diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+        intercept, tcp, syns, notes = _intercept(plan)
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
-        tcp_table = FileIO("/proc/thread-self/net/tcp", "rb")
     with _step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
-    return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, tcp_table, notes)
+    return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, diag, syns, notes)
 
 
 @contextlib.contextmanager
@@ -131,24 +132,41 @@ def _listen(address: str, port: int, *, transparent: bool = False) -> socket.soc
     return sock
 
 
-def _intercept(plan: Plan) -> tuple[Intercept, list[socket.socket], list[str]]:
+def _intercept(
+    plan: Plan,
+) -> tuple[Intercept, list[socket.socket], SynSockets | None, list[str]]:
     """Install the first way of interception that this kernel supports; raises OSError."""
-    failures: list[str] = []
+    notes: list[str] = []
     for way in plan.intercept:
+        syns = _syn_sockets(plan, notes) if way == "tproxy" else None
         try:
-            return way, _listeners_for(way, plan), failures
+            return way, _listeners_for(way, plan, held=syns is not None), syns, notes
         except OSError as error:
-            failures.append(f"{way} is not available: {error.strerror or error}")
-    raise OSError("; ".join(failures))
+            notes.append(f"{way} is not available: {error.strerror or error}")
+            if syns is not None:
+                syns.close()
+    raise OSError("; ".join(notes))
 
 
-def _listeners_for(way: Intercept, plan: Plan) -> list[socket.socket]:
+def _syn_sockets(plan: Plan, notes: list[str]) -> SynSockets | None:
+    """Prepare to hold SYNs; None, and a note, where the kernel gives no such sockets."""
+    try:
+        syns = holding.open_sockets()
+    except OSError as error:
+        notes.append(f"a connect() cannot be held: {error.strerror or error}")
+        return None
+    if not links.connect_for(plan.connect_seconds):
+        notes.append("tcp_syn_retries cannot be written: a connect() ends before patience does")
+    return syns
+
+
+def _listeners_for(way: Intercept, plan: Plan, *, held: bool) -> list[socket.socket]:
     if way == "ports":
         return [_listen("0.0.0.0", port) for port in plan.ports]  # noqa: S104
     transparent = way == "tproxy"
     sock = _listen("127.0.0.1" if transparent else "0.0.0.0", 0, transparent=transparent)  # noqa: S104
     try:
-        interception.install(way, OWN_ADDRESS, sock.getsockname()[1])
+        interception.install(way, OWN_ADDRESS, sock.getsockname()[1], held=held)
     except BaseException:
         sock.close()
         raise

@@ -5,9 +5,9 @@ import json
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from io import FileIO
 from typing import Any
 
+from netns.holding import SynSockets
 from netns.plan import Intercept
 
 _MAX_MESSAGE = 65536
@@ -31,16 +31,19 @@ class Listeners:
     tcp: Sequence[socket.socket]
     dns_udp: socket.socket
     dns_tcp: socket.socket
-    tcp_table: FileIO
-    """The namespace's /proc/net/tcp, to be read from its start."""
+    diag: socket.socket
+    """sock_diag(7): answers what state a socket of the namespace is in."""
+    syns: SynSockets | None
+    """What holds SYNs; None: the kernel accepts each connection before it is dialled."""
     notes: Sequence[str] = ()
     """Why no better way of interception is used, for people."""
 
     def close(self) -> None:
         """Close all of them."""
-        for sock in (*self.tcp, self.dns_udp, self.dns_tcp):
+        for sock in (*self.tcp, self.dns_udp, self.dns_tcp, self.diag):
             sock.close()
-        self.tcp_table.close()
+        if self.syns is not None:
+            self.syns.close()
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
@@ -55,10 +58,15 @@ def send_step(end: socket.socket, step: Step) -> None:
 
 def send_listeners(end: socket.socket, listeners: Listeners) -> None:
     """Hand the sockets over, unix(7) SCM_RIGHTS."""
-    sockets = (listeners.dns_udp, listeners.dns_tcp, *listeners.tcp)
-    fds = [listeners.tcp_table.fileno(), *(sock.fileno() for sock in sockets)]
-    message = {"intercept": listeners.intercept, "notes": list(listeners.notes)}
-    socket.send_fds(end, [json.dumps(message).encode()], fds)
+    syns = listeners.syns
+    held = (syns.tap, syns.raw) if syns is not None else ()
+    sockets = (listeners.dns_udp, listeners.dns_tcp, listeners.diag, *held, *listeners.tcp)
+    message = {
+        "intercept": listeners.intercept,
+        "holds": syns is not None,
+        "notes": list(listeners.notes),
+    }
+    socket.send_fds(end, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
 
 
 def receive(end: socket.socket) -> Step | Listeners:
@@ -74,8 +82,9 @@ def receive(end: socket.socket) -> Step | Listeners:
     fds = array.array("i")
     for _level, _type, rights in ancillary:
         fds.frombytes(rights)
-    tcp_table = FileIO(fds.pop(0), "rb")
-    dns_udp, dns_tcp, *tcp = (socket.socket(fileno=fd) for fd in fds)
-    for sock in (dns_udp, dns_tcp, *tcp):
+    sockets = [socket.socket(fileno=fd) for fd in fds]
+    for sock in sockets:
         sock.setblocking(False)  # noqa: FBT003 - positional only
-    return Listeners(message["intercept"], tcp, dns_udp, dns_tcp, tcp_table, message["notes"])
+    dns_udp, dns_tcp, diag, *rest = sockets
+    syns = SynSockets(rest.pop(0), rest.pop(0)) if message["holds"] else None
+    return Listeners(message["intercept"], rest, dns_udp, dns_tcp, diag, syns, message["notes"])

@@ -10,6 +10,10 @@ from netns.plan import OWN_ADDRESS
 
 _LO_INDEX = 1
 _LOCAL_TABLE = 255
+_LINEAR = "ipv4/tcp_syn_linear_timeouts"
+_MOST_RETRIES = 127
+_LONGEST_PAUSE = 120
+"""Seconds, TCP_RTO_MAX of include/net/tcp.h."""
 
 
 def load() -> None:
@@ -46,3 +50,30 @@ def sysctl(name: str, value: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def connect_for(seconds: float) -> bool:
+    """Let a connect() that nobody answers wait for `seconds` at least, tcp(7) tcp_syn_retries.
+
+    False where that cannot be written. tcp_rto_max_ms would allow finer steps, but it also decides
+    how soon the kernel gives up the data of a program that has ended before they were taken.
+    """
+    try:
+        linear = int(Path("/proc/sys/net", _LINEAR).read_text())
+    except OSError:
+        linear = 0  # before Linux 6.5
+    return sysctl("ipv4/tcp_syn_retries", str(syn_retries(seconds, linear)))
+
+
+def syn_retries(seconds: float, linear: int) -> int:
+    """Return the least number of retransmissions for which a SYN waits this long.
+
+    `linear` of them, which are not counted, come a second apart; then the pauses double.
+    """
+    retries, pause = 1, 2
+    waited = linear + 1 + pause
+    while waited < seconds and retries < _MOST_RETRIES:
+        retries += 1
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        waited += pause
+    return retries

@@ -37,3 +37,5 @@ class Plan:
     loopback_port: int | None = None
     """A port of the namespace's loopback to listen on as well."""
     ports: Sequence[int] = COMMON_PORTS
+    connect_seconds: float = 300.0
+    """How long a connect() that nobody answers has to wait at least, where SYNs are held."""

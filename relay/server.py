@@ -15,8 +15,10 @@ from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
+from relay.inbound.held import SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
+from relay.inbound.socket_table import SocketTable
 from relay.outbound.dialer import Dialer
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
@@ -64,10 +66,11 @@ class Relay:
         )
         served = _gateway(prepared, opener, record, nursery)
         handlers = Handlers(policy, self._names.synthetic, opener, served)
-        self._connections = Connections(handlers.handler_for, self.standing, record, nursery)
-        self._inbound: list[Inbound] = [
-            Listener(sock, listeners.intercept) for sock in listeners.tcp
-        ]
+        programs = SocketTable(listeners.diag)
+        self._connections = Connections(
+            handlers.handler_for, self.standing, record, nursery, programs
+        )
+        self._inbound = _ways_in(listeners, programs)
         self._network = network
         self._liveness = Liveness(
             self.standing.connections, keepalive, network, record, SuspendDetector(time_suspended)
@@ -95,7 +98,14 @@ class Relay:
         for each in self._inbound:
             each.take_waiting(self._connections.start)
         with trio.move_on_after(_DRAIN):
-            await self._connections.finish(self._listeners.tcp_table.readall().decode())
+            await self._connections.finish()
+
+
+def _ways_in(listeners: Listeners, programs: SocketTable) -> list[Inbound]:
+    """Return what offers connections: each listener, the first one behind held SYNs if possible."""
+    first, *others = (Listener(sock, listeners.intercept) for sock in listeners.tcp)
+    syns = listeners.syns
+    return [first if syns is None else SynHolder(syns, first, programs), *others]
 
 
 def _gateway(

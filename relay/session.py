@@ -114,6 +114,7 @@ def plan(
         WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
+        connect_seconds=settings.patience,
     )
 
 

@@ -9,9 +9,17 @@ import trio
 from relay.addresses import Endpoint
 
 TCP_ESTABLISHED: Final = 1
+TCP_FIN_WAIT1: Final = 4
+TCP_FIN_WAIT2: Final = 5
 TCP_CLOSE: Final = 7
 TCP_CLOSE_WAIT: Final = 8
+TCP_LAST_ACK: Final = 9
+TCP_LISTEN: Final = 10
+TCP_CLOSING: Final = 11
 """Some states of include/net/tcp_states.h; CLOSE_WAIT: the peer's FIN has arrived."""
+
+CLOSED_BY_ITS_SIDE: Final = frozenset({TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_CLOSING})
+"""States of a socket whose own side has closed, with data or a FIN not acknowledged yet."""
 
 
 def state(sock: socket.socket) -> int:

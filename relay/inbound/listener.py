@@ -32,6 +32,11 @@ class AcceptedOffer:
     destination: Endpoint
 
     @property
+    def is_held(self) -> bool:
+        """Whether the connect() is pending, which it is no more."""
+        return False
+
+    @property
     def is_wanted(self) -> bool:
         """Whether the program has neither closed nor half-closed, which look the same from here.
 
@@ -44,6 +49,9 @@ class AcceptedOffer:
     def has_half_closed(self) -> bool:
         """Whether the program's FIN has arrived."""
         return state(self._sock) == TCP_CLOSE_WAIT
+
+    def on_withdrawal(self, call: Callable[[], None]) -> None:
+        """Do nothing: `is_wanted` is asked when a dial has failed."""
 
     async def accept(self) -> socket.socket:
         """Return the socket that the kernel has accepted."""

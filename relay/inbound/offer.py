@@ -9,14 +9,23 @@ from relay.addresses import Endpoint
 
 
 class Refusal(Enum):
-    """Why a program does not get a connection.
+    """Why a program does not get a connection: codes of ICMP's destination-unreachable message.
 
-    A way in that cannot express this sends the nearest thing that it can.
+    RFC 792, 1122 section 3.2.2.1, 1812 section 5.2.7.1. A way in that cannot express a reason sends
+    the nearest thing that it can.
     """
 
-    REFUSED = "nobody listens there"
-    UNREACHABLE = "it cannot be reached"
-    PROHIBITED = "policy forbids it"
+    NO_ANSWER = -1
+    """Nothing is sent: the program's own time-outs end its connect(), or its kernel's."""
+    NETWORK_UNREACHABLE = 0
+    HOST_UNREACHABLE = 1
+    PROTOCOL_UNREACHABLE = 2
+    REFUSED = 3
+    """Nobody listens there: a RST where that can be sent."""
+    NETWORK_PROHIBITED = 9
+    HOST_PROHIBITED = 10
+    PROHIBITED = 13
+    """By a firewall, or by the session's policy."""
 
 
 class Offer(Protocol):
@@ -28,12 +37,22 @@ class Offer(Protocol):
     """What the program dialled: an address, which may stand for a name, and a port."""
 
     @property
+    def is_held(self) -> bool:
+        """Whether the program's connect() is still pending: no SYN of it was answered."""
+
+    @property
     def is_wanted(self) -> bool:
         """Whether the program still waits for it, and may want more than to close."""
 
     @property
     def has_half_closed(self) -> bool:
         """Whether the program's FIN has arrived; what it sent before is still to be relayed."""
+
+    def on_withdrawal(self, call: Callable[[], None]) -> None:
+        """Have `call` called, in place of the one before, once the program gives its connect() up.
+
+        A way in that does not learn of that need not.
+        """
 
     async def accept(self) -> socket.socket:
         """Complete the connection; return the program's socket, non-blocking, the offer's own."""

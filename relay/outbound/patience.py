@@ -40,10 +40,14 @@ _REFUSALS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
 class DialError(CausedError):
     """Upstream was not reached: in one round of dialling, or in all that patience allowed."""
 
-    def __init__(self, cause: str, kind: Kind, number: int = 0) -> None:
-        """Keep the errno too, 0 if there is none (no address, no answer in time)."""
+    def __init__(self, cause: str, kind: Kind, number: int = 0, code: int | None = None) -> None:
+        """Keep the errno too, 0 if there is none (no address, no answer in time).
+
+        `code` is that of an ICMP destination-unreachable message that is to be passed on.
+        """
         super().__init__(cause, kind)
         self.number = number
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

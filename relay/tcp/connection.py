@@ -8,9 +8,10 @@ import trio
 
 from relay.addresses import Destination, Endpoint
 from relay.inbound.offer import Offer
-from relay.inbound.tcp_table import closed_by_their_side
+from relay.inbound.socket_table import SocketTable
 from relay.outbound.standing import Standing
 from relay.record.events import ConnectionOpened, Event
+from relay.sockets import CLOSED_BY_ITS_SIDE
 
 
 class Handler(Protocol):
@@ -32,12 +33,11 @@ class Connections:
     standing: Standing
     record: Callable[[Event], None]
     nursery: trio.Nursery
+    _programs: SocketTable
     is_ending: bool = False
     """Whether the command has ended."""
     _live: "set[Connection]" = field(default_factory=set)
     _all_ended: trio.Event = field(default_factory=trio.Event)
-    _last_words: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
-    """Connections, as programs see them, that were closed with data still to come."""
 
     def start(self, offer: Offer) -> None:
         """Serve an offer in a task of its own."""
@@ -71,22 +71,23 @@ class Connections:
         Its FIN has arrived, or is behind data for which our receive buffer had no room.
         """
         offer = connection.offer
-        return offer.has_half_closed or (
-            connection.delivers_last_words and (offer.source, offer.destination) in self._last_words
-        )
+        if offer.has_half_closed or not connection.delivers_last_words:
+            return offer.has_half_closed
+        try:
+            return self._programs.state(offer.source, offer.destination) in CLOSED_BY_ITS_SIDE
+        except OSError:  # it cannot be found out: what may be lost is waited for
+            return True
 
-    async def finish(self, tcp_table: str) -> None:
+    async def finish(self) -> None:
         """Deliver what programs that have ended sent last; reset connections that nobody reads.
 
-        `tcp_table` is the namespace's /proc/net/tcp. A connection whose program's side is closed
-        runs on until both directions have ended.
+        A connection whose program's side is closed runs on until both directions have ended.
 
         The event is made anew after the last connection could have set it and before this task
         waits, and no other task runs in between. A connection that is started later is waited for
         too: it leaves the live ones after it has joined them, and the last one sets the event.
         """
         self.is_ending = True
-        self._last_words = closed_by_their_side(tcp_table)
         for connection in tuple(self._live):
             if not self.has_last_words(connection):
                 connection.abort()

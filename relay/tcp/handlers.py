@@ -9,16 +9,18 @@ from typing import Final, Protocol, assert_never
 import trio
 
 from relay.addresses import Destination, Endpoint, is_dialable
-from relay.inbound.offer import Refusal
+from relay.inbound.offer import Offer, Refusal
 from relay.outbound.opener import Opened, Opener
 from relay.outbound.patience import DialError
 from relay.policy.rules import Allow, Deny, Policy
 from relay.record.events import ConnectionClosed, ConnectionDenied, DialFailed, Replaying
 from relay.record.kinds import Kind, kind_of
 from relay.tcp.connection import Connection, Handler
+from relay.tcp.refusal import refusal_for
 from relay.tcp.transfer.pump import Pump
 
 _ENDED: Final = "the command ended"
+_GONE: Final = "the program gave its connect() up"
 
 
 class Naming(Protocol):
@@ -98,17 +100,11 @@ class PumpHandler:
             opened = await self._open(connection)
         except DialError as error:
             self._note_failure(connection, error)
-            is_refusal = error.number == errno.ECONNREFUSED
-            connection.offer.refuse(Refusal.REFUSED if is_refusal else Refusal.UNREACHABLE)
+            connection.offer.refuse(refusal_for(error))
             return
 
-        try:
-            program = await connection.offer.accept()
-        except BaseException:
-            opened.sock.close()
-            raise
         pump = Pump(
-            program,
+            await connection.offer.accept(),  # it is accepted: this returns its socket at once
             opened,
             partial(self._redial, connection),
             number=connection.number,
@@ -143,21 +139,30 @@ class PumpHandler:
         shared, offer = connection.shared, connection.offer
         if shared.is_ending and not shared.has_last_words(connection):
             raise DialError(_ENDED, Kind.SESSION_END)
-        opened, before = None, connection.abort
+        opened, before, ended = None, connection.abort, (_ENDED, Kind.SESSION_END)
+
+        def give_up() -> None:
+            nonlocal ended
+            ended = _GONE, Kind.PROGRAM_GONE
+            scope.cancel()
+
+        offer.on_withdrawal(give_up)
         try:
             with trio.CancelScope() as scope:
                 connection.abort = scope.cancel
                 opened = await self._opener.open(
                     self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
                 )
+                await _accept(offer, opened)
         finally:
             connection.abort = before
+            offer.on_withdrawal(_do_nothing)
         if opened is None or scope.cancel_called:
             # The dial may have been through in the very tick in which it was to end: then nothing
             # was cancelled, but whoever called abort() does not call it again.
             if opened is not None:
                 opened.sock.close()
-            raise DialError(_ENDED, Kind.SESSION_END)
+            raise DialError(*ended)
         return opened
 
     def _note_failure(self, connection: Connection, error: DialError) -> None:
@@ -167,6 +172,22 @@ class PumpHandler:
                 connection=connection.number, kind=error.kind, cause=error.cause, seconds=seconds
             )
         )
+
+
+def _do_nothing() -> None:
+    pass
+
+
+async def _accept(offer: Offer, opened: Opened) -> None:
+    """Have the program's connect() succeed, now that upstream is reached; raises DialError."""
+    try:
+        await offer.accept()
+    except BaseException as error:
+        opened.sock.close()
+        if not isinstance(error, OSError):
+            raise
+        kind = Kind.PROGRAM_GONE if error.errno == errno.ECONNABORTED else kind_of(error)
+        raise DialError(error.strerror or str(error), kind, error.errno or 0) from error
 
 
 def _closed(connection: Connection, pump: Pump) -> ConnectionClosed:

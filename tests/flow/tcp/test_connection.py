@@ -1,7 +1,7 @@
 """The end of a session: what programs said last is delivered, and nothing else is waited for."""
 
 import socket
-import sys
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -9,20 +9,25 @@ import trio.testing
 
 from relay.addresses import Destination, Endpoint
 from relay.inbound.offer import Refusal
+from relay.inbound.socket_table import SocketTable
 from relay.outbound.standing import Standing
 from relay.record.events import ConnectionOpened, Event
 from relay.tcp.connection import Connection, Connections
 
-PROGRAM: Endpoint = ("198.18.0.1", 40000)
-DIALLED: Endpoint = ("198.18.1.0", 443)
+NETLINK_SOCK_DIAG = 4
 
 
 class Offered:
     """An offer of a program that has closed, whose FIN has not come through yet."""
 
-    source = PROGRAM
-    destination = DIALLED
-    is_wanted = has_half_closed = False
+    is_wanted = has_half_closed = is_held = False
+
+    def __init__(self, program: socket.socket) -> None:
+        self.source: Endpoint = program.getsockname()
+        self.destination: Endpoint = program.getpeername()
+
+    def on_withdrawal(self, call: Callable[[], None]) -> None:
+        pass
 
     async def accept(self) -> socket.socket:
         raise AssertionError
@@ -52,29 +57,30 @@ class Working:
         self.was_aborted = scope.cancelled_caught
 
 
-def table(local: Endpoint, remote: Endpoint) -> str:
-    """Write /proc/net/tcp with one connection that its side has closed, FIN_WAIT1."""
-    ends = (
-        f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X}"
-        for address, port in (local, remote)
-    )
-    return f"  sl  local_address rem_address   st\n   0: {' '.join(ends)} 04 00000000\n"
-
-
 @pytest.mark.parametrize("delivers", [True, False])
 async def test_only_a_handler_that_delivers_last_words_is_waited_for(
     delivers: bool, autojump_clock: trio.testing.MockClock
 ) -> None:
     handler, events = Working(delivers=delivers), list[Event]()
-    async with trio.open_nursery() as nursery:
-        made = Connections(lambda _dialled: handler, Standing(), events.append, nursery)
-        made.start(Offered())
-        await trio.testing.wait_all_tasks_blocked()
-        with trio.move_on_after(60) as waiting:
-            await made.finish(table(PROGRAM, DIALLED))
-        assert waiting.cancelled_caught is delivers
-        assert handler.was_aborted is not delivers
-        handler.may_end.set()
-    (opened,) = events
-    assert isinstance(opened, ConnectionOpened)
-    assert (opened.address, opened.name, opened.port) == (DIALLED[0], "api.test", 8443)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as program,
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as diag,
+    ):
+        async with trio.open_nursery() as nursery:
+            made = Connections(
+                lambda _dialled: handler, Standing(), events.append, nursery, SocketTable(diag)
+            )
+            made.start(Offered(program))
+            await trio.testing.wait_all_tasks_blocked()
+            program.shutdown(socket.SHUT_WR)
+            with trio.move_on_after(60) as waiting:
+                await made.finish()
+            assert waiting.cancelled_caught is delivers
+            assert handler.was_aborted is not delivers
+            handler.may_end.set()
+        (opened,) = events
+        assert isinstance(opened, ConnectionOpened)
+        address, port = listener.getsockname()
+        assert (opened.address, opened.name, opened.port) == (address, "api.test", 8443)
+        assert port != opened.port, "the handler's destination is recorded"

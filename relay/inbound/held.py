@@ -1,0 +1,244 @@
+"""Connections whose SYN is held: the kernel accepts one when it is sent again, after the dial.
+
+Until then the program's connect() is pending, as if nothing stood between it and its destination,
+and ends by what is answered: accepted, refused, unreachable, or not at all.
+"""
+
+import contextlib
+import errno
+import socket
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import trio
+
+from netns.holding import SynSockets
+from relay.addresses import Endpoint
+from relay.inbound import segments
+from relay.inbound.listener import AcceptedOffer, Listener
+from relay.inbound.offer import Offer, Refusal
+from relay.inbound.packet_ring import PacketRing
+from relay.inbound.segments import Syn, parse_syn
+from relay.inbound.socket_table import SocketTable
+from relay.sockets import TCP_CLOSE, TCP_LISTEN
+
+MOST_HELD: Final = 4096
+"""SYNs. Further ones are left to be retransmitted."""
+
+SWEEP: Final = 1.0
+"""Seconds between two looks at whether the programs still wait."""
+
+_GONE: Final = (None, TCP_CLOSE, TCP_LISTEN)
+"""States of a program's socket that has given its connect() up: LISTEN is another one's."""
+
+_Ends: TypeAlias = tuple[Endpoint, Endpoint]
+
+
+class HeldOffer:
+    """An offer whose connect() is pending."""
+
+    def __init__(self, syn: Syn, way: "SynHolder") -> None:
+        self.source = syn.source
+        self.destination = syn.destination
+        self.syn = syn
+        """Its newest copy."""
+        self.is_accepting = False
+        """Whether its SYN is, or was, sent again."""
+        self._way = way
+        self._accepted: AcceptedOffer | None = None
+        self._settled = trio.Event()
+        """Set once it is accepted, or withdrawn."""
+        self._withdrawn: Callable[[], None] = lambda: None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the connect() is pending."""
+        return self._accepted is None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the program still waits for its connect(), or has a connection to use."""
+        if self._accepted is not None:
+            return self._accepted.is_wanted
+        return self._way.is_pending(self)
+
+    @property
+    def has_half_closed(self) -> bool:
+        """Whether the program's FIN has arrived."""
+        return self._accepted is not None and self._accepted.has_half_closed
+
+    def on_withdrawal(self, call: Callable[[], None]) -> None:
+        """Have `call` called once the program gives its connect() up."""
+        self._withdrawn = call
+
+    async def accept(self) -> socket.socket:
+        """Send the SYN again, and return the socket that the kernel has accepted.
+
+        Over lo the whole handshake takes place while the SYN is being sent, so there is hardly ever
+        anything to wait for. Raises ECONNABORTED if the program has given up.
+        """
+        if self._accepted is None:
+            self.is_accepting = True
+            self._way.send_again(self)
+            if self._accepted is None and self._way.is_pending(self):
+                await self._settled.wait()
+        if self._accepted is None:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "the program gave its connect() up")
+        return await self._accepted.accept()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the SYN by a RST or an ICMP message, or leave it without an answer."""
+        if self._accepted is not None:
+            self._accepted.refuse(refusal)
+        else:
+            self._way.refuse(self, refusal)
+
+    def close(self) -> None:
+        """Forget the SYN; close the socket, if there is one."""
+        self._way.forget(self)
+        if self._accepted is not None:
+            self._accepted.close()
+
+    def complete(self, accepted: AcceptedOffer) -> None:
+        """Take the connection that the kernel has accepted."""
+        self._accepted = accepted
+        self._settled.set()
+
+    def withdraw(self) -> None:
+        """Take note that the program waits no more."""
+        self._settled.set()
+        self._withdrawn()
+
+
+def _not_serving(offer: Offer) -> None:
+    raise AssertionError(offer)
+
+
+class SynHolder:
+    """Offers each connect() of the namespace before it is accepted: an Inbound.
+
+    What connects a SYN in the ring with a socket of the listener are its four, addresses and ports
+    of both ends; a sequence number that differs shows another connect() of the same four, after
+    whose SYN the one before cannot be pending any more.
+    """
+
+    def __init__(self, syns: SynSockets, listener: Listener, table: SocketTable) -> None:
+        """Take what the namespace has made; the owner of the sockets closes them."""
+        self._tap, self._raw = syns.tap, syns.raw
+        self._ring = PacketRing(syns.tap)
+        self._listener = listener
+        self._table = table
+        self._start: Callable[[Offer], None] = _not_serving
+        self._offers: dict[_Ends, HeldOffer] = {}
+        """Until they are closed: a late copy of a SYN that was accepted is no new one."""
+        self._held: set[HeldOffer] = set()
+        """Those whose connect() is pending."""
+        self._unanswered: dict[_Ends, int] = {}
+        """Sequence numbers of those that are left to the time-outs of their programs."""
+        self._some_held = trio.Event()
+
+    async def serve(self, start: Callable[[Offer], None]) -> None:
+        """Hold SYNs and offer them, until cancelled."""
+        self._start = start
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listener.serve, self._arrived)
+            nursery.start_soon(self._sweep)
+            while True:
+                for packet in self._ring.packets():
+                    syn = parse_syn(packet)
+                    if syn is not None:
+                        self._arrives(syn)
+                await trio.lowlevel.wait_readable(self._tap)
+
+    def take_waiting(self, start: Callable[[Offer], None]) -> None:
+        """Hand over what was accepted; a connect() that is pending now would come too late."""
+        self._start = start
+        self._listener.take_waiting(self._arrived)
+
+    def _arrives(self, syn: Syn) -> None:
+        """Offer a new SYN; keep the newest copy of one that is held."""
+        ends = syn.source, syn.destination
+        before = self._offers.get(ends)
+        if before is not None and before.syn.sequence == syn.sequence:
+            before.syn = syn
+            if before.is_held and before.is_accepting:  # the backlog had no room for it
+                self.send_again(before)
+            return
+        if self._unanswered.get(ends) == syn.sequence:
+            return
+        if before in self._held:
+            self._withdraw(before)
+        if len(self._held) >= MOST_HELD:
+            return
+        offer = self._offers[ends] = HeldOffer(syn, self)
+        self._held.add(offer)
+        self._some_held.set()
+        self._start(offer)
+
+    def _arrived(self, accepted: Offer) -> None:
+        """Give a socket that the kernel has accepted to the offer that waits for it."""
+        assert isinstance(accepted, AcceptedOffer)
+        offer = self._offers.get((accepted.source, accepted.destination))
+        if offer in self._held:
+            self._held.remove(offer)
+            offer.complete(accepted)
+        else:
+            self._start(accepted)
+
+    def is_pending(self, offer: HeldOffer) -> bool:
+        """Return whether an offer is held, and its program has not given up."""
+        return offer in self._held and self._waits(offer.source, offer.destination)
+
+    def _waits(self, source: Endpoint, destination: Endpoint) -> bool:
+        """Return whether the program has such a socket; if that cannot be found out, it does."""
+        try:
+            return self._table.state(source, destination) not in _GONE
+        except OSError:
+            return True
+
+    def send_again(self, offer: HeldOffer) -> None:
+        """Let the kernel accept a SYN, and take what it has accepted; raises OSError."""
+        self._raw.sendto(segments.again(offer.syn), (offer.destination[0], 0))
+        self._listener.take_waiting(self._arrived)
+
+    def refuse(self, offer: HeldOffer, refusal: Refusal) -> None:
+        """Answer a SYN that is held; if that fails, the program's kernel sends it again."""
+        if refusal is Refusal.NO_ANSWER:
+            if len(self._unanswered) < MOST_HELD:
+                self._unanswered[offer.source, offer.destination] = offer.syn.sequence
+            return
+        if refusal is Refusal.REFUSED:
+            packet = segments.reset(offer.syn)
+        else:
+            packet = segments.unreachable(offer.syn, refusal.value)
+        with contextlib.suppress(OSError):
+            self._raw.sendto(packet, (offer.source[0], 0))
+
+    def forget(self, offer: HeldOffer) -> None:
+        """Hold a SYN no longer."""
+        self._held.discard(offer)
+        ends = offer.source, offer.destination
+        if self._offers.get(ends) is offer:
+            del self._offers[ends]
+
+    def _withdraw(self, offer: HeldOffer) -> None:
+        self._held.remove(offer)
+        offer.withdraw()
+
+    async def _sweep(self) -> None:
+        """End the dials of programs that wait no more: once a second, while any is held.
+
+        The event is made anew when nothing is held and before this task waits for it; no other task
+        runs in between.
+        """
+        while True:
+            await self._some_held.wait()
+            while self._held or self._unanswered:
+                await trio.sleep(SWEEP)
+                for ends in tuple(self._unanswered):
+                    if not self._waits(*ends):
+                        del self._unanswered[ends]
+                for offer in tuple(self._held):
+                    if offer in self._held and not self.is_pending(offer):
+                        self._withdraw(offer)
+            self._some_held = trio.Event()

@@ -1,0 +1,48 @@
+"""How the kernel is asked for the state of one TCP socket, by its ends, and answers: sock_diag(7).
+
+Pure: messages are bytes. The kernel finds the socket by hash, whatever made it: also an IPv6 socket
+that speaks IPv4, and a subflow of MPTCP.
+"""
+
+import errno
+import os
+import socket
+import struct
+from typing import Final
+
+from relay.addresses import Endpoint
+
+_NLMSGHDR: Final = struct.Struct("=IHHII")
+_SOCK_DIAG_BY_FAMILY: Final = 20
+_NLM_F_REQUEST: Final = 1
+_NLMSG_ERROR: Final = 2
+_NO_COOKIE: Final = b"\xff" * 8
+_STATE: Final = _NLMSGHDR.size + 1
+_LEAST: Final = 20
+"""Bytes of an answer down to the errno, or to the state."""
+
+
+def request(local: Endpoint, remote: Endpoint) -> bytes:
+    """Return the question for the socket that has these ends: struct inet_diag_req_v2."""
+    family = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
+    ports = struct.pack("!HH", local[1], remote[1])
+    addresses = (socket.inet_aton(address).ljust(16, b"\0") for address, _port in (local, remote))
+    ends = b"".join(addresses)
+    body = family + ports + ends + bytes(4) + _NO_COOKIE
+    head = _NLMSGHDR.pack(_NLMSGHDR.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
+    return head + body
+
+
+def state(answer: bytes) -> int | None:
+    """Return the socket's state (include/net/tcp_states.h), None if there is no such socket.
+
+    Raises OSError if the kernel could not look.
+    """
+    if len(answer) < _LEAST:
+        raise OSError(errno.EBADMSG, "a short answer of sock_diag")
+    if _NLMSGHDR.unpack_from(answer)[1] != _NLMSG_ERROR:
+        return answer[_STATE]
+    number = -struct.unpack_from("=i", answer, _NLMSGHDR.size)[0]
+    if number == errno.ENOENT:
+        return None
+    raise OSError(number, os.strerror(number))

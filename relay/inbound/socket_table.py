@@ -1,0 +1,25 @@
+"""The state of the programs' sockets, asked of their kernel; inet_diag.py has the format."""
+
+import socket
+from typing import Final
+
+from relay.addresses import Endpoint
+from relay.inbound import inet_diag
+
+_ANSWER: Final = 1024
+
+
+class SocketTable:
+    """All TCP sockets of the namespace."""
+
+    def __init__(self, diag: socket.socket) -> None:
+        """Take a sock_diag socket of the namespace, which its owner closes."""
+        self._diag = diag
+
+    def state(self, local: Endpoint, remote: Endpoint) -> int | None:
+        """Return the state of the socket with these ends, None if there is none; raises OSError.
+
+        The kernel answers before send() returns, so nothing is waited for.
+        """
+        self._diag.send(inet_diag.request(local, remote))
+        return inet_diag.state(self._diag.recv(_ANSWER))
