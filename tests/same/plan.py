@@ -17,6 +17,9 @@ from .worker import Played
 
 Caller: TypeAlias = Literal["user", "root"]
 
+_NOISE: Final = 12
+"""So many rows may be a busy machine's fault; more are not."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -55,7 +58,7 @@ class Run:
         """Play all, and once more, a row at a time, those that are not good."""
         await self._play(self.rows, self.jobs)
         bad = [line.row for line in self.lines() if not is_good(line)]
-        if bad:
+        if 0 < len(bad) <= _NOISE:
             self.tell(f"{len(bad)} once more")
             await self._play(bad, len(WAYS))
 

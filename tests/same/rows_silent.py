@@ -69,7 +69,7 @@ ROWS: Final = [
         situation="a silent host; the kernel gives a connect up after 7 s, `--patience 15`",
         network=impatient,
         program=python("connect", "198.51.100.10 80", "create_connection"),
-        marks={7.0: "after the kernel's 7 s", 15.0: "after 15 s, its patience"},
+        marks={7.0: "after the kernel's 7 s", 15.0: "after 15 s, its patience", 16.5: "after 15 s and up to 5 more"},
         options=("--patience", "15"),
         differs=Differs("worse", _PATIENCE),
     ),
