@@ -61,8 +61,8 @@ ROWS: Final = [
         network=firewall(1),
         program=shell(
             "curl, 1 s later curl of another host",
-            "curl -sSv --connect-timeout 8 http://wall.test/ & sleep 1;"
-            " curl -sS http://v4.test/; echo; wait $!",
+            "curl -sSv --connect-timeout 8 http://wall.test/ 2>$HOME/wall & sleep 1;"
+            " curl -sS http://v4.test/; echo; wait $!; status=$?; cat $HOME/wall; exit $status",
             r"^(hello)|failed: (.*)$",
         ),
         marks={1.0: "1 s later"},

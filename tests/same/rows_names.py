@@ -3,7 +3,7 @@
 from typing import Final
 
 from .programs import bun, curl, getent, git, java, musl, node, python, shell, ssh
-from .row import Differs, Program, Row
+from .row import Differs, Program, Row, Situation
 from .situations import (
     dead_stub,
     failed_name,
@@ -17,7 +17,12 @@ from .situations import (
     vanishing,
 )
 
-_MUSL: Final = {5.0: "after the 5 s of its libc"}
+_MUSL: Final = {5.0: "after the 5 s of its libc", 30.0: "after 30 s, as its libc is told"}
+_MUSL_WAITS: Final = Differs(
+    "worse",
+    "musl takes no such code for an answer and waits as long as resolv.conf says, and keepline's says"
+    " 30 s, so that lookups are held in an outage",
+)
 
 
 def _asked(name: str) -> list[Program]:
@@ -27,6 +32,21 @@ def _asked(name: str) -> list[Program]:
         node(f"lookup {name}"),
         python("connect", f"{name} 80", "create_connection"),
         musl(name, 80),
+    ]
+
+
+def _answered(situation: str, network: Situation, name: str) -> list[Row]:
+    """Make rows in which the resolvers have an answer, if not a good one."""
+    return [
+        Row(
+            situation=situation,
+            network=network,
+            program=program,
+            marks=_MUSL,
+            differs=_MUSL_WAITS if program == musl(name, 80) else None,
+            limit=45,
+        )
+        for program in _asked(name)
     ]
 
 
@@ -41,15 +61,7 @@ ROWS: Final = [
             git("http://none.test/a.git"),
         )
     ),
-    *(
-        Row(
-            situation="REFUSED for one name, as of a filter",
-            network=refused_name,
-            program=program,
-            marks=_MUSL,
-        )
-        for program in _asked("bad.test")
-    ),
+    *_answered("REFUSED for one name, as of a filter", refused_name, "bad.test"),
     *(
         Row(situation="SERVFAIL for one name", network=failed_name, program=program, marks=_MUSL)
         for program in _asked("bad.test")
@@ -62,15 +74,7 @@ ROWS: Final = [
         )
         for program in (getent("v4.test"), curl("", "http://v4.test/"))
     ),
-    *(
-        Row(
-            situation="a local resolver that does not run",
-            network=dead_stub,
-            program=program,
-            marks=_MUSL,
-        )
-        for program in _asked("v4.test")
-    ),
+    *_answered("a local resolver that does not run", dead_stub, "v4.test"),
     Row(
         situation="the first of two resolvers does not run",
         network=second_resolver,
@@ -91,6 +95,15 @@ ROWS: Final = [
             r"^(hello)$|(Could not resolve host)|(Failed to connect)",
         ),
         marks={2.0: "after its 2 s"},
+    ),
+    Row(
+        situation="a name that stops to exist, its old address still served",
+        network=vanishing,
+        program=python("again", "gone.test 80", "connect twice to the address it had, 2 s apart"),
+        marks={2.0: "after its 2 s"},
+        differs=Differs(
+            "worse", "an address stands for its name, which is looked up for each connect"
+        ),
     ),
     *(
         Row(

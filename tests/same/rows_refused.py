@@ -17,13 +17,16 @@ from .programs import (
     ssh,
     wait_on,
 )
-from .row import Row
-from .situations import later, served
+from .row import Differs, Row
+from .situations import later, served, stopping
 
 _NOBODY: Final = "nobody listens"
 _LATER: Final = "nobody listens yet, then somebody does"
 _OWN: Final = {3.0: "after its time-out of 3 s"}
-_ONCE: Final = {2.5: "once it does"}
+_ONCE: Final = {3.0: "once it does"}
+_ACCEPTED: Final = Differs("worse", "where SYNs cannot be held, the kernel accepts first")
+_AT_81: Final = "http://v4.test:81/"
+_NC_SAYS: Final = r"failed: (.*)$|(succeeded!)|(timed out)"
 
 ROWS: Final = [
     *(
@@ -74,5 +77,55 @@ ROWS: Final = [
             "^(open)$",
         ),
         marks=_ONCE,
+    ),
+    Row(
+        situation=f"{_NOBODY}, `--dns real`",
+        network=served,
+        program=curl("", "http://v4.test:81/"),
+        options=("--dns", "real"),
+    ),
+    *(
+        Row(
+            situation=f"{_NOBODY}, `--intercept redirect`",
+            network=served,
+            program=program,
+            options=("--intercept", "redirect"),
+            differs=_ACCEPTED,
+        )
+        for program in (nc("-z v4.test 81"), curl("", "http://v4.test:81/"))
+    ),
+    Row(
+        situation="a server that was reached and stops, for 3 s",
+        network=stopping(3),
+        program=shell(
+            "curl, 2.5 s later curl --connect-timeout 10",
+            f"curl -sS {_AT_81}; echo; sleep 2.5; curl -sS --connect-timeout 10 {_AT_81}; echo",
+            "^(hello)$",
+        ),
+        marks={2.5: "2.5 s later", 3.0: "once it listens again"},
+        differs=Differs("better", "what was reached in this session is thought to come back"),
+    ),
+    Row(
+        situation="a server that was reached and stops, for good",
+        network=stopping(),
+        program=shell(
+            "curl, 2.5 s later nc -z -w 2",
+            f"curl -sS {_AT_81}; sleep 2.5; nc -z -v -w 2 v4.test 81",
+            _NC_SAYS,
+        ),
+        marks={2.5: "2.5 s later", 4.5: "2 s after that, its time-out"},
+        differs=Differs("worse", "what was reached in this session is thought to come back"),
+    ),
+    Row(
+        situation="a server that was reached and stops, for good",
+        network=stopping(),
+        program=shell(
+            "curl, 0.5 s later nc -z -w 2",
+            f"curl -sS {_AT_81}; sleep 0.5; nc -z -v -w 2 v4.test 81",
+            _NC_SAYS,
+        ),
+        differs=Differs(
+            "worse", "what was reached in the last 2 s is accepted first: a burst need not wait"
+        ),
     ),
 ]

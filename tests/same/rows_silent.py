@@ -54,6 +54,18 @@ ROWS: Final = [
         )
     ),
     Row(
+        situation=f"{_SILENT}, `--dns real`",
+        network=silent,
+        program=curl("--connect-timeout 2", "http://silent.test/"),
+        marks=_OWN,
+        options=("--dns", "real"),
+    ),
+    Row(
+        situation=f"{_SILENT}, and 5,000 connects to it that wait",
+        network=silent,
+        program=python("flood", "198.51.100.10 80 5000 mirror.test", "connect to another host"),
+    ),
+    Row(
         situation=_SILENT,
         network=silent,
         program=wait_on("-t 3000 tcp:silent.test:80"),
@@ -69,7 +81,11 @@ ROWS: Final = [
         situation="a silent host; the kernel gives a connect up after 7 s, `--patience 15`",
         network=impatient,
         program=python("connect", "198.51.100.10 80", "create_connection"),
-        marks={7.0: "after the kernel's 7 s", 15.0: "after 15 s, its patience", 16.5: "after 15 s and up to 5 more"},
+        marks={
+            7.0: "after the kernel's 7 s",
+            15.0: "after 15 s, its patience",
+            16.5: "after 15 s and up to 5 more",
+        },
         options=("--patience", "15"),
         differs=Differs("worse", _PATIENCE),
     ),
@@ -123,20 +139,20 @@ ROWS: Final = [
         situation="the host has no route for 3 s",
         network=outage(3),
         program=curl("--connect-timeout 10", f"http://{SERVER}/"),
-        marks={2.5: "once it has one"},
+        marks={3.0: "once it has one"},
         differs=Differs("better", "an outage is held"),
     ),
     Row(
         situation="the host has no route for 3 s",
         network=outage(3),
         program=node(f"fetch http://{SERVER}/"),
-        marks={2.5: "once it has one"},
+        marks={3.0: "once it has one"},
         differs=Differs("better", "an outage is held"),
     ),
     Row(
         situation="a host that is silent for 4 s",
         network=dropping(4),
         program=curl("--connect-timeout 20", f"http://{SERVER}/"),
-        marks={3.5: "once it is not"},
+        marks={4.0: "once it is not"},
     ),
 ]

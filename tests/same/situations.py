@@ -6,6 +6,7 @@
 A name stands for what is wrong with its host: `refused.test`, `silent.test`.
 """
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -51,6 +52,13 @@ class Network:
     internet: Internet
     nursery: trio.Nursery
     notes: list[str] = field(default_factory=list)
+    began: trio.Event = field(default_factory=trio.Event)
+    """The program runs; what lasts for some seconds lasts as long from then on."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the program has run for so long."""
+        await self.began.wait()
+        await trio.sleep(seconds)
 
     async def serve(self, handler: Handler, port: int, address: str = SERVER) -> None:
         """Serve connections to one port."""
@@ -105,7 +113,7 @@ def later(seconds: float) -> Situation:
     @asynccontextmanager
     async def situation(network: Network) -> AsyncIterator[None]:
         async def start() -> None:
-            await trio.sleep(seconds)
+            await network.sleep(seconds)
             await network.serve(Site(), 81)
 
         async with served(network), trio.open_nursery() as nursery:
@@ -124,7 +132,7 @@ def outage(seconds: float) -> Situation:
         access = network.internet.access.left
 
         async def heal() -> None:
-            await trio.sleep(seconds)
+            await network.sleep(seconds)
             access.add_route("default", GATEWAY)
 
         async with served(network), trio.open_nursery() as nursery:
@@ -142,7 +150,7 @@ def dropping(seconds: float) -> Situation:
     @asynccontextmanager
     async def situation(network: Network) -> AsyncIterator[None]:
         async def heal(fault: Fault) -> None:
-            await trio.sleep(seconds)
+            await network.sleep(seconds)
             fault.remove()
 
         async with served(network), trio.open_nursery() as nursery:
@@ -202,6 +210,34 @@ def answers(handler: Handler) -> Situation:
 closes = answers(close_after(0))
 resets = answers(reset_after(0))
 resets_requests = answers(reset_after(1))
+
+
+def stopping(seconds: float = math.inf) -> Situation:
+    """Have `v4.test` stop to listen at 81 once it was reached, for so many seconds."""
+
+    @asynccontextmanager
+    async def situation(network: Network) -> AsyncIterator[None]:
+        site = Site()
+        reached = trio.Event()
+
+        async def serve_one(stream: trio.SocketStream) -> None:
+            reached.set()
+            await site(stream)
+
+        async def run() -> None:
+            listener = listen(network.internet.server, SERVER, 81)
+            network.nursery.start_soon(serve, serve_one, listener)
+            await reached.wait()
+            await listener.aclose()
+            await trio.sleep(seconds)
+            await network.serve(site, 81)
+
+        async with served(network), trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            yield
+            nursery.cancel_scope.cancel()
+
+    return situation
 
 
 @asynccontextmanager

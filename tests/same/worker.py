@@ -23,10 +23,11 @@ from .situations import Network
 
 # The program's own time, without that of keepline's start.
 _TIMED: Final = (
-    'began=$EPOCHREALTIME; "$@"; status=$?; ended=$EPOCHREALTIME;'
+    'echo began >&2; began=$EPOCHREALTIME; "$@"; status=$?; ended=$EPOCHREALTIME;'
     ' echo >&2; echo "took $((${ended/[.,]/} - ${began/[.,]/}))" >&2; exit $status'
 )
 _TOOK: Final = re.compile(r"^took (\d+)$", re.MULTILINE)
+_POLL: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ async def play(row: Row, way: Way) -> Outcome:
             await nursery.start(internet.serve_names)
             network = Network(internet, nursery)
             async with row.network(network):
-                status, output = await _run(row, way, internet)
+                status, output = await _run(row, way, network)
                 if row.observe is not None and status is not None:
                     output += f"\nsaid: {await row.observe(network)}\n"
             nursery.cancel_scope.cancel()
@@ -56,8 +57,9 @@ async def play(row: Row, way: Way) -> Outcome:
     return outcome(row, status, output, seconds, patience(1))
 
 
-async def _run(row: Row, way: Way, internet: Internet) -> tuple[int | None, str]:
+async def _run(row: Row, way: Way, network: Network) -> tuple[int | None, str]:
     """Run the program to its end, or to the row's limit; return its status and all it said."""
+    internet = network.internet
     argv = ["bash", "-c", _TIMED, "timed", *row.program.argv]
     if way == "keepline":
         argv = Keepline.argv("run", *row.options, "--", *argv)
@@ -74,6 +76,9 @@ async def _run(row: Row, way: Way, internet: Internet) -> tuple[int | None, str]
     ended = os.pidfd_open(process.pid)
     try:
         with trio.move_on_after(row.limit) as scope:
+            while not output.stat().st_size:  # noqa: ASYNC110, a file tells by no event
+                await trio.sleep(_POLL)
+            network.began.set()
             await trio.lowlevel.wait_readable(ended)
     finally:
         os.close(ended)

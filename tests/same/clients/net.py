@@ -66,6 +66,29 @@ def many(host: str, port: str, count: str, timeout: str) -> str:
     return ", ".join(f"{number} {end}" for end, number in sorted(ends.items()) if number)
 
 
+def flood(host: str, port: str, count: str, other: str) -> str:
+    """Begin so many connects, leave them waiting, and connect to another host."""
+    waiting = [socket.socket() for _ in range(int(count))]
+    for sock in waiting:
+        sock.setblocking(False)
+        sock.connect_ex((host, int(port)))
+    began = time.monotonic()
+    with socket.create_connection((other, int(port)), _PATIENCE):
+        return f"connected {'at once' if time.monotonic() - began < 1 else 'late'}"
+
+
+def again(host: str, port: str) -> str:
+    """Connect, and 2 s later again, to the address that was looked up first."""
+    address = (socket.gethostbyname(host), int(port))
+    for pause in (2, 0):
+        with socket.create_connection(address, _PATIENCE) as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            while sock.recv(1 << 16):
+                pass
+        time.sleep(pause)
+    return "connected twice"
+
+
 def fastopen(host: str, port: str) -> str:
     """Send data with the SYN, by TCP fast open, and read the echo."""
     with socket.socket() as sock:
@@ -151,7 +174,7 @@ def _socket(family: str) -> socket.socket:
 _WHAT: Final[dict[str, Callable[..., str]]] = {
     function.__name__: function
     for function in (
-        connect, poll, many, fastopen, mptcp, bound, listens, reset_own, closing
+        connect, poll, many, flood, again, fastopen, mptcp, bound, listens, reset_own, closing
     )
 }  # fmt: skip
 
