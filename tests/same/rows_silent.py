@@ -23,6 +23,7 @@ _OWN: Final = {2.0: "after its time-out of 2 s"}
 _OUTAGE: Final = Differs(
     "worse", "no route may be an outage, so it is held until the program's own time-out"
 )
+_STEPS: Final = "after 15 s, and 5 more at most"
 _PATIENCE: Final = "a silent host may be an outage: it is dialled for as long as `patience` says"
 
 ROWS: Final = [
@@ -81,11 +82,7 @@ ROWS: Final = [
         situation="a silent host; the kernel gives a connect up after 7 s, `--patience 15`",
         network=impatient,
         program=python("connect", "198.51.100.10 80", "create_connection"),
-        marks={
-            7.0: "after the kernel's 7 s",
-            15.0: "after 15 s, its patience",
-            16.5: "after 15 s and up to 5 more",
-        },
+        marks={7.0: "after the kernel's 7 s"} | dict.fromkeys((15.0, 17.0, 19.0), _STEPS),
         options=("--patience", "15"),
         differs=Differs("worse", _PATIENCE),
     ),

@@ -221,14 +221,15 @@ def stopping(seconds: float = math.inf) -> Situation:
         reached = trio.Event()
 
         async def serve_one(stream: trio.SocketStream) -> None:
-            reached.set()
             await site(stream)
+            reached.set()
 
         async def run() -> None:
-            listener = listen(network.internet.server, SERVER, 81)
-            network.nursery.start_soon(serve, serve_one, listener)
-            await reached.wait()
-            await listener.aclose()
+            async with trio.open_nursery() as first:
+                listener = listen(network.internet.server, SERVER, 81)
+                first.start_soon(serve, serve_one, listener)
+                await reached.wait()
+                first.cancel_scope.cancel()
             await trio.sleep(seconds)
             await network.serve(site, 81)
 

@@ -82,7 +82,7 @@ def again(host: str, port: str) -> str:
     address = (socket.gethostbyname(host), int(port))
     for pause in (2, 0):
         with socket.create_connection(address, _PATIENCE) as sock:
-            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            sock.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
             while sock.recv(1 << 16):
                 pass
         time.sleep(pause)
