@@ -6,6 +6,7 @@
 A name stands for what is wrong with its host: `refused.test`, `silent.test`.
 """
 
+import itertools
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -212,23 +213,25 @@ resets = answers(reset_after(0))
 resets_requests = answers(reset_after(1))
 
 
-def stopping(seconds: float = math.inf) -> Situation:
-    """Have `v4.test` stop to listen at 81 once it was reached, for so many seconds."""
+def stopping(seconds: float = math.inf, *, after: int = 1) -> Situation:
+    """Have `v4.test` stop to listen at 81 after so many connections, for so many seconds."""
 
     @asynccontextmanager
     async def situation(network: Network) -> AsyncIterator[None]:
         site = Site()
-        reached = trio.Event()
+        served_all = trio.Event()
+        numbers = itertools.count(1)
 
         async def serve_one(stream: trio.SocketStream) -> None:
             await site(stream)
-            reached.set()
+            if next(numbers) == after:
+                served_all.set()
 
         async def run() -> None:
             async with trio.open_nursery() as first:
                 listener = listen(network.internet.server, SERVER, 81)
                 first.start_soon(serve, serve_one, listener)
-                await reached.wait()
+                await served_all.wait()
                 first.cancel_scope.cancel()
             await trio.sleep(seconds)
             await network.serve(site, 81)

@@ -89,6 +89,19 @@ def again(host: str, port: str) -> str:
     return "connected twice"
 
 
+def burst(host: str, port: str, count: str) -> str:
+    """Make so many connections, one after the other, and another one half a second later."""
+    address = (socket.gethostbyname(host), int(port))
+    for _ in range(int(count)):
+        socket.create_connection(address, _PATIENCE).close()
+    time.sleep(_SETTLED)
+    with socket.create_connection(address, 2) as sock:
+        try:
+            return sock.recv(16).decode() or "end"
+        except OSError as error:
+            return f"connected, then {errno.errorcode[error.errno or 0]}"
+
+
 def fastopen(host: str, port: str) -> str:
     """Send data with the SYN, by TCP fast open, and read the echo."""
     with socket.socket() as sock:
@@ -172,11 +185,19 @@ def _socket(family: str) -> socket.socket:
 
 
 _WHAT: Final[dict[str, Callable[..., str]]] = {
-    function.__name__: function
-    for function in (
-        connect, poll, many, flood, again, fastopen, mptcp, bound, listens, reset_own, closing
-    )
-}  # fmt: skip
+    "again": again,
+    "bound": bound,
+    "burst": burst,
+    "closing": closing,
+    "connect": connect,
+    "fastopen": fastopen,
+    "flood": flood,
+    "listens": listens,
+    "many": many,
+    "mptcp": mptcp,
+    "poll": poll,
+    "reset_own": reset_own,
+}
 
 
 def main(what: str, *arguments: str) -> int:
