@@ -59,7 +59,7 @@ def send_step(end: socket.socket, step: Step) -> None:
 def send_listeners(end: socket.socket, listeners: Listeners) -> None:
     """Hand the sockets over, unix(7) SCM_RIGHTS."""
     syns = listeners.syns
-    held = (syns.tap, syns.raw) if syns is not None else ()
+    held = syns.all() if syns is not None else ()
     sockets = (listeners.dns_udp, listeners.dns_tcp, listeners.diag, *held, *listeners.tcp)
     message = {
         "intercept": listeners.intercept,
@@ -86,5 +86,5 @@ def receive(end: socket.socket) -> Step | Listeners:
     for sock in sockets:
         sock.setblocking(False)  # noqa: FBT003 - positional only
     dns_udp, dns_tcp, diag, *rest = sockets
-    syns = SynSockets(rest.pop(0), rest.pop(0)) if message["holds"] else None
+    syns = SynSockets(*(rest.pop(0) for _ in range(3))) if message["holds"] else None
     return Listeners(message["intercept"], rest, dns_udp, dns_tcp, diag, syns, message["notes"])

@@ -1,121 +1,110 @@
-"""The two sockets by which SYNs are held: a ring that is shown them, and one that sends as anybody.
+"""The sockets by which SYNs are held: one that is shown them, and two that send as anybody.
 
-interception.py drops each SYN that lacks MARK before any listener sees it. A packet socket has had
-a copy; whoever holds the sockets answers the SYN, or sends it again with MARK. Both need NET_RAW in
-the namespace when they are made, and nothing later.
+interception.py drops each SYN that lacks MARK before any listener sees it, and logs it: nothing but
+what is dropped is ever copied. Whoever holds the sockets answers the SYN, or sends it again with
+MARK. All need NET_RAW and NET_ADMIN in the namespace when they are made, and nothing later.
 """
 
-import ctypes
+import contextlib
+import os
 import socket
 import struct
 from dataclasses import dataclass
 from typing import Final
 
-from netns.plan import OWN_ADDRESS
-
 MARK: Final = 0x6B6C
 """SO_MARK of what is sent again. The command cannot set one: that takes NET_ADMIN or NET_RAW."""
 
-FRAME_SIZE: Final = 256
-"""Bytes of the ring for one SYN: its headers are at most 120, and those of the frame 80."""
+BURST_BIT: Final = 1
+BURST_MARK: Final = MARK | BURST_BIT
+"""The mark of one to the destination of a burst: for BURST_SECONDS its SYNs are not held."""
 
-FRAMES: Final = 4096
+BURST_SECONDS: Final = 2
 
-_BLOCK_SIZE: Final = 64 * 1024
-_ETH_P_IP: Final = 0x0800
-_SOL_PACKET: Final = 263
-_PACKET_RX_RING: Final = 5
-_PACKET_VERSION: Final = 10
-_TPACKET_V2: Final = 1
-_SO_ATTACH_FILTER: Final = 26
+GROUP: Final = 0x6B6C
+"""Of linux/netfilter/nfnetlink_log.h, in this namespace's own numbers."""
+
+_BUFFER: Final = 4 << 20
+"""Bytes of SYNs that wait to be read, about 1 KiB each, if net.core.rmem_max allows; what finds no
+room is retransmitted a second later."""
+
 _SO_MARK: Final = 36
-_DNS_PORT: Final = 53
+_NETLINK_NETFILTER: Final = 12
+_NETLINK_NO_ENOBUFS: Final = 5
+_SOL_NETLINK: Final = 270
+_NLMSGHDR: Final = struct.Struct("=IHHII")
+_NFULNL_MSG_CONFIG: Final = 4 << 8 | 1  # NFNL_SUBSYS_ULOG
+_NLM_F_REQUEST_ACK: Final = 5
+_NFULA_CFG_CMD: Final = 1
+_NFULA_CFG_MODE: Final = 2
+_NFULNL_CFG_CMD_BIND: Final = 1
+_NFULNL_COPY_PACKET: Final = 2
+_WHOLE: Final = 0xFFFF
 
 
 @dataclass(frozen=True)
 class SynSockets:
     """What holding a SYN takes."""
 
-    tap: socket.socket
-    """packet(7): FRAMES frames of a TPACKET_V2 ring, each with a SYN from its IP header on."""
+    log: socket.socket
+    """Of nfnetlink_log: a message for each SYN that is dropped."""
     raw: socket.socket
     """raw(7), IPPROTO_RAW: sends whole packets, marked with MARK."""
+    raw_of_burst: socket.socket
+    """The same with BURST_MARK."""
 
     def close(self) -> None:
-        """Close both."""
-        self.tap.close()
-        self.raw.close()
+        """Close all of them."""
+        for sock in self.all():
+            sock.close()
+
+    def all(self) -> tuple[socket.socket, ...]:
+        """Return them in the order of the fields."""
+        return self.log, self.raw, self.raw_of_burst
 
 
 def open_sockets() -> SynSockets:
-    """Make both; raises OSError where the kernel has no packet sockets, or gives none."""
+    """Make them; raises OSError where the kernel has no such sockets, or gives none."""
+    with contextlib.ExitStack() as on_failure:
+        log = on_failure.enter_context(_log())
+        raw = on_failure.enter_context(_raw(MARK))
+        raw_of_burst = on_failure.enter_context(_raw(BURST_MARK))
+        on_failure.pop_all()
+    return SynSockets(log, raw, raw_of_burst)
+
+
+def _raw(mark: int) -> socket.socket:
+    """Open a socket that sends whole packets with a mark."""
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     try:
-        raw.setsockopt(socket.SOL_SOCKET, _SO_MARK, MARK)
-        return SynSockets(_tap(), raw)
+        raw.setsockopt(socket.SOL_SOCKET, _SO_MARK, mark)
     except BaseException:
         raw.close()
         raise
+    return raw
 
 
-def _tap() -> socket.socket:
-    """Open the packet socket: filter and ring first, so that nothing else is ever in it."""
-    tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+def _log() -> socket.socket:
+    """Open the socket that receives what is logged to GROUP."""
+    log = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
     try:
-        program = b"".join(struct.pack("HBBI", *each) for each in _filter())
-        code = ctypes.create_string_buffer(program)
-        fprog = struct.pack("HL", len(program) // 8, ctypes.addressof(code))
-        tap.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)
-        tap.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
-        blocks = FRAMES * FRAME_SIZE // _BLOCK_SIZE
-        ring = struct.pack("4I", _BLOCK_SIZE, blocks, FRAME_SIZE, FRAMES)
-        tap.setsockopt(_SOL_PACKET, _PACKET_RX_RING, ring)
-        tap.bind(("lo", _ETH_P_IP))
+        log.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        log.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
+        _configure(log, _NFULA_CFG_CMD, struct.pack("=B", _NFULNL_CFG_CMD_BIND))
+        _configure(log, _NFULA_CFG_MODE, struct.pack("!IBB", _WHOLE, _NFULNL_COPY_PACKET, 0))
     except BaseException:
-        tap.close()
+        log.close()
         raise
-    return tap
+    return log
 
 
-def _filter() -> list[tuple[int, int, int, int]]:
-    """Return the classic BPF program (bpf(4)): the SYNs that interception.py drops, and no others.
-
-    Each test jumps to the last line, which drops; the distances are filled in at the end.
-    """
-    load_word, load_half, load_byte, load_x = 0x20, 0x28, 0x30, 0xB1
-    half_at_x, byte_at_x, and_, return_ = 0x48, 0x50, 0x54, 0x06
-    jump_equal, jump_set, ancillary = 0x15, 0x45, 0xFFFFF000
-    is_, is_not = True, False
-    own_address = int.from_bytes(socket.inet_aton(OWN_ADDRESS), "big")
-    lines: list[tuple[int, int] | tuple[int, int, bool]] = [
-        (load_word, ancillary + 20),  # SKF_AD_MARK
-        (jump_equal, MARK, is_),
-        (load_word, ancillary + 4),  # SKF_AD_PKTTYPE
-        (jump_equal, 4, is_),  # PACKET_OUTGOING
-        (load_byte, 9),
-        (jump_equal, socket.IPPROTO_TCP, is_not),
-        (load_byte, 16),
-        (jump_equal, 127, is_),
-        (load_word, 16),
-        (jump_equal, own_address, is_),
-        (load_half, 6),
-        (jump_set, 0x3FFF, is_),  # a fragment
-        (load_x, 0),
-        (byte_at_x, 13),
-        (and_, 0x12),
-        (jump_equal, 0x02, is_not),  # SYN without ACK
-        (half_at_x, 2),
-        (jump_equal, _DNS_PORT, is_),
-        (return_, 0xFFFF),
-    ]
-    program = []
-    for index, (code, value, *drops) in enumerate(lines):
-        to_drop = len(lines) - index - 1
-        match drops:
-            case [True]:
-                program.append((code, to_drop, 0, value))
-            case [False]:
-                program.append((code, 0, to_drop, value))
-            case _:
-                program.append((code, 0, 0, value))
-    return [*program, (return_, 0, 0, 0)]
+def _configure(log: socket.socket, attribute: int, value: bytes) -> None:
+    """Set one thing of the group; raises OSError."""
+    length = 4 + len(value)
+    body = struct.pack("!BBH", socket.AF_UNSPEC, 0, GROUP)  # struct nfgenmsg
+    body += struct.pack("=HH", length, attribute) + value.ljust((len(value) + 3) // 4 * 4, b"\0")
+    size = _NLMSGHDR.size + len(body)
+    log.send(_NLMSGHDR.pack(size, _NFULNL_MSG_CONFIG, _NLM_F_REQUEST_ACK, 0, 0) + body)
+    number = -struct.unpack_from("=i", log.recv(1024), _NLMSGHDR.size)[0]
+    if number:
+        raise OSError(number, os.strerror(number))

@@ -9,11 +9,19 @@ import struct
 from typing import Any, Literal, TypeAlias
 
 from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_NEWSET, nft_contains_expr, nft_set_msg
 from pyroute2.nftables.main import NFTables
 
-from netns.holding import MARK
+from netns.holding import BURST_BIT, BURST_MARK, BURST_SECONDS, GROUP, MARK
 
 Expression: TypeAlias = tuple[str, list[tuple[str, Any]]]
+
+# pyroute2 0.9.5 writes these two of the log expression with 32 bits, where the kernel reads 16.
+_log = nft_contains_expr.nft_expr.nft_log
+_log.nla_map = tuple(
+    (name, "be16" if name in {"NFTA_LOG_GROUP", "NFTA_LOG_QTHRESHOLD"} else kind)
+    for name, kind in _log.nla_map
+)
 
 _TABLE = "keepline"
 _DNS_PORT = 53
@@ -21,6 +29,10 @@ _NETWORK_HEADER = 1
 _TRANSPORT_HEADER = 2
 _META_L4PROTO = 16
 _META_MARK = 3
+_REGISTER_AFTER_4 = 9
+"""NFT_REG32_01: the second word of register 1."""
+_BURSTS = "bursts"
+_UPDATE = 1
 _PRIORITY_MANGLE = -150
 _PRIORITY_DSTNAT = -100
 
@@ -36,8 +48,8 @@ def install(
 
     With tproxy there is no NAT and no conntrack, and getsockname() of an accepted socket is the
     original destination; prerouting sees everything, for everything comes back in through lo. If
-    SYNs are `held`, those without holding.MARK are dropped there: a drop in the output hook would
-    look like congestion to the program's kernel.
+    SYNs are `held`, those without a mark of holding.py are dropped there, but for bursts: a drop
+    in the output hook would look like congestion to the program's kernel.
     With redirect, SO_ORIGINAL_DST returns the destination. Raises OSError.
     """
     number: Expression = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
@@ -57,7 +69,7 @@ def install(
             # Where there is no nf_tables, only a question gets an answer: pyroute2 would wait
             # for that of a batch for ever.
             nft.get_rules()
-            _add_chain(nft, own_address, base, to_listener, [_DROP_UNMARKED_SYN] if held else [])
+            _add_chain(nft, own_address, base, to_listener, held=held)
     except NetlinkError as error:
         raise OSError(error.code, os.strerror(error.code)) from error
 
@@ -67,7 +79,8 @@ def _add_chain(
     own_address: str,
     base: tuple[str, str, int],
     to_listener: list[Expression],
-    before: list[list[Expression]],
+    *,
+    held: bool,
 ) -> None:
     """Add table, chain and rules, all or none, and read back that they are there."""
     hook, chain_type, priority = base
@@ -75,11 +88,14 @@ def _add_chain(
         [*_payload_is(_NETWORK_HEADER, 16, b"\x7f"), _ACCEPT],
         [*_payload_is(_NETWORK_HEADER, 16, socket.inet_aton(own_address)), _ACCEPT],
         [*_IS_TCP, *_payload_is(_TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), _ACCEPT],
-        *before,
+        *([_NOTE_BURST, _HOLD_SYN] if held else []),
         [*_IS_TCP, *to_listener],
     ]
     nft.table("add", name=_TABLE)
     try:
+        if held:
+            # sets() of pyroute2 0.9.5 fails once it has sent this.
+            nft._command(nft_set_msg, {"add": NFT_MSG_NEWSET}, "add", dict(_BURST_SET))  # noqa: SLF001
         nft.chain("add", table=_TABLE, name=hook, hook=hook, type=chain_type, priority=priority)
         for rule in rules:
             nft.rule("add", table=_TABLE, chain=hook, expressions=[map(_written, rule)])
@@ -112,6 +128,12 @@ def _is(value: bytes) -> Expression:
     return "cmp", [("SREG", 1), ("OP", 0), ("DATA", _data(value))]
 
 
+def _masked(mask: bytes) -> Expression:
+    """Keep the bits of register 1 that are set in `mask`."""
+    masks = ("MASK", _data(mask)), ("XOR", _data(bytes(len(mask))))
+    return "bitwise", [("SREG", 1), ("DREG", 1), ("LEN", len(mask)), *masks]
+
+
 def _is_not(value: bytes) -> Expression:
     """Go on with the rule only if register 1 holds something else."""
     return "cmp", [("SREG", 1), ("OP", 1), ("DATA", _data(value))]
@@ -134,15 +156,42 @@ _IS_TCP: list[Expression] = [
     ("meta", [("KEY", _META_L4PROTO), ("DREG", 1)]),
     _is(bytes([socket.IPPROTO_TCP])),
 ]
-_DROP_UNMARKED_SYN: list[Expression] = [
+_IS_SYN: list[Expression] = [
     *_IS_TCP,
     ("payload", [("DREG", 1), ("BASE", _TRANSPORT_HEADER), ("OFFSET", 13), ("LEN", 1)]),
-    (
-        "bitwise",
-        [("SREG", 1), ("DREG", 1), ("LEN", 1), ("MASK", _data(b"\x12")), ("XOR", _data(b"\0"))],
-    ),
+    _masked(b"\x12"),
     _is(b"\x02"),  # SYN without ACK
     ("meta", [("KEY", _META_MARK), ("DREG", 1)]),
+]
+_DESTINATION: list[Expression] = [
+    ("payload", [("DREG", 1), ("BASE", _NETWORK_HEADER), ("OFFSET", 16), ("LEN", 4)]),
+    (
+        "payload",
+        [("DREG", _REGISTER_AFTER_4), ("BASE", _TRANSPORT_HEADER), ("OFFSET", 2), ("LEN", 2)],
+    ),
+]
+_NOTE_BURST: list[Expression] = [
+    *_IS_SYN,
+    _is(struct.pack("=I", BURST_MARK)),
+    *_DESTINATION,
+    ("dynset", [("SET_NAME", _BURSTS), ("OP", _UPDATE), ("SREG_KEY", 1)]),
+]
+_HOLD_SYN: list[Expression] = [
+    *_IS_SYN,
+    _masked(struct.pack("=I", ~BURST_BIT & 0xFFFFFFFF)),
     _is_not(struct.pack("=I", MARK)),
+    *_DESTINATION,
+    ("lookup", [("SET", _BURSTS), ("SREG", 1), ("FLAGS", {"NFT_LOOKUP_F_INV"})]),
+    ("log", [("GROUP", GROUP), ("QTHRESHOLD", 1)]),  # each one at once
     _verdict(0),
 ]
+_BURST_SET = {
+    "NFTA_SET_TABLE": _TABLE,
+    "NFTA_SET_NAME": _BURSTS,
+    "NFTA_SET_ID": 1,
+    "NFTA_SET_FLAGS": {"NFT_SET_TIMEOUT", "NFT_SET_EVAL"},
+    "NFTA_SET_KEY_TYPE": 0,
+    "NFTA_SET_KEY_LEN": 8,  # address and port
+    "NFTA_SET_TIMEOUT": BURST_SECONDS * 1000,
+}
+"""The destinations of bursts."""

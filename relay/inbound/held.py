@@ -16,14 +16,20 @@ from netns.holding import SynSockets
 from relay.addresses import Endpoint
 from relay.inbound import segments
 from relay.inbound.listener import AcceptedOffer, Listener
+from relay.inbound.nflog import logged_packet
 from relay.inbound.offer import Offer, Refusal
-from relay.inbound.packet_ring import PacketRing
 from relay.inbound.segments import Syn, parse_syn
 from relay.inbound.socket_table import SocketTable
 from relay.sockets import TCP_CLOSE, TCP_LISTEN
 
 MOST_HELD: Final = 4096
 """SYNs. Further ones are left to be retransmitted."""
+
+_RECEIVE_SIZE: Final = 128 * 1024
+
+BURST: Final = 8
+"""Connections to one destination between two sweeps. Further SYNs are accepted before the dial for
+some seconds, holding.py: holding one costs as much as all else that a short connection takes."""
 
 SWEEP: Final = 1.0
 """Seconds between two looks at whether the programs still wait."""
@@ -124,18 +130,22 @@ class SynHolder:
 
     def __init__(self, syns: SynSockets, listener: Listener, table: SocketTable) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
-        self._tap, self._raw = syns.tap, syns.raw
-        self._ring = PacketRing(syns.tap)
+        self._log, self._raw, self._raw_of_burst = syns.all()
         self._listener = listener
         self._table = table
         self._start: Callable[[Offer], None] = _not_serving
         self._offers: dict[_Ends, HeldOffer] = {}
-        """Until they are closed: a late copy of a SYN that was accepted is no new one."""
+        """Until they are closed."""
         self._held: set[HeldOffer] = set()
         """Those whose connect() is pending."""
         self._unanswered: dict[_Ends, int] = {}
         """Sequence numbers of those that are left to the time-outs of their programs."""
-        self._some_held = trio.Event()
+        self._closed: dict[_Ends, int] = {}
+        self._closed_before: dict[_Ends, int] = {}
+        """Sequence numbers of those that were closed since the last sweep, and the one before."""
+        self._reached: dict[Endpoint, int] = {}
+        """How often since the last sweep."""
+        self._has_work = trio.Event()
 
     async def serve(self, start: Callable[[Offer], None]) -> None:
         """Hold SYNs and offer them, until cancelled."""
@@ -144,16 +154,24 @@ class SynHolder:
             nursery.start_soon(self._listener.serve, self._arrived)
             nursery.start_soon(self._sweep)
             while True:
-                for packet in self._ring.packets():
-                    syn = parse_syn(packet)
-                    if syn is not None:
-                        self._arrives(syn)
-                await trio.lowlevel.wait_readable(self._tap)
+                self._read()
+                await trio.lowlevel.wait_readable(self._log)
 
     def take_waiting(self, start: Callable[[Offer], None]) -> None:
         """Hand over what was accepted; a connect() that is pending now would come too late."""
         self._start = start
         self._listener.take_waiting(self._arrived)
+
+    def _read(self) -> None:
+        """Take what has come."""
+        while True:
+            try:
+                message = self._log.recv(_RECEIVE_SIZE)
+            except BlockingIOError:
+                return
+            syn = parse_syn(logged_packet(message))
+            if syn is not None:
+                self._arrives(syn)
 
     def _arrives(self, syn: Syn) -> None:
         """Offer a new SYN; keep the newest copy of one that is held."""
@@ -164,7 +182,7 @@ class SynHolder:
             if before.is_held and before.is_accepting:  # the backlog had no room for it
                 self.send_again(before)
             return
-        if self._unanswered.get(ends) == syn.sequence:
+        if self._is_late(ends, syn.sequence):
             return
         if before in self._held:
             self._withdraw(before)
@@ -172,8 +190,20 @@ class SynHolder:
             return
         offer = self._offers[ends] = HeldOffer(syn, self)
         self._held.add(offer)
-        self._some_held.set()
+        self._has_work.set()
         self._start(offer)
+
+    def _is_late(self, ends: _Ends, sequence: int) -> bool:
+        """Return whether a SYN is the copy of one that was answered, or is to have no answer.
+
+        One that was retransmitted just before its connection was accepted may be read when that is
+        closed already. Sent again, it would hit whatever has the same four by then.
+        """
+        return sequence in (
+            self._unanswered.get(ends),
+            self._closed.get(ends),
+            self._closed_before.get(ends),
+        )
 
     def _arrived(self, accepted: Offer) -> None:
         """Give a socket that the kernel has accepted to the offer that waits for it."""
@@ -198,7 +228,9 @@ class SynHolder:
 
     def send_again(self, offer: HeldOffer) -> None:
         """Let the kernel accept a SYN, and take what it has accepted; raises OSError."""
-        self._raw.sendto(segments.again(offer.syn), (offer.destination[0], 0))
+        reached = self._reached[offer.destination] = self._reached.get(offer.destination, 0) + 1
+        raw = self._raw if reached <= BURST else self._raw_of_burst
+        raw.sendto(segments.again(offer.syn), (offer.destination[0], 0))
         self._listener.take_waiting(self._arrived)
 
     def refuse(self, offer: HeldOffer, refusal: Refusal) -> None:
@@ -220,25 +252,28 @@ class SynHolder:
         ends = offer.source, offer.destination
         if self._offers.get(ends) is offer:
             del self._offers[ends]
+            self._closed[ends] = offer.syn.sequence
 
     def _withdraw(self, offer: HeldOffer) -> None:
         self._held.remove(offer)
         offer.withdraw()
 
     async def _sweep(self) -> None:
-        """End the dials of programs that wait no more: once a second, while any is held.
+        """Once a second, while there is something to look at: who waits no more, what is over.
 
-        The event is made anew when nothing is held and before this task waits for it; no other task
-        runs in between.
+        The event is made anew when there is nothing and before this task waits for it; no other
+        task runs in between.
         """
         while True:
-            await self._some_held.wait()
-            while self._held or self._unanswered:
+            await self._has_work.wait()
+            while self._held or self._unanswered or self._closed or self._closed_before:
                 await trio.sleep(SWEEP)
+                self._closed_before, self._closed = self._closed, {}
+                self._reached.clear()
                 for ends in tuple(self._unanswered):
                     if not self._waits(*ends):
                         del self._unanswered[ends]
                 for offer in tuple(self._held):
                     if offer in self._held and not self.is_pending(offer):
                         self._withdraw(offer)
-            self._some_held = trio.Event()
+            self._has_work = trio.Event()
