@@ -43,8 +43,8 @@ def test_what_a_program_said_is_told_once_and_in_order() -> None:
 
 
 def test_a_busy_machine_may_be_late_by_as_much() -> None:
-    assert outcome(row(), 0, "open", 1.5, slowness=1).when == "after about 2 s"
-    assert outcome(row(), 0, "open", 1.5, slowness=2).when == "at once"
+    assert outcome(row(), 0, "open", 1.6, slowness=1).when == "after about 2 s"
+    assert outcome(row(), 0, "open", 1.6, slowness=2).when == "at once"
 
 
 def test_a_program_without_an_end_has_no_status() -> None:
