@@ -17,12 +17,7 @@ from .situations import (
     vanishing,
 )
 
-_MUSL: Final = {5.0: "after the 5 s of its libc", 30.0: "after 30 s, as its libc is told"}
-_MUSL_WAITS: Final = Differs(
-    "worse",
-    "musl takes no such code for an answer and waits as long as resolv.conf says, and keepline's"
-    " says 30 s, so that lookups are held in an outage",
-)
+_MUSL: Final = {5.0: "after the 5 s of its libc"}
 
 
 def _asked(name: str) -> list[Program]:
@@ -43,8 +38,6 @@ def _answered(situation: str, network: Situation, name: str) -> list[Row]:
             network=network,
             program=program,
             marks=_MUSL,
-            differs=_MUSL_WAITS if program == musl(name, 80) else None,
-            limit=45,
         )
         for program in _asked(name)
     ]

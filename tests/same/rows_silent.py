@@ -23,7 +23,8 @@ _OWN: Final = {2.0: "after its time-out of 2 s"}
 _OUTAGE: Final = Differs(
     "worse", "no route may be an outage, so it is held until the program's own time-out"
 )
-_STEPS: Final = "after 15 s, and 5 more at most"
+_STEPS: Final = "after 15 s, its patience, and what is left of the kernel's step"
+_LONG_STEP: Final = "after 300 s, its patience, and what is left of the kernel's step"
 _PATIENCE: Final = "a silent host may be an outage: it is dialled for as long as `patience` says"
 
 ROWS: Final = [
@@ -65,6 +66,8 @@ ROWS: Final = [
         situation=f"{_SILENT}, and 5,000 connects to it that wait",
         network=silent,
         program=python("flood", "198.51.100.10 80 5000 mirror.test", "connect to another host"),
+        differs=Differs("worse", "4,096 connects are held at a time, and this one has to wait"),
+        limit=10,
     ),
     Row(
         situation=_SILENT,
@@ -90,7 +93,7 @@ ROWS: Final = [
         situation=_SILENT,
         network=silent,
         program=python("connect", "198.51.100.10 80", "create_connection without a time-out"),
-        marks={130.0: "after the kernel's 134 s", 300.0: "after `patience`"},
+        marks={130.0: "after the kernel's 134 s"} | dict.fromkeys(range(300, 380, 2), _LONG_STEP),
         differs=Differs("worse", _PATIENCE),
         limit=420,
         is_quick=False,
@@ -145,6 +148,15 @@ ROWS: Final = [
         program=node(f"fetch http://{SERVER}/"),
         marks={3.0: "once it has one"},
         differs=Differs("better", "an outage is held"),
+    ),
+    Row(
+        situation="a host that is silent for 8 s",
+        network=dropping(8),
+        program=node(f"fetch http://{SERVER}/"),
+        marks={8.0: "once it is not", 10.0: "after its time-out of 10 s"},
+        differs=Differs(
+            "better", "it is dialled again more often than the kernel sends a SYN again"
+        ),
     ),
     Row(
         situation="a host that is silent for 4 s",

@@ -4,6 +4,7 @@ It stands alone: nothing but Python's own modules.
 """
 
 import errno
+import resource
 import select
 import socket
 import struct
@@ -97,9 +98,9 @@ def burst(host: str, port: str, count: str) -> str:
     time.sleep(_SETTLED)
     with socket.create_connection(address, 2) as sock:
         try:
-            return sock.recv(16).decode() or "end"
+            return f"connected, then {sock.recv(16).decode() or 'end'}"
         except OSError as error:
-            return f"connected, then {errno.errorcode[error.errno or 0]}"
+            return f"connected, then {_name(error)}"
 
 
 def fastopen(host: str, port: str) -> str:
@@ -200,19 +201,24 @@ _WHAT: Final[dict[str, Callable[..., str]]] = {
 }
 
 
+def _name(error: OSError) -> str:
+    """Name what failed; a time-out of the program's own has no number, the kernel's has."""
+    if isinstance(error, socket.gaierror):
+        names = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
+        return names[error.errno or 0]
+    return errno.errorcode[error.errno] if error.errno else str(error)
+
+
 def main(what: str, *arguments: str) -> int:
     """Do it; 0 if it came to something."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     status = 1
     try:
         said = _WHAT[what](*arguments)
         status = 0
-    except TimeoutError as error:  # its own time-out has no number, the kernel's has
-        said = errno.errorcode[error.errno] if error.errno else "timed out"
-    except socket.gaierror as error:
-        names = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
-        said = names[error.errno or 0]
     except OSError as error:
-        said = errno.errorcode[error.errno or 0]
+        said = _name(error)
     sys.stdout.write(f"said: {said}\n")
     return status
 
