@@ -4,6 +4,7 @@ Those that scripts/programs and scripts/same install come first; `lacking` names
 """
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,11 @@ _NPM: Final = _PROGRAMS / "node_modules/.bin"
 _BUILT: Final = _PROGRAMS / "same"
 _PYTHON: Final = _PROGRAMS / "python/bin/python"
 _CLIENTS: Final = Path(__file__).with_name("clients")
+
+_NEEDED: Final = (
+    *("apt-get", "bash", "curl", "getent", "git", "java", "nc", "node", "npm", "perl", "ssh"),
+    *("timeout", "wget"),
+)
 
 _CURL_SAYS: Final = (
     r"connect to \S+ port \d+ failed: (.*)$|Immediate connect fail for \S+: (.*)$"
@@ -106,8 +112,58 @@ def musl(host: str, port: int) -> Program:
 
 def python(what: str, words: str, title: str) -> Program:
     """Connect by Python in one of the ways of clients/net.py."""
-    argv = ("python3", "-I", str(_CLIENTS / "net.py"), what, *words.split())
+    argv = (sys.executable, "-I", str(_CLIENTS / "net.py"), what, *words.split())
     return Program(f"Python: {title}", argv)
+
+
+def wget(words: str, url: str) -> Program:
+    """Fetch by wget, once."""
+    says = r"failed: (.*?)\.?$|(200 OK)|(unable to resolve)"
+    argv = ("wget", "--tries=1", "-O", "/dev/null", *words.split(), url)
+    return Program(" ".join(["wget --tries=1", *words.split(), url]), argv, says)
+
+
+def perl(host: str, port: int, seconds: int) -> Program:
+    """Connect by Perl's IO::Socket."""
+    script = (
+        f"IO::Socket::INET->new(PeerAddr => '{host}:{port}', Timeout => {seconds})"
+        " ? print 'said: connected' : die qq(said: $@\n)"
+    )
+    says = r"^said: (?:IO::Socket::INET: )?(?:connect: )?(.*)$"
+    argv = ("perl", "-MIO::Socket::INET", "-e", script)
+    return Program(f"Perl: IO::Socket::INET({host}:{port}, {seconds} s)", argv, says)
+
+
+def npm(url: str) -> Program:
+    """Ask a registry for a package by npm, once."""
+    words = ("--fetch-retries=0", "--fetch-timeout=2000", f"--registry={url}")
+    says = r"npm error code (\w+)"
+    return Program(" ".join(["npm view a", *words]), ("npm", "view", "a", *words), says, 1.0)
+
+
+def pip(url: str) -> Program:
+    """Ask an index for a package by pip, once."""
+    host = url.split("/")[2]
+    words = ("--retries=0", "--timeout=2", f"--index-url={url}")
+    quiet = (
+        *["--isolated", "--disable-pip-version-check", "--no-cache-dir", "--trusted-host"],
+        host,
+    )
+    argv = (sys.executable, "-I", "-m", "pip", "download", *quiet, *words, "a")
+    says = r"(Connection refused|timed out|No matching distribution)"
+    return Program(" ".join(["pip download a", *words]), argv, says, 1.0)
+
+
+def requests(url: str) -> Program:
+    """Fetch by requests of Python."""
+    script = (
+        "import sys, requests\n"
+        f"try: requests.get('{url}', timeout=2)\n"
+        "except requests.RequestException as error:"
+        " sys.exit('said: ' + type(error).__name__ + ': ' + str(error))"
+    )
+    says = r"^said: (\w+)"
+    return Program(f"requests.get({url}, timeout=2)", (str(_PYTHON), "-I", "-c", script), says, 0.6)
 
 
 def azure() -> Program:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from .programs import curl, nc, node, python
-from .row import Program, Row
+from .row import Differs, Program, Row
 from .situations import Network, closes, counting, resets, resets_requests, served, silent
 
 _WELL: Final = "all is well"
@@ -26,6 +26,8 @@ ROWS: Final = [
         Row(situation=_WELL, network=served, program=program)
         for program in (
             curl(""),
+            curl("--local-port 40000-40100"),
+            curl("--interface 10.1.0.2"),
             nc("-z v4.test 80"),
             node("fetch http://v4.test/"),
             python("poll", "203.0.113.10 80 5", "non-blocking connect, poll"),
@@ -34,6 +36,12 @@ ROWS: Final = [
             python("fastopen", "v4.test 7", "TCP fast open with data"),
             python("bound", "v4.test 7 10.1.0.2 45678", "own source address and port"),
         )
+    ),
+    Row(
+        situation=_WELL,
+        network=served,
+        program=curl("--interface eth0"),
+        differs=Differs("worse", "there is one interface inside, `lo`; addresses may be named"),
     ),
     Row(
         situation="a server that answers after 3 s",

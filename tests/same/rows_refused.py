@@ -12,10 +12,15 @@ from .programs import (
     musl,
     nc,
     node,
+    npm,
+    perl,
+    pip,
     python,
+    requests,
     shell,
     ssh,
     wait_on,
+    wget,
 )
 from .row import Differs, Row
 from .situations import later, served, stopping
@@ -47,6 +52,13 @@ ROWS: Final = [
             ssh("", "v4.test"),
             git("http://v4.test:81/a.git"),
             apt("", "http://v4.test:81/"),
+            npm("http://v4.test:81/"),
+            pip("http://v4.test:81/"),
+            requests("http://v4.test:81/"),
+            wget("", "http://v4.test:81/"),
+            perl("v4.test", 81, 2),
+            python("streams", "v4.test 81 2", "asyncio.open_connection, time-out of 2 s"),
+            nc("-z v4.test 81-90"),
         )
     ),
     Row(

@@ -4,7 +4,22 @@ from typing import Final
 
 from tests.support.internet.world import SERVER
 
-from .programs import apt, azure, curl, java, nc, node, python, shell, ssh, wait_on
+from .programs import (
+    apt,
+    azure,
+    curl,
+    java,
+    nc,
+    node,
+    perl,
+    pip,
+    python,
+    requests,
+    shell,
+    ssh,
+    wait_on,
+    wget,
+)
 from .row import Differs, Row
 from .situations import (
     METADATA,
@@ -16,6 +31,7 @@ from .situations import (
     no_metadata,
     outage,
     silent,
+    two_addresses,
 )
 
 _SILENT: Final = "a silent host"
@@ -37,7 +53,12 @@ ROWS: Final = [
             python("connect", "silent.test 80 2", "create_connection, time-out of 2 s"),
             python("poll", "198.51.100.10 80 2", "non-blocking connect, poll for 2 s"),
             python("many", "198.51.100.10 80 1000 2", "1,000 connects at once, poll for 2 s"),
+            python("streams", "silent.test 80 2", "asyncio.open_connection, time-out of 2 s"),
             ssh("-o ConnectTimeout=2", "silent.test"),
+            pip("http://silent.test/"),
+            requests("http://silent.test/"),
+            wget("--connect-timeout=2", "http://silent.test/"),
+            perl("silent.test", 80, 2),
             shell(
                 "timeout 2 bash: </dev/tcp/silent.test/80",
                 "timeout 2 bash -c '</dev/tcp/silent.test/80'",
@@ -120,6 +141,13 @@ ROWS: Final = [
         network=full,
         program=curl("--connect-timeout 2", "http://v4.test:81/"),
         marks=_OWN,
+    ),
+    Row(
+        situation="a name with two addresses, the first silent",
+        network=two_addresses,
+        program=curl("--connect-timeout 4", "http://odd.test/"),
+        marks={2.0: "after half of its time-out"},
+        differs=Differs("better", "a name's addresses are dialled a quarter of a second apart"),
     ),
     Row(
         situation="the host has no route",

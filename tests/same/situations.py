@@ -344,3 +344,12 @@ def resolves_to(*addresses: str) -> Situation:
             yield
 
     return situation
+
+
+@asynccontextmanager
+async def two_addresses(network: Network) -> AsyncIterator[None]:
+    """`odd.test` has two addresses; the first is silent, the second serves."""
+    network.name("odd.test", SILENT, SERVER)
+    network.internet.zone.keep_order("odd.test", "A")
+    async with served(network):
+        yield

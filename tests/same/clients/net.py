@@ -3,6 +3,7 @@
 It stands alone: nothing but Python's own modules.
 """
 
+import asyncio
 import errno
 import resource
 import select
@@ -40,6 +41,18 @@ def poll(host: str, port: str, timeout: str) -> str:
             return "nothing yet"
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return errno.errorcode[number] if number else "connected"
+
+
+def streams(host: str, port: str, timeout: str) -> str:
+    """Connect by asyncio, and cancel that after some seconds."""
+
+    async def connect() -> str:
+        async with asyncio.timeout(float(timeout)):
+            _reader, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+        return "connected"
+
+    return asyncio.run(connect())
 
 
 def many(host: str, port: str, count: str, timeout: str) -> str:
@@ -198,6 +211,7 @@ _WHAT: Final[dict[str, Callable[..., str]]] = {
     "mptcp": mptcp,
     "poll": poll,
     "reset_own": reset_own,
+    "streams": streams,
 }
 
 
@@ -206,7 +220,7 @@ def _name(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         names = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
         return names[error.errno or 0]
-    return errno.errorcode[error.errno] if error.errno else str(error)
+    return errno.errorcode[error.errno] if error.errno else "timed out"
 
 
 def main(what: str, *arguments: str) -> int:
