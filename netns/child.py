@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from netns import handoff, holding, idmap, interception, links, mounts, privileges, syscalls
 from netns.errors import SandboxError
@@ -28,6 +28,15 @@ _BACKLOG = 4096
 _DNS_PORT = 53
 _NETLINK_SOCK_DIAG = 4
 _UNPRIVILEGED_PORT_START = "ipv4/ip_unprivileged_port_start"
+
+
+class _Interception(NamedTuple):
+    """How TCP connections are caught."""
+
+    way: Intercept
+    listeners: list[socket.socket]
+    syns: SynSockets | None
+    notes: list[str]
 
 
 def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
@@ -91,14 +100,15 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         dns_udp, dns_tcp = _dns_sockets()
     with _step("interception of TCP", end):
         diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
-        intercept, tcp, syns, notes = _intercept(plan)
+        held_notes: list[str] = []
+        intercept, tcp, syns, notes = _intercept(plan, held_notes)
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
     with _step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
-    return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, diag, syns, notes)
+    return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, diag, syns, notes, held_notes)
 
 
 @contextlib.contextmanager
@@ -132,15 +142,13 @@ def _listen(address: str, port: int, *, transparent: bool = False) -> socket.soc
     return sock
 
 
-def _intercept(
-    plan: Plan,
-) -> tuple[Intercept, list[socket.socket], SynSockets | None, list[str]]:
+def _intercept(plan: Plan, held_notes: list[str]) -> _Interception:
     """Install the first way of interception that this kernel supports; raises OSError."""
     notes: list[str] = []
     for way in plan.intercept:
-        syns = _syn_sockets(plan, notes) if way == "tproxy" else None
+        syns = _syn_sockets(plan, held_notes) if way == "tproxy" else None
         try:
-            return way, _listeners_for(way, plan, held=syns is not None), syns, notes
+            return _Interception(way, _listeners_for(way, plan, held=syns is not None), syns, notes)
         except OSError as error:
             notes.append(f"{way} is not available: {error.strerror or error}")
             if syns is not None:
@@ -153,10 +161,10 @@ def _syn_sockets(plan: Plan, notes: list[str]) -> SynSockets | None:
     try:
         syns = holding.open_sockets()
     except OSError as error:
-        notes.append(f"a connect() cannot be held: {error.strerror or error}")
+        notes.append(f"no sockets for it: {error.strerror or error}")
         return None
     if not links.connect_for(plan.connect_seconds):
-        notes.append("tcp_syn_retries cannot be written: a connect() ends before patience does")
+        notes.append("tcp_syn_retries cannot be written: it ends when the kernel gives up")
     return syns
 
 

@@ -37,6 +37,8 @@ class Listeners:
     """What holds SYNs; None: the kernel accepts each connection before it is dialled."""
     notes: Sequence[str] = ()
     """Why no better way of interception is used, for people."""
+    held_notes: Sequence[str] = ()
+    """Why a connect() is not held, or not for as long as it should be."""
 
     def close(self) -> None:
         """Close all of them."""
@@ -65,6 +67,7 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
         "intercept": listeners.intercept,
         "holds": syns is not None,
         "notes": list(listeners.notes),
+        "held_notes": list(listeners.held_notes),
     }
     socket.send_fds(end, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
 
@@ -87,4 +90,13 @@ def receive(end: socket.socket) -> Step | Listeners:
         sock.setblocking(False)  # noqa: FBT003 - positional only
     dns_udp, dns_tcp, diag, *rest = sockets
     syns = SynSockets(*(rest.pop(0) for _ in range(3))) if message["holds"] else None
-    return Listeners(message["intercept"], rest, dns_udp, dns_tcp, diag, syns, message["notes"])
+    return Listeners(
+        message["intercept"],
+        rest,
+        dns_udp,
+        dns_tcp,
+        diag,
+        syns,
+        message["notes"],
+        message["held_notes"],
+    )

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -51,6 +52,9 @@ class Sandbox:
             child.main(childs_end, childs_pipe, parent)
         childs_end.close()
         os.close(childs_pipe)
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            # Whoever started us ignores it: the kernel would forget how the command ends.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def build(self, plan: Plan) -> None:
         """Let the child build the namespace and run the command; raises SandboxError.
@@ -99,8 +103,14 @@ class Sandbox:
         return listeners
 
     def poll(self) -> Ended | Stopped | None:
-        """Return what became of the command since the last call, without waiting, waitpid(2)."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+        """Return what became of the command since the last call, without waiting, waitpid(2).
+
+        If somebody else has waited for it, its status is not known, which is our own failure.
+        """
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+        except ChildProcessError:
+            return Ended(EXIT_OWN_FAILURE)
         if pid == 0:
             return None
         if os.WIFSTOPPED(status):
@@ -119,7 +129,7 @@ class Sandbox:
 
     def signal(self, number: int) -> None:
         """Pass a signal on to the command."""
-        with contextlib.suppress(ProcessLookupError):  # it has just ended
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # ended, or another user's
             os.kill(self.pid, number)
 
 

@@ -1,6 +1,7 @@
 """The command line: arguments in, exit status out; the only place that prints."""
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
@@ -51,8 +52,13 @@ def _fail(cause: str, hint: str) -> int:
 
 
 def _warn(message: str) -> None:
-    if sys.stderr is not None:  # the caller may have closed it
+    if sys.stderr is None:  # the caller has closed it
+        return
+    try:
         sys.stderr.write(f"keepline: {message}\n")
+    except OSError:  # nobody reads it: what is buffered must not change the status at exit
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _print(text: str) -> None:
@@ -180,8 +186,10 @@ def _session(name: str | None) -> Path:
 
 def _status(arguments: argparse.Namespace) -> int:
     paths = flightlog.sessions(flightlog.sessions_folder(os.environ))
-    live = filter(flightlog.is_live, paths)
-    states = [status.state_of(path.stem, flightlog.read(path)) for path in live]
+    states = []
+    for path in filter(flightlog.is_live, paths):
+        with contextlib.suppress(OSError):  # it is somebody else's, or was removed just now
+            states.append(status.state_of(path.stem, flightlog.read(path)))
     if arguments.json:
         _print(status.as_json(states))
     else:

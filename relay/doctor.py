@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
+import trio
 
 from netns.errors import KeeplineError
 from netns.sandbox import Sandbox
 from relay import session
-from relay.config import ConfigError, Settings
+from relay.config import DNS_PORT, ConfigError, Settings, parse_nameserver
+from relay.dns.lookup.trial import try_all
 from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
 from relay.host.interfaces import require_ipv4
+from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from relay.record.flightlog import sessions_folder
@@ -33,6 +36,9 @@ class Check(msgspec.Struct, frozen=True):
 
 _NO_COMMAND: Final = ()
 
+_RESOLVER_SECONDS: Final = 3.0
+"""In which a resolver that works has answered, though a datagram was lost."""
+
 
 def examine(settings: Settings | ConfigError) -> Iterator[Check]:
     """Try everything; what depends on a failed thing is not tried."""
@@ -49,7 +55,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
         yield Check("resolvers", works=False, detail=error.cause, fix=error.next_step)
         resolv_conf = ""
     else:
-        yield Check("resolvers", works=True)
+        yield _resolvers(settings, resolv_conf)
     yield from _namespace(settings, resolv_conf)
     yield _rto_max()
     yield _flight_log()
@@ -81,6 +87,26 @@ def _tried(name: str, attempt: Callable[[], object]) -> Check:
     return Check(name, works=True)
 
 
+def _resolvers(settings: Settings, resolv_conf: str) -> Check:
+    """Ask each resolver that a session would ask; one that answers will do.
+
+    None is needed: a session starts in an outage too, and holds what it cannot find out.
+    """
+    servers = tuple(map(parse_nameserver, settings.nameservers or parse_resolv_conf(resolv_conf)))
+    failures = trio.run(try_all, servers, _RESOLVER_SECONDS)
+    return Check(
+        "resolvers",
+        works=None in failures.values(),
+        needed=False,
+        detail="; ".join(
+            f"{server.without_port(DNS_PORT)} {'answers' if error is None else f'fails: {error}'}"
+            for server, error in failures.items()
+        ),
+        fix="start them, or let this host send to their port 53 by UDP and TCP, or name others:"
+        " --nameservers ADDRESS, or nameservers in config.toml",
+    )
+
+
 def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     """Make a namespace as `run` does, without a command."""
     sandbox = Sandbox()
@@ -101,6 +127,16 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         needed=False,
         detail="; ".join(listeners.notes) or listeners.intercept,
         fix=f"a kernel with nft_tproxy; {listeners.intercept} is used meanwhile",
+    )
+    holds = listeners.syns is not None
+    yield Check(
+        "a connect() is held until its destination is reached",
+        works=holds,
+        needed=False,
+        detail="; ".join(
+            [*listeners.held_notes, *([] if holds else ["it succeeds at once, then is reset"])]
+        ),
+        fix="tproxy on a kernel with nfnetlink_log, in a container that allows raw sockets",
     )
 
 

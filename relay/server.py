@@ -2,14 +2,18 @@
 
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import trio
 
 from netns.handoff import Listeners
 from relay.addresses import Destination
+from relay.barrier import Record, contained, kept_running
 from relay.config import Settings
+from relay.descriptors import SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared
@@ -22,7 +26,7 @@ from relay.inbound.socket_table import SocketTable
 from relay.outbound.dialer import Dialer
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
-from relay.outbound.standing import Standing
+from relay.outbound.standing import Standing, drop_vanished
 from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
@@ -39,73 +43,114 @@ _FLUSH_AFTER: Final = 0.2
 """Seconds for which events are gathered before they are written."""
 
 
+@dataclass(eq=False)
 class Relay:
-    """What relays for one session, in one nursery."""
+    """What relays for one session: it may be started again, and keeps names and numbers."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        listeners: Listeners,
-        record: Callable[[Event], None],
-        prepared: Prepared | None,
-        nursery: trio.Nursery,
-    ) -> None:
-        """Make all of it; start() runs it. `prepared` is the gateway's, None if it is off."""
-        policy = settings.policy()
-        self.standing = Standing()
-        self._listeners = listeners
+    settings: Settings
+    listeners: Listeners
+    record: Record
+    prepared: Prepared | None
+    """The gateway's; None if it is off."""
+    standing: Standing = field(default_factory=Standing)
+    _running: "_Running | None" = None
+
+    def __post_init__(self) -> None:
+        """Make what outlives a fault."""
+        self.policy = self.settings.policy()
+        self.names = NameService(self.settings, self.policy, self.record)
+
+    async def serve(self) -> None:
+        """Relay until cancelled; after a fault, this may be called again."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._running = _Running(self, nursery)
+                self._running.start()
+        finally:
+            self._running = None
+
+    async def finish(self) -> None:
+        """Relay what the command sent last before it ended, for a bounded time."""
+        if self._running is not None:
+            await self._running.finish()
+
+
+class _Running:
+    """The parts of a relay, in one nursery.
+
+    A fault ends what it hits, barrier.py; each of the services here is started again after one.
+    """
+
+    def __init__(self, relay: Relay, nursery: trio.Nursery) -> None:
+        """Make all of it; start() runs it."""
+        settings, standing, record = relay.settings, relay.standing, relay.record
+        self._listeners = relay.listeners
+        self._record = record
         self._nursery = nursery
-        self._names = NameService(settings, policy, record)
+        self._names = relay.names
+        self._standing = standing
         network, keepalive = NetworkWatch(), _keepalive(settings)
         opener = Opener(
-            Dialer(self._names.lookup, keepalive),
+            Dialer(relay.names.lookup, keepalive),
             network,
-            self.standing,
+            standing,
             record,
             patience=settings.patience,
         )
-        served = _gateway(prepared, opener, record, nursery)
-        handlers = Handlers(policy, self._names.synthetic, opener, served)
-        programs = SocketTable(listeners.diag)
-        self._connections = Connections(
-            handlers.handler_for, self.standing, record, nursery, programs
-        )
-        self._inbound = _ways_in(listeners, programs)
+        served = _gateway(relay.prepared, opener, record, nursery)
+        handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
+        programs = SocketTable(relay.listeners.diag)
+        self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
+        self._inbound = _ways_in(relay.listeners, programs, record)
         self._network = network
+        self._has_watched = False
         self._liveness = Liveness(
-            self.standing.connections, keepalive, network, record, SuspendDetector(time_suspended)
+            standing.connections, keepalive, network, record, SuspendDetector(time_suspended)
         )
 
     def start(self) -> None:
-        """Start all tasks; they run until the nursery is cancelled."""
-        _allow_descriptors()
+        """Start all services; they run until the nursery is cancelled."""
         udp, tcp = self._listeners.dns_udp, self._listeners.dns_tcp
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
-        self._nursery.start_soon(watch, self._network_changed)
-        self._nursery.start_soon(self._liveness.watch)
-        self._nursery.start_soon(self._names.serve, udp, tcp)
+        with contained(self._record, "limits"):
+            _allow_descriptors()
+            SPARE.keep()
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
+        self._run("watch of the network", self._watch_network)
+        self._run("watch of connections", self._liveness.watch)
+        self._run("name server", partial(self._names.serve, udp, tcp))
         for each in self._inbound:
-            self._nursery.start_soon(each.serve, self._connections.start)
+            self._run("listener", partial(each.serve, self._connections.start))
+
+    def _run(self, where: str, service: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(kept_running, self._record, where, service)
+
+    async def _watch_network(self) -> None:
+        again, self._has_watched = self._has_watched, True
+        await watch(self._network_changed, self._record, again=again)
 
     def _network_changed(self, addresses: frozenset[str]) -> None:
         """Act on a change of the network below, where the host has these `addresses` now."""
-        self.standing.drop_vanished(addresses)
-        self._liveness.network_changed()
+        for each in tuple(self._standing.connections):
+            with contained(self._record, "network change", each.number):
+                drop_vanished(each, addresses)
+        with contained(self._record, "network change"):
+            self._liveness.network_changed()
         self._network.notify()
 
     async def finish(self) -> None:
         """Relay what the command sent last before it ended, for a bounded time."""
         for each in self._inbound:
-            each.take_waiting(self._connections.start)
-        with trio.move_on_after(_DRAIN):
+            with contained(self._record, "end"):
+                each.take_waiting(self._connections.start)
+        with contained(self._record, "end"), trio.move_on_after(_DRAIN):
             await self._connections.finish()
 
 
-def _ways_in(listeners: Listeners, programs: SocketTable) -> list[Inbound]:
+def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> list[Inbound]:
     """Return what offers connections: each listener, the first one behind held SYNs if possible."""
-    first, *others = (Listener(sock, listeners.intercept) for sock in listeners.tcp)
+    first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
     syns = listeners.syns
-    return [first if syns is None else SynHolder(syns, first, programs), *others]
+    return [first if syns is None else SynHolder(syns, first, programs, record), *others]
 
 
 def _gateway(
@@ -142,6 +187,8 @@ def _allow_descriptors() -> None:
 async def write_log(log: FlightLog) -> None:
     """Write events in batches, soon after the first of each; no timer runs while none come.
 
+    It may be called again after a fault, with what was recorded meanwhile.
+
     The event is made anew between the end of one wait and the sleep: what is recorded during the
     sleep sets the new one, so that at worst an empty batch is written and none is forgotten.
     """
@@ -151,6 +198,8 @@ async def write_log(log: FlightLog) -> None:
         woken.set()
 
     log.wake = wake
+    if log.is_waiting:
+        wake()
     while True:
         await woken.wait()
         woken = trio.Event()

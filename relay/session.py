@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
 from relay import __version__, server, startup
+from relay.barrier import Record, contained, kept_running
 from relay.config import SESSION_VARIABLE, Settings
 from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import require_ipv4
@@ -28,6 +30,9 @@ _LEFT_TO_COMMAND: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 """The terminal sends them to the command too, which decides what they mean."""
 
 _MIB: Final = 1 << 20
+
+_LOOK_AGAIN: Final = 0.1
+"""Seconds before the command is looked at again where that has failed."""
 
 
 def run(
@@ -62,11 +67,20 @@ def run(
             status = trio.run(_relay, settings, sandbox, listeners, log, prepared)
         finally:
             log.close()
-    if log.has_losses and log.path is not None:
-        summary = story.summary(story.losses(read(log.path)))
-        if summary:
-            warn(f"{summary} See: keepline explain {name}")
+    _tell_end(log, name, warn)
     return status
+
+
+def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None]) -> None:
+    """Say what there was to survive, in one line; whatever fails here changes no status."""
+    summary = ""
+    with contextlib.suppress(Exception):
+        if log.has_losses and log.path is not None:
+            summary = story.summary(story.losses(read(log.path)))
+    if log.failure:
+        summary = f"{summary} The record is not complete: {log.failure}.".lstrip()
+    if summary:
+        warn(f"{summary} See: keepline explain {name}")
 
 
 def _leave_signals_to_command() -> None:
@@ -123,10 +137,11 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
     folder = sessions_folder(os.environ)
     try:
         log = FlightLog(folder / f"{name}.jsonl", clock=time.time, limit=settings.log_limit * _MIB)
-        prune(folder)
     except OSError as error:
         warn(f"no flight log for this session: {folder}: {error.strerror}")
         return FlightLog(None, clock=time.time, limit=0)
+    with contextlib.suppress(OSError):  # what stays takes room alone
+        prune(folder)
     return log
 
 
@@ -141,13 +156,14 @@ async def _relay(
     started = trio.current_time()
     with trio.open_signal_receiver(signal.SIGCHLD, *_PASSED_ON) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+        relay = server.Relay(settings, listeners, log.record, prepared)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(server.write_log, log)
-            relay = server.Relay(settings, listeners, log.record, prepared, nursery)
-            relay.start()
-            status = await _command_end(sandbox, signals)
+            writer = partial(server.write_log, log)
+            nursery.start_soon(kept_running, log.record, "writer of the log", writer)
+            nursery.start_soon(kept_running, log.record, "relay", relay.serve)
+            status = await _command_end(sandbox, signals, log.record)
             if settings.linger:
-                await _orphans_end(signals)
+                await _orphans_end(signals, log.record)
             await relay.finish()
             nursery.cancel_scope.cancel()
     seconds = trio.current_time() - started
@@ -155,18 +171,30 @@ async def _relay(
     return status
 
 
-async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int]) -> int:
-    """Pass signals on, and stop with the command, until it has ended; return its status."""
+async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int], record: Record) -> int:
+    """Pass signals on, and stop with the command, until it has ended; return its status.
+
+    After a fault, what became of the command is asked again: the signal that told of it may be the
+    last one.
+    """
     while True:
-        match sandbox.poll():
+        news: Ended | Stopped | None = None
+        with contained(record, "look at the command") as look:
+            news = sandbox.poll()
+        if look.failed:
+            await trio.sleep(_LOOK_AGAIN)
+            continue
+        match news:
             case Ended(status):
                 return status
             case Stopped():
-                _stop_too(sandbox)
+                with contained(record, "stop"):
+                    _stop_too(sandbox)
             case None:
                 number = await anext(signals)
-                if number != signal.SIGCHLD:
-                    sandbox.signal(number)
+                with contained(record, "signal"):
+                    if number != signal.SIGCHLD:
+                        sandbox.signal(number)
 
 
 def _stop_too(sandbox: Sandbox) -> None:
@@ -183,8 +211,13 @@ def _stop_too(sandbox: Sandbox) -> None:
         sandbox.signal(signal.SIGCONT)
 
 
-async def _orphans_end(signals: AsyncIterator[int]) -> None:
+async def _orphans_end(signals: AsyncIterator[int], record: Record) -> None:
     """Wait until no process of the namespace is left; TERM and the like end the wait."""
-    while orphans_left():
-        if await anext(signals) != signal.SIGCHLD:
+    while True:
+        are_left = True
+        with contained(record, "look at the processes left") as look:
+            are_left = orphans_left()
+        if look.failed:
+            await trio.sleep(_LOOK_AGAIN)
+        elif not are_left or await anext(signals) != signal.SIGCHLD:
             return

@@ -9,6 +9,7 @@ import trio
 from relay.addresses import Endpoint
 
 TCP_ESTABLISHED: Final = 1
+TCP_SYN_SENT: Final = 2
 TCP_FIN_WAIT1: Final = 4
 TCP_FIN_WAIT2: Final = 5
 TCP_CLOSE: Final = 7
@@ -21,6 +22,11 @@ TCP_CLOSING: Final = 11
 CLOSED_BY_ITS_SIDE: Final = frozenset({TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_CLOSING})
 """States of a socket whose own side has closed, with data or a FIN not acknowledged yet."""
 
+_UNCONNECTED: Final = frozenset({TCP_SYN_SENT, TCP_CLOSE})
+
+_ERROR_SPACE: Final = socket.CMSG_SPACE(32)
+"""For sock_extended_err, and the address of whoever sent the ICMP error behind it."""
+
 
 def state(sock: socket.socket) -> int:
     """Return a socket's TCP state: tcpi_state, the first byte of TCP_INFO, tcp(7)."""
@@ -32,24 +38,33 @@ def pending_error(sock: socket.socket) -> int:
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
-def peer(sock: socket.socket) -> Endpoint:
-    """Return the other end's address and port; ("", 0) if it has reset the connection by now."""
+def queued_error(sock: socket.socket) -> bytes:
+    """Return the first entry of the error queue: struct sock_extended_err, ip(7); b"" if none.
+
+    To be read after SO_ERROR, which the kernel sets anew by what is left in the queue.
+    """
     try:
-        address, port = sock.getpeername()
-    except OSError as error:
-        if error.errno != errno.ENOTCONN:
-            raise
-        return "", 0
-    return address, port
+        ancillary = sock.recvmsg(0, _ERROR_SPACE, socket.MSG_ERRQUEUE)[1]
+    except OSError:  # EAGAIN: there is none
+        return b""
+    return ancillary[0][2] if ancillary else b""
 
 
 async def connect(sock: socket.socket, endpoint: Endpoint) -> int:
-    """Wait until a non-blocking socket has reached `endpoint`; return 0 or the errno."""
+    """Wait until a non-blocking socket has reached `endpoint`; return 0 or the errno.
+
+    With IP_RECVERR an ICMP error makes the socket writable when it is queued, which the kernel does
+    just before it sets the errno and ends the connect. In between SO_ERROR is 0, as for a connect
+    that is through: the state tells the two apart, and the errno is there at the next look.
+    """
     number = sock.connect_ex(endpoint)
-    if number == errno.EINPROGRESS:
+    if number != errno.EINPROGRESS:
+        return number
+    while True:
         await trio.lowlevel.wait_writable(sock)
         number = pending_error(sock)
-    return number
+        if number or state(sock) not in _UNCONNECTED:
+            return number
 
 
 def resets_on_close(sock: socket.socket) -> None:

@@ -12,6 +12,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
+from relay.descriptors import SPARE
+
 # fmt: off
 DEFERRED: Final = frozenset({
     # 6 ms: after the fork. While the child loads its part, the parent reads the settings.
@@ -98,7 +100,8 @@ def load(module: ModuleType) -> None:
     spec.loader = module.__loader__ = deferred.loader
     module.__class__ = ModuleType  # type: ignore[assignment]
     try:
-        spec.loader.exec_module(module)
+        with SPARE.lent():
+            spec.loader.exec_module(module)
     except BaseException:  # the next use is to fail for the same reason
         spec.loader, module.__class__ = deferred, _Deferred
         raise

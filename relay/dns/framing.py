@@ -1,10 +1,19 @@
-"""DNS messages as bytes: sizes, and frames on a TCP stream, RFC 1035 section 4.2.2; pure."""
+"""DNS messages as bytes, without dnspython: sizes, frames on a TCP stream, SERVFAIL; pure."""
+
+import struct
 
 HEADER_SIZE = 12
 """Bytes that every DNS message has at least: RFC 1035 section 4.1.1."""
 
 PAYLOAD = 1232
 """Bytes of a UDP message that cross any path unfragmented; the DNS flag day of 2020."""
+
+
+_QR, _RA, _SERVFAIL = 0x8000, 0x0080, 2
+_KEPT = 0x7910
+"""Of the flags of a query: opcode, RD and CD."""
+
+_HEADER = struct.Struct("!HHHHHH")
 
 
 class FrameError(Exception):
@@ -14,6 +23,30 @@ class FrameError(Exception):
 def frame(message: bytes) -> bytes:
     """Put two bytes of length before a message of at most 65535 bytes."""
     return len(message).to_bytes(2, "big") + message
+
+
+def servfail(query: bytes) -> bytes | None:
+    """Return SERVFAIL as the answer to what was not understood; None if it is no query.
+
+    The first question is part of it: libc takes no answer that lacks it.
+    """
+    if len(query) < HEADER_SIZE:
+        return None
+    number, flags, questions, *_counts = _HEADER.unpack_from(query)
+    if flags & _QR:
+        return None
+    question = _first_question(query) if questions else b""
+    flags = flags & _KEPT | _QR | _RA | _SERVFAIL
+    return _HEADER.pack(number, flags, bool(question), 0, 0, 0) + question
+
+
+def _first_question(query: bytes) -> bytes:
+    """Return name, type and class, RFC 1035 section 4.1.2; nothing if they are not all there."""
+    at = HEADER_SIZE
+    while at < len(query) and 0 < query[at] < 64:
+        at += 1 + query[at]
+    end = at + 5
+    return query[HEADER_SIZE:end] if end <= len(query) and query[at] == 0 else b""
 
 
 class Unframer:

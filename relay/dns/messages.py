@@ -30,6 +30,9 @@ MIN_UDP_SIZE = 512
 MAX_UDP_SIZE = 65507
 MAX_TCP_SIZE = 65535
 
+MAX_RCODE = 15
+"""Four bits of the header, RFC 1035 section 4.1.1."""
+
 LOCAL_TTL = 3600
 """Seconds, for answers that do not change while the session lasts."""
 
@@ -176,6 +179,11 @@ def reply(
     response.answer = list(answer)
     response.authority = list(authority)
     return response
+
+
+def failure(query: Query, rcode: int) -> dns.message.Message:
+    """Answer with a resolver's RCODE; SERVFAIL for one that only EDNS can carry, RFC 6891."""
+    return reply(query, dns.rcode.Rcode.make(rcode) if rcode <= MAX_RCODE else dns.rcode.SERVFAIL)
 
 
 def to_wire(query: Query, response: dns.message.Message, *, tcp: bool) -> bytes:

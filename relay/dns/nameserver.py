@@ -11,10 +11,13 @@ from functools import partial
 
 import trio
 
+from relay.addresses import Endpoint
+from relay.barrier import Record, contained, kept_running, note
 from relay.dns import messages
-from relay.dns.framing import FrameError, Unframer, frame
+from relay.dns.framing import FrameError, Unframer, frame, servfail
 from relay.dns.messages import Query, QueryError
 from relay.dns.responder import Responder
+from relay.inbound.accepting import Acceptor
 
 MAX_QUERIES = 4096
 """Lookups at a time. Beyond, datagrams are dropped and connections are not read."""
@@ -45,6 +48,9 @@ UDP_ERRORS = frozenset(
     }
 )
 
+_LEFT = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
+"""How it looks on a connection when a program leaves."""
+
 Reply = Callable[[bytes], Awaitable[None]]
 
 
@@ -55,41 +61,55 @@ class NameServer:
     which then does not wait: so the loop that reads datagrams never waits for a slot. A connection
     does wait, and is not read meanwhile. The slot is given back by the task that was started with
     it, which runs up to its first checkpoint even if its nursery is being cancelled.
+
+    A fault ends one question, which is answered SERVFAIL, or one connection.
     """
 
-    def __init__(self, responder: Responder) -> None:
+    def __init__(self, responder: Responder, record: Record) -> None:
         self._responder = responder
+        self._record = record
         self._slots = trio.Semaphore(MAX_QUERIES)
         self._connections = 0
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
-        """Answer until cancelled, then close both sockets.
+        """Answer until cancelled; whoever owns the sockets closes them.
 
         They are non-blocking: a UDP socket with IP_PKTINFO set, and a listening TCP socket.
         """
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(tcp))
-        with trio.socket.from_stdlib_socket(udp) as sock:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(trio.serve_listeners, self._serve_connection, [listener])
-                await self._serve_udp(sock, nursery)
+        sock = trio.socket.from_stdlib_socket(udp)
+        acceptor = Acceptor(tcp, "the name server", self._record)
+        async with trio.open_nursery() as nursery:
+
+            def take(accepted: socket.socket, _source: Endpoint) -> None:
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+                nursery.start_soon(self._serve_connection, stream)
+
+            over_tcp, over_udp = (
+                partial(acceptor.serve, take),
+                partial(self._serve_udp, sock, nursery),
+            )
+            nursery.start_soon(kept_running, self._record, "name server over TCP", over_tcp)
+            await kept_running(self._record, "name server over UDP", over_udp)
 
     async def _serve_udp(self, udp: trio.socket.SocketType, nursery: trio.Nursery) -> None:
         while True:
             with udp_errors_survived():
                 wire, info, _, program = await udp.recvmsg(MAX_QUERY_SIZE, PKTINFO_SPACE)
-                reply = partial(_send, udp, info, program)
+                reply = partial(self._send, udp, info, program)
                 await self._handle(wire, nursery, reply, tcp=False)
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
+        """Serve a connection to its end, and close it."""
         if self._connections == MAX_CONNECTIONS:
+            await trio.aclose_forcefully(stream)
             return
         self._connections += 1
         try:
-            await self._converse(stream)
-        except* (FrameError, trio.BrokenResourceError, trio.TooSlowError):
-            pass  # the caller closes it
+            with contained(self._record, "connection to the name server", saw="a reset"):
+                await self._converse(stream)
         finally:
             self._connections -= 1
+            await trio.aclose_forcefully(stream)
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         """Answer queries in any order, those under way at the program's FIN too, RFC 7766.
@@ -106,35 +126,75 @@ class NameServer:
                 with trio.fail_after(IDLE_SECONDS):
                     await stream.send_all(frame(answer))
 
-        async with trio.open_nursery() as nursery:
-            while data := await _next(stream):
-                for wire in unframer.feed(data):
-                    await self._handle(wire, nursery, reply, tcp=True)
+        try:
+            async with trio.open_nursery() as nursery:
+                while data := await _next(stream):
+                    for wire in unframer.feed(data):
+                        await self._handle(wire, nursery, reply, tcp=True)
+        except* (FrameError, trio.TooSlowError):
+            pass  # the caller closes it
+        except* trio.BrokenResourceError as losses:
+            fault = losses.split(_is_programs_doing)[1]
+            if fault is not None:
+                note(self._record, "connection to the name server", fault, saw="a reset")
 
     async def _handle(self, wire: bytes, nursery: trio.Nursery, reply: Reply, *, tcp: bool) -> None:
         """Answer at once if possible, else in a task of its own."""
+        query, answer = None, None
+        with contained(self._record, "question", saw="SERVFAIL") as attempt:
+            query, answer = self._at_once(wire, tcp=tcp)
+        if attempt.failed:
+            answer = servfail(wire)
+        if answer is not None:
+            await reply(answer)
+        if answer is not None or query is None or (not tcp and self._slots.value == 0):
+            return
+        await self._slots.acquire()
+        nursery.start_soon(self._ask, query, wire, reply, tcp)
+
+    def _at_once(self, wire: bytes, *, tcp: bool) -> tuple[Query | None, bytes | None]:
+        """Return the query, if it is one, and its answer, if no resolver is to be asked for it."""
         try:
             query = messages.parse(wire)
         except QueryError as error:
-            await reply(error.response)
-            return
-        if query is None:
-            return
-        response = self._responder.at_once(query)
-        if response is not None:
-            await reply(messages.to_wire(query, response, tcp=tcp))
-            return
-        if not tcp and self._slots.value == 0:
-            return
-        await self._slots.acquire()
-        nursery.start_soon(self._ask, query, reply, tcp)
+            return None, error.response
+        response = self._responder.at_once(query) if query is not None else None
+        if query is None or response is None:
+            return query, None
+        return query, messages.to_wire(query, response, tcp=tcp)
 
-    async def _ask(self, query: Query, reply: Reply, tcp: bool) -> None:  # noqa: FBT001 - start_soon passes no keywords
+    async def _ask(self, query: Query, wire: bytes, reply: Reply, tcp: bool) -> None:  # noqa: FBT001 - start_soon passes no keywords
         try:
-            response = await self._responder.ask(query)
-            await reply(messages.to_wire(query, response, tcp=tcp))
+            answer = None
+            with contained(self._record, "question", saw="SERVFAIL") as attempt:
+                answer = messages.to_wire(query, await self._responder.ask(query), tcp=tcp)
+            if attempt.failed:
+                answer = servfail(wire)
+            if answer is not None:
+                await reply(answer)
         finally:
             self._slots.release()
+
+    async def _send(
+        self,
+        udp: trio.socket.SocketType,
+        info: list[tuple[int, int, bytes]],
+        program: object,
+        answer: bytes,
+    ) -> None:
+        """Send an answer from the address that was asked.
+
+        in_pktinfo.ipi_spec_dst is, when received, the local address that was asked and, when sent,
+        the address to send from, ip(7): so it goes back as it came.
+        """
+        with contained(self._record, "answer"), udp_errors_survived():
+            await udp.sendmsg([answer], info, 0, program)
+
+
+def _is_programs_doing(loss: BaseException) -> bool:
+    """Return whether the program is gone; else the kernel has refused a call."""
+    error = loss.__cause__
+    return isinstance(error, OSError) and error.errno in _LEFT
 
 
 async def _next(stream: trio.SocketStream) -> bytes:
@@ -142,18 +202,6 @@ async def _next(stream: trio.SocketStream) -> bytes:
     with trio.move_on_after(IDLE_SECONDS):
         return bytes(await stream.receive_some(RECEIVE_SIZE))
     return b""
-
-
-async def _send(
-    udp: trio.socket.SocketType, info: list[tuple[int, int, bytes]], program: object, answer: bytes
-) -> None:
-    """Send an answer from the address that was asked.
-
-    in_pktinfo.ipi_spec_dst is, when received, the local address that was asked and, when sent, the
-    address to send from, ip(7): so it goes back as it came.
-    """
-    with udp_errors_survived():
-        await udp.sendmsg([answer], info, 0, program)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
+from relay.addresses import is_ipv4
 from relay.dns import messages
 from relay.dns.lookup.cache import Lookup
 from relay.dns.lookup.errors import ResolverError
@@ -56,13 +57,18 @@ class Responder:
         return None if known is None else self._addresses(query, known)
 
     async def ask(self, query: Query) -> dns.message.Message:
-        """Answer a query for which at_once() returned None; SERVFAIL if no resolver answers."""
+        """Answer a query for which at_once() returned None.
+
+        An error is passed on with the code that the resolvers gave, so that the program does what
+        it does alone: each C library, and each language's own, has rules by code. SERVFAIL if no
+        resolver answers.
+        """
         try:
             if query.type in ADDRESS_TYPES:
                 return self._addresses(query, await self._resolver.addresses(query.name))
             upstream = await self._resolver.query(messages.upstream_query(query))
-        except ResolverError:  # the resolver has recorded it
-            return messages.reply(query, dns.rcode.SERVFAIL)
+        except ResolverError as error:  # the resolver has recorded it
+            return messages.failure(query, error.rcode)
         forwarded = messages.forwarded(query, upstream)
         if forwarded.withheld:
             self._note_withheld(query, "IPv6 addresses, address hints or glue removed")
@@ -83,10 +89,11 @@ class Responder:
     def _given(self, query: Query, lookup: Lookup) -> Sequence[str]:
         """Return the addresses for the program: a synthetic one in place of the real ones.
 
-        Loopback addresses stay as they are: for a synthetic one the relay would dial the host's
-        loopback, where the program means its own.
+        Addresses that the relay may not dial stay as they are, and mean what they mean where they
+        are written as such: loopback the program's own, for example. So do those of a name that is
+        written like an address, for a synthetic one could not tell the two apart.
         """
-        if self._mode == "real" or lookup.is_loopback or not lookup.addresses:
+        if self._mode == "real" or not lookup.is_dialable or is_ipv4(query.name):
             return lookup.addresses
         assigned = len(self._synthetic)
         address = self._synthetic.address_for(query.name)

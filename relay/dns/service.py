@@ -1,7 +1,7 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -11,12 +11,13 @@ from relay.addresses import is_dialable
 from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
-from relay.dns.lookup.errors import ResolverError
+from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
 from relay.policy.rules import Policy
 from relay.record.events import Event
+from relay.record.kinds import Kind
 
 
 class NameService:
@@ -38,8 +39,17 @@ class NameService:
         self._is_ready = trio.Event()
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
-        """Answer the program until cancelled, then close both sockets."""
+        """Answer the program until cancelled; after a fault, this may be called again.
+
+        Whoever owns the sockets closes them.
+        """
         await self._first_question(udp, tcp)
+        try:
+            await self._answer(udp, tcp)
+        finally:  # who looks a name up now waits for the next resolver
+            self._resolver, self._is_ready = None, trio.Event()
+
+    async def _answer(self, udp: socket.socket, tcp: socket.socket) -> None:
         configured = tuple(map(parse_nameserver, self._settings.nameservers))
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         async with trio.open_nursery() as nursery:
@@ -57,12 +67,14 @@ class NameService:
                 self._record,
                 self._settings.dns,
             )
-            await nameserver.NameServer(answers).serve(udp, tcp)
+            await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
-        """Return the IPv4 addresses of a name that may be dialled; raises DialError.
+        """Return the IPv4 addresses of a name that may be dialled, at least one; raises DialError.
 
         `fresh` asks the resolvers even if the cache has an answer, whose addresses do not respond.
+        The error is final if no outage is its reason: a name that is gone, or has no address that
+        may be dialled, is not dialled however long the program waits.
         """
         if self._resolver is None:
             self._is_wanted.set()
@@ -71,8 +83,12 @@ class NameService:
         try:
             found = await self._resolver.addresses(name, fresh=fresh)
         except ResolverError as error:
-            raise DialError(error.cause, error.kind) from error
-        return list(filter(is_dialable, found.addresses))
+            is_final = error.meaning is Meaning.VERDICT
+            raise DialError(error.cause, error.kind, is_final=is_final) from error
+        addresses = list(filter(is_dialable, found.addresses))
+        if not addresses:
+            raise DialError(_nothing_to_dial(found.addresses), Kind.NAME_FAILURE, is_final=True)
+        return addresses
 
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Wait until either socket has something to read, or a name is to be dialled."""
@@ -86,3 +102,9 @@ class NameService:
             nursery.start_soon(readable, tcp)
             await self._is_wanted.wait()
             nursery.cancel_scope.cancel()
+
+
+def _nothing_to_dial(addresses: Sequence[str]) -> str:
+    if addresses:
+        return f"the name has no address that may be dialled, only {', '.join(addresses)}"
+    return "the name has no IPv4 address, or does not exist any more"

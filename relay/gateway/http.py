@@ -3,6 +3,7 @@
 Fields are passed on unchanged, but for those of one hop, RFC 9110 section 7.6.1.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
@@ -88,6 +89,9 @@ class Stream(Protocol):
         """Make the next try, and all other requests, use another connection."""
 
 
+_LENGTH: Final = re.compile(rb"[0-9]{1,20}")
+"""As many digits as h11 takes; int() raises ValueError for more than 4,300."""
+
 BODILESS: Final = frozenset({204, 304})
 """Statuses whose responses have no body, whatever their Content-Length says."""
 
@@ -139,5 +143,5 @@ def is_plain(fields: Iterable[Field]) -> bool:
 
 def length(fields: Iterable[Field]) -> int | None:
     """Return Content-Length; None if there is none, or none that can be read."""
-    found = values(fields, b"content-length")
-    return int(found[0]) if len(set(found)) == 1 and found[0].isdigit() else None
+    found = set(values(fields, b"content-length"))
+    return int(found.pop()) if len(found) == 1 and _LENGTH.fullmatch(min(found)) else None

@@ -6,6 +6,7 @@ import socket
 import struct
 from typing import Final
 
+from relay.descriptors import at_all_costs
 from relay.host import HostError
 
 _SIOCGIFCONF: Final = 0x8912  # netdevice(7)
@@ -33,6 +34,10 @@ def require_ipv4() -> None:
 
 def local_addresses() -> frozenset[str]:
     """Read this network namespace's IPv4 addresses, SIOCGIFCONF of netdevice(7)."""
+    return at_all_costs(_read)
+
+
+def _read() -> frozenset[str]:
     buffer = array.array("B", bytes(_IFREQ_SIZE * _MOST_ADDRESSES))
     address, size = buffer.buffer_info()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

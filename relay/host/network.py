@@ -7,14 +7,19 @@ true now is then read from the kernel: so a message that the kernel drops costs 
 import errno
 import socket
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
+from relay.barrier import Record, contained
 from relay.host.interfaces import local_addresses
 
 _RTMGRP_LINK = 0x1
 _RTMGRP_IPV4_IFADDR = 0x10
 _RTMGRP_IPV4_ROUTE = 0x40
+
+AGAIN: Final = 1.0
+"""Seconds before the addresses are read again that could not be."""
 
 
 class NetworkWatch:
@@ -39,18 +44,29 @@ class NetworkWatch:
         self._change = trio.Event()
 
 
-async def watch(on_change: Callable[[frozenset[str]], None]) -> None:
+async def watch(
+    on_change: Callable[[frozenset[str]], None], record: Record, *, again: bool = False
+) -> None:
     """Call `on_change(local IPv4 addresses)` after each burst of link, address or route events.
 
     The socket is emptied before the addresses are read. What the kernel changes between the two is
     either in what is read or makes the socket readable again, and mostly both: no change is missed,
-    and one call too many does no harm. Raises OSError if the kernel refuses either.
+    and one call too many does no harm. Where the addresses cannot be read, they are after a pause.
+    Raises OSError if the kernel refuses the socket; `again`, after that, begins with a call, for a
+    change may have been missed.
     """
     with _open() as sock:
         while True:
-            await trio.lowlevel.wait_readable(sock)
+            if not again:
+                await trio.lowlevel.wait_readable(sock)
+            again = False
             _discard(sock)
-            on_change(local_addresses())
+            while True:
+                with contained(record, "network change") as look:
+                    on_change(local_addresses())
+                if not look.failed:
+                    break
+                await trio.sleep(AGAIN)
 
 
 def _open() -> socket.socket:

@@ -4,6 +4,8 @@ A keyword counts only in the first column and before a space or tab. Every other
 comments (# or ; in the first column) among them.
 """
 
+import re
+from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv6Address
 
 from relay.addresses import is_ipv4
@@ -17,8 +19,11 @@ DROPPED_OPTIONS = ("inet6", "rotate", "trust-ad", "timeout:", "attempts:")
 Its one name server has an IPv4 address and validates nothing.
 """
 
-WAIT = "options timeout:30 attempts:5"
+WAIT = "timeout:30 attempts:5"
 """As long as glibc can wait: the relay always answers, but in an outage only at its end."""
+
+DEFAULTS = {"timeout:": "5", "attempts:": "2"}
+"""resolv.conf(5)."""
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -37,10 +42,15 @@ def parse(text: str) -> tuple[str, ...]:
 def for_namespace(text: str, address: str) -> str:
     """Return the same file with `address` as its only name server, and with long timeouts.
 
+    Of two timeouts in a line musl takes the first, and all others take the last. musl gets the
+    host's: it takes REFUSED and SERVFAIL for silence, and so would wait for longer than without
+    keepline for each name that fails.
+
     Other readers (Go, c-ares) allow blanks before a keyword, so each line that any of them takes
     for a name server is replaced.
     """
     ours = f"nameserver {address}"
+    of_host = dict(DEFAULTS)
     lines: list[str] = []
     for line in text.split("\n"):
         match line.split():
@@ -48,6 +58,7 @@ def for_namespace(text: str, address: str) -> str:
                 if ours not in lines:
                     lines.append(ours)
             case ["options", *options] if any(map(_is_dropped, options)):
+                of_host |= _times(options)
                 kept = [option for option in options if not _is_dropped(option)]
                 if kept:
                     lines.append(" ".join(["options", *kept]))
@@ -55,7 +66,18 @@ def for_namespace(text: str, address: str) -> str:
                 lines.append(line)
     if ours not in lines:
         lines.insert(0, ours)
-    return "\n".join(lines).rstrip("\n") + f"\n{WAIT}\n"
+    times = "".join(f"{name}{value} " for name, value in of_host.items())
+    return "\n".join(lines).rstrip("\n") + f"\noptions {times}{WAIT}\n"
+
+
+def _times(options: Sequence[str]) -> dict[str, str]:
+    """Return the first value of `timeout:` and of `attempts:` that is a number."""
+    return {
+        name: option.removeprefix(name)
+        for option in reversed(options)
+        for name in DEFAULTS
+        if option.startswith(name) and re.fullmatch("[0-9]{1,4}", option.removeprefix(name))
+    }
 
 
 def _is_dropped(option: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from netns.mounts import RESOLV_CONF
 from relay.addresses import Destination
 from relay.config import DNS_PORT
+from relay.descriptors import at_all_costs
 from relay.host import HostError
 from relay.host.resolv_conf import parse
 from relay.record.events import Event, ResolversChanged
@@ -68,7 +69,8 @@ class HostResolvers:
 
     def _read(self) -> tuple[Destination, ...]:
         try:
-            text = self._path.read_text(errors="replace")
+            text = at_all_costs(lambda: self._path.read_text(errors="replace"))
         except OSError:
+            self._status = None  # if it is there, the next call reads it again
             return ()
         return tuple(Destination(address, DNS_PORT) for address in parse(text))

@@ -7,23 +7,26 @@ and ends by what is answered: accepted, refused, unreachable, or not at all.
 import contextlib
 import errno
 import socket
+from collections import Counter
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 import trio
 
 from netns.holding import SynSockets
 from relay.addresses import Endpoint
+from relay.barrier import Record, contained
 from relay.inbound import segments
+from relay.inbound.answered import Answered, Ends
 from relay.inbound.listener import AcceptedOffer, Listener
 from relay.inbound.nflog import logged_packet
-from relay.inbound.offer import Offer, Refusal
+from relay.inbound.offer import GIVEN_UP, Offer, Refusal
 from relay.inbound.segments import Syn, parse_syn
 from relay.inbound.socket_table import SocketTable
 from relay.sockets import TCP_CLOSE, TCP_LISTEN
 
 MOST_HELD: Final = 4096
-"""SYNs. Further ones are left to be retransmitted."""
+"""SYNs. For a further one another gives way, and is left to be retransmitted."""
 
 _RECEIVE_SIZE: Final = 128 * 1024
 
@@ -36,8 +39,6 @@ SWEEP: Final = 1.0
 
 _GONE: Final = (None, TCP_CLOSE, TCP_LISTEN)
 """States of a program's socket that has given its connect() up: LISTEN is another one's."""
-
-_Ends: TypeAlias = tuple[Endpoint, Endpoint]
 
 
 class HeldOffer:
@@ -55,6 +56,7 @@ class HeldOffer:
         self._settled = trio.Event()
         """Set once it is accepted, or withdrawn."""
         self._withdrawn: Callable[[], None] = lambda: None
+        self.withdrawal = GIVEN_UP
 
     @property
     def is_held(self) -> bool:
@@ -89,7 +91,7 @@ class HeldOffer:
             if self._accepted is None and self._way.is_pending(self):
                 await self._settled.wait()
         if self._accepted is None:
-            raise ConnectionAbortedError(errno.ECONNABORTED, "the program gave its connect() up")
+            raise ConnectionAbortedError(errno.ECONNABORTED, self.withdrawal)
         return await self._accepted.accept()
 
     def refuse(self, refusal: Refusal) -> None:
@@ -110,8 +112,9 @@ class HeldOffer:
         self._accepted = accepted
         self._settled.set()
 
-    def withdraw(self) -> None:
-        """Take note that the program waits no more."""
+    def withdraw(self, why: str) -> None:
+        """Take note that it is not held any more."""
+        self.withdrawal = why
         self._settled.set()
         self._withdrawn()
 
@@ -123,26 +126,25 @@ def _not_serving(offer: Offer) -> None:
 class SynHolder:
     """Offers each connect() of the namespace before it is accepted: an Inbound.
 
-    What connects a SYN in the ring with a socket of the listener are its four, addresses and ports
-    of both ends; a sequence number that differs shows another connect() of the same four, after
-    whose SYN the one before cannot be pending any more.
+    What connects a SYN with a socket of the listener are its ends, addresses and ports; a sequence
+    number that differs shows another connect() of the same ends, after whose SYN the one before
+    cannot be pending any more.
     """
 
-    def __init__(self, syns: SynSockets, listener: Listener, table: SocketTable) -> None:
+    def __init__(
+        self, syns: SynSockets, listener: Listener, table: SocketTable, record: Record
+    ) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
+        self._record = record
         self._log, self._raw, self._raw_of_burst = syns.all()
         self._listener = listener
         self._table = table
         self._start: Callable[[Offer], None] = _not_serving
-        self._offers: dict[_Ends, HeldOffer] = {}
+        self._offers: dict[Ends, HeldOffer] = {}
         """Until they are closed."""
-        self._held: set[HeldOffer] = set()
-        """Those whose connect() is pending."""
-        self._unanswered: dict[_Ends, int] = {}
-        """Sequence numbers of those that are left to the time-outs of their programs."""
-        self._closed: dict[_Ends, int] = {}
-        self._closed_before: dict[_Ends, int] = {}
-        """Sequence numbers of those that were closed since the last sweep, and the one before."""
+        self._held: dict[HeldOffer, None] = {}
+        """Those whose connect() is pending, the oldest one first."""
+        self._answered = Answered()
         self._reached: dict[Endpoint, int] = {}
         """How often since the last sweep."""
         self._has_work = trio.Event()
@@ -169,9 +171,10 @@ class SynHolder:
                 message = self._log.recv(_RECEIVE_SIZE)
             except BlockingIOError:
                 return
-            syn = parse_syn(logged_packet(message))
-            if syn is not None:
-                self._arrives(syn)
+            with contained(self._record, "SYN"):
+                syn = parse_syn(logged_packet(message))
+                if syn is not None:
+                    self._arrives(syn)
 
     def _arrives(self, syn: Syn) -> None:
         """Offer a new SYN; keep the newest copy of one that is held."""
@@ -182,35 +185,33 @@ class SynHolder:
             if before.is_held and before.is_accepting:  # the backlog had no room for it
                 self.send_again(before)
             return
-        if self._is_late(ends, syn.sequence):
+        if self._answered.is_copy(ends, syn.sequence):
             return
         if before in self._held:
-            self._withdraw(before)
+            self._withdraw(before, GIVEN_UP)
         if len(self._held) >= MOST_HELD:
-            return
+            self._withdraw(self._most_expendable(), "too many are held at a time")
         offer = self._offers[ends] = HeldOffer(syn, self)
-        self._held.add(offer)
+        self._held[offer] = None
         self._has_work.set()
         self._start(offer)
 
-    def _is_late(self, ends: _Ends, sequence: int) -> bool:
-        """Return whether a SYN is the copy of one that was answered, or is to have no answer.
+    def _most_expendable(self) -> HeldOffer:
+        """Return the oldest offer of those to the destination that has most.
 
-        One that was retransmitted just before its connection was accepted may be read when that is
-        closed already. Sent again, it would hit whatever has the same four by then.
+        A program that knocks at a silent host thousands of times does not keep others from theirs.
+        What is withdrawn is offered again when its kernel retransmits it.
         """
-        return sequence in (
-            self._unanswered.get(ends),
-            self._closed.get(ends),
-            self._closed_before.get(ends),
-        )
+        held = Counter(offer.destination for offer in self._held)
+        ((destination, _count),) = held.most_common(1)
+        return next(offer for offer in self._held if offer.destination == destination)
 
     def _arrived(self, accepted: Offer) -> None:
         """Give a socket that the kernel has accepted to the offer that waits for it."""
         assert isinstance(accepted, AcceptedOffer)
         offer = self._offers.get((accepted.source, accepted.destination))
         if offer in self._held:
-            self._held.remove(offer)
+            del self._held[offer]
             offer.complete(accepted)
         else:
             self._start(accepted)
@@ -235,9 +236,10 @@ class SynHolder:
 
     def refuse(self, offer: HeldOffer, refusal: Refusal) -> None:
         """Answer a SYN that is held; if that fails, the program's kernel sends it again."""
+        if offer not in self._held:
+            return
         if refusal is Refusal.NO_ANSWER:
-            if len(self._unanswered) < MOST_HELD:
-                self._unanswered[offer.source, offer.destination] = offer.syn.sequence
+            self._answered.leave((offer.source, offer.destination), offer.syn.sequence)
             return
         if refusal is Refusal.REFUSED:
             packet = segments.reset(offer.syn)
@@ -248,15 +250,17 @@ class SynHolder:
 
     def forget(self, offer: HeldOffer) -> None:
         """Hold a SYN no longer."""
-        self._held.discard(offer)
+        was_withdrawn = offer not in self._held and offer.is_held
+        self._held.pop(offer, None)
         ends = offer.source, offer.destination
         if self._offers.get(ends) is offer:
             del self._offers[ends]
-            self._closed[ends] = offer.syn.sequence
+            if not was_withdrawn:
+                self._answered.note(ends, offer.syn.sequence)
 
-    def _withdraw(self, offer: HeldOffer) -> None:
-        self._held.remove(offer)
-        offer.withdraw()
+    def _withdraw(self, offer: HeldOffer, why: str) -> None:
+        del self._held[offer]
+        offer.withdraw(why)
 
     async def _sweep(self) -> None:
         """Once a second, while there is something to look at: who waits no more, what is over.
@@ -266,14 +270,14 @@ class SynHolder:
         """
         while True:
             await self._has_work.wait()
-            while self._held or self._unanswered or self._closed or self._closed_before:
+            while self._held or not self._answered.is_empty:
                 await trio.sleep(SWEEP)
-                self._closed_before, self._closed = self._closed, {}
+                self._answered.turn()
                 self._reached.clear()
-                for ends in tuple(self._unanswered):
+                for ends in self._answered.left:
                     if not self._waits(*ends):
-                        del self._unanswered[ends]
+                        self._answered.forget_left(ends)
                 for offer in tuple(self._held):
                     if offer in self._held and not self.is_pending(offer):
-                        self._withdraw(offer)
+                        self._withdraw(offer, GIVEN_UP)
             self._has_work = trio.Event()

@@ -5,8 +5,6 @@ that speaks IPv4, and a subflow of MPTCP.
 """
 
 import errno
-import os
-import socket
 import struct
 from typing import Final
 
@@ -16,6 +14,8 @@ _NLMSGHDR: Final = struct.Struct("=IHHII")
 _SOCK_DIAG_BY_FAMILY: Final = 20
 _NLM_F_REQUEST: Final = 1
 _NLMSG_ERROR: Final = 2
+_AF_INET: Final = 2
+_IPPROTO_TCP: Final = 6
 _NO_COOKIE: Final = b"\xff" * 8
 _STATE: Final = _NLMSGHDR.size + 1
 _LEAST: Final = 20
@@ -24,13 +24,17 @@ _LEAST: Final = 20
 
 def request(local: Endpoint, remote: Endpoint) -> bytes:
     """Return the question for the socket that has these ends: struct inet_diag_req_v2."""
-    family = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
+    family = struct.pack("=BBBxI", _AF_INET, _IPPROTO_TCP, 0, 0xFFFFFFFF)
     ports = struct.pack("!HH", local[1], remote[1])
-    addresses = (socket.inet_aton(address).ljust(16, b"\0") for address, _port in (local, remote))
+    addresses = (_packed(address).ljust(16, b"\0") for address, _port in (local, remote))
     ends = b"".join(addresses)
     body = family + ports + ends + bytes(4) + _NO_COOKIE
     head = _NLMSGHDR.pack(_NLMSGHDR.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
     return head + body
+
+
+def _packed(address: str) -> bytes:
+    return bytes(map(int, address.split(".")))
 
 
 def state(answer: bytes) -> int | None:
@@ -45,4 +49,4 @@ def state(answer: bytes) -> int | None:
     number = -struct.unpack_from("=i", answer, _NLMSGHDR.size)[0]
     if number == errno.ENOENT:
         return None
-    raise OSError(number, os.strerror(number))
+    raise OSError(number, "the kernel could not look the socket up")

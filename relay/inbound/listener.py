@@ -3,24 +3,19 @@
 tproxy, redirect and single ports differ in one thing: where the original destination is read.
 """
 
-import errno
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import trio
-
 from netns.plan import Intercept
 from relay.addresses import Endpoint
-from relay.inbound.offer import Offer, Refusal
+from relay.barrier import Record
+from relay.inbound.accepting import Acceptor
+from relay.inbound.offer import GIVEN_UP, Offer, Refusal
 from relay.sockets import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
 
 _SO_ORIGINAL_DST: Final = 80  # linux/netfilter_ipv4.h
-
-_OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
-_PAUSE: Final = 0.1
-"""Seconds to wait when the host has no descriptor or memory left for another connection."""
 
 
 @dataclass(slots=True)
@@ -30,6 +25,7 @@ class AcceptedOffer:
     _sock: socket.socket
     source: Endpoint
     destination: Endpoint
+    withdrawal: str = GIVEN_UP
 
     @property
     def is_held(self) -> bool:
@@ -58,9 +54,10 @@ class AcceptedOffer:
         return self._sock
 
     def refuse(self, refusal: Refusal) -> None:  # noqa: ARG002 - a reset is all that it can send
-        """Reset the connection."""
-        resets_on_close(self._sock)
-        self._sock.close()
+        """Reset the connection, unless it was closed before."""
+        if self._sock.fileno() != -1:
+            resets_on_close(self._sock)
+            self._sock.close()
 
     def close(self) -> None:
         """Close the socket."""
@@ -70,34 +67,22 @@ class AcceptedOffer:
 class Listener:
     """A listening socket of the namespace."""
 
-    def __init__(self, sock: socket.socket, intercept: Intercept) -> None:
+    def __init__(self, sock: socket.socket, intercept: Intercept, record: Record) -> None:
         """Take a non-blocking socket, which its owner closes, and how connections reach it."""
-        self._sock = sock
+        self._acceptor = Acceptor(sock, "the listener", record)
         self._destination = _redirected if intercept == "redirect" else _local_end
 
     async def serve(self, start: Callable[[Offer], None]) -> None:
-        """Accept in batches until EAGAIN, forever."""
-        while True:
-            try:
-                self.take_waiting(start)
-            except OSError as error:
-                if error.errno not in _OUT_OF_RESOURCES:
-                    raise
-                await trio.sleep(_PAUSE)
-            else:
-                await trio.lowlevel.wait_readable(self._sock)
+        """Accept in batches until EAGAIN, until cancelled; raises OSError."""
+        await self._acceptor.serve(lambda sock, source: start(self._offer(sock, source)))
 
     def take_waiting(self, start: Callable[[Offer], None]) -> None:
-        """Offer every connection in the backlog; raises OSError if out of resources."""
-        while True:
-            try:
-                program, source = self._sock.accept()
-            except BlockingIOError:
-                return
-            except ConnectionAbortedError:
-                continue  # reset while it waited in the backlog
-            program.setblocking(False)  # noqa: FBT003 - positional only
-            start(AcceptedOffer(program, source, self._destination(program)))
+        """Offer every connection in the backlog; raises OSError."""
+        self._acceptor.take_waiting(lambda sock, source: start(self._offer(sock, source)))
+
+    def _offer(self, program: socket.socket, source: Endpoint) -> Offer:
+        """Return the offer of a connection; raises OSError if its destination is not known."""
+        return AcceptedOffer(program, source, self._destination(program))
 
 
 def _local_end(sock: socket.socket) -> Endpoint:

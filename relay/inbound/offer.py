@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from relay.addresses import Endpoint
 
@@ -28,6 +28,9 @@ class Refusal(Enum):
     """By a firewall, or by the session's policy."""
 
 
+GIVEN_UP: Final = "the program gave its connect() up"
+
+
 class Offer(Protocol):
     """A connection that a program asks for; until it is accepted or refused, it is pending."""
 
@@ -35,6 +38,9 @@ class Offer(Protocol):
     """The program's end."""
     destination: Endpoint
     """What the program dialled: an address, which may stand for a name, and a port."""
+
+    withdrawal: str
+    """Why it was withdrawn, for people, if it was."""
 
     @property
     def is_held(self) -> bool:
@@ -49,7 +55,7 @@ class Offer(Protocol):
         """Whether the program's FIN has arrived; what it sent before is still to be relayed."""
 
     def on_withdrawal(self, call: Callable[[], None]) -> None:
-        """Have `call` called, in place of the one before, once the program gives its connect() up.
+        """Have `call` called, in place of the one before, once nobody waits for it any more.
 
         A way in that does not learn of that need not.
         """

@@ -9,14 +9,15 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import trio
 
 from relay import sockets
 from relay.addresses import Destination, Endpoint
+from relay.outbound import icmp
 from relay.outbound.keepalive import KeepAlive
-from relay.outbound.patience import DialError
+from relay.outbound.patience import DialError, verdict_of
 from relay.record.kinds import Kind, kind_of_errno
 
 STAGGER: Final = 0.25
@@ -36,6 +37,13 @@ class Resolve(Protocol):
         """Return its IPv4 addresses, `fresh` ones past any cache; raises DialError."""
 
 
+class Reached(NamedTuple):
+    """A connected, non-blocking socket, which whoever gets it owns, and the address it reached."""
+
+    sock: socket.socket
+    address: str
+
+
 @dataclass(eq=False)
 class Dialer:
     """Dials for all connections of a session."""
@@ -49,28 +57,31 @@ class Dialer:
 
     async def dial(
         self, destination: Destination, deadline: float, *, fresh: bool, avoid: str = ""
-    ) -> socket.socket:
+    ) -> Reached:
         """Resolve, and try every address once, the address to `avoid` last.
 
         A `fresh` name is resolved past any cache, for as long as that takes; the connects end at
-        `deadline`, on trio's clock, or after ATTEMPT. Raises DialError with the latest failure.
+        `deadline`, on trio's clock, or after ATTEMPT. Raises DialError, of several the latest that
+        leaves hope.
         """
         addresses = [destination.host]
         if destination.name is not None:
             addresses = await self._resolve(destination.host, fresh=fresh)
             addresses.sort(key=lambda address: address == avoid)
         if not addresses:
-            raise DialError("the name has no address that may be dialled", Kind.NAME_FAILURE)
+            cause = "the name has no address that may be dialled"
+            raise DialError(cause, Kind.NAME_FAILURE, is_final=True)
+        limit = min(ATTEMPT, max(deadline - trio.current_time(), 0.0))
         if len(addresses) == 1 and addresses[0] in self._answering:
-            # No cancel scope: that costs a tenth more, and SYN_RETRIES ends it after ATTEMPT too.
-            return await self._connect(addresses[0], destination.port)
-        with trio.move_on_after(min(ATTEMPT, max(deadline - trio.current_time(), 0.0))):
+            # No cancel scope: that costs a tenth more, and the kernel ends it after `limit` too.
+            return await self._connect(addresses[0], destination.port, limit)
+        with trio.move_on_after(limit):
             if len(addresses) == 1:
                 return await self._connect_in_turn(addresses[0], destination.port)
             return await self._race(addresses, destination.port)
         raise DialError("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
 
-    async def _race(self, addresses: Sequence[str], port: int) -> socket.socket:
+    async def _race(self, addresses: Sequence[str], port: int) -> Reached:
         """Try each address once the one before has failed or STAGGER has passed.
 
         More than one attempt may win: between the moment in which the first one's connect is
@@ -80,7 +91,7 @@ class Dialer:
         `connected` from the step in which it becomes one, only the winner that is returned is
         taken out, and all that are left are closed on every way out.
         """
-        connected: list[socket.socket] = []
+        connected: list[Reached] = []
         failures: list[DialError] = []
 
         async def attempt(address: str, failed: trio.Event) -> None:
@@ -100,13 +111,13 @@ class Dialer:
                     with trio.move_on_after(STAGGER):
                         await failed.wait()
             if not connected:
-                raise failures[-1]
+                raise verdict_of(failures)
             return connected.pop(0)
         finally:
-            for sock in connected:
+            for sock, _address in connected:
                 sock.close()
 
-    async def _connect_in_turn(self, address: str, port: int) -> socket.socket:
+    async def _connect_in_turn(self, address: str, port: int) -> Reached:
         """Connect to one address, when it is its turn; raises DialError."""
         if address in self._answering:
             return await self._connect(address, port)
@@ -128,25 +139,28 @@ class Dialer:
             if not limiter.borrowed_tokens and self._slots.get(address) is limiter:
                 del self._slots[address]
 
-    async def _connect(self, address: str, port: int) -> socket.socket:
+    async def _connect(self, address: str, port: int, limit: float = ATTEMPT) -> Reached:
         try:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor or memory left
-            number = error.errno or 0
-            raise DialError(os.strerror(number), kind_of_errno(number), number) from error
+            raise _failure(error.errno or 0) from error
         try:
-            self._keepalive.apply(sock)
+            self._keepalive.apply(sock, limit)
             number = await self._connect_socket(sock, (address, port))
+            if not number:
+                self._keepalive.connected(sock)
+                self._note_answer(address)
+                return Reached(sock, address)
+            failure = _failure(number, sockets.queued_error(sock))
+        except OSError as error:  # of an option
+            failure = _failure(error.errno or 0)
         except BaseException:  # cancelled: no answer in time, another address has won, or the end
             self._answering.discard(address)
             sock.close()
             raise
-        if number:
-            self._answering.discard(address)
-            sock.close()
-            raise DialError(os.strerror(number), kind_of_errno(number), number)
-        self._note_answer(address)
-        return sock
+        self._answering.discard(address)
+        sock.close()
+        raise failure
 
     def _note_answer(self, address: str) -> None:
         """Let all who wait for a slot dial freely."""
@@ -154,3 +168,12 @@ class Dialer:
         limiter = self._slots.get(address)
         if limiter is not None:
             limiter.total_tokens = float("inf")
+
+
+def _failure(number: int, extended: bytes = b"") -> DialError:
+    """Return what a failed connect means, by its errno and what its error queue has."""
+    code = icmp.code_of(extended, number)
+    if code in icmp.FORBIDDEN:
+        cause = f"administratively prohibited (ICMP code {code})"
+        return DialError(cause, Kind.NOT_PERMITTED, number, code)
+    return DialError(os.strerror(number), kind_of_errno(number), number, code)

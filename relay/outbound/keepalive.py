@@ -10,8 +10,8 @@ from typing import Final
 TCP_RTO_MAX_MS: Final = 44
 """tcp(7), Linux 6.15: the longest pause between two retransmissions."""
 
-SYN_RETRIES: Final = 3
-"""TCP_SYNCNT: a dial without an answer ends after 4 s (15 s without TCP_RTO_MAX_MS)."""
+IP_RECVERR: Final = 11
+"""ip(7): ICMP errors are queued with their type and code."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,31 @@ class KeepAlive:
     rto_max: int
     """Milliseconds, TCP_RTO_MAX_MS; 0: the kernel's 120 s."""
 
-    def apply(self, sock: socket.socket) -> None:
-        """Set all of them before the connect, so that they hold for the handshake too."""
+    def apply(self, sock: socket.socket, limit: float) -> None:
+        """Set all of them before the connect, which ends after `limit` seconds, a second at least.
+
+        The limit is a TCP_USER_TIMEOUT, which the kernel looks at when it would send the SYN again:
+        TCP_SYNCNT counts retransmissions, whose pauses differ with the kernel (4 to 20 s).
+        """
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         tcp = socket.IPPROTO_TCP
         sock.setsockopt(tcp, socket.TCP_KEEPIDLE, self.idle)
         sock.setsockopt(tcp, socket.TCP_KEEPINTVL, self.interval)
         sock.setsockopt(tcp, socket.TCP_KEEPCNT, self.count)
-        sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, self.user_timeout * 1000)
+        sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, max(int(limit * 1000), 1))
         sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
-        sock.setsockopt(tcp, socket.TCP_SYNCNT, SYN_RETRIES)
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         if self.rto_max:
             try:  # noqa: SIM105 - for each dial; suppress() costs as much as the call
                 sock.setsockopt(tcp, TCP_RTO_MAX_MS, self.rto_max)
             except OSError:
                 pass  # ENOPROTOOPT before Linux 6.15
+
+    def connected(self, sock: socket.socket) -> None:
+        """Set what is different once the connection stands.
+
+        With IP_RECVERR an ICMP error, which is only a hint then (RFC 1122 section 4.2.3.9), would
+        end it.
+        """
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.user_timeout * 1000)

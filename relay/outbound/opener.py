@@ -15,11 +15,10 @@ import trio
 from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Dialer
-from relay.outbound.patience import DialError, GiveUp, Patience
+from relay.outbound.patience import NO_ANSWER, DialError, GiveUp, Patience, Retry
 from relay.outbound.standing import Standing
 from relay.record.events import DialHeld, Dialled, Event
 from relay.record.kinds import Kind
-from relay.sockets import peer
 
 
 class Opened(NamedTuple):
@@ -42,6 +41,10 @@ class Opener:
     """Seconds that a dial may take, retries included."""
     _reached: set[Destination] = field(default_factory=set)
     """Destinations that were seen alive in this session."""
+    _through: int = 0
+    """Dials that reached somebody."""
+    _doubtful: set[trio.CancelScope] = field(default_factory=set)
+    """The pauses that end when another dial gets through."""
 
     async def open(
         self,
@@ -59,26 +62,50 @@ class Opener:
         deadline = began + self.patience
         is_known = destination in self._reached
         judge = Patience(self.patience, known=is_known, jitter=random.random)
-        sock = None
-        while sock is None:
-            fresh = judge.rounds > 0
+        while True:
+            before, fresh = self._through, judge.rounds > 0
             try:
-                sock = await self._dialer.dial(destination, deadline, fresh=fresh, avoid=avoid)
+                reached = await self._dialer.dial(destination, deadline, fresh=fresh, avoid=avoid)
+                break
             except DialError as error:
-                verdict = judge.failed(error, trio.current_time() - began)
+                elapsed = trio.current_time() - began
+                verdict = judge.failed(error, elapsed, before=before, now=self._through)
                 if isinstance(verdict, GiveUp):
-                    raise DialError(verdict.cause, verdict.kind, error.number) from None
+                    raise DialError(
+                        verdict.cause, verdict.kind, error.number, verdict.code
+                    ) from None
                 if judge.rounds == 1:
                     self._record(DialHeld(connection=number, kind=error.kind, cause=error.cause))
-                with trio.move_on_after(verdict.pause):
-                    await self._network.wait()
+                await self._pause(verdict)
                 if not wanted():
                     cause = "the program closed the connection first"
-                    raise DialError(cause, Kind.PROGRAM_GONE) from None
-        self._reached.add(destination)
-        address = peer(sock)[0]
+                    raise DialError(cause, Kind.PROGRAM_GONE, code=NO_ANSWER) from None
+        self._note_reached(destination)
         seconds, attempts = trio.current_time() - began, judge.rounds + 1
         self._record(
-            Dialled(connection=number, address=address, seconds=seconds, attempts=attempts)
+            Dialled(connection=number, address=reached.address, seconds=seconds, attempts=attempts)
         )
-        return Opened(sock, (address, destination.port))
+        return Opened(reached.sock, (reached.address, destination.port))
+
+    def _note_reached(self, destination: Destination) -> None:
+        """Remember that a dial got through, and let those make another round that doubt it."""
+        self._reached.add(destination)
+        self._through += 1
+        if self._doubtful:
+            for pause in self._doubtful:
+                pause.cancel()
+            self._doubtful.clear()
+
+    async def _pause(self, verdict: Retry) -> None:
+        """Wait before the next round, until the network changes at most.
+
+        A dial that is in doubt whether the network is down is made again as soon as another has got
+        through. That cannot become a storm of dials: if it fails as before, it is the last round.
+        """
+        with trio.move_on_after(verdict.pause) as pause:
+            if verdict.is_doubtful:
+                self._doubtful.add(pause)
+            try:
+                await self._network.wait()
+            finally:
+                self._doubtful.discard(pause)

@@ -55,8 +55,8 @@ class Standing:
         self.opened += 1
         return self.opened
 
-    def drop_vanished(self, addresses: frozenset[str]) -> None:
-        """End those whose local address is none of the host's `addresses` any more."""
-        for each in tuple(self.connections):
-            if each.sock is not None and each.sock.getsockname()[0] not in addresses:
-                each.lose(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))
+
+def drop_vanished(watched: Watched, addresses: frozenset[str]) -> None:
+    """End a connection whose local address is none of the host's `addresses`; raises OSError."""
+    if watched.sock is not None and watched.sock.getsockname()[0] not in addresses:
+        watched.lose(OSError(errno.EADDRNOTAVAIL, "the host's address is gone"))

@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from relay.record.events import AnyEvent, Event, LogFull, SessionEnded
+from relay.record.events import AnyEvent, Event, Fault, LogFull, LogLost, SessionEnded
+from relay.record.kinds import kind_of_errno
 
 SESSIONS_KEPT: Final = 50
 """Files of older sessions are removed when a new one starts."""
@@ -29,42 +30,110 @@ class FlightLog:
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to flush."""
         self.path = path
-        self._fd = _create(path) if path is not None else os.open(os.devnull, os.O_WRONLY)
+        self._fd = _create(path) if path is not None else None
         self._clock = clock
         self._limit = limit
         self._left = limit
         self._pending: list[bytes] = []
+        self._is_torn = False
+        """Whether the file ends in the middle of a line."""
+        self._lost = 0
+        """Events that could not be written, and are not yet said to be lost."""
+        self._cause: Exception | None = None
+        self._told: set[tuple[str, str, str]] = set()
+        """The faults whose tracebacks are in the log."""
         self.has_losses = False
         """Whether there is something to explain."""
 
     def record(self, event: Event) -> None:
-        """Append an event with the time; past the limit only the session's end is kept."""
-        event.at = round(self._clock(), 3)
-        self.has_losses |= event.is_loss
-        line = _encoder.encode(event)
-        if self._left < 0 and not isinstance(event, SessionEnded):
+        """Append an event with the time; past the limit only the session's end is kept.
+
+        It is called from everywhere, so it raises nothing: an event that cannot be written as JSON
+        counts as lost.
+        """
+        try:
+            event.at = round(self._clock(), 3)
+            self.has_losses |= event.is_loss
+            if isinstance(event, Fault):
+                self._shorten(event)
+            self._append(
+                _encoder.encode(event), is_end=isinstance(event, SessionEnded), at=event.at
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller has other work to do
+            self._lose(1, error)
+
+    def _append(self, line: bytes, *, is_end: bool, at: float) -> None:
+        if self._left < 0 and not is_end:
             return
         self._left -= len(line) + 1
-        if self._left < 0 and not isinstance(event, SessionEnded):
-            line = _encoder.encode(LogFull(at=event.at, limit=self._limit))
-        if not self._pending:
-            self.wake()
+        if self._left < 0 and not is_end:
+            line = _encoder.encode(LogFull(at=at, limit=self._limit))
         self._pending.append(line)
+        if len(self._pending) == 1:
+            self.wake()
+
+    def _shorten(self, fault: Fault) -> None:
+        """Leave out a traceback that is in the log already, so that many do not fill it."""
+        which = (fault.where, fault.error, fault.place)
+        if which in self._told:
+            fault.traceback = ""
+        self._told.add(which)
+
+    def _lose(self, count: int, error: Exception) -> None:
+        """Note that so many events could not be recorded; the first cause is kept."""
+        self._lost += count
+        self._cause = self._cause or error
+        self.has_losses = True
+
+    @property
+    def failure(self) -> str:
+        """Why events are missing from the file, for people; empty if none are."""
+        return _cause(self._cause) if self._cause is not None else ""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something to flush."""
+        return bool(self._pending)
 
     def flush(self) -> None:
-        """Write what is pending; a full disk ends the record, not the session."""
-        data = b"".join(line + b"\n" for line in self._pending)
-        self._pending.clear()
+        """Write what is pending, after how many events could not be written before, if any.
+
+        A full disk costs the events for which it has no room, not the session. A line that was cut
+        short ends before the next, so that no other is lost with it.
+        """
+        lines, self._pending = self._pending, []
+        if not lines or self._fd is None:
+            return
+        told = [self._as_lost()] if self._lost else []
+        data = b"\n" * self._is_torn + b"".join(line + b"\n" for line in told + lines)
         try:
             while data:
-                data = data[os.write(self._fd, data) :]
-        except OSError:
-            self._left = -1
+                count = os.write(self._fd, data)
+                self._is_torn = data[count - 1 : count] != b"\n"
+                data = data[count:]
+        except OSError as error:
+            self._lose(len(lines), error)
+        else:
+            self._lost = 0
+
+    def _as_lost(self) -> bytes:
+        kind = kind_of_errno(getattr(self._cause, "errno", None))
+        event = LogLost(cause=self.failure, kind=kind, events=self._lost)
+        event.at = round(self._clock(), 3)
+        return _encoder.encode(event)
 
     def close(self) -> None:
         """Flush and unlock."""
         self.flush()
-        os.close(self._fd)
+        try:
+            if self._fd is not None:
+                os.close(self._fd)
+        except OSError as error:  # a write that was put off has failed now
+            self._lose(0, error)
+
+
+def _cause(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or type(error).__qualname__
 
 
 def _create(path: Path) -> int:
@@ -108,23 +177,30 @@ def is_live(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
     except FileNotFoundError:
-        pass  # another session that starts now has removed it
+        return False  # another session that starts now has removed it
+    except OSError:
+        return True  # EWOULDBLOCK; or it is somebody else's, and is left alone
     return False
 
 
 def prune(folder: Path) -> None:
-    """Remove the oldest ended sessions beyond SESSIONS_KEPT, and what killed ones left behind."""
+    """Remove the oldest ended sessions beyond SESSIONS_KEPT, and what killed ones left behind.
+
+    A file that cannot be removed stays: that is no reason to run without a log.
+    """
     known = sessions(folder)
     for path in known[:-SESSIONS_KEPT]:
-        if not is_live(path):
-            path.unlink(missing_ok=True)
+        _remove_ended(path, path)
     for path in known:
-        certificates = path.with_suffix(".pem")
-        if certificates.exists() and not is_live(path):
-            certificates.unlink(missing_ok=True)
+        _remove_ended(path.with_suffix(".pem"), path)
+
+
+def _remove_ended(file: Path, session: Path) -> None:
+    """Remove a file of a session that has ended, if it is there and may be removed."""
+    with contextlib.suppress(OSError):
+        if file.exists() and not is_live(session):
+            file.unlink()
 
 
 def read(path: Path) -> Iterator[AnyEvent]:

@@ -41,7 +41,9 @@ class Kind(StrEnum):
     RESOURCES = "resources"
     """The host, or keepline, has no descriptor, memory or address left."""
     NOT_PERMITTED = "not-permitted"
-    """By the host's firewall."""
+    """By a firewall: the host's own, or one on the way that says so by ICMP."""
+    DEFECT = "defect"
+    """An error that keepline did not expect: its own, or of what it is made of."""
 
     # Names
     NAME_FAILURE = "name-failure"

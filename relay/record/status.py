@@ -17,6 +17,8 @@ class OpenConnection(msgspec.Struct):
     """Seconds since the epoch."""
     reached: str | None = None
     """The upstream address; None while it is being dialled."""
+    held: str | None = None
+    """Why it is dialled again while the program waits."""
 
 
 class SessionState(msgspec.Struct):
@@ -43,7 +45,9 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
             case events.UpstreamOpened(connection=number):
                 open_[number] = OpenConnection(number, f"{event.to} (gateway)", event.at)
             case events.Dialled(connection=number) if number in open_:
-                open_[number].reached = event.address
+                open_[number].reached, open_[number].held = event.address, None
+            case events.DialHeld(connection=number) if number in open_:
+                open_[number].held = event.cause
             case (
                 events.ConnectionClosed()
                 | events.ConnectionDenied()
@@ -51,6 +55,8 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
                 | events.UpstreamClosed()
             ):
                 open_.pop(event.connection, None)
+            case events.Fault(connection=int(number)) if event.ends_connection:
+                open_.pop(number, None)
             case events.LogFull():
                 state.complete = False
             case _:
@@ -72,4 +78,6 @@ def lines(states: list[SessionState]) -> Iterator[str]:
         if not state.complete:
             yield "  the log is full: connections as they were then"
         for open_ in state.connections.values():
-            yield f"  #{open_.connection:<5} {open_.to:40} {open_.reached or 'being dialled'}"
+            held = f"held: {open_.held}" if open_.held is not None else None
+            reached = open_.reached or held or "being dialled"
+            yield f"  #{open_.connection:<5} {open_.to:40} {reached}"

@@ -6,6 +6,7 @@ from typing import Final
 
 from relay.record import events
 from relay.record.events import AnyEvent, size
+from relay.record.kinds import Kind
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ _HIDING: Final = (
 ADVICE: Final = (
     "If the program gave up: repeat what it did; an agent's command line can resume its session."
 )
+REPORT: Final = "A fault is a defect of keepline: please report it with keepline explain -v."
 
 
 def losses(log: Iterable[AnyEvent]) -> Iterator[Loss]:
@@ -47,10 +49,13 @@ def losses(log: Iterable[AnyEvent]) -> Iterator[Loss]:
                 destinations[number], troubles[number] = event.to, []
             case events.ServedStale(name=name, cause=cause):
                 yield _loss(event, f"{name}: DNS failed ({cause}); the last known address served")
-            case events.LookupFailed(name=name, cause=cause):
+            case events.LookupFailed(name=name, cause=cause, verdict=False):
                 yield _loss(event, f"{name}: not resolved ({cause}); the program got an error")
             case events.AskedAgain() | events.RequestLost() | events.Distrusted():
                 yield _loss(event, f"{destinations.get(number, '?')}: {_of_gateway(event)}")
+            case events.Fault() | events.ServiceDown() | events.TurnedAway() | events.LogLost():
+                to = f"{destinations[number]}: " if number in destinations else ""
+                yield _own_loss(event, to)
             case _ if number not in troubles:
                 pass
             case events.DialHeld() | events.Replaying() | events.Suspected():
@@ -64,6 +69,26 @@ def _loss(event: AnyEvent, what: str, trouble: Sequence[AnyEvent] = ()) -> Loss:
     """Return the loss that this event settles, after those of the connection's trouble."""
     evidence = tuple(each.text() for each in (*trouble, event))
     return Loss(event.at, isinstance(event, _HIDING), what, evidence)
+
+
+def _own_loss(
+    event: events.Fault | events.ServiceDown | events.TurnedAway | events.LogLost, to: str
+) -> Loss:
+    """Return what keepline itself was the cause of: a fault, or a limit that it has met."""
+    evidence = [event.text()]
+    match event:
+        case events.Fault():
+            saw = f"the program saw {event.saw}" if event.saw else "the program saw nothing of it"
+            what = f"{to}fault in {event.where} ({event.cause}); {saw}"
+            evidence += event.traceback.splitlines()
+            hidden = not event.saw
+        case events.TurnedAway():
+            times = "a connection" if event.count == 1 else f"{event.count} connections so far"
+            what = f"{event.where} reset {times} ({event.cause}); try: ulimit -Hn, and raise it"
+            hidden = False
+        case events.ServiceDown() | events.LogLost():
+            what, hidden = event.text(), isinstance(event, events.LogLost)
+    return Loss(event.at, hidden, what, tuple(evidence))
 
 
 def _of_gateway(event: events.AskedAgain | events.RequestLost | events.Distrusted) -> str:
@@ -107,9 +132,7 @@ def _of_connection(event: AnyEvent, trouble: Sequence[AnyEvent]) -> str | None:
         case events.UpstreamClosed() if trouble:
             return f"fell silent ({event.cause}); the gateway goes on with another connection"
         case events.DialFailed() if trouble:
-            return (
-                f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw a reset"
-            )
+            return _not_reached(event, trouble)
         case events.ConnectionClosed() if event.is_loss:
             return _lost(event)
         case _:
@@ -128,6 +151,16 @@ def _reached(event: events.Dialled, trouble: Sequence[AnyEvent]) -> str:
         f"not reachable for {event.seconds:.1f} s ({causes[0]}); the program waited while it was"
         f" dialled {event.attempts} times"
     )
+
+
+def _not_reached(event: events.DialFailed, trouble: Sequence[AnyEvent]) -> str:
+    """Return how a dial that was held came to nothing."""
+    if event.kind is Kind.PROGRAM_GONE and isinstance(trouble[0], events.DialHeld):
+        return (
+            f"not reachable for {event.seconds:.1f} s ({trouble[0].cause}); then the program's own"
+            " time-out ended its connect()"
+        )
+    return f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw {event.told}"
 
 
 _IN_AN_ANSWER: Final = 3.0
@@ -180,6 +213,8 @@ def lines(log: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]:
     yield summary(found) or "Nothing was lost."
     if any(not loss.hidden for loss in found):
         yield ADVICE
+    if any(isinstance(event, events.Fault) and event.kind is Kind.DEFECT for event in known):
+        yield REPORT
 
 
 def summary(found: Iterable[Loss]) -> str:

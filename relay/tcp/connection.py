@@ -6,8 +6,9 @@ from typing import Protocol
 
 import trio
 
+from relay import barrier
 from relay.addresses import Destination, Endpoint
-from relay.inbound.offer import Offer
+from relay.inbound.offer import Offer, Refusal
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.standing import Standing
 from relay.record.events import ConnectionOpened, Event
@@ -59,8 +60,19 @@ class Connections:
                 )
             )
             await handler.serve(connection)
+        except Exception as error:  # noqa: BLE001 - a fault ends this connection alone
+            barrier.note(self.record, "connection", error, connection.number, "a reset")
+            with barrier.contained(self.record, "refusal", connection.number):
+                offer.refuse(Refusal.HOST_UNREACHABLE)
         finally:
-            offer.close()
+            self._forget(connection)
+
+    def _forget(self, connection: "Connection") -> None:
+        """Release what a connection that has ended holds, and let finish() know."""
+        try:
+            with barrier.contained(self.record, "close", connection.number):
+                connection.offer.close()
+        finally:
             self._live.discard(connection)
             if not self._live:
                 self._all_ended.set()
@@ -89,8 +101,9 @@ class Connections:
         """
         self.is_ending = True
         for connection in tuple(self._live):
-            if not self.has_last_words(connection):
-                connection.abort()
+            with barrier.contained(self.record, "end", connection.number):
+                if not self.has_last_words(connection):
+                    connection.abort()
         if self._live:
             self._all_ended = trio.Event()
             await self._all_ended.wait()

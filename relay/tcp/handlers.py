@@ -1,26 +1,22 @@
 """What serves a connection, found in one look-up: the gateway, a pump, or a refusal."""
 
-import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, assert_never
+from typing import Protocol, assert_never
 
 import trio
 
 from relay.addresses import Destination, Endpoint, is_dialable
-from relay.inbound.offer import Offer, Refusal
+from relay.inbound.offer import Refusal
 from relay.outbound.opener import Opened, Opener
 from relay.outbound.patience import DialError
 from relay.policy.rules import Allow, Deny, Policy
-from relay.record.events import ConnectionClosed, ConnectionDenied, DialFailed, Replaying
+from relay.record.events import ConnectionClosed, ConnectionDenied, Replaying
 from relay.record.kinds import Kind, kind_of
+from relay.tcp.acceptance import accept, note_failure, refuse, told, while_wanted
 from relay.tcp.connection import Connection, Handler
-from relay.tcp.refusal import refusal_for
 from relay.tcp.transfer.pump import Pump
-
-_ENDED: Final = "the command ended"
-_GONE: Final = "the program gave its connect() up"
 
 
 class Naming(Protocol):
@@ -79,10 +75,12 @@ class RefusalHandler:
 
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
+        offer, number = connection.offer, connection.number
+        saw = told(offer, Refusal.PROHIBITED)
         connection.shared.record(
-            ConnectionDenied(connection=connection.number, kind=Kind.POLICY, rule=self._rule)
+            ConnectionDenied(connection=number, kind=Kind.POLICY, rule=self._rule, told=saw)
         )
-        connection.offer.refuse(Refusal.PROHIBITED)
+        offer.refuse(Refusal.PROHIBITED)
 
 
 @dataclass(slots=True)
@@ -99,8 +97,7 @@ class PumpHandler:
         try:
             opened = await self._open(connection)
         except DialError as error:
-            self._note_failure(connection, error)
-            connection.offer.refuse(refusal_for(error))
+            refuse(connection, error)
             return
 
         pump = Pump(
@@ -116,6 +113,9 @@ class PumpHandler:
         standing.add(pump)
         try:
             await pump.run(connection.shared.nursery)
+        except Exception:
+            connection.abort()  # of the dial, if another upstream is being dialled
+            raise
         finally:
             standing.discard(pump)
             connection.abort = no_longer
@@ -131,63 +131,27 @@ class PumpHandler:
         try:
             return await self._open(connection, avoid)
         except DialError as error:
-            self._note_failure(connection, error)
+            note_failure(connection, error)
             return None
 
     async def _open(self, connection: Connection, avoid: str = "") -> Opened:
         """Connect to upstream with patience, while the program still wants it; DialError."""
-        shared, offer = connection.shared, connection.offer
-        if shared.is_ending and not shared.has_last_words(connection):
-            raise DialError(_ENDED, Kind.SESSION_END)
-        opened, before, ended = None, connection.abort, (_ENDED, Kind.SESSION_END)
+        offer, opened = connection.offer, None
 
-        def give_up() -> None:
-            nonlocal ended
-            ended = _GONE, Kind.PROGRAM_GONE
-            scope.cancel()
+        async def dial() -> Opened:
+            nonlocal opened
+            opened = await self._opener.open(
+                self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
+            )
+            await accept(offer)
+            return opened
 
-        offer.on_withdrawal(give_up)
         try:
-            with trio.CancelScope() as scope:
-                connection.abort = scope.cancel
-                opened = await self._opener.open(
-                    self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
-                )
-                await _accept(offer, opened)
-        finally:
-            connection.abort = before
-            offer.on_withdrawal(_do_nothing)
-        if opened is None or scope.cancel_called:
-            # The dial may have been through in the very tick in which it was to end: then nothing
-            # was cancelled, but whoever called abort() does not call it again.
+            return await while_wanted(connection, dial)
+        except BaseException:
             if opened is not None:
                 opened.sock.close()
-            raise DialError(*ended)
-        return opened
-
-    def _note_failure(self, connection: Connection, error: DialError) -> None:
-        seconds = trio.current_time() - connection.began
-        connection.shared.record(
-            DialFailed(
-                connection=connection.number, kind=error.kind, cause=error.cause, seconds=seconds
-            )
-        )
-
-
-def _do_nothing() -> None:
-    pass
-
-
-async def _accept(offer: Offer, opened: Opened) -> None:
-    """Have the program's connect() succeed, now that upstream is reached; raises DialError."""
-    try:
-        await offer.accept()
-    except BaseException as error:
-        opened.sock.close()
-        if not isinstance(error, OSError):
             raise
-        kind = Kind.PROGRAM_GONE if error.errno == errno.ECONNABORTED else kind_of(error)
-        raise DialError(error.strerror or str(error), kind, error.errno or 0) from error
 
 
 def _closed(connection: Connection, pump: Pump) -> ConnectionClosed:

@@ -1,34 +1,29 @@
-"""What a program hears of a dial that came to nothing, as exactly as its way in allows; pure."""
+"""What a program hears of a dial that came to nothing, as exactly as its way in allows."""
 
-import errno
 from typing import Final
 
 from relay.inbound.offer import Refusal
 from relay.outbound.patience import DialError
 from relay.record.kinds import Kind
 
-_REFUSALS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
+_NEAREST: Final = {
+    5: Refusal.HOST_UNREACHABLE,
+    6: Refusal.NETWORK_UNREACHABLE,
+    7: Refusal.HOST_UNREACHABLE,
+    8: Refusal.HOST_UNREACHABLE,
+    11: Refusal.NETWORK_UNREACHABLE,
+    12: Refusal.HOST_UNREACHABLE,
+    14: Refusal.PROHIBITED,
+    15: Refusal.PROHIBITED,
+}
+"""Codes that are seldom or never sent: what is nearest to them in meaning, mostly in errno too."""
 
-_UNANSWERED: Final = frozenset(
-    {
-        Kind.TIMEOUT,
-        Kind.UNREACHABLE,
-        Kind.ADDRESS_GONE,
-        Kind.NO_RESOLVER,
-        Kind.PROGRAM_GONE,
-        Kind.CANCELLED,
-        Kind.SESSION_END,
-    }
-)
-"""Outages that have outlasted patience, and what nobody waits for any more."""
+_UNAWAITED: Final = frozenset({Kind.PROGRAM_GONE, Kind.CANCELLED, Kind.SESSION_END})
+"""Nobody is there who could hear it."""
 
 
 def refusal_for(error: DialError) -> Refusal:
     """Return what the program is told."""
     if error.code is not None:
-        return Refusal(error.code)
-    if error.number in _REFUSALS:
-        return Refusal.REFUSED
-    if error.kind in _UNANSWERED:
-        return Refusal.NO_ANSWER
-    return Refusal.HOST_UNREACHABLE
+        return _NEAREST.get(error.code) or Refusal(error.code)
+    return Refusal.NO_ANSWER if error.kind in _UNAWAITED else Refusal.HOST_UNREACHABLE

@@ -1,5 +1,6 @@
 """Names mean inside what they mean outside, but for IPv6; their addresses are the relay's own."""
 
+import errno
 import random
 import socket
 from typing import Any
@@ -324,14 +325,47 @@ async def test_resolvers_of_the_settings_come_before_the_hosts(
     assert internet.zone.queries == []
 
 
-async def test_a_name_that_is_gone_when_it_is_dialled_is_a_reset(
+async def test_a_name_that_is_gone_when_it_is_dialled_is_told_at_once(
     internet: Internet, keepline: Keepline
 ) -> None:
     internet.zone.add("short.test", "A", SECOND, ttl=0)
-    async with inside(keepline, ["--patience", "1"]) as program:
+    async with inside(keepline) as program:
         (address,) = await program(at.look_up, "short.test")
         internet.zone.remove("short.test")
-        assert await program(at.refused, address, PORT) == "ConnectionResetError"
+        with pytest.raises(OSError) as raised:
+            await program(at.open_connection, address, PORT)
+        assert raised.value.errno == errno.EHOSTUNREACH
+        assert within(program.seconds, AT_ONCE)
+
+
+async def test_a_name_that_is_gone_is_told_though_its_old_address_is_still_dialled(
+    internet: Internet, keepline: Keepline
+) -> None:
+    internet.zone.add("moved.test", "A", "198.51.100.7", ttl=3600)
+    async with inside(keepline) as program:
+        (address,) = await program(at.look_up, "moved.test")
+        internet.zone.remove("moved.test")
+        with pytest.raises(OSError) as raised:
+            await program(at.open_connection, address, PORT)
+        assert raised.value.errno == errno.EHOSTUNREACH
+        assert within(program.seconds, 5), "one round of dialling"
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"])
+async def test_a_name_with_an_address_of_no_other_host_is_as_outside(
+    internet: Internet, keepline: Keepline, address: str
+) -> None:
+    internet.zone.add("odd.test", "A", address)
+    async with inside(keepline) as kept, bare(internet.client) as outside:
+        for program in (outside, kept):
+            assert await program(at.look_up, "odd.test") == [address]
+        numbers = []
+        for program in (outside, kept):
+            with pytest.raises(OSError) as raised:
+                await program(at.open_connection, "odd.test", 81)
+            numbers.append(raised.value.errno)
+            assert within(program.seconds, AT_ONCE)
+        assert numbers[0] == numbers[1]
 
 
 async def test_an_unassigned_synthetic_address_is_a_reset(keepline: Keepline) -> None:

@@ -14,7 +14,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from relay.addresses import is_loopback
+from relay.addresses import is_dialable
+from relay.dns.lookup.errors import ResolverError
 
 MAX_TTL = 3600
 """Seconds. Longer than most TTLs, short enough for a session of weeks to follow a service."""
@@ -24,6 +25,14 @@ MAX_NEGATIVE_TTL = 300
 
 MAX_ENTRIES = 10_000
 """Names. The one refreshed longest ago makes room for a new one."""
+
+FAILURE_TTL = 1.0
+"""Seconds for which a failure is cached, the least that RFC 9520 section 3.2 allows.
+
+libc asks five times in a row; a program that tries again later gets the answer of that moment."""
+
+MAX_FAILURES = 1024
+"""Questions whose failure is cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +51,9 @@ class Lookup:
     """The zone's SOA from a negative answer, if it was given: RFC 2308 section 3."""
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether all addresses mean "this host", which the relay must not dial for the program."""
-        return bool(self.addresses) and all(map(is_loopback, self.addresses))
+    def is_dialable(self) -> bool:
+        """Whether the relay may dial one of the addresses for the program."""
+        return any(map(is_dialable, self.addresses))
 
 
 def from_answer(answer: dns.message.QueryMessage) -> Lookup:
@@ -102,6 +111,30 @@ class Cache:
         """Return the last answer, fresh or not, None if it had no addresses to serve."""
         entry = self._entries.get(name)
         return entry if entry is not None and entry.lookup.addresses else None
+
+
+class Failures:
+    """Questions and how they failed last, for a moment and for the servers that were asked."""
+
+    def __init__(self) -> None:
+        self._failures: dict[Hashable, tuple[float, Hashable, ResolverError]] = {}
+
+    def keep(self, question: Hashable, error: ResolverError, servers: Hashable, now: float) -> None:
+        """Remember a failure; the oldest one makes room for it."""
+        self._failures.pop(question, None)
+        if len(self._failures) == MAX_FAILURES:
+            del self._failures[next(iter(self._failures))]
+        self._failures[question] = (now + FAILURE_TTL, servers, error.copy())
+
+    def fresh(self, question: Hashable, servers: Hashable, now: float) -> ResolverError | None:
+        """Return the failure, to be raised, unless its time is over."""
+        if question not in self._failures:
+            return None
+        expires, asked, error = self._failures[question]
+        if now < expires and servers == asked:
+            return error.copy()
+        del self._failures[question]
+        return None
 
 
 def _ttl(result: dns.message.ChainingResult, soa: dns.rrset.RRset | None) -> int:

@@ -1,12 +1,12 @@
-"""Lookups at the host's resolvers: several servers, a cache, and old answers in an outage.
+"""Lookups at the host's resolvers: a cache, old answers in an outage, and patience in a new one.
 
-A late answer is still an answer: the servers asked before are listened to while the next is asked.
+One round of a question is round.py's; what its failure means is judged in evidence.py.
 """
 
 import math
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
+from typing import assert_never
 
 import dns.exception
 import dns.message
@@ -15,12 +15,14 @@ import trio
 from dns.message import QueryMessage
 
 from relay.addresses import Destination, canonical
-from relay.config import DNS_PORT
+from relay.barrier import note
 from relay.dns.framing import PAYLOAD
-from relay.dns.lookup.cache import Cache, CacheEntry, Lookup, from_answer
-from relay.dns.lookup.errors import FailureAnswerError, OutageError, ResolverError, UpstreamError
-from relay.dns.lookup.question import ask
-from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
+from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer
+from relay.dns.lookup.errors import Meaning, ResolverError
+from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
+from relay.dns.lookup.round import Rounds
+from relay.dns.lookup.trial import root_query
+from relay.record.events import Event, LookupFailed, ServedStale
 from relay.record.kinds import Kind
 
 STALE_TTL = 30
@@ -28,12 +30,6 @@ STALE_TTL = 30
 
 RECHECK = 30.0
 """Seconds after a failed refresh in which nobody waits for the next one; RFC 8767 section 5."""
-
-FAILURE_TTL = 5.0
-"""Seconds for which a failure is cached, RFC 9520 section 3.2: libc asks five times in a row."""
-
-MAX_FAILURES = 1024
-"""Names whose failure is cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +39,22 @@ class ResolverTimeouts:
     server: float = 2.0
     """For one server, before the next is asked too; also between two datagrams to the same one."""
     query: float = 10.0
-    """For all of them."""
+    """For the last of them, where they are asked once: as long as libc asks, resolv.conf(5)."""
+    last: float = 5.0
+    """For the last of them, where they may be asked again: then it is as long as libc asks."""
     outage: float = 300.0
-    """For the addresses of a name never seen, while no resolver can be reached: a program copes
-    better with a slow answer than with a failure."""
+    """For the addresses of a name never seen, while nothing is answered: a program copes better
+    with a slow answer than with a failure."""
     failing: float = 30.0
-    """For the same, while the resolvers answer SERVFAIL or the like: the name may be the cause.
-    Never longer than `outage`."""
+    """For the same, while the resolvers answer SERVFAIL to all that is asked."""
+    restart: float = 5.0
+    """For the same, while nobody listens where a resolver has answered before: as long as it may
+    take to start again. A program alone would fail at once."""
     pause: float = 1.0
     """Before all of them are asked again."""
     stale: float = 0.5
     """Before an expired answer is served, while the lookup goes on. RFC 8767 section 5 waits for
     1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
-
-
-_Outcome = tuple[Destination, QueryMessage | UpstreamError]
-_Failure = tuple[float, tuple[Destination, ...], str, Kind]
-"""When it expires, for which servers it holds, and its cause and kind."""
 
 
 @dataclass(slots=True)
@@ -74,41 +69,56 @@ class _SharedLookup:
     """The latest failure."""
 
 
-@dataclass(eq=False)
+@dataclass(slots=True)
+class _Probe:
+    """A question whose answer shows that the resolvers work."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    is_answered: bool = False
+
+
 class Resolver:
-    """Asks the host's resolvers, over IPv4 only.
+    """Asks the host's resolvers, over IPv4 only."""
 
-    A lookup of addresses is shared by all tasks that ask for the name while it runs. No task can
-    run between the search in `_lookups` and the start of a new lookup, so a name never has two. A
-    task that waits may be cancelled at any time; the lookup then goes on, because it runs in
-    `_nursery`, the session's: others may wait for it, and its answer still refreshes the cache. It
-    ends by itself, soon after `_timeouts.outage` at the latest. At its end it keeps its answer or
-    its failure, leaves `_lookups` and wakes those who wait, without a checkpoint in between: so
-    whoever asks finds either the lookup or what came of it.
-    """
-
-    _servers: Callable[[], tuple[Destination, ...]]
-    """Called anew for each lookup."""
-    _record: Callable[[Event], None]
-    _nursery: trio.Nursery
-    """Lookups of addresses run in it."""
-    _timeouts: ResolverTimeouts
-    _clock: Callable[[], float] = trio.current_time
-    _cache: Cache = field(default_factory=Cache)
-    _lookups: dict[str, _SharedLookup] = field(default_factory=dict)
-    _failures: dict[str, _Failure] = field(default_factory=dict)
-    _silent: set[Destination] = field(default_factory=set)
-    """Servers that have failed since they last answered."""
+    def __init__(
+        self,
+        servers: Callable[[], tuple[Destination, ...]],
+        record: Callable[[Event], None],
+        nursery: trio.Nursery,
+        timeouts: ResolverTimeouts,
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        """Lookups of addresses run in the nursery; `servers` returns who is to be asked now."""
+        self._servers = servers
+        self._record = record
+        self._nursery = nursery
+        self._timeouts = timeouts
+        self._clock = clock
+        self._rounds = Rounds(record, timeouts.server)
+        self._cache = Cache()
+        self._failures = Failures()
+        self._lookups: dict[str, _SharedLookup] = {}
+        self._last_good: str | None = None
+        """The name that resolved last."""
+        self._probe: _Probe | None = None
+        """The one that is under way."""
 
     async def query(self, message: QueryMessage) -> QueryMessage:
-        """Return the first usable answer (NOERROR or NXDOMAIN); raises ResolverError."""
+        """Return the first usable answer (NOERROR or NXDOMAIN); raises ResolverError.
+
+        It is not held in an outage, as a program can mostly do without: of a name that is only
+        shown, of a service's other records.
+        """
+        [question], servers = message.question, self._servers()
+        name, rdtype = canonical(question.name.to_text()), dns.rdatatype.to_text(question.rdtype)
+        key = (name, rdtype, int(message.flags), int(message.ednsflags))
+        if (failure := self._failures.fresh(key, servers, self._clock())) is not None:
+            raise failure
         try:
-            return await self._query(message, self._servers())
+            return await self._rounds.ask(message, servers, self._timeouts.query)
         except ResolverError as error:
-            question = message.question[0]
-            name = canonical(question.name.to_text())
-            rdtype = dns.rdatatype.to_text(question.rdtype)
-            self._record(LookupFailed(name=name, type=rdtype, kind=error.kind, cause=error.cause))
+            self._keep_failure(key, error)
+            self._nursery.start_soon(self._note_judged, name, rdtype, error)
             raise
 
     async def addresses(self, name: str, *, fresh: bool = False) -> Lookup:
@@ -121,7 +131,9 @@ class Resolver:
         name = canonical(name)
         if not fresh and (known := self.cached(name)) is not None:
             return known
-        self._raise_failure(name)
+        failure = self._failures.fresh(name, self._servers(), self._clock())
+        if failure is not None:
+            raise failure
         shared = self._lookups.get(name) or self._start(name)
         old = self._cache.last_known(name)
         wait = math.inf
@@ -133,7 +145,7 @@ class Resolver:
             return shared.lookup
         if old is not None:
             return self._stale(name, old, shared.error)
-        raise ResolverError(shared.error.cause, shared.error.kind)
+        raise shared.error.copy()
 
     def cached(self, name: str) -> Lookup | None:
         """Return the cache's answer for a name in canonical form, None unless it is fresh."""
@@ -141,64 +153,119 @@ class Resolver:
 
     def _start(self, name: str) -> _SharedLookup:
         try:
-            query = dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)
+            query = _question(name)
         except dns.exception.DNSException as error:
-            raise ResolverError(f"not a name: {error}", Kind.NAME_FAILURE) from error
+            cause = f"not a name: {error}"
+            raise ResolverError(cause, Kind.NAME_FAILURE, Meaning.VERDICT) from error
         shared = self._lookups[name] = _SharedLookup()
         self._nursery.start_soon(self._look_up, name, query, shared)
         return shared
 
     async def _look_up(self, name: str, query: QueryMessage, shared: _SharedLookup) -> None:
-        began = self._clock()
+        """Ask until there is an answer or a verdict; whoever waits learns of it in any case."""
+        limits = Limits(self._timeouts.outage, self._timeouts.failing, self._timeouts.restart)
+        hold = Hold(limits, self._clock())
         try:
             while shared.lookup is None:
                 servers = self._servers()
                 try:
-                    shared.lookup = from_answer(await self._query(query, servers))
+                    shared.lookup = await self._ask(query, servers)
                 except ResolverError as error:
                     shared.error = error
-                except dns.exception.DNSException as error:  # it contradicts itself
-                    shared.error = ResolverError(str(error), Kind.MALFORMED)
-                if shared.lookup is None:
-                    if self._is_over(name, shared.error, self._clock() - began):
+                    if not await self._is_asked_again(name, hold, shared):
                         return
-                    await trio.sleep(self._timeouts.pause)
-            self._cache.keep(name, shared.lookup, servers, self._clock())
+            self._keep(name, shared.lookup, servers)
+        except Exception as error:  # noqa: BLE001 - what nobody expected ends this lookup alone
+            note(self._record, "lookup", error)
+            cause = f"a defect: {type(error).__name__}"
+            shared.error = ResolverError(cause, Kind.DEFECT, Meaning.LOCAL)
+            self._note_failure(name, "A", shared.error, verdict=False)
         finally:
             del self._lookups[name]
             shared.done.set()
 
-    def _is_over(self, name: str, error: ResolverError, elapsed: float) -> bool:
-        """Return whether to give up: at once if there is an old answer, else when time is up."""
+    async def _ask(self, query: QueryMessage, servers: tuple[Destination, ...]) -> Lookup:
+        answer = await self._rounds.ask(query, servers, self._timeouts.last)
+        try:
+            return from_answer(answer)
+        except dns.exception.DNSException as error:  # it contradicts itself
+            raise ResolverError(str(error), Kind.MALFORMED, Meaning.VERDICT) from error
+
+    async def _is_asked_again(self, name: str, hold: Hold, shared: _SharedLookup) -> bool:
+        """Return, when it is time, whether to ask for a name once more after a failed round."""
         old = self._cache.last_known(name)
         if old is not None:
             old.failed_at = self._clock()
-            return True
-        limit = self._timeouts.outage
-        if not isinstance(error, OutageError):
-            limit = min(limit, self._timeouts.failing)
-        if elapsed < limit:
             return False
-        self._record(LookupFailed(name=name, type="A", kind=error.kind, cause=error.cause))
-        self._keep_failure(name, error)
+        has_answered = self._rounds.answers > 0
+        judged = hold.failed(shared.error, self._clock(), has_answered=has_answered)
+        match judged:
+            case PassOn(error):
+                shared.error = error
+                self._keep_failure(name, error)
+                verdict = error.meaning is Meaning.VERDICT
+                self._note_failure(name, "A", error, verdict=verdict)
+                return False
+            case LookInto():
+                is_answered = await self._is_anything_answered()
+                if not hold.looked_into(self._clock(), is_answered=is_answered):
+                    await trio.sleep(self._timeouts.pause)
+                return True
+            case _:
+                assert_never(judged)
+
+    def _keep_failure(self, question: Hashable, error: ResolverError) -> None:
+        """Remember what the resolvers are to blame for; what this host lacks may be there soon."""
+        if error.meaning is not Meaning.LOCAL:
+            self._failures.keep(question, error, self._servers(), self._clock())
+
+    async def _note_judged(self, name: str, rdtype: str, error: ResolverError) -> None:
+        """Record a failure once it is known whose fault it was: an outage's if nobody could say."""
+        verdict = is_verdict(error, has_answered=self._rounds.answers > 0)
+        try:
+            if not verdict and error.meaning is not Meaning.LOCAL:
+                verdict = await self._is_anything_answered()
+        finally:
+            self._note_failure(name, rdtype, error, verdict=verdict)
+
+    def _note_failure(self, name: str, rdtype: str, error: ResolverError, *, verdict: bool) -> None:
+        kind, cause = error.kind, error.cause
+        event = LookupFailed(name=name, type=rdtype, kind=kind, cause=cause, verdict=verdict)
+        self._record(event)
+
+    async def _is_anything_answered(self) -> bool:
+        """Return whether anything is answered from now on; ask for something that should be.
+
+        Many names may fail at once, so one probe serves them all. Whoever finds one under way waits
+        for its end: if it was sent before his own failure and is answered after it, that will do;
+        if it is not answered at all, he holds his lookup until the next round, as in an outage.
+        Meanwhile any other lookup may be answered, which tells the same.
+        """
+        before = self._rounds.answers
+        probe = self._probe
+        if probe is None:
+            probe = self._probe = _Probe()
+            try:
+                probe.is_answered = await self._is_probe_answered()
+            finally:
+                probe.done.set()
+                self._probe = None
+        await probe.done.wait()
+        return probe.is_answered or self._rounds.answers > before
+
+    async def _is_probe_answered(self) -> bool:
+        """Ask for the name that resolved last, or the root's servers, which any resolver knows."""
+        query = root_query() if self._last_good is None else _question(self._last_good)
+        try:
+            await self._rounds.ask(query, self._servers(), self._timeouts.last)
+        except ResolverError as error:
+            return error.meaning is Meaning.VERDICT
         return True
 
-    def _keep_failure(self, name: str, error: ResolverError) -> None:
-        """Cache a failure for FAILURE_TTL, or until the resolvers change."""
-        if len(self._failures) == MAX_FAILURES:
-            del self._failures[next(iter(self._failures))]
-        # Not the error: an exception that was raised keeps its frames.
-        expires = self._clock() + FAILURE_TTL
-        self._failures[name] = (expires, self._servers(), error.cause, error.kind)
-
-    def _raise_failure(self, name: str) -> None:
-        """Raise the failure that is cached for the name, if any."""
-        if name not in self._failures:
-            return
-        expires, servers, cause, kind = self._failures[name]
-        if self._clock() < expires and servers == self._servers():
-            raise ResolverError(cause, kind)
-        del self._failures[name]
+    def _keep(self, name: str, lookup: Lookup, servers: tuple[Destination, ...]) -> None:
+        self._cache.keep(name, lookup, servers, self._clock())
+        if lookup.addresses:
+            self._last_good = name
 
     def _stale(self, name: str, entry: CacheEntry, error: ResolverError) -> Lookup:
         if not entry.reported:
@@ -206,76 +273,7 @@ class Resolver:
             self._record(ServedStale(name=name, kind=error.kind, cause=error.cause))
         return replace(entry.lookup, ttl=STALE_TTL)
 
-    async def _query(self, message: QueryMessage, servers: tuple[Destination, ...]) -> QueryMessage:
-        if not servers:
-            raise OutageError("no IPv4 name server is configured", Kind.NO_RESOLVER)
-        silent = UpstreamError(f"no answer in {self._timeouts.query:g} s", Kind.TIMEOUT)
-        causes: dict[Destination, UpstreamError] = dict.fromkeys(servers, silent)
-        with trio.move_on_after(self._timeouts.query):
-            answer = await self._race(message, causes)
-            if answer is not None:
-                return answer
-        # The kind is that of a server that answered, or else of the one that is asked first.
-        answers = [cause for cause in causes.values() if isinstance(cause, FailureAnswerError)]
-        kind = next(iter(answers or causes.values())).kind
-        cause = "; ".join(f"{_text(server)}: {cause}" for server, cause in causes.items())
-        raise (ResolverError if answers else OutageError)(cause, kind)
 
-    async def _race(
-        self, message: QueryMessage, causes: dict[Destination, UpstreamError]
-    ) -> QueryMessage | None:
-        """Ask one server after the other, while those before it may still answer.
-
-        Return None if all have failed; `causes` then holds how each one failed.
-
-        The first usable answer cancels the questions to all other servers. Several outcomes may
-        come at once: the channel has room for one of each server, so that no task waits to report,
-        and outcomes that nobody reads any more are dropped with the channel. An outcome that comes
-        just as the wait for it times out is not lost: receive() either returns it or leaves it in
-        the channel for the next round.
-        """
-        waiting = deque(causes)
-        running = 0
-        report, outcomes = trio.open_memory_channel[_Outcome](len(causes))
-        async with trio.open_nursery() as nursery:
-            while waiting or running:
-                if waiting:
-                    latest = waiting.popleft()
-                    nursery.start_soon(self._ask, latest, message, report)
-                    running += 1
-                outcome = None
-                with trio.move_on_after(self._timeouts.server if waiting else math.inf):
-                    server, outcome = await outcomes.receive()
-                if outcome is None:
-                    cause = f"no answer in {self._timeouts.server:g} s"
-                    self._note_silence(latest, UpstreamError(cause, Kind.TIMEOUT))
-                elif isinstance(outcome, UpstreamError):
-                    running -= 1
-                    causes[server] = outcome
-                    self._note_silence(server, outcome)
-                else:
-                    self._silent.discard(server)
-                    nursery.cancel_scope.cancel()
-                    return outcome
-        return None
-
-    async def _ask(
-        self, server: Destination, message: QueryMessage, report: trio.MemorySendChannel[_Outcome]
-    ) -> None:
-        try:
-            outcome = await ask(server, message, interval=self._timeouts.server)
-        except UpstreamError as error:
-            report.send_nowait((server, error))
-        else:
-            report.send_nowait((server, outcome))
-
-    def _note_silence(self, server: Destination, error: UpstreamError) -> None:
-        """Record a server's first failure since it last answered: an outage has thousands."""
-        if server not in self._silent:
-            self._silent.add(server)
-            kind, cause = error.kind, error.cause
-            self._record(ResolverSilent(server=_text(server), kind=kind, cause=cause))
-
-
-def _text(server: Destination) -> str:
-    return server.without_port(DNS_PORT)
+def _question(name: str) -> QueryMessage:
+    """Return the question for a name's addresses; raises DNSException if it is no name."""
+    return dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)

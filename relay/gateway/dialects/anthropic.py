@@ -75,10 +75,10 @@ class _Anthropic:
     def as_error_event(self, body: bytes) -> bytes:
         try:
             error = json.loads(body)
-        except ValueError:
+            is_error = isinstance(error, dict) and error.get("type") == "error"
+            return _event(error) if is_error else b""
+        except (ValueError, RecursionError):
             return b""
-        is_error = isinstance(error, dict) and error.get("type") == "error"
-        return _event(error) if is_error else b""
 
     def error_fields(self, message: str, *, retry: bool) -> tuple[list[tuple[bytes, bytes]], bytes]:
         body = json.dumps(_error(f"keepline: {message}")).encode()

@@ -1,10 +1,11 @@
 """The TLS handshake with a program, and how a program shows that it distrusts the certificate."""
 
-import socket
 import ssl
 from typing import Final
 
 import trio
+
+from relay.gateway.downstream.program_stream import ProgramStream
 
 _LIMIT: Final = 10.0
 """Seconds for a program to complete the handshake."""
@@ -25,7 +26,7 @@ class DistrustError(Exception):
     """The program has refused the certificate."""
 
 
-async def secure(plain: trio.SocketStream, context: "ssl.SSLContext") -> trio.abc.Stream | None:
+async def secure(plain: ProgramStream, context: "ssl.SSLContext") -> trio.abc.Stream | None:
     """Complete the handshake as the server; return None if the program does not.
 
     Raises DistrustError. Shielded, for at most _LIMIT seconds: the reason why a program that is
@@ -33,7 +34,7 @@ async def secure(plain: trio.SocketStream, context: "ssl.SSLContext") -> trio.ab
     """
     stream = trio.SSLStream(plain, context, server_side=True, https_compatible=True)
     with trio.move_on_after(_LIMIT, shield=True):
-        if not await _speaks(plain):
+        if not await plain.speaks():  # who closes without a byte has seen no certificate
             return None
         try:
             await stream.do_handshake()
@@ -43,11 +44,3 @@ async def secure(plain: trio.SocketStream, context: "ssl.SSLContext") -> trio.ab
             return None
         return stream
     return None
-
-
-async def _speaks(program: trio.SocketStream) -> bool:
-    """Wait for the first byte: a program that closes without one has seen no certificate."""
-    try:
-        return bool(await program.socket.recv(1, socket.MSG_PEEK))
-    except OSError:
-        return False

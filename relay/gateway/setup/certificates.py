@@ -18,6 +18,7 @@ from typing import Final
 
 from netns.errors import KeeplineError
 from relay.addresses import is_ipv4
+from relay.descriptors import SPARE
 
 VALID_DAYS: Final = 90
 TIMEOUT: Final = 10.0
@@ -75,7 +76,7 @@ class Certificates:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             context.set_alpn_protocols(["http/1.1"])
-            with _Memory("leaf", self._leaves[host]) as chain:
+            with SPARE.lent(), _Memory("leaf", self._leaves[host]) as chain:
                 context.load_cert_chain(chain.path, self._key.path)
             self._contexts[host] = context
         return self._contexts[host]

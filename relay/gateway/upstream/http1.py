@@ -149,17 +149,19 @@ class Http1:
         return self._stream, self._h11.trailing_data[0]
 
     def rest(self) -> bool:
-        """Get ready for another request; return False if the connection cannot carry one.
+        """Get ready for a request, another or the first; return False if it cannot carry one.
 
         The caller keeps the connection for reuse and starts watch() in a task. Another request may
         take it, and call wake(), before that task has run for the first time: so the scope and the
         event are made here and not in watch(). Cancelled before it is entered, the scope ends the
         watch at its first checkpoint, which is before anything is read.
         """
+        is_new = self._h11.states == {h11.CLIENT: h11.IDLE, h11.SERVER: h11.IDLE}
         is_over = self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
-        if not is_over or not self._is_sent or self._is_condemned:
+        if self._is_condemned or not (is_new or (is_over and self._is_sent)):
             return False
-        self._h11.start_next_cycle()
+        if is_over:
+            self._h11.start_next_cycle()
         self.trailers = []
         self._was_written = self._is_sent = self._is_received = False
         self._watching, self._watched = trio.CancelScope(), trio.Event()

@@ -15,6 +15,7 @@ from relay.gateway.http import Fields, Pieces, Request, Response
 from relay.gateway.streams import GONE, PIECE, quiet
 from relay.gateway.upstream.http2_engine import Engine
 from relay.gateway.upstream.watched_stream import WatchedStream
+from relay.record.kinds import Kind
 
 PING_AFTER: Final = 20.0
 """Seconds without a byte from upstream."""
@@ -103,11 +104,16 @@ class Http2:
                     nursery.start_soon(self._ping)
                     await self._read()
                     self._running.cancel()
+        except Exception:
+            self._note(self.engine.lose("a defect of keepline", Kind.DEFECT))
+            raise
         finally:
             # The writer has ended: what it has not taken by now will never reach upstream, and
             # what it has taken may have, even if its write was cancelled.
-            self._note(self.engine.lose(self.tcp.cause, self.tcp.kind))
-            await trio.aclose_forcefully(self._stream)
+            try:
+                self._note(self.engine.lose(self.tcp.cause, self.tcp.kind))
+            finally:
+                await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> None:
         """Read until there is no more, or upstream has broken the protocol.

@@ -3,31 +3,35 @@
 ALPN decides which of the two upstream speaks; without TLS it is HTTP/1.1.
 """
 
-import functools
-import os
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
+from relay.barrier import contained
 from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Origin
-from relay.gateway.setup.trust import ALPN, TrustError, client_context
+from relay.gateway.upstream.connector import Connector, Reached
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2, Http2Stream
-from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.outbound.opener import Opener
-from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamReady
-from relay.record.kinds import Kind
-
-HANDSHAKE: Final = 30.0
-"""Seconds for the TLS handshake with an upstream that has accepted the connection."""
+from relay.outbound.patience import DialError
+from relay.record.events import Event, UpstreamClosed
 
 IDLE_KEPT: Final = 8
 """HTTP/1.1 connections kept for reuse."""
+
+
+@dataclass(slots=True, eq=False)
+class _Ahead:
+    """A connection that was dialled before its request has come, while TLS is agreed on."""
+
+    agreed: trio.Event = field(default_factory=trio.Event)
+    outcome: Http1 | Http2 | LostError | UntrustedError | None = None
+    is_claimed: bool = False
+    """Whether a request waits for it."""
 
 
 @dataclass(eq=False)
@@ -42,15 +46,73 @@ class Pool:
 
     def __post_init__(self) -> None:
         """Start without any."""
-        self._context = functools.cache(_context)
+        self._connector = Connector(self.origin, self.opener, self.record)
         self.shared: list[Http2] = []
         self.idle: list[Http1] = []
         """Kept for requests to come."""
+        self._ahead: _Ahead | None = None
+        """Until a request has claimed it, or it is one of the above."""
+        self._agreeing = 0
+        """Connections that have reached upstream, and agree on TLS."""
         self._connecting = trio.Lock()
         self._dials = 0
         self._failed: tuple[int, Exception] | None = None
         """The number of the last shared dial that failed, and why."""
         self._speaks_http1 = not self.origin.tls
+
+    @property
+    def _lives(self) -> bool:
+        """Whether a connection can carry another request, or has just reached upstream."""
+        is_shared = any(not each.engine.is_draining for each in self.shared)
+        return is_shared or bool(self.idle or self._agreeing or self._ahead)
+
+    async def reach(self) -> None:
+        """Return once upstream is known to be there: one connection lives, or a dial is through.
+
+        Raises DialError. What is dialled for it is kept for the first request; who does not agree
+        with us on TLS was reached all the same, and the request is told of that. One task dials for
+        all that wait, also for requests, and its failure is theirs, as in _shared().
+        """
+        seen = self._dials
+        if self._lives:
+            return
+        async with self._connecting:
+            failure = self._failure_since(seen)
+            if self._lives or (failure is not None and not isinstance(failure, DialError)):
+                return
+            if failure is not None:
+                raise failure
+            self._dials += 1
+            try:
+                reached = await self._connector.dial()
+            except DialError as error:
+                self._failed = self._dials, error
+                raise
+            self._ahead = _Ahead()
+            self.nursery.start_soon(self._prepare, reached, self._ahead)
+
+    async def _prepare(self, reached: Reached, ahead: _Ahead) -> None:
+        """Make a connection out of what was dialled ahead, for the request that has claimed it.
+
+        If none has by now, it is kept for the next; nor does a failure matter then, for a request
+        that comes makes a connection of its own. From the end of the handshake on no other task
+        runs before the connection has its place, so that a request finds it here or there. A
+        request whose program goes away while it waits gives up its claim; it cannot go away between
+        the end of this task and its own next step, for a wait that is over is not cancelled.
+        """
+        try:
+            ahead.outcome = await self._agreed(reached, http2=not self._speaks_http1)
+        except (LostError, UntrustedError) as error:
+            ahead.outcome = error
+        finally:
+            ahead.agreed.set()
+            if self._ahead is ahead:
+                self._ahead = None
+        if isinstance(ahead.outcome, Http2):
+            self._share(ahead.outcome)
+        elif isinstance(ahead.outcome, Http1) and not ahead.is_claimed:
+            self._speaks_http1 = True
+            await self._put_back(ahead.outcome)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Stream]:
@@ -93,8 +155,8 @@ class Pool:
                 return shared
             if self._speaks_http1:
                 return None
-            if self._failed is not None and self._failed[0] > seen:
-                raise self._failed[1]
+            if (failure := self._failure_since(seen)) is not None:
+                raise failure
             self._dials += 1
             try:
                 opened = await self._new(http2=True)
@@ -106,75 +168,64 @@ class Pool:
             self._speaks_http1 = True
             return opened
 
+    def _failure_since(self, seen: int) -> Exception | None:
+        """Return why the last shared dial failed, if it began after `seen` of them."""
+        return self._failed[1] if self._failed is not None and self._failed[0] > seen else None
+
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[Http1]:
         """Open an HTTP/1.1 connection of its own, for an upgrade; raises like stream()."""
-        connection = await self._new_http1()
+        connection = await self._dialled(http2=False)
+        assert isinstance(connection, Http1), "HTTP/2 was not offered"
         try:
             yield connection
         finally:
             await self._close(connection)
+
+    async def _new(self, *, http2: bool) -> Http1 | Http2:
+        """Return what was dialled ahead, or a new connection."""
+        if self._ahead is None:
+            return await self._dialled(http2=http2)
+        ahead, self._ahead = self._ahead, None
+        ahead.is_claimed = True
+        try:
+            await ahead.agreed.wait()
+        except trio.Cancelled:
+            ahead.is_claimed = False
+            self._ahead = self._ahead or ahead
+            raise
+        if isinstance(ahead.outcome, Exception):
+            raise ahead.outcome
+        return ahead.outcome or await self._dialled(http2=http2)
 
     async def _new_http1(self) -> Http1:
         connection = await self._new(http2=False)
         assert isinstance(connection, Http1), "HTTP/2 was not offered"
         return connection
 
-    async def _new(self, *, http2: bool) -> Http1 | Http2:
-        """Dial, and agree on TLS and HTTP."""
-        standing = self.opener.standing
-        number = standing.number()
-        host, port = destination = self.origin.destination
-        self.record(UpstreamOpened(connection=number, host=host, port=port))
-        began = trio.current_time()
-        tcp = None
-        try:
-            opened = await self.opener.open(destination, number)
-            tcp = WatchedStream(opened, number, standing.connections)
-            stream: trio.abc.Stream = tcp
-            if self.origin.tls:
-                stream = await self._secured(tcp, http2=http2)
-        except BaseException as error:
-            cancelled = isinstance(error, trio.Cancelled)
-            kind = Kind.CANCELLED if cancelled else getattr(error, "kind", Kind.OTHER)
-            cause = "no longer wanted" if cancelled else str(error)
-            self.record(UpstreamClosed(connection=number, kind=kind, cause=cause))
-            if tcp is not None:
-                await trio.aclose_forcefully(tcp)
-            raise
-        protocol = stream.selected_alpn_protocol() if isinstance(stream, trio.SSLStream) else None
-        authority = self.origin.authority.encode()
-        connection: Http1 | Http2
-        if protocol == "h2":
-            connection = Http2(stream, tcp, authority)
-            self.shared.append(connection)
-            self.nursery.start_soon(self._run, connection)
-        else:
-            connection = Http1(stream, tcp, authority)
-        seconds = trio.current_time() - began
-        self.record(UpstreamReady(connection=number, protocol=connection.protocol, seconds=seconds))
+    async def _dialled(self, *, http2: bool) -> Http1 | Http2:
+        """Make a connection; raises like stream()."""
+        connection = await self._agreed(await self._connector.dial(), http2=http2)
+        if isinstance(connection, Http2):
+            self._share(connection)
         return connection
 
-    async def _secured(self, tcp: WatchedStream, *, http2: bool) -> "trio.SSLStream[WatchedStream]":
-        """Complete the TLS handshake; raises UntrustedError or LostError."""
+    async def _agreed(self, reached: Reached, *, http2: bool) -> Http1 | Http2:
+        self._agreeing += 1
         try:
-            context = self._context(http2)
-        except TrustError as error:
-            raise UntrustedError(error.cause) from error
-        stream = trio.SSLStream(tcp, context, server_hostname=self.origin.host)
-        with trio.move_on_after(HANDSHAKE):
-            try:
-                await stream.do_handshake()
-            except trio.BrokenResourceError as error:
-                if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                    raise UntrustedError(error.__cause__.verify_message) from None
-                raise _of_tls(error.__cause__, tcp) from None
-            return stream
-        raise LostError("no TLS handshake", Kind.TIMEOUT, may_be_processed=False)
+            return await self._connector.agree(reached, http2=http2)
+        finally:
+            self._agreeing -= 1
+
+    def _share(self, connection: Http2) -> None:
+        self.shared.append(connection)
+        self.nursery.start_soon(self._run, connection)
 
     async def _run(self, connection: Http2) -> None:
+        """Run a shared connection; a fault ends it, and its requests are asked again."""
         try:
-            await connection.run()
+            with contained(self.record, "upstream connection", connection.tcp.number):
+                await connection.run()
         finally:
             self.shared.remove(connection)
             self._note_closed(connection)
@@ -207,14 +258,18 @@ class Pool:
         Between the read's end and the next line a request may have taken the connection out of the
         list, in _idle_one(): then it is that request that sees `is_dead` and closes it.
         """
-        try:
-            await connection.watch()
-        except trio.Cancelled:  # the session has ended
-            await self._close(connection)
-            raise
-        if connection.is_dead and connection in self.idle:
-            self.idle.remove(connection)
-            await self._close(connection)
+        number = connection.tcp.number
+        with contained(self.record, "close of an upstream connection", number):
+            try:
+                with contained(self.record, "idle upstream connection", number) as watch:
+                    await connection.watch()
+                connection.is_dead |= watch.failed
+            except trio.Cancelled:  # the session has ended
+                await self._close(connection)
+                raise
+            if connection.is_dead and connection in self.idle:
+                self.idle.remove(connection)
+                await self._close(connection)
 
     async def _close(self, connection: Http1) -> None:
         try:
@@ -234,16 +289,3 @@ class Pool:
                 seconds=trio.current_time() - tcp.opened,
             )
         )
-
-
-def _context(http2: bool) -> ssl.SSLContext:  # noqa: FBT001 - which of two
-    """Return the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
-    return client_context(os.environ, alpn=ALPN if http2 else ALPN[1:])
-
-
-def _of_tls(error: BaseException | None, tcp: WatchedStream) -> LostError:
-    """Return the loss in a TLS handshake: by TLS, or of the connection."""
-    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
-        return LostError(f"{tcp.cause} in the TLS handshake", tcp.kind, may_be_processed=False)
-    cause = f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
-    return LostError(cause, Kind.TLS, may_be_processed=False)

@@ -1,6 +1,7 @@
 """The TCP connection under an upstream: notes when something was sent and when it answered."""
 
 import contextlib
+import errno
 import math
 import os
 import socket
@@ -58,6 +59,7 @@ class WatchedStream(trio.abc.Stream):
             await self._stream.send_all(data)
         except trio.BrokenResourceError as error:
             self._note_loss(error)
+            self._cut()  # if the kernel has refused the call alone, it stands, and is no use
             raise
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -93,9 +95,17 @@ class WatchedStream(trio.abc.Stream):
         """
         if self._loss is None and self.sock is not None:
             self._loss = error
+            self._cut()
+
+    def _cut(self) -> None:
+        """Have whoever reads meet the end."""
+        with contextlib.suppress(OSError):  # then a FIN is sent, to nobody
             resets_on_close(self._sock)
-            with contextlib.suppress(OSError):  # the kernel has noticed after all
-                self._sock.shutdown(socket.SHUT_RDWR)
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # else the kernel has noticed the loss too
+                trio.lowlevel.notify_closing(self._sock)
 
     def retire(self, cause: str) -> None:
         """Do nothing: it is never called, for the gateway keeps idle connections alive."""

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from relay.record.events.base import FORMAT, CausedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
     Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened, DialFailed, DialHeld,
-    Dialled, How, PathDown, PathUp, Replaying, Suspected,
+    Dialled, How, PathDown, PathUp, Replaying, Suspected, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, Distrust, Distrusted, RequestLost, Saw, UpstreamClosed, UpstreamOpened,
@@ -18,10 +18,12 @@ from relay.record.events.names import (
     AnswerWithheld, LookupFailed, NameAssigned, NameRefused, ResolversChanged, ResolverSilent,
     ServedStale,
 )
-from relay.record.events.session import LogFull, SessionEnded, SessionStarted, Slept
+from relay.record.events.session import (
+    Fault, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
+)
 
 AnyEvent: TypeAlias = (
-    SessionStarted | SessionEnded | LogFull | Slept
+    SessionStarted | SessionEnded | LogFull | LogLost | Slept | Fault | ServiceDown | TurnedAway
     | ConnectionOpened | ConnectionDenied | Dialled | DialFailed | DialHeld | Replaying
     | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
     | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost | Distrusted
@@ -31,9 +33,10 @@ AnyEvent: TypeAlias = (
 
 __all__ = [
     "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
-    "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "DialFailed", "DialHeld",
-    "Dialled", "Distrust", "Distrusted", "Event", "How", "LogFull", "LookupFailed", "LossEvent",
-    "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
-    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "SessionEnded", "SessionStarted",
-    "Slept", "Suspected", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "size",
+    "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "DialFailed", "DialHeld", "Dialled",
+    "Distrust", "Distrusted", "Event", "Fault", "How", "LogFull", "LogLost", "LookupFailed",
+    "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
+    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
+    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
+    "UpstreamOpened", "UpstreamReady", "size",
 ]

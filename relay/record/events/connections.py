@@ -6,10 +6,13 @@ from relay.record.events.base import CausedEvent, Event, LossEvent, size
 
 Closer: TypeAlias = Literal["program", "upstream", "keepline"]
 How: TypeAlias = Literal["fin", "reset", "timeout", "unreachable", "session-end"]
+Told: TypeAlias = Literal["a reset", "a refusal", "unreachable", "no answer"]
+"""What ended the connect() of a program: its own time-out, if it had no answer. A reset is all that
+it can be sent where the kernel has accepted before the dial."""
 
 
 class ConnectionOpened(Event):
-    """The program opened a TCP connection, which the kernel has accepted on our behalf."""
+    """The program opens a TCP connection: its connect() is pending, or accepted by the kernel."""
 
     connection: int
     address: str
@@ -27,14 +30,15 @@ class ConnectionOpened(Event):
 
 
 class ConnectionDenied(CausedEvent):
-    """Policy forbids the destination; the program saw a reset."""
+    """Policy forbids the destination."""
 
     connection: int
     rule: str
+    told: Told = "a reset"
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} denied and reset: {self.rule}"
+        return f"#{self.connection} denied: {self.rule}; the program saw {self.told}"
 
 
 class Dialled(Event):
@@ -53,15 +57,17 @@ class Dialled(Event):
 
 
 class DialFailed(CausedEvent):
-    """No upstream connection could be established; the program saw a reset."""
+    """No upstream connection could be established."""
 
     connection: int
     cause: str
     seconds: float
+    told: Told = "a reset"
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} not reached in {self.seconds:.1f} s: {self.cause}; reset"
+        seconds = f"{self.seconds:.1f} s"
+        return f"#{self.connection} not reached in {seconds}: {self.cause}; told {self.told}"
 
 
 class DialHeld(LossEvent):

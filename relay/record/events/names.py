@@ -38,12 +38,19 @@ class NameRefused(CausedEvent):
         return f"name {self.name}: {self.type} refused: {self.rule}"
 
 
-class LookupFailed(LossEvent):
+class LookupFailed(CausedEvent):
     """No resolver gave a usable answer."""
 
     name: str
     type: str
     cause: str
+    verdict: bool = False
+    """Whether it is no loss but the name's own fault: the program got what it gets alone."""
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether an outage was the reason."""
+        return not self.verdict
 
     def text(self) -> str:
         """Return it as a line for people."""

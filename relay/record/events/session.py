@@ -1,9 +1,11 @@
 """The events of a session as a whole: its start and end, its log, the machine it runs on."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from relay.record.events.base import Event, size
+from relay.record.events.base import Event, LossEvent, size
+
+Shown: TypeAlias = Literal["", "a reset", "SERVFAIL"]
 
 
 class SessionStarted(Event):
@@ -66,3 +68,78 @@ class Slept(Event):
     def text(self) -> str:
         """Return it as a line for people."""
         return f"the machine slept for {self.seconds:.0f} s"
+
+
+class Fault(LossEvent):
+    """A fault that nobody expected was contained: it ended what it hit, and nothing else."""
+
+    where: str
+    """What ended with it, or was left out because of it."""
+    error: str
+    """The type of the exception; its message may quote what was sent, and is not recorded."""
+    cause: str
+    connection: int | None = None
+    saw: Shown = ""
+    """What the program saw of it; empty if nothing."""
+    place: str = ""
+    """File, line and function in which it came up."""
+    traceback: str = ""
+    """Left out where an earlier fault of the same place has it."""
+
+    @property
+    def ends_connection(self) -> bool:
+        """Whether the program's connection ended with it."""
+        return self.connection is not None and self.saw == "a reset"
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        number = f"#{self.connection} " if self.connection is not None else ""
+        saw = f"; the program saw {self.saw}" if self.saw else ""
+        place = f" ({self.place})" if self.place else ""
+        return f"{number}fault in {self.where}: {self.cause}{place}{saw}"
+
+
+class ServiceDown(LossEvent):
+    """A part of the relay has failed too often; it rests before it is started again."""
+
+    service: str
+    failures: int
+    """In the last minute."""
+    seconds: float
+    """For which it rests."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return (
+            f"{self.service} has failed {self.failures} times in a minute: it rests for"
+            f" {self.seconds:.0f} s"
+        )
+
+
+class TurnedAway(LossEvent):
+    """There was no descriptor or memory left for a connection: the program saw a reset.
+
+    Recorded of the first, the second, the fourth, and so on.
+    """
+
+    where: str
+    """Who takes the connections."""
+    cause: str
+    count: int
+    """So many so far."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"{self.where} reset a connection ({self.cause}), {self.count} so far"
+
+
+class LogLost(LossEvent):
+    """The log could not be written; what was to be written then is not in it."""
+
+    cause: str
+    events: int
+    """So many."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"{self.events} events are not in the log: {self.cause}"

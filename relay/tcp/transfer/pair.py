@@ -1,6 +1,7 @@
 """The two ends that a pump joins: what became of each, how their pair ended, and who may end it."""
 
 import contextlib
+import errno
 import math
 import socket
 from dataclasses import dataclass
@@ -114,9 +115,17 @@ class Pair:
         if side.loss is not None or not side.is_open:
             return
         side.loss = error
-        resets_on_close(side.sock)
-        with contextlib.suppress(OSError):  # ENOTCONN: it has noticed after all
-            side.sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # then a FIN is sent, to nobody
+            resets_on_close(side.sock)
+        self.shut(side, socket.SHUT_RDWR)
+
+    def shut(self, side: Side, how: int) -> None:
+        """Have whoever reads from a lost side meet its end, once it has read what had come."""
+        try:
+            side.sock.shutdown(how)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # else the kernel has noticed the loss too
+                self.stop()
 
     def retire(self, cause: str) -> None:
         """Close an idle pair before somebody else does it in the middle of a request."""
@@ -130,5 +139,6 @@ class Pair:
         """End both directions at once; both peers see a reset."""
         for side in (self.program, self.upstream):
             if side.is_open:
-                resets_on_close(side.sock)
+                with contextlib.suppress(OSError):  # then it is closed as it is
+                    resets_on_close(side.sock)
         self.stop()

@@ -4,6 +4,7 @@ Backpressure is not reading. System calls are tried first and waited for only on
 upstream's first byte, a lost upstream is replaced as far as first_flight.py allows.
 """
 
+import contextlib
 import errno
 import math
 import socket
@@ -66,30 +67,48 @@ class Pump(Pair):
         self._redialled: trio.Event | None = None
         """While another upstream is being dialled."""
         self._second_done = trio.Event()
+        self._fault: BaseException | None = None
+        """What the second direction ended with, if that was not its own business."""
 
     async def run(self, nursery: trio.Nursery) -> Outcome:
         """Copy both ways until both directions have ended; then both sockets are closed.
 
         The second direction's task lives in `nursery`: one of its own would cost as much as a
-        short connection's whole work.
+        short connection's whole work. A fault in either ends both, by a reset, and is raised here:
+        never a clean end of what is not complete.
+
+        The second direction may be dialling when the first one ends by a fault: it then closes by
+        itself what it gets.
         """
         try:
             nursery.start_soon(self._copy_back)
             await self._copy(self.program, self.upstream)
             await self._second_done.wait()
+            if self._fault is not None:
+                raise self._fault  # noqa: TRY301 - of the other task
             await self._pass_loss_on()
+        except Exception:
+            self.abort()
+            raise
         except BaseException:
             self.stop()
             raise
         finally:
+            self._fault = None  # which holds the frame of the other task
             self.program.sock.close()
             self.upstream.sock.close()
         return self.outcome
 
     async def _copy_back(self) -> None:
+        """Copy the second direction; a fault in it is run()'s to raise, which waits for it."""
         try:
             await self._copy(self.upstream, self.program)
+        except Exception as error:  # noqa: BLE001 - the nursery is the session's
+            self._fault = error
+            self.stop()
         finally:
+            if not self.program.is_open:  # run() has ended before
+                self.upstream.sock.close()
             self._second_done.set()
 
     async def _copy(self, source: Side, sink: Side) -> None:
@@ -173,6 +192,7 @@ class Pump(Pair):
             except OSError as error:
                 if sink is self.upstream and self._flight.may_replay:
                     sink.loss = error  # the direction that reads from it replaces it
+                    self.shut(sink, socket.SHUT_RD)
                     return True
                 self._lose(sink, error)
                 return False
@@ -241,21 +261,35 @@ class Pump(Pair):
             return  # another upstream is being dialled, in vain now
         try:
             sink.sock.shutdown(socket.SHUT_WR)
-        except OSError:  # ENOTCONN: lost in the meantime
-            self._lose(sink, losses.lost(sink.sock))
+        except OSError as error:  # ENOTCONN: lost in the meantime
+            is_lost = error.errno == errno.ENOTCONN
+            self._lose(sink, losses.lost(sink.sock) if is_lost else error)
 
     def _lose(self, sink: Side, error: OSError) -> None:
-        """Note a loss met while sending: what `sink` had sent before is still to be read."""
+        """Note a loss met while sending: what `sink` had sent before is still to be read.
+
+        The kernel may have refused the call alone, for want of memory: the connection then stands,
+        and whoever reads from it would wait for an end that never comes.
+        """
         self.note_loss(sink, error)
         if sink.ended:
             self.stop()
+        elif sink.is_open:  # else another upstream is being dialled
+            if sink is self.upstream:
+                with contextlib.suppress(OSError):  # the kernel has noticed the loss too
+                    resets_on_close(sink.sock)
+            self.shut(sink, socket.SHUT_RD)
 
     async def _pass_loss_on(self) -> None:
-        """After a loss, reset the other side once it has all that was received before."""
+        """After a loss, reset the other side once it has all that was received before.
+
+        The program's side too if it is the lost one: if it stands all the same, half of what it was
+        to get must not end as if it were all.
+        """
         if self.program.loss is None and self.upstream.loss is None:
             return
         for side in (self.program, self.upstream):
-            if side.loss is None and side.is_open:
+            if side.is_open and (side.loss is None or side is self.program):
                 with trio.move_on_after(_DRAIN_LIMIT):
                     await losses.drained(side.sock)
                 resets_on_close(side.sock)

@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from relay.addresses import Endpoint
+from relay.barrier import contained, note
 from relay.host.network import NetworkWatch
 from relay.host.suspend import SuspendDetector
 from relay.outbound.keepalive import KeepAlive
@@ -68,7 +69,11 @@ class Liveness:
     _in_haste: bool = False
 
     async def watch(self) -> None:
-        """Look at all connections, once a second, until cancelled."""
+        """Look at all connections, once a second, until cancelled.
+
+        What dials had shown before a fault is forgotten with them: who is suspect then is so again.
+        """
+        self._paths.clear()
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(HASTE if self._in_haste else SWEEP)
@@ -88,18 +93,22 @@ class Liveness:
             notes = self._notes.setdefault(connection, _Notes())
             notes.grace = min(notes.grace, grace)
             notes.next_look = 0.0
-            if not notes.eager:
-                self._set_eager(connection, notes, eager=True)
+            with contained(self._record, "probe", connection.number):
+                if not notes.eager:
+                    self._set_eager(connection, notes, eager=True)
 
     def _sweep(self, nursery: trio.Nursery) -> None:
         now = trio.current_time()
         for gone in self._notes.keys() - set(self._connections):
             del self._notes[gone]
         for connection in tuple(self._connections):
-            if _is_to_retire(connection, now):
-                connection.retire(f"idle for {connection.retire_after:g} s, idle_retire")
-            elif self._is_due(connection, now):
-                self._look(connection, now, nursery)
+            try:
+                if _is_to_retire(connection, now):
+                    connection.retire(f"idle for {connection.retire_after:g} s, idle_retire")
+                elif self._is_due(connection, now):
+                    self._look(connection, now, nursery)
+            except Exception as error:  # noqa: BLE001 - a fault costs one look
+                note(self._record, "look at a connection", error, connection.number)
         suspects = [(c, w) for c, w in self._notes.items() if w.suspect]
         self._in_haste = any(w.grace < diagnosis.GRACE for _c, w in suspects)
         suspected = {c.reached for c, _w in suspects}
@@ -182,18 +191,27 @@ class Liveness:
             connection.lose(ForgottenError(errno.ETIMEDOUT, cause))
 
     async def _dial_again(self, destination: Endpoint, path: Path) -> None:
-        """Dial the destination every other second while it has suspects."""
+        """Dial the destination every other second while it has suspects.
+
+        A dial that cannot be made, for want of descriptors too, shows nothing of the network: it
+        misses its turn, and the suspects wait.
+        """
         while self._paths.get(destination) is path:
-            began = trio.current_time()
-            if await _answers(destination):
-                down = path.answered(began, trio.current_time())
-                if down is not None:
-                    self._record(PathUp(address=destination[0], seconds=down))
-                    self._make_speak(destination)
-            elif path.unanswered(began):
-                self._record(PathDown(address=destination[0]))
+            with contained(self._record, "dial to a suspect's destination"):
+                await self._try(destination, path)
             with trio.move_on_after(SWEEP if path.is_down else AGAIN):
                 await self._network.wait()
+
+    async def _try(self, destination: Endpoint, path: Path) -> None:
+        """Dial once; raises OSError if that is not possible."""
+        began = trio.current_time()
+        if await _answers(destination):
+            down = path.answered(began, trio.current_time())
+            if down is not None:
+                self._record(PathUp(address=destination[0], seconds=down))
+                self._make_speak(destination)
+        elif path.unanswered(began):
+            self._record(PathDown(address=destination[0]))
 
     def _make_speak(self, destination: Endpoint) -> None:
         """Probe the held connections at once; those with data outstanding retransmit it soon."""

@@ -15,6 +15,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.addresses import Destination
 from relay.dns import nameserver, responder, synthetic
 from relay.dns.framing import Unframer, frame
 from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
@@ -44,7 +45,7 @@ from tests.support.packets import PACKETS
 
 ADDRESS = says("www.example 60 A 192.0.2.1")
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
-TIMEOUTS = ResolverTimeouts(server=0.05, query=0.2, stale=0.05, outage=0, failing=0)
+TIMEOUTS = ResolverTimeouts(server=0.05, query=0.2, last=0.2, stale=0.05, outage=0, failing=0)
 
 
 @dataclass
@@ -111,7 +112,7 @@ async def serving(
         made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
         resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, TIMEOUTS)
         answers = Responder(resolver, made.synthetic, denied, made.events.append, mode)
-        nursery.start_soon(NameServer(answers).serve, udp, tcp)
+        nursery.start_soon(NameServer(answers, lambda _event: None).serve, udp, tcp)
         yield made
         nursery.cancel_scope.cancel()
     assert (udp.fileno(), tcp.fileno()) == (-1, -1)
@@ -138,12 +139,6 @@ async def test_a_cname_chain() -> None:
 async def test_real_addresses() -> None:
     async with serving(ADDRESS, "real") as made:
         assert addresses(await made.ask()) == ["192.0.2.1"]
-        assert len(made.synthetic) == 0
-
-
-async def test_loopback_stays_loopback() -> None:
-    async with serving(says("www.example 60 A 127.0.0.2")) as made:
-        assert addresses(await made.ask()) == ["127.0.0.2"]
         assert len(made.synthetic) == 0
 
 
@@ -219,7 +214,41 @@ async def test_localhost_any_and_reverse_names_are_local() -> None:
 async def test_no_answer_is_servfail(rdtype: str) -> None:
     async with serving(silent) as made:
         assert (await made.ask(rdtype=rdtype)).rcode() == dns.rcode.SERVFAIL
+        with trio.fail_after(10):
+            while not made.recorded(LookupFailed):
+                await trio.lowlevel.checkpoint()
         assert len(made.recorded(LookupFailed)) == 1
+
+
+@pytest.mark.parametrize("rdtype", ["A", "AAAA", "MX", "HTTPS", "SRV", "PTR", "TXT"])
+@pytest.mark.parametrize(
+    "rcode", [dns.rcode.REFUSED, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.FORMERR]
+)
+async def test_an_error_is_passed_on_as_it_is(rdtype: str, rcode: dns.rcode.Rcode) -> None:
+    async with serving(says(rcode=rcode)) as made:
+        assert (await made.ask(rdtype=rdtype)).rcode() == rcode
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2", "0.0.0.0", "224.0.0.1", "255.255.255.255"])
+async def test_addresses_of_no_other_host_stay_as_they_are(address: str) -> None:
+    async with serving(says(f"www.example 60 A {address}")) as made:
+        assert addresses(await made.ask()) == [address]
+        assert len(made.synthetic) == 0
+
+
+async def test_a_name_that_is_written_like_an_address_has_its_own_addresses() -> None:
+    """A synthetic one would lead to the address that the name is written like."""
+    async with serving(says("192.0.2.9 60 A 192.0.2.1")) as made:
+        assert addresses(await made.ask("192.0.2.9")) == ["192.0.2.1"]
+        assert len(made.synthetic) == 0
+
+
+@pytest.mark.parametrize("name", ["0x7f.1", "127.1", "1.2.3", "4711", "1.2.3.4.5", "1.2.3.256"])
+async def test_a_name_of_numbers_is_a_name(name: str) -> None:
+    async with serving(says(f"{name} 60 A 192.0.2.1")) as made:
+        assert addresses(await made.ask(name)) == ["198.18.1.0"]
+        assert made.synthetic.name_of("198.18.1.0") == name
+        assert Destination(name, 80).name == name, "looked up when it is dialled"
 
 
 async def test_a_name_that_resolved_once_resolves_in_an_outage() -> None:

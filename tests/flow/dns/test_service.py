@@ -14,6 +14,7 @@ from relay.dns.framing import frame
 from relay.dns.nameserver import IP_PKTINFO
 from relay.dns.service import NameService
 from relay.outbound.patience import DialError
+from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import Script, says, start
 
 ADDRESS = says("www.example 60 A 192.0.2.1")
@@ -35,10 +36,9 @@ async def serving(script: Script) -> AsyncIterator[tuple[NameService, tuple[str,
         settings = Settings(nameservers=(str(upstream.server),), patience=0)
         service = NameService(settings, settings.policy(), lambda _event: None)
         nursery.start_soon(service.serve, udp, tcp)
-        with trio.fail_after(10):
+        with trio.fail_after(10), udp, tcp:
             yield service, address
-        nursery.cancel_scope.cancel()
-    assert (udp.fileno(), tcp.fileno()) == (-1, -1)
+            nursery.cancel_scope.cancel()
 
 
 async def test_names_to_be_dialled_come_first() -> None:
@@ -79,5 +79,24 @@ async def test_addresses_of_the_host_itself_are_not_dialled() -> None:
 
 async def test_a_failed_lookup_is_a_failed_dial() -> None:
     async with serving(says(rcode=dns.rcode.SERVFAIL)) as (service, _address):
-        with pytest.raises(DialError, match="answered SERVFAIL"):
+        with pytest.raises(DialError, match="answered SERVFAIL") as caught:
             await service.lookup("www.example", fresh=False)
+        assert not caught.value.is_final, "nothing is answered: an outage"
+
+
+@pytest.mark.parametrize(
+    ("script", "cause"),
+    [
+        (says(rcode=dns.rcode.NXDOMAIN), "does not exist any more"),
+        (says(), "no IPv4 address"),
+        (says("www.example 60 A 0.0.0.0"), "no address that may be dialled, only 0.0.0.0"),
+        (says("www.example 60 A 224.0.0.1"), "no address that may be dialled"),
+        (says(rcode=dns.rcode.REFUSED), "answered REFUSED"),
+    ],
+)
+async def test_what_can_never_be_dialled_is_final(script: Script, cause: str) -> None:
+    async with serving(script) as (service, _address):
+        with pytest.raises(DialError, match=cause) as caught:
+            await service.lookup("www.example", fresh=True)
+        assert caught.value.is_final
+        assert caught.value.kind is Kind.NAME_FAILURE

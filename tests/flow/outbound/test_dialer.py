@@ -1,5 +1,6 @@
 """The dialer: races addresses, holds outages, tells refusals, and never floods an address."""
 
+import errno
 import socket
 from collections.abc import Callable, Iterator
 
@@ -10,9 +11,9 @@ import trio.testing
 from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
 from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer
-from relay.outbound.keepalive import KeepAlive
+from relay.outbound.keepalive import IP_RECVERR, KeepAlive
 from relay.outbound.opener import Opened, Opener
-from relay.outbound.patience import DialError
+from relay.outbound.patience import NO_ANSWER, DialError
 from relay.outbound.standing import Standing
 from relay.record.events import DialHeld, Dialled, Event
 from relay.record.kinds import Kind
@@ -110,6 +111,7 @@ async def test_it_connects_with_the_options_set(listener: socket.socket) -> None
         assert sock.getsockopt(tcp, socket.TCP_KEEPINTVL) == 5
         assert sock.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == 300_000
         assert sock.getsockopt(tcp, socket.TCP_NODELAY) == 1
+        assert sock.getsockopt(socket.IPPROTO_IP, IP_RECVERR) == 0, "ICMP may not end it now"
 
 
 async def test_a_refusal_by_a_stranger_is_told_at_once(refusing_port: int) -> None:
@@ -151,6 +153,15 @@ async def test_patience_ends(refusing_port: int, autojump_clock: trio.testing.Mo
     assert trio.current_time() - began == pytest.approx(PATIENCE)
 
 
+async def test_a_name_without_an_address_fails_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    names = Names("silent", [])
+    with pytest.raises(DialError, match="no address that may be dialled"):
+        await Dialling(names).dial("server.test", 1)
+    assert names.asked == 2
+
+
 async def test_a_slow_lookup_counts_as_patience(autojump_clock: trio.testing.MockClock) -> None:
     async def lookup(name: str, *, fresh: bool) -> list[str]:
         await trio.sleep(PATIENCE - 0.1)
@@ -167,7 +178,7 @@ async def test_a_slow_lookup_counts_as_patience(autojump_clock: trio.testing.Moc
 async def test_the_name_is_asked_for_again_in_each_round(
     listener: socket.socket, autojump_clock: trio.testing.MockClock
 ) -> None:
-    names = Names("silent", [], ["127.0.0.1"])
+    names = Names("silent", "silent", ["127.0.0.1"])
     made = Dialling(names)
     assert await made.dial("server.test", listener.getsockname()[1]) == 3
     assert names.asked == 3
@@ -220,6 +231,98 @@ async def test_the_address_to_avoid_comes_last(listener: socket.socket) -> None:
         sock, _ = await made.open("two.test", port, avoid="127.0.0.1")
         with sock:
             assert sock.getpeername()[0] == "127.0.0.2"
+
+
+class Scripted:
+    """Connects end as a script says for each address; its last errno is repeated."""
+
+    def __init__(self, **numbers: list[int]) -> None:
+        self._numbers = {name.replace("_", "."): each for name, each in numbers.items()}
+        self.begun: list[tuple[str, float]] = []
+
+    async def connect(self, _sock: socket.socket, endpoint: Endpoint) -> int:
+        address = endpoint[0]
+        self.begun.append((address, trio.current_time()))
+        await trio.lowlevel.checkpoint()
+        numbers = self._numbers["at." + address]
+        return numbers.pop(0) if len(numbers) > 1 else numbers[0]
+
+    def dialling(self, names: Names | None = None) -> Dialling:
+        return Dialling(dialer=Dialer((names or Names([])).lookup, KEEPALIVE, self.connect))
+
+
+AWAY = "192.0.2.1"
+OTHER = "192.0.2.2"
+
+
+async def test_unreachable_is_held_until_patience_ends(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    made = Scripted(at_192_0_2_1=[errno.EHOSTUNREACH]).dialling()
+    began = trio.current_time()
+    with pytest.raises(DialError, match=", for 30 s") as raised:
+        await made.dial(AWAY, 443)
+    assert raised.value.code == NO_ANSWER
+    assert trio.current_time() - began == pytest.approx(PATIENCE)
+
+
+async def test_unreachable_is_told_once_another_dial_has_got_through(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The pause ends in that moment; who is silent or refuses is not dialled sooner for it."""
+    script = Scripted(
+        at_192_0_2_1=[errno.ENETUNREACH], at_192_0_2_2=[0], at_192_0_2_3=[errno.ETIMEDOUT]
+    )
+    made = script.dialling()
+
+    async def dial_in_vain() -> None:
+        with pytest.raises(DialError, match="though others are reached") as raised:
+            await made.dial(AWAY, 443)
+        assert raised.value.code == 0
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dial_in_vain)
+        nursery.start_soon(made.dial, "192.0.2.3", 443)
+        await trio.testing.wait_all_tasks_blocked()
+        del script.begun[:]
+        now = trio.current_time()
+        await made.dial(OTHER, 443)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        assert script.begun == [(OTHER, now), (AWAY, now)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_unreachable_that_is_reached_again_after_another_goes_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The network is back: the first that notices wakes those that are held."""
+    script = Scripted(at_192_0_2_1=[errno.ENETUNREACH, 0], at_192_0_2_2=[0])
+    made = script.dialling()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.dial, AWAY, 443)
+        await made.told.held.wait()
+        now = trio.current_time()
+        await made.dial(OTHER, 443)
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.current_time() == now
+        assert made.told.attempts == 2
+
+
+async def test_of_two_addresses_the_one_that_may_come_back_decides(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    script = Scripted(at_192_0_2_1=[errno.EHOSTUNREACH, 0], at_192_0_2_2=[errno.ECONNREFUSED])
+    made = script.dialling(Names([AWAY, OTHER]))
+    assert await made.dial("two.test", 443) == 2
+    assert made.told.kinds == [Kind.UNREACHABLE]
+
+
+async def test_an_option_that_the_kernel_refuses_fails_that_dial(refusing_port: int) -> None:
+    impossible = KeepAlive(idle=0, interval=5, count=3, user_timeout=300, rto_max=1000)
+    made = Dialling(dialer=Dialer(Names([]).lookup, impossible))
+    with pytest.raises(DialError, match="Invalid argument"):
+        await made.dial("127.0.0.1", refusing_port)
 
 
 class Hanging:

@@ -1,5 +1,6 @@
 """The flight log keeps every event in order, in batches, up to its bound; its lock means life."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
@@ -11,11 +12,14 @@ from relay.record import flightlog
 from relay.record.events import (
     AnyEvent,
     ConnectionDenied,
+    Fault,
     LogFull,
+    LogLost,
     ResolversChanged,
     SessionEnded,
 )
 from relay.record.flightlog import FlightLog
+from relay.record.kinds import Kind
 
 NOW = 1_767_322_845.123456
 END = SessionEnded(status=0, connections=0, seconds=1.0)
@@ -228,3 +232,113 @@ def test_a_session_that_starts_takes_nothing_from_another_that_does(
 
 def test_a_session_that_is_removed_meanwhile_is_not_live(path: Path) -> None:
     assert not flightlog.is_live(path)
+
+
+class Disk:
+    """os.write, which takes no more than there is room for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room = 1 << 20
+        self._write = os.write
+        monkeypatch.setattr(os, "write", self)
+
+    def __call__(self, descriptor: int, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._write(descriptor, data[: self.room])
+        self.room -= written
+        return written
+
+
+def test_a_full_disk_costs_what_it_has_no_room_for(
+    open_log: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    log = open_log()
+    log.record(denied(1))
+    log.flush()
+    disk.room = 100  # which ends in the middle of a line
+    log.record(denied(2))
+    log.record(denied(3))
+    log.flush()
+    log.record(denied(4))
+    log.flush()
+    assert (log.failure, log.has_losses) == ("No space left on device", True)
+    disk.room = 1 << 20
+    log.record(denied(5))
+    log.record(END)
+    log.close()
+    first, lost, fifth, end = flightlog.read(path)
+    assert isinstance(lost, LogLost)
+    assert (lost.events, lost.cause, lost.kind) == (3, log.failure, Kind.OTHER)
+    assert isinstance(first, ConnectionDenied)
+    assert isinstance(fifth, ConnectionDenied)
+    assert (first.connection, fifth.connection, end) == (1, 5, END)
+
+
+def test_what_cannot_be_written_as_json_is_lost_alone(open_log: Open, path: Path) -> None:
+    log = open_log()
+    log.record(denied(1))
+    log.record(ConnectionDenied(connection=2, rule="\ud800"))
+    log.record(END)
+    log.close()
+    assert [type(event) for event in flightlog.read(path)] == [
+        LogLost,
+        ConnectionDenied,
+        SessionEnded,
+    ]
+
+
+def test_a_clock_that_fails_ends_nothing(path: Path) -> None:
+    def clock() -> float:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    log = FlightLog(path, clock=clock, limit=1 << 20)
+    log.record(denied(1))
+    assert log.failure == "Input/output error"
+    log.close()
+    assert list(flightlog.read(path)) == []
+
+
+def test_a_close_that_fails_is_said(
+    open_log: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log()
+    log.record(END)
+    log.flush()
+    close = os.close
+
+    def fails(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", fails)
+    log.close()
+    assert log.failure == "Input/output error"
+
+
+def test_a_traceback_is_told_once(open_log: Open, path: Path) -> None:
+    log = open_log()
+    for place in ("a.py:1 in f", "a.py:1 in f", "b.py:2 in g"):
+        log.record(
+            Fault(where="question", error="KeyError", cause="x", place=place, traceback="frames")
+        )
+    log.close()
+    told = [event.traceback for event in flightlog.read(path) if isinstance(event, Fault)]
+    assert told == ["frames", "", "frames"]
+
+
+def test_a_file_of_somebody_else_is_left_alone(
+    path: Path, open_log: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_log().close()
+
+    def refuses(_file: object, _how: int) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    monkeypatch.setattr(flightlog, "SESSIONS_KEPT", 1)
+    path.with_name("two.jsonl").touch()
+    path.with_suffix(".pem").touch()
+    flightlog.prune(path.parent)
+    assert {file.name for file in path.parent.iterdir()} == {"one.jsonl", "one.pem", "two.jsonl"}

@@ -8,11 +8,12 @@ import trio
 import trio.testing
 
 from relay.addresses import Destination, Endpoint
-from relay.inbound.offer import Refusal
+from relay.inbound.listener import Listener
+from relay.inbound.offer import GIVEN_UP, Refusal
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.standing import Standing
-from relay.record.events import ConnectionOpened, Event
-from relay.tcp.connection import Connection, Connections
+from relay.record.events import ConnectionOpened, Event, Fault
+from relay.tcp.connection import Connection, Connections, Handler
 
 NETLINK_SOCK_DIAG = 4
 
@@ -21,6 +22,7 @@ class Offered:
     """An offer of a program that has closed, whose FIN has not come through yet."""
 
     is_wanted = has_half_closed = is_held = False
+    withdrawal = GIVEN_UP
 
     def __init__(self, program: socket.socket) -> None:
         self.source: Endpoint = program.getsockname()
@@ -84,3 +86,50 @@ async def test_only_a_handler_that_delivers_last_words_is_waited_for(
         address, port = listener.getsockname()
         assert (opened.address, opened.name, opened.port) == (address, "api.test", 8443)
         assert port != opened.port, "the handler's destination is recorded"
+
+
+class Faulty:
+    """A handler with a defect."""
+
+    destination = Destination("api.test", 8443)
+
+    async def serve(self, connection: Connection) -> None:
+        await trio.lowlevel.checkpoint()
+        raise KeyError("a defect")
+
+
+async def test_a_fault_resets_its_connection_and_no_other() -> None:
+    events: list[Event] = []
+    working = Working(delivers=True)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as diag,
+    ):
+        listening = Listener(listener, "tproxy", events.append)
+        listener.setblocking(False)
+        handlers: list[Handler] = [Faulty(), working]
+        async with trio.open_nursery() as nursery:
+            made = Connections(
+                lambda _dialled: handlers.pop(0),
+                Standing(),
+                events.append,
+                nursery,
+                SocketTable(diag),
+            )
+            with (
+                socket.create_connection(listener.getsockname()) as faulty,
+                socket.create_connection(listener.getsockname()) as other,
+            ):
+                listening.take_waiting(made.start)
+                await trio.testing.wait_all_tasks_blocked()
+                with pytest.raises(ConnectionResetError):
+                    faulty.recv(1)
+                other.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    other.recv(1)
+                working.may_end.set()
+        (fault,) = [event for event in events if isinstance(event, Fault)]
+        assert (fault.where, fault.connection, fault.saw) == ("connection", 1, "a reset")
+        assert fault.ends_connection
+        with trio.fail_after(1):
+            await made.finish()

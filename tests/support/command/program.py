@@ -5,12 +5,14 @@ imports nothing else before it must. Connections stay open from one call to the 
 """
 
 import base64
+import errno
 import fcntl
 import hashlib
 import itertools
 import os
 import pickle
 import random
+import select
 import socket
 import struct
 import sys
@@ -197,6 +199,25 @@ def open_connection(host: str, port: int) -> int:
     number = next(_numbers)
     _connections[number] = socket.create_connection((host, port))
     return number
+
+
+def begin_connecting(host: str, port: int) -> int:
+    """Begin to connect, and keep the connection under a number; see `connected`."""
+    number = next(_numbers)
+    sock = _connections[number] = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.connect_ex((host, port))
+    return number
+
+
+def connected(number: int, seconds: float) -> str:
+    """Wait for so long; "connected", "pending", or the errno's name with which it failed."""
+    sock = _connections[number]
+    if not select.select([], [sock], [], seconds)[1]:
+        return "pending"
+    error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    sock.settimeout(PATIENCE)
+    return errno.errorcode[error] if error else "connected"
 
 
 def close_all() -> None:

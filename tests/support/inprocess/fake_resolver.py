@@ -1,5 +1,6 @@
 """A resolver on loopback, UDP and TCP on one port, that says what a script says."""
 
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -41,10 +42,13 @@ class FakeResolver:
         await self.script(asked)
 
 
-async def start(nursery: trio.Nursery, script: Script) -> FakeResolver:
+async def start(
+    nursery: trio.Nursery, script: Script, address: tuple[str, int] = ("127.0.0.1", 0)
+) -> FakeResolver:
     """Serve in the nursery."""
     tcp = trio.socket.socket()
-    await tcp.bind(("127.0.0.1", 0))
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    await tcp.bind(address)
     tcp.listen()
     udp = trio.socket.socket(type=socket.SOCK_DGRAM)
     await udp.bind(tcp.getsockname())
@@ -76,11 +80,12 @@ async def _serve_tcp(tcp: trio.socket.SocketType, resolver: FakeResolver) -> Non
             await stream.send_all(frame(answer)[1:])
 
         unframer = Unframer()
-        async for data in stream:
-            for wire in unframer.feed(bytes(data)):
-                message = dns.message.from_wire(wire)
-                peer = stream.socket.getpeername()
-                await resolver.hear(Asked(message, True, send, stream.send_eof, peer))
+        with contextlib.suppress(trio.BrokenResourceError):  # who asks may go away
+            async for data in stream:
+                for wire in unframer.feed(bytes(data)):
+                    message = dns.message.from_wire(wire)
+                    peer = stream.socket.getpeername()
+                    await resolver.hear(Asked(message, True, send, stream.send_eof, peer))
 
     await trio.serve_listeners(serve, [trio.SocketListener(tcp)])
 

@@ -10,15 +10,18 @@
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import h11
 import trio
 import trio.testing
 
+from relay import sockets
+from relay.addresses import Endpoint
 from relay.config import Hold
 from relay.gateway.dialect import Dialect
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
@@ -37,6 +40,9 @@ from tests.support.internet.servers.api.server import Api, Served, context
 from tests.support.internet.servers.listening import Handler, over_tls, serve
 from tests.support.internet.servers.tls import Authority
 from tests.support.log_schema import check_events
+
+Connect: TypeAlias = Callable[[socket.socket, Endpoint], Awaitable[int]]
+"""Connects a socket; returns 0 or the errno."""
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 
@@ -219,8 +225,9 @@ async def gateway(
     host: str = "server.test",
     prefix: str = "",
     dialect: Dialect = ANTHROPIC,
+    connect: Connect = sockets.connect,
 ) -> AsyncIterator[Running]:
-    """Run a gateway for a fake API."""
+    """Run a gateway for a fake API, reached by `connect`."""
     events: list[Event] = []
 
     async def lookup(name: str, *, fresh: bool) -> list[str]:
@@ -232,7 +239,7 @@ async def gateway(
     with _trusting(served if is_trusted else None):
         async with trio.open_nursery() as nursery:
             standing = Standing()
-            dialer = Dialer(lookup, KEEPALIVE)
+            dialer = Dialer(lookup, KEEPALIVE, connect)
             opener = Opener(dialer, NetworkWatch(), standing, events.append, patience=patience)
             made = Gateway(prepared, opener, events.append, nursery)
             yield Running(standing, nursery, made, origin, events)

@@ -20,8 +20,9 @@ Where things are, and what they do:
   capabilities unless the tests are root (`pytest --as root`).
 - links: `link.unplug()` / `plug()` (no carrier), `interface.down()` / `up()` (routes lost and
   back), `add_address`, `remove_address`, `renumber`, `add_route`, `remove_route`, `set_mtu`.
-- faults: `drop`, `lose`, `reset`, `unreachable` of `Packets(...)` as they come in to a host,
-  until `fault.remove()` or the end of a with statement; `fault.hits()` counts.
+- faults: `drop`, `lose`, `reset`, `unreachable`, `unreachable_by(code, ...)` of `Packets(...)` as
+  they come in to a host, until `fault.remove()` or the end of a with statement; `fault.hits()`
+  counts.
 - nat: `nat.forget_after(seconds)`, `nat.forget()`, `nat.flows()`.
 - servers.listening: `listen(host, address, port)`, `serve(handler, *listeners)`,
   `connect(host, address, port)`, `over_tls(handler, context)`.

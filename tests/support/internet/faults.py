@@ -18,7 +18,8 @@ from .patterns import Expressions, Packets, at_random
 _BEFORE_CONNTRACK: Final = -300
 _DROP: Final = 0
 _REJECT_BY_RST: Final = 1
-_REJECT_BY_ICMP: Final = 2
+_REJECT_BY_ICMP: Final = 0
+_REJECT_BY_EITHER_ICMP: Final = 2
 _PORT_UNREACHABLE: Final = 1
 
 _ALL: Final = Packets()
@@ -85,11 +86,19 @@ def unreachable(host: Host, packets: Packets) -> Fault:
     A TCP may learn it only from its second SYN, a second later: the first answer comes back
     while connect(2) is still running.
     """
-    return Fault(host, [*packets.expressions(), _counter(), _reject(_REJECT_BY_ICMP)])
+    return Fault(host, [*packets.expressions(), _counter(), _reject(_REJECT_BY_EITHER_ICMP)])
 
 
-def _reject(how: int) -> Any:
-    return genex("reject", {"type": how, "icmp_code": _PORT_UNREACHABLE})
+def unreachable_by(code: int, host: Host, packets: Packets) -> Fault:
+    """Answer these IPv4 packets with ICMP destination unreachable of this code, RFC 792.
+
+    The router sends six at once to each host, and then one a second.
+    """
+    return Fault(host, [*packets.expressions(), _counter(), _reject(_REJECT_BY_ICMP, code)])
+
+
+def _reject(how: int, code: int = _PORT_UNREACHABLE) -> Any:
+    return genex("reject", {"type": how, "icmp_code": code})
 
 
 def _counter() -> Any:

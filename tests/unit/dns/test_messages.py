@@ -131,6 +131,23 @@ def test_a_later_edns_version() -> None:
 # What every answer has.
 
 
+@pytest.mark.parametrize(
+    ("rcode", "passed_on"),
+    [
+        (dns.rcode.SERVFAIL, dns.rcode.SERVFAIL),
+        (dns.rcode.REFUSED, dns.rcode.REFUSED),
+        (15, 15),
+        (dns.rcode.BADCOOKIE, dns.rcode.SERVFAIL),
+    ],
+)
+def test_a_failure_has_the_resolvers_code_if_the_header_can_hold_it(
+    rcode: int, passed_on: int
+) -> None:
+    asked = query()
+    response = sent(asked, messages.failure(asked, rcode))
+    assert (response.rcode(), response.edns) == (passed_on, -1)
+
+
 def test_header_bits() -> None:
     flags = dns.flags.CD | dns.flags.AD
     asked = query(id=4711, flags=flags)

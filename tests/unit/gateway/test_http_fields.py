@@ -55,6 +55,12 @@ def test_lengths() -> None:
         assert fields.length([(b"content-length", odd)]) is None
 
 
+def test_a_length_has_as_many_digits_as_any_peer_may_mean() -> None:
+    assert fields.length([(b"content-length", b"9" * 20)]) == 10**20 - 1
+    assert fields.length([(b"content-length", b"0" * 21)]) is None
+    assert fields.length([(b"content-length", b"1" * 5000)]) is None
+
+
 @given(st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8))))
 def test_any_fields_are_read_and_none_is_made_up(given: list[tuple[bytes, bytes]]) -> None:
     assert set(fields.end_to_end(given)) <= set(given)

@@ -39,27 +39,42 @@ def test_three_servers_at_most_and_ipv6_takes_no_place() -> None:
     assert parse(text) == ("192.0.2.1", "192.0.2.2", "192.0.2.3")
 
 
+ALONE = "timeout:5 attempts:2"
+"""What libc does without options."""
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "expected", "times"),
     [
-        ("", "nameserver 198.18.0.1\n"),
-        ("nameserver 192.0.2.1\n", "nameserver 198.18.0.1\n"),
+        ("", "nameserver 198.18.0.1\n", ALONE),
+        ("nameserver 192.0.2.1\n", "nameserver 198.18.0.1\n", ALONE),
         (
             "# by hand\ndomain a.example\nnameserver ::1\nnameserver 192.0.2.1\nsearch b.example\n",
             "# by hand\ndomain a.example\nnameserver 198.18.0.1\nsearch b.example\n",
+            ALONE,
         ),
-        (" nameserver 192.0.2.1", "nameserver 198.18.0.1\n"),
-        ("sortlist 10.0.0.0\n", "nameserver 198.18.0.1\nsortlist 10.0.0.0\n"),
+        (" nameserver 192.0.2.1", "nameserver 198.18.0.1\n", ALONE),
+        ("sortlist 10.0.0.0\n", "nameserver 198.18.0.1\nsortlist 10.0.0.0\n", ALONE),
         (
             "nameserver 192.0.2.1\noptions rotate ndots:2 inet6 edns0 trust-ad timeout:1\n",
             "nameserver 198.18.0.1\noptions ndots:2 edns0\n",
+            "timeout:1 attempts:2",
         ),
-        ("options  use-vc   attempts:3\n", "nameserver 198.18.0.1\noptions use-vc\n"),
-        ("options rotate\nsearch x\n", "nameserver 198.18.0.1\nsearch x\n"),
+        (
+            "options  use-vc   attempts:3\n",
+            "nameserver 198.18.0.1\noptions use-vc\n",
+            "timeout:5 attempts:3",
+        ),
+        (
+            "options timeout:1 timeout:4\noptions timeout:x attempts:\n",
+            "nameserver 198.18.0.1\n",
+            "timeout:1 attempts:2",
+        ),
+        ("options rotate\nsearch x\n", "nameserver 198.18.0.1\nsearch x\n", ALONE),
     ],
 )
-def test_for_namespace(text: str, expected: str) -> None:
-    assert for_namespace(text, "198.18.0.1") == f"{expected}{WAIT}\n"
+def test_for_namespace(text: str, expected: str, times: str) -> None:
+    assert for_namespace(text, "198.18.0.1") == f"{expected}options {times} {WAIT}\n"
 
 
 @given(st.text(alphabet="nameserver optis:#;%.\t\n1", max_size=80) | st.text(max_size=80))

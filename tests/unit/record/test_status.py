@@ -10,6 +10,7 @@ from relay.record.events import (
     ConnectionOpened,
     DialFailed,
     Dialled,
+    Fault,
     LogFull,
     NameAssigned,
     SessionStarted,
@@ -125,3 +126,10 @@ def test_a_full_log_is_told() -> None:
     full = status.state_of("s1", [STARTED, opened(1), LogFull(limit=1)])
     assert not full.complete
     assert "  the log is full: connections as they were then" in status.lines([full])
+
+
+def test_a_fault_that_the_program_saw_has_ended_its_connection() -> None:
+    fault = Fault(where="connection", connection=1, error="KeyError", cause="KeyError")
+    assert list(status.state_of("s1", [opened(1), fault]).connections) == [1]
+    fault.saw = "a reset"
+    assert status.state_of("s1", [opened(1), fault]).connections == {}

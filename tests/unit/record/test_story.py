@@ -228,6 +228,12 @@ def test_names() -> None:
     ]
 
 
+def test_what_a_name_is_to_blame_for_is_no_loss() -> None:
+    failed = LookupFailed(name="new.test", type="A", cause="answered REFUSED", verdict=True)
+    assert not failed.is_loss
+    assert told(failed) == []
+
+
 def test_an_event_of_a_connection_that_the_log_does_not_know() -> None:
     assert list(story.losses([STARTED, DIALLED, closed()])) == []
 

@@ -17,8 +17,10 @@ from relay.record.events import (
     DialHeld,
     Dialled,
     Distrusted,
+    Fault,
     How,
     LogFull,
+    LogLost,
     LookupFailed,
     NameAssigned,
     NameRefused,
@@ -29,16 +31,19 @@ from relay.record.events import (
     ResolversChanged,
     ResolverSilent,
     ServedStale,
+    ServiceDown,
     SessionEnded,
     SessionStarted,
     Slept,
     Suspected,
+    TurnedAway,
     UpstreamClosed,
     UpstreamOpened,
     UpstreamReady,
     size,
 )
 from relay.record.events.connections import ENDS
+from relay.record.kinds import Kind
 
 STARTED = SessionStarted(
     session="20260102-030405-77",
@@ -61,6 +66,38 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         LogFull(limit=8 << 20),
         "the log reached its limit of 8.0 MiB: what follows is not in it",
+    ),
+    (
+        LogLost(kind=Kind.OTHER, cause="No space left on device", events=3),
+        "3 events are not in the log: No space left on device",
+    ),
+    (
+        Fault(
+            where="connection",
+            connection=7,
+            kind=Kind.DEFECT,
+            error="KeyError",
+            cause="KeyError",
+            saw="a reset",
+            place="relay/tcp/handlers.py:75 in handler_for",
+            traceback="relay/tcp/handlers.py:75 in handler_for: it[1]\nKeyError: KeyError",
+        ),
+        (
+            "#7 fault in connection: KeyError (relay/tcp/handlers.py:75 in handler_for);"
+            " the program saw a reset"
+        ),
+    ),
+    (
+        Fault(where="network change", kind=Kind.RESOURCES, error="OSError", cause="No buffers"),
+        "fault in network change: No buffers",
+    ),
+    (
+        ServiceDown(service="name server", kind=Kind.DEFECT, failures=4, seconds=60.0),
+        "name server has failed 4 times in a minute: it rests for 60 s",
+    ),
+    (
+        TurnedAway(where="the listener", kind=Kind.RESOURCES, cause="Too many open files", count=8),
+        "the listener reset a connection (Too many open files), 8 so far",
     ),
     (ConnectionOpened(connection=1, address="192.0.2.1", port=80), "#1 opened to 192.0.2.1:80"),
     (

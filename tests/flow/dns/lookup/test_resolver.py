@@ -4,8 +4,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdatatype
 import pytest
 import trio
 import trio.testing
@@ -27,8 +30,8 @@ from tests.support.inprocess.fake_resolver import (
 )
 from tests.support.pace import within
 
-SHORT = ResolverTimeouts(server=0.05, query=0.3, stale=0.05, outage=0, failing=0)
-LONG = ResolverTimeouts(server=60, query=60, stale=60, outage=0, failing=0)
+SHORT = ResolverTimeouts(server=0.05, query=0.3, last=0.3, stale=0.05, outage=0, failing=0)
+LONG = ResolverTimeouts(server=60, query=60, last=60, stale=60, outage=0, failing=0)
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
 ADDRESS = says("www.example 60 A 192.0.2.1")
 
@@ -53,6 +56,12 @@ class Bench:
 
     def recorded(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
+
+    async def until(self, kind: type[Event], count: int = 1) -> list[Event]:
+        with trio.fail_after(10):
+            while len(self.recorded(kind)) < count:
+                await trio.lowlevel.checkpoint()
+        return self.recorded(kind)
 
 
 async def bench(
@@ -142,7 +151,7 @@ async def test_a_malformed_answer_moves_on_at_once(nursery: trio.Nursery, script
 
 
 async def test_a_silent_server_is_passed_by(nursery: trio.Nursery) -> None:
-    timeouts = ResolverTimeouts(server=0.05, query=60, outage=0, failing=0)
+    timeouts = ResolverTimeouts(server=0.05, query=60, last=60, outage=0, failing=0)
     made, [first, _] = await bench(nursery, silent, ADDRESS, timeouts=timeouts)
     assert (await made.resolver.query(question("A"))).answer
     assert (await made.resolver.query(question("A"))).answer
@@ -162,7 +171,7 @@ async def test_a_late_answer_still_wins(nursery: trio.Nursery) -> None:
     async def second(_asked: Asked) -> None:
         second_asked.set()
 
-    timeouts = ResolverTimeouts(server=0.05, query=60, outage=0, failing=0)
+    timeouts = ResolverTimeouts(server=0.05, query=60, last=60, outage=0, failing=0)
     made, _ = await bench(nursery, late, second, timeouts=timeouts)
     assert (await made.resolver.query(question("A"))).answer
 
@@ -176,6 +185,7 @@ async def test_a_server_that_recovers_and_fails_again_is_recorded_again(
         with pytest.raises(ResolverError):
             await made.resolver.query(question("A"))
         server.script = ADDRESS
+        made.now += 1
         assert (await made.resolver.query(question("A"))).answer
     assert len(made.recorded(ResolverSilent)) == 2
 
@@ -185,7 +195,7 @@ async def test_a_lost_datagram_is_sent_again(nursery: trio.Nursery) -> None:
         if len(server.asked) > 1:
             await ADDRESS(asked)
 
-    timeouts = ResolverTimeouts(server=0.05, query=60, outage=0, failing=0)
+    timeouts = ResolverTimeouts(server=0.05, query=60, last=60, outage=0, failing=0)
     made, [server] = await bench(nursery, second_time, timeouts=timeouts)
     assert (await made.resolver.query(question("A"))).answer
     assert len({asked.peer for asked in server.asked}) == 1, "from the same socket"
@@ -215,9 +225,31 @@ async def test_all_fail(nursery: trio.Nursery) -> None:
     cause = f"{first.server}: answered SERVFAIL; {second.server}: no answer in 0.3 s"
     assert str(caught.value) == cause
     kind = Kind.NAME_FAILURE
-    assert made.recorded(LookupFailed) == [
+    assert await made.until(LookupFailed) == [
         LookupFailed(name="www.example", type="MX", kind=kind, cause=cause)
     ]
+
+
+@pytest.mark.parametrize("trouble", [says(rcode=dns.rcode.SERVFAIL), silent])
+async def test_a_failure_with_which_all_else_fails_is_a_loss(
+    nursery: trio.Nursery, trouble: Script
+) -> None:
+    made, _ = await bench(nursery, trouble, timeouts=SHORT)
+    with pytest.raises(ResolverError):
+        await made.resolver.query(question())
+    [event] = await made.until(LookupFailed)
+    assert event.is_loss
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
+async def test_a_failure_while_all_else_is_answered_is_no_loss(
+    nursery: trio.Nursery, rcode: dns.rcode.Rcode
+) -> None:
+    made, _ = await bench(nursery, failing("www.example", says(rcode=rcode)), timeouts=SHORT)
+    with pytest.raises(ResolverError):
+        await made.resolver.query(question())
+    [event] = await made.until(LookupFailed)
+    assert not event.is_loss
 
 
 async def test_no_server(nursery: trio.Nursery) -> None:
@@ -226,11 +258,46 @@ async def test_no_server(nursery: trio.Nursery) -> None:
         await made.resolver.query(question())
 
 
-async def test_an_unexpected_error_is_loud(nursery: trio.Nursery) -> None:
-    made, _ = await bench(nursery)
-    made.servers = (Destination("not an address", 53),)
-    with pytest.RaisesGroup(socket.gaierror):
+@pytest.mark.parametrize("server", ["not an address", "255.255.255.255"])
+async def test_an_error_of_a_socket_is_that_questions(nursery: trio.Nursery, server: str) -> None:
+    made, [second] = await bench(nursery, ADDRESS)
+    made.servers = (Destination(server, 53),)
+    with pytest.raises(ResolverError):
         await made.resolver.query(question())
+    made.servers = (Destination(server, 53), second.server)
+    assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
+
+
+async def test_a_question_that_fails_fails_again_at_once_for_a_moment(
+    nursery: trio.Nursery,
+) -> None:
+    made, [server] = await bench(nursery, says(rcode=dns.rcode.REFUSED))
+    for _ in range(5):  # as often as libc asks
+        with pytest.raises(ResolverError, match="answered REFUSED") as caught:
+            await made.resolver.query(question())
+        assert caught.value.rcode == dns.rcode.REFUSED
+    assert len(await made.until(LookupFailed)) == 1
+    assert len(server.asked) == 1
+    with pytest.raises(ResolverError):
+        await made.resolver.query(question("TXT"))
+    assert len(server.asked) == 2, "another question"
+    made.now = 1
+    server.script = ADDRESS
+    assert (await made.resolver.query(question())).answer
+
+
+async def referral(asked: Asked) -> None:
+    message = response(asked.message, authority=("example 60 NS ns.example.",))
+    message.flags &= ~dns.flags.RA
+    await asked.send(message.to_wire())
+
+
+async def test_a_referral_moves_on_at_once(nursery: trio.Nursery) -> None:
+    made, _ = await bench(nursery, referral, ADDRESS)
+    assert (await made.resolver.query(question("A"))).answer
+    [event] = made.events
+    assert isinstance(event, ResolverSilent)
+    assert event.cause == "answered with a referral"
 
 
 # EDNS and TCP.
@@ -405,7 +472,7 @@ async def test_a_stale_answer_in_silence_while_the_lookup_goes_on(nursery: trio.
         await go.wait()
         await says("www.example 60 A 192.0.2.2")(asked)
 
-    timeouts = ResolverTimeouts(server=60, query=60, stale=0.02, outage=0, failing=0)
+    timeouts = ResolverTimeouts(server=60, query=60, last=60, stale=0.02, outage=0, failing=0)
     made, [server] = await bench(nursery, ADDRESS, timeouts=timeouts)
     await made.resolver.addresses("www.example")
     made.now = 1000
@@ -434,7 +501,7 @@ async def test_no_stale_answer_after_a_denial(nursery: trio.Nursery) -> None:
 
 # The first lookup of a name in an outage.
 
-HOLDING = ResolverTimeouts(server=0.05, query=0.1, outage=60, failing=60, pause=0.01)
+HOLDING = ResolverTimeouts(server=0.05, query=0.1, last=0.1, outage=60, failing=60, pause=0.01)
 
 
 def times(count: int, first: Script, then: Script) -> Script:
@@ -465,7 +532,7 @@ async def test_a_name_never_seen_is_held_until_the_resolver_is_back(
 async def test_an_outage_is_held_longer_than_a_failure(
     nursery: trio.Nursery, trouble: Script, limit: float
 ) -> None:
-    timeouts = ResolverTimeouts(server=0.05, query=0.1, outage=60, failing=30, pause=0.01)
+    timeouts = ResolverTimeouts(server=0.05, query=0.1, last=0.1, outage=60, failing=30, pause=0.01)
     made, [server] = await bench(nursery, trouble, timeouts=timeouts)
     asked_at_limit = 0
 
@@ -493,7 +560,7 @@ async def test_a_failure_is_told_again_at_once_for_a_while(nursery: trio.Nursery
             await made.resolver.addresses("www.example")
     assert len(server.asked) == 1
     assert len(made.recorded(LookupFailed)) == 1
-    made.now = 6
+    made.now = 1
     with pytest.raises(ResolverError):
         await made.resolver.addresses("www.example")
     assert len(server.asked) == 2
@@ -511,7 +578,7 @@ async def test_a_failure_is_forgotten_when_the_resolvers_change(nursery: trio.Nu
 
 
 async def test_after_a_failed_refresh_nobody_waits_for_the_next(nursery: trio.Nursery) -> None:
-    timeouts = ResolverTimeouts(server=0.05, query=0.05, stale=60, outage=0, failing=0)
+    timeouts = ResolverTimeouts(server=0.05, query=0.05, last=0.05, stale=60, outage=0, failing=0)
     made, _ = await bench(nursery, times(1, ADDRESS, silent), timeouts=timeouts)
     await made.resolver.addresses("www.example")
     made.now = 100
@@ -520,3 +587,224 @@ async def test_after_a_failed_refresh_nobody_waits_for_the_next(nursery: trio.Nu
     for _ in range(3):
         assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
     assert within(trio.current_time() - began, 0.05)
+
+
+# One name fails while others are answered.
+
+QUICK = ResolverTimeouts(server=0.05, query=0.2, last=0.2, outage=3600, failing=3600)
+
+
+def failing(name: str, trouble: Script) -> Script:
+    """Make a script in which one name has trouble, and all others have an address."""
+
+    async def script(asked: Asked) -> None:
+        owner = asked.message.question[0].name
+        if owner == dns.name.from_text(name):
+            await trouble(asked)
+        elif owner == dns.name.root:
+            await says()(asked)
+        else:
+            await says(f"{owner.to_text(omit_final_dot=True)} 60 A 192.0.2.1")(asked)
+
+    return script
+
+
+async def cut_short(asked: Asked) -> None:
+    await asked.hang_up()
+
+
+TROUBLES = [
+    pytest.param(says(rcode=dns.rcode.SERVFAIL), "answered SERVFAIL", id="SERVFAIL"),
+    pytest.param(silent, "no answer in 0.2 s", id="silent"),
+    pytest.param(garbage, "malformed answer", id="malformed"),
+    pytest.param(referral, "answered with a referral", id="referral"),
+    pytest.param(truncated(cut_short), "closed the connection", id="cut short by TCP"),
+]
+
+
+def names_asked(server: FakeResolver) -> list[str]:
+    """Return what was asked by UDP, in order, each once however often it was sent again."""
+    names = [asked.message.question[0].to_text() for asked in server.asked if not asked.tcp]
+    return [name for number, name in enumerate(names) if names[number - 1 : number] != [name]]
+
+
+@pytest.mark.parametrize(("trouble", "cause"), TROUBLES)
+async def test_one_name_that_fails_is_no_outage(
+    nursery: trio.Nursery, trouble: Script, cause: str
+) -> None:
+    made, [server] = await bench(nursery, failing("www.example", trouble), timeouts=QUICK)
+    await made.ipv4_addresses("good.example")
+    with trio.fail_after(10), pytest.raises(ResolverError, match=cause) as caught:
+        await made.ipv4_addresses("www.example")
+    assert caught.value.rcode == dns.rcode.SERVFAIL
+    assert caught.value.cause.endswith(", while other names are answered")
+    assert names_asked(server) == [
+        "good.example. IN A",
+        "www.example. IN A",
+        "good.example. IN A",
+        "www.example. IN A",
+    ]
+    [event] = made.recorded(LookupFailed)
+    assert isinstance(event, LookupFailed)
+    assert event.kind is Kind.NAME_FAILURE
+
+
+@pytest.mark.parametrize(("trouble", "cause"), TROUBLES)
+async def test_before_any_name_has_resolved_the_root_is_asked_for(
+    nursery: trio.Nursery, trouble: Script, cause: str
+) -> None:
+    made, [server] = await bench(nursery, failing("www.example", trouble), timeouts=QUICK)
+    with trio.fail_after(10), pytest.raises(ResolverError, match=cause):
+        await made.ipv4_addresses("www.example")
+    assert names_asked(server) == ["www.example. IN A", ". IN NS", "www.example. IN A"]
+
+
+async def test_a_resolver_that_refuses_the_root_works(nursery: trio.Nursery) -> None:
+    async def script(asked: Asked) -> None:
+        is_root = asked.message.question[0].name == dns.name.root
+        rcode = dns.rcode.REFUSED if is_root else dns.rcode.SERVFAIL
+        await says(rcode=rcode)(asked)
+
+    made, _ = await bench(nursery, script, timeouts=QUICK)
+    with trio.fail_after(10), pytest.raises(ResolverError, match="SERVFAIL"):
+        await made.ipv4_addresses("www.example")
+
+
+@pytest.mark.parametrize(
+    "rcode", [dns.rcode.REFUSED, dns.rcode.NOTIMP, dns.rcode.FORMERR, dns.rcode.NOTAUTH]
+)
+async def test_what_is_said_of_a_question_is_a_verdict_at_once(
+    nursery: trio.Nursery, rcode: dns.rcode.Rcode
+) -> None:
+    made, [server] = await bench(nursery, says(rcode=rcode), timeouts=QUICK)
+    with trio.fail_after(10), pytest.raises(ResolverError) as caught:
+        await made.ipv4_addresses("www.example")
+    assert caught.value.rcode == rcode
+    assert names_asked(server) == ["www.example. IN A"]
+
+
+async def test_the_next_server_answers_what_the_first_refuses(nursery: trio.Nursery) -> None:
+    made, _ = await bench(nursery, says(rcode=dns.rcode.REFUSED), ADDRESS, timeouts=QUICK)
+    assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
+
+
+async def test_a_refusal_beside_a_server_that_is_silent_for_all(nursery: trio.Nursery) -> None:
+    refusing = failing("www.example", says(rcode=dns.rcode.REFUSED))
+    made, _ = await bench(nursery, refusing, silent, timeouts=QUICK)
+    with trio.fail_after(10), pytest.raises(ResolverError) as caught:
+        await made.ipv4_addresses("www.example")
+    assert caught.value.rcode == dns.rcode.REFUSED
+
+
+async def test_a_refusal_beside_an_outage_of_the_server_that_knows(nursery: trio.Nursery) -> None:
+    timeouts = ResolverTimeouts(server=0.05, query=0.1, last=0.1, failing=60, pause=0.01)
+    made, _ = await bench(
+        nursery, says(rcode=dns.rcode.REFUSED), times(7, silent, ADDRESS), timeouts=timeouts
+    )
+    with trio.fail_after(10):
+        assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
+
+
+async def test_many_names_that_fail_at_once_need_one_answer_to_another(
+    nursery: trio.Nursery,
+) -> None:
+    """All fail before the probe is answered, so that each of them has its doubt."""
+    failed: set[str] = set()
+    all_failed = trio.Event()
+    names = {f"n{number}.example" for number in range(50)}
+
+    async def script(asked: Asked) -> None:
+        owner = asked.message.question[0].name.to_text(omit_final_dot=True)
+        if owner == ".":
+            await all_failed.wait()
+            await says()(asked)
+            return
+        await says(rcode=dns.rcode.SERVFAIL)(asked)
+        failed.add(owner)
+        if failed == names:
+            all_failed.set()
+
+    timeouts = ResolverTimeouts(server=60, last=60)
+    made, [server] = await bench(nursery, script, timeouts=timeouts)
+
+    async def fail(name: str) -> None:
+        with pytest.raises(ResolverError):
+            await made.ipv4_addresses(name)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as askers:
+            for name in names:
+                askers.start_soon(fail, name)
+    assert names_asked(server).count(". IN NS") == 1
+    assert len(server.asked) == 2 * len(names) + 1
+
+
+async def test_a_contradiction_is_told_at_once(nursery: trio.Nursery) -> None:
+    made, [server] = await bench(nursery, says("www.example 60 CNAME www.example."), timeouts=QUICK)
+    with pytest.raises(ResolverError):
+        await made.resolver.addresses("www.example")
+    assert len(server.asked) == 1
+
+
+# Nobody listens.
+
+
+async def test_a_resolver_that_does_not_run_is_told_at_once(nursery: trio.Nursery) -> None:
+    made, _ = await bench(nursery, timeouts=QUICK)
+    with closed_port() as closed:
+        made.servers = (closed,)
+        with trio.fail_after(1), pytest.raises(ResolverError, match="Connection refused"):
+            await made.ipv4_addresses("www.example")
+
+
+async def test_a_resolver_that_has_answered_may_start_again(nursery: trio.Nursery) -> None:
+    timeouts = ResolverTimeouts(last=0.2, restart=60, pause=0.01)
+    made, [server] = await bench(nursery, failing("none.example", silent), timeouts=timeouts)
+    await made.ipv4_addresses("good.example")
+    with closed_port() as closed:
+        made.servers = (closed,)
+
+        async def start_again() -> None:
+            while not made.recorded(ResolverSilent):
+                await trio.lowlevel.checkpoint()
+            made.servers = (server.server,)
+
+        nursery.start_soon(start_again)
+        with trio.fail_after(10):
+            assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
+
+
+async def test_a_resolver_that_does_not_start_again_is_told(nursery: trio.Nursery) -> None:
+    timeouts = ResolverTimeouts(last=0.2, restart=60, pause=0.01)
+    made, _ = await bench(nursery, failing("none.example", silent), timeouts=timeouts)
+    await made.ipv4_addresses("good.example")
+    with closed_port() as closed:
+        made.servers = (closed,)
+
+        async def pass_time() -> None:
+            while not made.recorded(ResolverSilent):
+                await trio.lowlevel.checkpoint()
+            made.now = 60
+
+        nursery.start_soon(pass_time)
+        with trio.fail_after(10), pytest.raises(ResolverError, match="Connection refused"):
+            await made.ipv4_addresses("www.example")
+
+
+# What nobody expected.
+
+
+async def test_a_fault_ends_the_lookup_that_it_hit(nursery: trio.Nursery) -> None:
+    made, [bad, good] = await bench(nursery, says(rcode=dns.rcode.SERVFAIL), ADDRESS)
+
+    def record(event: Event) -> None:
+        if isinstance(event, ResolverSilent):
+            raise ZeroDivisionError
+        made.events.append(event)
+
+    resolver = Resolver(lambda: made.servers, record, nursery, QUICK)
+    made.servers = (bad.server,)
+    with trio.fail_after(10), pytest.raises(ResolverError, match="a fault"):
+        await resolver.addresses("www.example")
+    made.servers = (good.server,)
+    assert (await resolver.addresses("www.example")).addresses == ("192.0.2.1",)

@@ -19,6 +19,8 @@ from hyperframe.frame import GoAwayFrame
 from relay.gateway.downstream.body import Body
 from relay.gateway.http import Flush, LostError, Request
 from relay.gateway.upstream.http2 import SETTINGS_WAIT, Http2
+from relay.gateway.upstream.http2_engine import Engine
+from relay.record.events import Fault
 from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.support.internet.servers.api.messages import message
@@ -99,6 +101,53 @@ async def ask(it: Running, path: str = "/v1/messages") -> tuple[int, str]:
             answer = await program.ask("POST", path, STREAM)
             assert answer.is_complete or answer.loss
             return answer.status, answer.loss
+
+
+class _Promising(Upstream):
+    """Says of each answer that it is as long as no number can be."""
+
+    answers = h2.events.RequestReceived
+
+    def answer(self, it: h2.connection.H2Connection, number: int) -> None:
+        head = {":status": "200", "content-length": "1" * 5000}
+        it.send_headers(number, list(head.items()), end_stream=True)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST"])
+async def test_a_length_of_5000_digits_costs_its_request_alone(
+    method: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    upstream = _Promising()
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        for _ in range(2):
+            async with it.connection() as program:
+                with trio.fail_after(1000):
+                    answer = await program.ask(method, "/v1/messages")
+                assert answer.status == 502
+        assert [lost.saw for lost in it.lost()] == ["status 502"] * 2
+        assert not [event for event in it.events if isinstance(event, Fault)]
+        await it.assert_nothing_is_left()
+
+
+async def test_a_defect_ends_the_connection_and_its_requests_are_asked_again(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Not the session, in whose nursery the connection runs."""
+    upstream, receive, faults = Upstream(), Engine.receive_data, [KeyError("a defect")]
+
+    def receive_data(engine: Engine, data: bytes) -> set[int]:
+        if faults and not engine.is_free:
+            raise faults.pop()
+        return receive(engine, data)
+
+    monkeypatch.setattr(Engine, "receive_data", receive_data)
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        assert await ask(it) == (200, "")
+        (fault,) = [event for event in it.events if isinstance(event, Fault)]
+        assert (fault.where, fault.error, fault.saw) == ("upstream connection", "KeyError", "")
+        (resend,) = it.resends()
+        assert resend.kind is Kind.DEFECT
+        await it.assert_nothing_is_left()
 
 
 @pytest.mark.parametrize("most", [1, 7])

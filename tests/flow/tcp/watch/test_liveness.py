@@ -11,9 +11,11 @@ from relay.addresses import Endpoint
 from relay.host.network import NetworkWatch
 from relay.host.suspend import SuspendDetector
 from relay.outbound.keepalive import KeepAlive
-from relay.record.events import Event, Slept, Suspected
+from relay.record.events import Event, Fault, PathDown, Slept, Suspected
+from relay.record.kinds import Kind
 from relay.tcp.watch.liveness import SWEEP, Liveness
 from tests.support.inprocess import tcp
+from tests.support.machine.limits import at_the_limit
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 
@@ -65,3 +67,55 @@ async def test_a_suspect_whose_upstream_was_replaced_is_none_any_more(
             await trio.sleep(10 * SWEEP)
             nursery.cancel_scope.cancel()
     assert watched.losses == []
+
+
+async def test_at_the_limit_a_dial_to_a_suspects_destination_misses_its_turn(
+    ends: tuple[socket.socket, socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    asleep = [0.0]
+    events: list[Event] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        watched = Watched(ends[0], server.getsockname())
+        liveness = Liveness(
+            {watched}, KEEPALIVE, NetworkWatch(), events.append, SuspendDetector(lambda: asleep[0])
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(liveness.watch)
+            asleep[0] = 60.0
+            with at_the_limit():
+                await trio.sleep(10 * SWEEP)
+            nursery.cancel_scope.cancel()
+    assert [type(event) for event in events[:2]] == [Slept, Suspected]
+    assert watched.losses == []
+    assert not [event for event in events if isinstance(event, PathDown)], "nobody knows"
+    faults = [event for event in events if isinstance(event, Fault)]
+    assert {(fault.where, fault.kind, fault.saw) for fault in faults} == {
+        ("dial to a suspect's destination", Kind.RESOURCES, "")
+    }
+
+
+async def test_a_fault_in_one_look_costs_that_look(
+    ends: tuple[socket.socket, socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    asleep = [0.0]
+    events: list[Event] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        gone = Watched(ends[1].dup(), server.getsockname())
+        gone.number = 2
+        gone.sock.close()  # its descriptor is no socket's any more
+        there = Watched(ends[0], server.getsockname())
+        liveness = Liveness(
+            {gone, there},
+            KEEPALIVE,
+            NetworkWatch(),
+            events.append,
+            SuspendDetector(lambda: asleep[0]),
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(liveness.watch)
+            asleep[0] = 60.0
+            await trio.sleep(2 * SWEEP)
+            nursery.cancel_scope.cancel()
+    assert {event.connection for event in events if isinstance(event, Suspected)} == {1}
+    faults = {event.connection for event in events if isinstance(event, Fault)}
+    assert faults == {2}

@@ -5,7 +5,17 @@ import dns.message
 import dns.rcode
 import pytest
 
-from relay.dns.lookup.cache import MAX_NEGATIVE_TTL, MAX_TTL, Cache, Lookup, from_answer
+from relay.dns.lookup.cache import (
+    MAX_FAILURES,
+    MAX_NEGATIVE_TTL,
+    MAX_TTL,
+    Cache,
+    Failures,
+    Lookup,
+    from_answer,
+)
+from relay.dns.lookup.errors import Meaning, ResolverError
+from relay.record.kinds import Kind
 
 SOA = "example. {ttl} IN SOA ns.example. admin.example. 1 7200 900 1209600 {minimum}"
 
@@ -75,17 +85,18 @@ def test_a_loop_of_cnames_is_an_error(records: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("addresses", "loopback"),
+    ("addresses", "dialable"),
     [
-        (["127.0.0.1"], True),
-        (["127.9.9.9", "0.0.0.0"], True),
-        (["127.0.0.1", "192.0.2.1"], False),
-        (["192.0.2.1"], False),
+        (["127.0.0.1"], False),
+        (["127.9.9.9", "0.0.0.0"], False),
+        (["224.0.0.1", "255.255.255.255"], False),
+        (["127.0.0.1", "192.0.2.1"], True),
+        (["192.0.2.1"], True),
         ([], False),
     ],
 )
-def test_is_loopback(addresses: list[str], loopback: bool) -> None:
-    assert lookup(*addresses).is_loopback is loopback
+def test_is_dialable(addresses: list[str], dialable: bool) -> None:
+    assert lookup(*addresses).is_dialable is dialable
 
 
 def test_the_cache_counts_down_and_then_remembers_for_an_outage() -> None:
@@ -123,3 +134,32 @@ def test_the_cache_is_bounded_and_forgets_the_oldest() -> None:
     for name in ["a", "b", "a", "c"]:
         cache.keep(name, lookup("192.0.2.1"), "here", now=0)
     assert [name for name in "abc" if cache.last_known(name)] == ["a", "c"]
+
+
+# Failures
+
+
+def refused() -> ResolverError:
+    return ResolverError("answered REFUSED", Kind.NAME_FAILURE, Meaning.VERDICT, 5)
+
+
+def test_a_failure_is_remembered_for_a_moment_and_for_its_servers() -> None:
+    failures = Failures()
+    failures.keep("a.example", refused(), "servers", 10)
+    found = failures.fresh("a.example", "servers", 10.9)
+    assert found is not None
+    assert (str(found), found.kind, found.rcode) == ("answered REFUSED", Kind.NAME_FAILURE, 5)
+    assert failures.fresh("b.example", "servers", 10.9) is None
+    assert failures.fresh("a.example", "servers", 11) is None
+    failures.keep("a.example", refused(), "servers", 20)
+    assert failures.fresh("a.example", "other servers", 20) is None
+
+
+def test_the_oldest_failure_makes_room() -> None:
+    failures = Failures()
+    for number in range(MAX_FAILURES):
+        failures.keep(number, refused(), "servers", 10)
+    failures.keep(0, refused(), "servers", 10)
+    failures.keep(MAX_FAILURES, refused(), "servers", 10)
+    assert failures.fresh(0, "servers", 10) is not None
+    assert failures.fresh(1, "servers", 10) is None

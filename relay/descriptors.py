@@ -1,0 +1,69 @@
+"""Descriptors that are kept spare, for what must go on when the process may open no other one.
+
+The classical trick at the limit: a spare one is closed, so that one call succeeds, and is taken
+again. There is one stock, SPARE, as there is one table of descriptors in a process.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+COUNT: Final = 8
+"""As many as an import, or a connection that is reset, may need at a time, and some more."""
+
+OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""What the kernel says where there is no descriptor or memory left."""
+
+
+class Spare:
+    """A stock of descriptors; empty until keep() is called."""
+
+    def __init__(self) -> None:
+        self._kept: list[int] = []
+        self._wanted = 0
+        self._borrowers = 0
+
+    def keep(self, count: int = COUNT) -> None:
+        """Keep so many from now on, or as many as can be had; 0 closes all."""
+        self._wanted = count
+        while len(self._kept) > count:
+            os.close(self._kept.pop())
+        with contextlib.suppress(OSError):
+            while len(self._kept) < count:
+                self._kept.append(os.open(os.devnull, os.O_RDONLY))
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Free them for what is called inside, and take as many again after it.
+
+        What is called awaits nothing, so that no other task of the process takes them. It may
+        borrow in its turn, as an import leads to another: the last to end takes them again.
+        """
+        wanted = self._wanted
+        self.keep(0)
+        self._wanted = wanted
+        self._borrowers += 1
+        try:
+            yield
+        finally:
+            self._borrowers -= 1
+            if not self._borrowers:
+                self.keep(wanted)
+
+
+SPARE: Final = Spare()
+
+
+def at_all_costs(call: Callable[[], T]) -> T:
+    """Return what `call` returns; at the limit it is called again with the spare ones free."""
+    try:
+        return call()
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+    with SPARE.lent():
+        return call()

@@ -1,0 +1,52 @@
+"""Whether resolvers answer, tried before a session: all at once, by a question that all can answer.
+
+It is the one that a session asks before any name has resolved, and it names nobody.
+"""
+
+from collections.abc import Sequence
+
+import dns.message
+import dns.name
+import dns.rdatatype
+import trio
+from dns.message import QueryMessage
+
+from relay.addresses import Destination
+from relay.dns.lookup.errors import SERVFAIL, FailureAnswerError, UpstreamError
+from relay.dns.lookup.question import ask
+from relay.record.kinds import Kind
+
+INTERVAL = 1.0
+"""Seconds before a datagram is sent again."""
+
+
+def root_query() -> QueryMessage:
+    """Return the question for the root's servers, which each resolver asks itself: RFC 8109."""
+    return dns.message.make_query(dns.name.root, dns.rdatatype.NS)
+
+
+async def try_all(
+    servers: Sequence[Destination], seconds: float
+) -> dict[Destination, UpstreamError | None]:
+    """Return of each server how it fails within so many seconds, None if it answers."""
+    failures: dict[Destination, UpstreamError | None] = {}
+
+    async def try_one(server: Destination) -> None:
+        failures[server] = await _failure(server, seconds)
+
+    async with trio.open_nursery() as nursery:
+        for server in servers:
+            nursery.start_soon(try_one, server)
+    return {server: failures[server] for server in servers}
+
+
+async def _failure(server: Destination, seconds: float) -> UpstreamError | None:
+    with trio.move_on_after(seconds):
+        try:
+            await ask(server, root_query(), interval=INTERVAL)
+        except FailureAnswerError as error:
+            return error if error.rcode == SERVFAIL else None
+        except UpstreamError as error:
+            return error
+        return None
+    return UpstreamError(f"no answer in {seconds:g} s", Kind.TIMEOUT)

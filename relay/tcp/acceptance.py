@@ -1,0 +1,98 @@
+"""From an offer to a connection that is accepted, or refused: what every handler has to do."""
+
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import trio
+
+from relay.inbound.offer import Offer, Refusal
+from relay.outbound.patience import DialError
+from relay.record.events import DialFailed, Told
+from relay.record.kinds import Kind, kind_of
+from relay.tcp.connection import Connection
+from relay.tcp.refusal import refusal_for
+
+_ENDED: Final = "the command ended"
+
+_T = TypeVar("_T")
+
+
+async def while_wanted(connection: Connection, dial: Callable[[], Awaitable[_T]]) -> _T:
+    """Dial until it has an outcome, the program gives up, or the command has ended; DialError.
+
+    What ends it may come in the very tick in which the dial is through: then nothing is cancelled,
+    but whoever has called abort() does not call it again, so that it counts all the same. A dial
+    that owns something by then is to release it when this raises.
+    """
+    shared, offer = connection.shared, connection.offer
+    if shared.is_ending and not (
+        connection.delivers_last_words and shared.has_last_words(connection)
+    ):
+        raise DialError(_ENDED, Kind.SESSION_END)
+    before, ended = connection.abort, (_ENDED, Kind.SESSION_END)
+
+    def give_up() -> None:
+        nonlocal ended
+        ended = offer.withdrawal, Kind.PROGRAM_GONE
+        scope.cancel()
+
+    offer.on_withdrawal(give_up)
+    try:
+        with trio.CancelScope() as scope:
+            connection.abort = scope.cancel
+            outcome = await dial()
+    finally:
+        connection.abort = before
+        offer.on_withdrawal(_do_nothing)
+    if scope.cancel_called:
+        raise DialError(*ended)
+    return outcome
+
+
+def _do_nothing() -> None:
+    pass
+
+
+async def accept(offer: Offer) -> socket.socket:
+    """Have the program's connect() succeed, and return its socket; raises DialError."""
+    try:
+        return await offer.accept()
+    except OSError as error:
+        kind = Kind.PROGRAM_GONE if error.errno == errno.ECONNABORTED else kind_of(error)
+        raise DialError(error.strerror or str(error), kind, error.errno or 0) from error
+
+
+def note_failure(connection: Connection, error: DialError, told: Told = "a reset") -> None:
+    """Record that no upstream was reached."""
+    seconds = trio.current_time() - connection.began
+    connection.shared.record(
+        DialFailed(
+            connection=connection.number,
+            kind=error.kind,
+            cause=error.cause,
+            seconds=seconds,
+            told=told,
+        )
+    )
+
+
+def refuse(connection: Connection, error: DialError) -> None:
+    """Record it, and tell the program."""
+    refusal = refusal_for(error)
+    note_failure(connection, error, told(connection.offer, refusal))
+    connection.offer.refuse(refusal)
+
+
+def told(offer: Offer, refusal: Refusal) -> Told:
+    """Return what the program hears if its offer is refused now, for the record."""
+    if not offer.is_held:
+        return "a reset"
+    return _TOLD.get(refusal, "unreachable")
+
+
+_TOLD: Final[dict[Refusal, Told]] = {
+    Refusal.REFUSED: "a refusal",
+    Refusal.NO_ANSWER: "no answer",
+}

@@ -1,0 +1,104 @@
+"""The kernel's calls that stand in the relay's source, and why some are made in no scenario.
+
+So that the proof does not shrink unseen: a call that is added is to be reached by a scenario, or to
+be listed here with its reason.
+"""
+
+import ast
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tests.support.faults.calls import OS_CALLS, OTHER_CALLS, SOCKET_CALLS, WAITS
+from tests.support.faults.injector import ROOT, Site
+
+NOT_WHILE_RELAYING: Final = (
+    "relay/__main__.py",
+    "relay/cli.py",
+    "relay/doctor.py",
+    "relay/gateway/setup/choice.py",
+    "relay/gateway/setup/prepare.py",
+    "relay/record/story.py",
+    "relay/record/view.py",
+)
+"""What runs before the command starts or after it has ended, and in other commands."""
+
+NOT_MADE: Final[dict[tuple[str, str], str]] = {}
+"""Calls by file and text, and why no scenario makes them."""
+
+_SOCKETS: Final = frozenset({*SOCKET_CALLS, "connect_ex", "sendto", "readall"})
+_NAMED_LIKE_OTHERS: Final = frozenset(
+    {"bind", "close", "connect", "listen", "recv", "send", "sendall"}
+)
+"""Not only sockets have these: what they are asked of has to be named like a socket."""
+_SOCKET: Final = re.compile(r"(sock|socket|udp|tcp|program|own|raw|tap|diag|listener)$")
+_MODULES: Final = {
+    "os": {*OS_CALLS, "close"},
+    "time": {"clock_gettime"},
+    "socket": {"socket"},
+    "trio.lowlevel": set(WAITS),
+    "trio.socket": {"socket", "from_stdlib_socket"},
+}
+_FILES: Final = frozenset(
+    {"mkdir", "open", "read_bytes", "read_text", "rename", "stat", "touch", "unlink", "write_text"}
+)
+_OTHERS: Final = frozenset(name for _owner, names in OTHER_CALLS for name in names)
+
+
+class Expected(NamedTuple):
+    """A call that stands in the source."""
+
+    file: str
+    text: str
+    """What is called, as it is written."""
+    first: int
+    last: int
+    """Its lines."""
+
+    def is_made(self, made: Collection[Site]) -> bool:
+        """Return whether it is among those that were made."""
+        return any(site.file == self.file and self.first <= site.line <= self.last for site in made)
+
+
+def expected() -> Iterator[Expected]:
+    """Yield the calls of all that may run while a command does."""
+    for path in sorted((ROOT / "relay").rglob("*.py")):
+        file = str(path.relative_to(ROOT))
+        if file not in NOT_WHILE_RELAYING:
+            yield from _in_source(file, path.read_text())
+
+
+def not_made(made: Collection[Site]) -> list[Expected]:
+    """Return those that no scenario makes, and that are not excused."""
+    return [
+        each
+        for each in expected()
+        if not each.is_made(made) and (each.file, each.text) not in NOT_MADE
+    ]
+
+
+def needless(made: Collection[Site]) -> list[tuple[str, str]]:
+    """Return the excuses of what is made, or is not in the source."""
+    lacking = {(each.file, each.text) for each in expected() if not each.is_made(made)}
+    return sorted(NOT_MADE.keys() - lacking)
+
+
+def _in_source(file: str, source: str) -> Iterator[Expected]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = ast.unparse(node.func.value)
+            if _is_kernels(owner, node.func.attr):
+                text = ast.unparse(node.func)
+                yield Expected(file, text, node.lineno, node.end_lineno or node.lineno)
+
+
+def _is_kernels(owner: str, name: str) -> bool:
+    """Return whether such a call is one to the kernel."""
+    if owner in _MODULES:
+        return name in _MODULES[owner]
+    if name in _NAMED_LIKE_OTHERS or name == "setblocking":
+        return _SOCKET.search(owner) is not None
+    if name in _FILES:
+        return "path" in owner.lower() or "bundle" in owner
+    return name in _SOCKETS or name in _OTHERS

@@ -1,0 +1,335 @@
+"""What programs do and what happens to the machine, each scenario some tens of milliseconds long.
+
+A scenario is run with a fault in it, so it takes what comes: runs.py says what may not come.
+"""
+
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import dns.rcode
+import h11
+import trio
+import trio.testing
+
+from tests.support.faults.session import DENIED, NoAnswerError, Session
+from tests.support.faults.world import (
+    CUT,
+    ECHO,
+    FRAGILE,
+    H1_API,
+    H2_API,
+    NOBODY,
+    PLAIN_API,
+    SERVER,
+    SILENT,
+    SINK,
+    SLOW,
+    SOURCE,
+    SPARE,
+    THIRD,
+    UPGRADES,
+)
+from tests.support.inprocess import client_hello
+from tests.support.inprocess.gateway import Program
+
+MAY_COME: Final = (
+    *(OSError, trio.BrokenResourceError, trio.ClosedResourceError),
+    *(NoAnswerError, AssertionError, h11.RemoteProtocolError, h11.LocalProtocolError),
+)
+"""What a program may meet because of a fault: an error, or an end."""
+
+_BULK: Final = 2 << 20
+_STREAM: Final = json.dumps({"seed": 7, "stream": True}).encode()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One of them; what it needs, and whether the session is to end in it."""
+
+    do: Callable[[Session], Awaitable[None]] | None
+    """None: a whole session."""
+    way: str = "tproxy"
+    gateway: bool = False
+    ends: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its function's."""
+        return self.do.__name__ if self.do is not None else "session"
+
+
+async def _end(stream: trio.abc.ReceiveStream) -> None:
+    """Wait for the end, which may be a reset."""
+    with suppress(trio.BrokenResourceError):
+        while await stream.receive_some():
+            pass
+
+
+async def connection(session: Session) -> None:
+    """Connect by name, speak, half-close; FIN for FIN."""
+    async with await session.connect(await session.address_of(session.new_name()), ECHO) as stream:
+        await session.echoed(stream)
+        await stream.send_eof()
+        await stream.receive_some()
+
+
+async def race(session: Session) -> None:
+    """Connect to names with two addresses, one of which may be silent."""
+    for name in ("two.test", "slow.test"):
+        async with await session.connect(await session.address_of(name), ECHO) as stream:
+            await session.echoed(stream)
+
+
+async def turned_away(session: Session) -> None:
+    """Connect while there is no descriptor left."""
+    session.meet_limit()
+    with suppress(OSError, trio.BrokenResourceError, AssertionError):
+        async with await session.connect(SERVER, ECHO) as stream:
+            await session.echoed(stream)
+
+
+async def given_up(session: Session) -> None:
+    """Give a connect() up: at once, and while nobody answers."""
+    with session.namespace.new_socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.connect_ex((SERVER, ECHO))
+    with trio.move_on_after(0.5):
+        await session.connect(SILENT, ECHO)
+    await trio.sleep(2)
+
+
+async def redirected(session: Session) -> None:
+    """Connect where conntrack knows the destination."""
+    async with await session.connect(SERVER, ECHO) as stream:
+        await session.echoed(stream)
+
+
+async def refusals(session: Session) -> None:
+    """Meet a refusal by policy, and one by the server.
+
+    If the packet that says it is lost, the program's kernel asks again after a second of its own
+    time, for which nobody waits here.
+    """
+    for port in (DENIED, NOBODY):
+        with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(1):
+            async with await session.connect(SERVER, port) as stream:
+                await stream.receive_some()
+
+
+async def names(session: Session) -> None:
+    """Ask for several types, over UDP and TCP."""
+    for name, rdtype in ((session.new_name(), "AAAA"), ("localhost", "A"), ("long.test", "TXT")):
+        assert (await session.ask(name, rdtype)).rcode() == dns.rcode.NOERROR
+    await session.ask_by_tcp(session.new_name())
+
+
+async def resolvers(session: Session) -> None:
+    """Ask after resolv.conf has been written anew."""
+    session.world.resolv_conf.write_text(session.world.resolv_conf.read_text() + "#\n")
+    await session.ask(session.new_name())
+
+
+async def replay(session: Session) -> None:
+    """Send a ClientHello to a server that resets the first connection."""
+    hello = client_hello.real()
+    async with await session.connect(SERVER, FRAGILE) as stream:
+        await session.echoed(stream, hello)
+    async with await session.connect(await session.address_of("half.test"), FRAGILE) as stream:
+        await stream.send_all(hello)
+        await trio.sleep(0.1)  # another upstream is being dialled
+        with suppress(OSError, trio.BrokenResourceError):
+            await stream.send_all(b"more")
+            await trio.sleep(1)
+            await stream.send_eof()
+        await _end(stream)
+
+
+async def loss(session: Session) -> None:
+    """Lose a server in the middle of an answer."""
+    async with await session.connect(SERVER, CUT) as stream:
+        await stream.send_all(b"x")
+        await _end(stream)
+
+
+async def download(session: Session) -> None:
+    """Take much, slowly at first, so that buffers are full and pipes are used."""
+    async with await session.connect(SERVER, SOURCE, room=4096) as stream:
+        await stream.send_all(b"%d\n" % _BULK)
+        await trio.testing.wait_all_tasks_blocked()
+        got = len(await stream.receive_some(1 << 20))
+        await trio.testing.wait_all_tasks_blocked()
+        while data := await stream.receive_some(1 << 20):
+            got += len(data)
+        assert got > _BULK, f"an end after {got} bytes"
+
+
+async def upload(session: Session) -> None:
+    """Send much."""
+    async with await session.connect(SERVER, SINK) as stream:
+        await stream.send_all(bytes(_BULK))
+        await stream.send_eof()
+        assert await stream.receive_some(), "an end without an answer"
+
+
+async def broken_pipe(session: Session) -> None:
+    """Go away in the middle of a download, with a pipe half full."""
+    async with await session.connect(SERVER, SOURCE, room=4096) as stream:
+        await stream.send_all(b"%d\n" % (4 * _BULK))
+        got = 0
+        while got < _BULK:
+            got += len(await stream.receive_some(1 << 16))
+        await trio.testing.wait_all_tasks_blocked()
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def retirement(session: Session) -> None:
+    """Leave a connection idle for longer than its destination is to be."""
+    async with await session.connect(THIRD, SLOW) as stream:
+        await session.echoed(stream)
+        await _end(stream)
+
+
+async def network(session: Session) -> None:
+    """Lose the address that a connection uses."""
+    session.world.has_spare(there=True)
+    try:
+        async with await session.connect(SPARE, ECHO) as stream:
+            await session.echoed(stream)
+            await trio.testing.wait_all_tasks_blocked()
+    finally:
+        session.world.has_spare(there=False)
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def lost_address(session: Session) -> None:
+    """Lose the address that a connection uses while it is used."""
+    session.world.has_spare(there=True)
+    try:
+        stream = await session.connect(SPARE, ECHO)
+        await session.echoed(stream)
+    finally:
+        session.world.has_spare(there=False)
+    async with stream:
+        await _end(stream)
+
+
+async def suspend(session: Session) -> None:
+    """Sleep with connections that are alive."""
+    async with await session.connect(SERVER, ECHO) as stream:
+        await session.echoed(stream)
+        session.sleep_machine()
+        await trio.sleep(5)
+        await session.echoed(stream)
+
+
+async def forgotten(session: Session) -> None:
+    """Sleep with a connection that a NAT forgets meanwhile."""
+    before = set(session.relay.standing.connections)
+    async with await session.connect(SERVER, ECHO) as stream:
+        await session.echoed(stream)
+        _forget(session, before)
+        session.sleep_machine()
+        await _end(stream)
+
+
+def _forget(session: Session, before: set[object]) -> None:
+    """Let all upstream connections but those from before seem dead."""
+    for each in session.relay.standing.connections - before:
+        sock: object = each.sock
+        if sock is not None:
+            sock.is_silent = True  # type: ignore[attr-defined]
+
+
+async def _asked(program: Program, method: str, target: str, body: bytes = b"") -> None:
+    """Ask, and see that the answer is there."""
+    answer = await program.ask(method, target, body)
+    assert (answer.status, answer.loss) == (200, ""), f"{answer.status} {answer.loss}"
+
+
+async def plain_api(session: Session) -> None:
+    """Ask by HTTP/1.1 without TLS, twice on a connection; then speak no HTTP."""
+    async with session.api(PLAIN_API, tls=False) as program:
+        for _ in range(2):
+            await _asked(program, "POST", "/v1/messages", _STREAM)
+    async with session.api(PLAIN_API, tls=False) as program:
+        await program.stream.send_all(b"what?\r\n\r\n")
+        await _end(program.stream)
+
+
+async def h2_api(session: Session) -> None:
+    """Ask by TLS and HTTP/2, and leave the connection idle for as long as a PING takes."""
+    async with session.api(H2_API, tls=True) as program:
+        await _asked(program, "POST", "/v1/messages", _STREAM)
+        await trio.sleep(25)
+        await _asked(program, "GET", "/v1/models")
+
+
+async def h1_api(session: Session) -> None:
+    """Ask by TLS and HTTP/1.1, and again after the connection was forgotten."""
+    before = set(session.relay.standing.connections)
+    async with session.api(H1_API, tls=True) as program:
+        await _asked(program, "GET", "/v1/models")
+        _forget(session, before)
+        session.sleep_machine()
+        await trio.sleep(10)
+        await _asked(program, "GET", "/v1/models")
+
+
+async def cut_api(session: Session) -> None:
+    """Lose an answer of which the program has much already."""
+    session.cut_answers()
+    async with session.api(PLAIN_API, tls=False) as program:
+        await program.ask("POST", "/v1/messages", _STREAM)
+
+
+async def upgrade(session: Session) -> None:
+    """Change the protocol."""
+    async with session.api(UPGRADES, tls=False) as program:
+        await program.stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\n\r\n")
+        await program.stream.receive_some()
+        await session.echoed(program.stream)
+
+
+async def last_words(session: Session) -> None:
+    """End the session while one program has just said something and gone, and another is there."""
+    there = await session.connect(SERVER, ECHO)
+    await session.echoed(there)
+    async with await session.connect(SERVER, SINK) as stream:
+        await stream.send_all(bytes(100))
+    waiting = await session.connect(SERVER, ECHO)
+    await session.relay.finish()
+    for stream in (there, waiting):
+        await stream.aclose()
+
+
+SCENARIOS: Final = (
+    Scenario(connection),
+    Scenario(names),
+    Scenario(resolvers),
+    Scenario(refusals),
+    Scenario(race),
+    Scenario(given_up),
+    Scenario(redirected, way="redirect"),
+    Scenario(turned_away, way="redirect"),
+    Scenario(replay),
+    Scenario(loss),
+    Scenario(network),
+    Scenario(lost_address),
+    Scenario(download),
+    Scenario(upload),
+    Scenario(broken_pipe),
+    Scenario(retirement),
+    Scenario(suspend),
+    Scenario(forgotten),
+    Scenario(plain_api, gateway=True),
+    Scenario(cut_api, gateway=True),
+    Scenario(upgrade, gateway=True),
+    Scenario(h1_api, gateway=True),
+    Scenario(h2_api, gateway=True),
+    Scenario(last_words, ends=True),
+    Scenario(None),
+)

@@ -1,0 +1,174 @@
+"""A relay with a program before it, in one run of trio: what the program does, and the machine."""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import dns.message
+import trio
+
+from netns.handoff import Listeners
+from netns.plan import OWN_ADDRESS
+from relay import server
+from relay.barrier import kept_running
+from relay.config import DestinationSettings, Settings
+from relay.dns.framing import frame
+from relay.gateway.setup.prepare import Prepared
+from relay.record.events import Event, Slept
+from relay.record.flightlog import FlightLog
+from tests.support.faults import calls
+from tests.support.faults.injector import INJECTOR
+from tests.support.faults.world import ECHO, PATIENCE, SERVER, THIRD, Namespace, World
+from tests.support.inprocess.gateway import Program
+from tests.support.internet.servers.api.faults import Failure, Fault
+from tests.support.internet.servers.api.server import Api
+from tests.support.internet.servers.api.stream import Position
+
+RETIRED: Final = 2
+"""Seconds after which a connection to THIRD is closed."""
+DENIED: Final = 25
+_ANSWER: Final = 2.0
+"""Seconds for which a program waits for an answer of the name server before it asks again."""
+
+_RESTARTED: Final = 20.0
+"""Seconds in which whatever is started again after faults is there."""
+
+_SETTINGS: Final = Settings(
+    patience=PATIENCE,
+    deny=(f"*:{DENIED}",),
+    destination={THIRD: DestinationSettings(idle_retire=RETIRED)},
+)
+
+
+class NoAnswerError(Exception):
+    """The name server does not answer, however often it is asked."""
+
+
+@dataclass
+class Session:
+    """A relay that runs in `nursery`."""
+
+    world: World
+    namespace: Namespace
+    log: FlightLog
+    nursery: trio.Nursery
+    prepared: Prepared | None
+    served: Api
+    events: list[Event] = field(default_factory=list)
+    _asked: int = 0
+
+    def start(self) -> None:
+        """Make and start the relay, as a session does."""
+        self.listeners: Listeners = self.namespace.listeners()
+        self.relay = server.Relay(_SETTINGS, self.listeners, self._record, self.prepared)
+        writer = partial(server.write_log, self.log)
+        self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
+        self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)
+
+    def _record(self, event: Event) -> None:
+        self.events.append(event)
+        self.log.record(event)
+
+    async def connect(self, address: str, port: int, *, room: int = 0) -> trio.SocketStream:
+        """Dial as a program; `room` is the size of its receive buffer."""
+        sock = trio.socket.from_stdlib_socket(self.namespace.new_socket())
+        try:
+            if room:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+            await sock.connect((address, port))
+        except BaseException:
+            sock.close()
+            raise
+        return trio.SocketStream(sock)
+
+    def new_name(self) -> str:
+        """Return a name that nobody has asked for yet."""
+        self._asked += 1
+        return f"n{self._asked}.test"
+
+    async def ask(self, name: str, rdtype: str = "A") -> dns.message.Message:
+        """Ask the name server over UDP, and again, as libc does."""
+        query = dns.message.make_query(name, rdtype)
+        sock = trio.socket.from_stdlib_socket(self.namespace.new_socket(socket.SOCK_DGRAM))
+        with sock:
+            for _ in range(5):
+                await sock.sendto(query.to_wire(), (OWN_ADDRESS, 53))
+                with trio.move_on_after(_ANSWER):
+                    return dns.message.from_wire(await sock.recv(65535))
+        raise NoAnswerError(name)
+
+    async def ask_by_tcp(self, name: str) -> None:
+        """Ask the name server over TCP, for what is too long for a datagram too."""
+        async with await self.connect(OWN_ADDRESS, 53) as stream:
+            await stream.send_all(frame(dns.message.make_query(name, "A").to_wire()))
+            assert await stream.receive_some(), "closed without an answer"
+
+    async def address_of(self, name: str) -> str:
+        """Return the address that stands for a name."""
+        answer = await self.ask(name)
+        if not answer.answer:
+            raise NoAnswerError(name)
+        return str(next(iter(answer.answer[0])))
+
+    async def echoed(self, stream: trio.abc.Stream, data: bytes = b"?") -> None:
+        """Say something and hear it back."""
+        await stream.send_all(data)
+        got = b""
+        while got != data:
+            piece = await stream.receive_some()
+            assert piece, f"an end after {got!r}"
+            got += piece
+
+    @asynccontextmanager
+    async def api(self, port: int, *, tls: bool) -> AsyncIterator[Program]:
+        """Connect to the API, which is the gateway."""
+        stream: Any = await self.connect(await self.address_of("api.test"), port)
+        if tls:
+            assert self.prepared is not None
+            assert self.prepared.certificates is not None
+            trusting = ssl.create_default_context(cadata=self.prepared.certificates.ca)
+            stream = trio.SSLStream(stream, trusting, server_hostname="api.test")
+        async with stream:
+            yield Program(stream)
+
+    def meet_limit(self) -> None:
+        """Let the relay have no descriptor for the next connection."""
+        INJECTOR.limits = 1
+
+    def cut_answers(self) -> None:
+        """Let every answer be cut in its text."""
+        self.served.script.add(*[Failure(Fault.RST, Position.IN_TOOL_USE)] * 9)
+
+    def sleep_machine(self) -> None:
+        """Let the machine have slept for a minute."""
+        calls.asleep += 60.0
+
+    async def check(self, control: trio.SocketStream) -> None:
+        """See that all goes on: a connection from before, a new one by name, and every watch."""
+        await self.echoed(control)
+        async with await self.connect(await self.address_of(self.new_name()), ECHO) as stream:
+            await self.echoed(stream)
+        await self.ask_by_tcp(self.new_name())
+        await self._check_watches()
+
+    async def _check_watches(self) -> None:
+        """See that the machine's sleep is noticed, and a change of its network."""
+        known = len(self.events)
+        self.sleep_machine()
+        with trio.move_on_after(_RESTARTED):
+            while not any(isinstance(event, Slept) for event in self.events[known:]):
+                await trio.sleep(0.5)  # noqa: ASYNC110 - time jumps, and the record tells by no event
+        assert any(isinstance(event, Slept) for event in self.events[known:]), "no watch: sleep"
+        self.world.has_spare(there=True)
+        async with await self.connect("203.0.113.99", ECHO) as stream:
+            await self.echoed(stream)
+            self.world.has_spare(there=False)
+            try:
+                await stream.receive_some()
+            except trio.BrokenResourceError:
+                return
+            raise AssertionError("no watch: network")

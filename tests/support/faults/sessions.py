@@ -1,0 +1,69 @@
+"""A whole session, from the moment in which its command starts to its exit status."""
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from netns.handoff import Listeners
+from netns.plan import Plan
+from netns.sandbox import Sandbox
+from relay import session
+from relay.config import Settings
+from relay.record.flightlog import sessions_folder
+from tests.support.faults.injector import INJECTOR
+from tests.support.faults.world import ECHO, NOWHERE, Namespace, World
+
+_STATUS: Final = 7
+_SCRIPT: Final = f"2>/dev/null exec 3<>/dev/tcp/{NOWHERE}/{ECHO} & sleep 0.05; exit {_STATUS}"
+"""A dial is held, so that the session has something to tell at its end."""
+
+
+class _Command(Sandbox):
+    """A command in a namespace that was built before: its end is met as any other's."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.steps = []
+        self._namespace = namespace
+
+    def build(self, plan: Plan) -> None:
+        """Start the command: from now on any call may fail."""
+        self.made = self._namespace.listeners()
+        self.pid = self._namespace.inside(
+            lambda: os.posix_spawnp(plan.command[0], plan.command, os.environ)
+        )
+
+    def listeners(self) -> Listeners:
+        """Return those of the namespace."""
+        INJECTOR.is_on = True
+        return self.made
+
+
+def whole_session(world: World) -> None:
+    """Run one; raises whatever the session raises, and AssertionError if it hides the status."""
+    handlers = {number: signal.getsignal(number) for number in (2, 3, 20)}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    command = _Command(world.tproxy)
+    said: list[str] = []
+    with tempfile.TemporaryDirectory(dir=world.folder) as folder:
+        os.environ["XDG_STATE_HOME"] = folder
+        _leave_behind(sessions_folder(os.environ))
+        try:
+            status = session.run(command, Settings(), ("bash", "-c", _SCRIPT), said.append)
+        finally:
+            INJECTOR.is_on = False
+            command.made.close()
+            world.tproxy.empty()
+            del os.environ["XDG_STATE_HOME"]
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    assert status == _STATUS, f"{status}: {said}"
+
+
+def _leave_behind(folder: Path) -> None:
+    """Leave what a session that was killed leaves, for the next one to remove."""
+    folder.mkdir(parents=True)
+    for name in ("20260101-000000-1.jsonl", "20260101-000000-1.pem"):
+        (folder / name).touch()

@@ -1,0 +1,260 @@
+"""What stands around the relay: namespaces of programs, and servers with addresses of their own.
+
+The process moves into namespaces of its own, where servers have addresses of the documentation
+range, RFC 5737. Programs' sockets are made in a namespace that the real sandbox has built, so that
+the real kernel intercepts what they dial.
+"""
+
+import dataclasses
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import dns.message
+import dns.rdatatype
+import trio
+from pyroute2 import IPRoute
+
+from netns import holding, syscalls
+from netns.holding import SynSockets
+from netns.plan import Intercept, Plan
+from netns.sandbox import Listeners, Sandbox
+from relay.gateway.dialects.anthropic import DIALECT
+from relay.gateway.setup import certificates
+from relay.gateway.setup.choice import Enabled, Origin
+from relay.gateway.setup.prepare import Prepared
+from tests.support.faults import calls
+from tests.support.inprocess import fake_resolver
+from tests.support.internet.enter import enter
+from tests.support.internet.servers.api.server import Api, context
+from tests.support.internet.servers.listening import Handler, over_tls, serve
+from tests.support.internet.servers.plain import echo, sink, source
+from tests.support.internet.servers.tls import Authority
+
+SERVER: Final = "203.0.113.10"
+SECOND: Final = "203.0.113.11"
+THIRD: Final = "203.0.113.12"
+NAMES: Final = "203.0.113.53"
+SPARE: Final = "203.0.113.99"
+"""An address that comes and goes."""
+SILENT: Final = "198.51.100.1"
+"""An address that swallows what is sent there."""
+NOWHERE: Final = "192.0.2.1"
+"""An address without a route."""
+
+NOBODY: Final = 4
+ECHO: Final = 7
+SINK: Final = 9
+SOURCE: Final = 19
+CUT: Final = 20
+SLOW: Final = 21
+FRAGILE: Final = 443
+PLAIN_API: Final = 8080
+UPGRADES: Final = 8081
+H2_API: Final = 8443
+H1_API: Final = 8444
+
+API_NAME: Final = "api.test"
+PATIENCE: Final = 5
+_BOTH: Final = ("h2", "http/1.1")
+
+_ADDRESSES: Final = {
+    "two.test": (SECOND, THIRD),
+    "slow.test": (SILENT, THIRD),
+    "half.test": (SECOND, SILENT),
+}
+
+T = TypeVar("T")
+
+
+class Namespace:
+    """A namespace of programs, which the real sandbox has built, and the sockets that lead there."""
+
+    def __init__(self, intercept: Intercept) -> None:
+        """Build it; the caller has one thread. The program in it only stays."""
+        sandbox = Sandbox()
+        sandbox.build(Plan(("sleep", "infinity"), intercept=(intercept,)))
+        self._listeners = sandbox.listeners()
+        self._outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._inside = os.open(f"/proc/{sandbox.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self.inside(_small_buffers)
+
+    def listeners(self) -> Listeners:
+        """Return listeners for one relay; to the injector they are the relay's own sockets.
+
+        The ring of held SYNs is made anew: whoever reads it begins at its start.
+        """
+        mine = self._listeners
+        if mine.syns is not None:
+            mine.syns.close()
+        return dataclasses.replace(
+            mine,
+            tcp=[_owned(sock.dup()) for sock in mine.tcp],
+            dns_udp=_owned(mine.dns_udp.dup()),
+            dns_tcp=_owned(mine.dns_tcp.dup()),
+            diag=_owned(mine.diag.dup()),
+            syns=self._syns() if mine.syns is not None else None,
+        )
+
+    def _syns(self) -> SynSockets:
+        made = self.inside(holding.open_sockets)
+        for sock in (made.tap, made.raw):
+            sock.setblocking(False)
+        return SynSockets(_owned(made.tap), _owned(made.raw))
+
+    def empty(self) -> None:
+        """Take what a relay that has ended has left in the listeners."""
+        for sock in (*self._listeners.tcp, self._listeners.dns_tcp):
+            try:
+                while True:
+                    sock.accept()[0].close()
+            except OSError:
+                pass
+
+    def new_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+        """Return a socket of a program, non-blocking."""
+        made = self.inside(lambda: socket.socket(socket.AF_INET, kind))
+        made.setblocking(False)
+        return made
+
+    def inside(self, make: Callable[[], T]) -> T:
+        """Make something in the programs' network: a socket, or a program."""
+        syscalls.setns(self._inside, syscalls.CLONE_NEWNET)
+        try:
+            return make()
+        finally:
+            syscalls.setns(self._outside, syscalls.CLONE_NEWNET)
+
+
+def _small_buffers() -> None:
+    """Give connections little room, so that who sends much has to wait."""
+    for name in ("tcp_rmem", "tcp_wmem"):
+        Path("/proc/sys/net/ipv4", name).write_text("4096 32768 65536")
+
+
+def _owned(sock: socket.socket) -> socket.socket:
+    assert isinstance(sock, calls.FaultySocket)
+    sock.is_owned = True
+    return sock
+
+
+class World:
+    """All of it, for one process."""
+
+    def __init__(self, folder: Path, *, as_root: bool) -> None:
+        """Enter the namespaces, and build those of programs."""
+        enter(as_root=as_root)
+        self._ip = IPRoute()
+        for address in (SERVER, SECOND, THIRD, NAMES):
+            self._ip.addr("add", index=1, address=address, prefixlen=32)
+        self._ip.route("add", dst=f"{SILENT}/32", oif=1)  # back in through lo, where nobody has it
+        _small_buffers()
+        self.folder = folder
+        resolv_conf = folder / "resolv.conf"
+        resolv_conf.write_text(f"nameserver {NAMES}\n")
+        self.resolv_conf = resolv_conf
+        syscalls.mount(str(resolv_conf), "/etc/resolv.conf", flags=syscalls.MS_BIND)
+        self.tproxy = Namespace("tproxy")
+        self.redirect = Namespace("redirect")
+        self.authority = Authority(folder)
+        os.environ["SSL_CERT_FILE"] = str(self.authority.file)
+        self._h2 = context(self.authority, API_NAME, protocols=_BOTH)
+        self._h1 = context(self.authority, API_NAME, protocols=_BOTH[1:])
+
+    def has_spare(self, *, there: bool) -> None:
+        """Let the machine have the address SPARE, or lose it."""
+        self._ip.addr("add" if there else "del", index=1, address=SPARE, prefixlen=32)
+
+    async def serve(self, nursery: trio.Nursery, api: Api) -> None:
+        """Start all servers."""
+        await fake_resolver.start(nursery, _answer, (NAMES, 53))
+        handlers: dict[int, Handler] = {
+            ECHO: echo,
+            SINK: sink,
+            SOURCE: source,
+            CUT: _cut,
+            SLOW: _slow,
+            FRAGILE: _Fragile(),
+            PLAIN_API: api,
+            UPGRADES: _upgrade,
+            H2_API: over_tls(api, self._h2),
+            H1_API: over_tls(api, self._h1),
+        }
+        for port, handler in handlers.items():
+            listener = socket.create_server(("0.0.0.0", port), backlog=64)
+            listener.setblocking(False)
+            made = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+            await nursery.start(serve, handler, made)
+
+
+def gateway() -> Prepared:
+    """Prepare a gateway to all servers of the API, with certificates of its own."""
+    openssl = certificates.find()
+    assert openssl is not None
+    origins = tuple(
+        Origin(API_NAME, port, port in {H2_API, H1_API}, "", DIALECT)
+        for port in (PLAIN_API, UPGRADES, H2_API, H1_API)
+    )
+    made = certificates.make([API_NAME], openssl=openssl)
+    return Prepared(Enabled("tls", origins, "a test"), made, {}, "block", 5.0, float(PATIENCE))
+
+
+async def _answer(asked: fake_resolver.Asked) -> None:
+    """Know every name: most are SERVER's; a text is too long for a datagram."""
+    question = asked.message.question[0]
+    name, texts = question.name.to_text(omit_final_dot=True), ()
+    if question.rdtype == dns.rdatatype.A:
+        addresses = _ADDRESSES.get(name, (SERVER,))
+        texts = tuple(f"{name} 60 A {address}" for address in addresses)
+    elif question.rdtype == dns.rdatatype.TXT:
+        texts = tuple(f"{name} 60 TXT {number:0200}" for number in range(10))
+        if not asked.tcp:
+            await fake_resolver.truncated(fake_resolver.silent)(asked)
+            return
+    await fake_resolver.says(*texts)(asked)
+
+
+async def _cut(stream: trio.SocketStream) -> None:
+    """Answer the first bytes with some, and reset the connection."""
+    await stream.receive_some()
+    await stream.send_all(b"half")
+    await trio.sleep(0.1)
+    _reset(stream)
+
+
+async def _slow(stream: trio.SocketStream) -> None:
+    """Echo a little later, so that an answer is not as old as what it answers."""
+    async for data in stream:
+        await trio.sleep(0.1)
+        await stream.send_all(data)
+
+
+class _Fragile:
+    """Resets the first connection to each address after its first bytes; echoes on all others."""
+
+    def __init__(self) -> None:
+        self._met: set[str] = set()
+
+    async def __call__(self, stream: trio.SocketStream) -> None:
+        """Serve one."""
+        address = stream.socket.getsockname()[0]
+        if address in self._met:
+            await echo(stream)
+            return
+        self._met.add(address)
+        await stream.receive_some()
+        _reset(stream)
+
+
+def _reset(stream: trio.SocketStream) -> None:
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    stream.socket.close()
+
+
+async def _upgrade(stream: trio.SocketStream) -> None:
+    """Agree to any upgrade, and echo."""
+    await stream.receive_some()
+    await stream.send_all(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+    await echo(stream)
