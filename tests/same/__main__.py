@@ -27,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [row for row in ROWS if (row.is_quick or not parsed.check) and parsed.row in row.name]
     callers = parsed.caller or (["user", "root"] if os.geteuid() == 0 else ["user"])
     run = Run(rows, callers, parsed.jobs, _tell)
-    committed = report.rows_of(_PAGE.read_text()) if parsed.check and _PAGE.exists() else set()
+    committed = report.gists(_PAGE.read_text()) if parsed.check and _PAGE.exists() else set()
 
     def is_good(line: Line) -> bool:
-        as_committed = not parsed.check or report.written(line) in committed
+        as_committed = not parsed.check or report.gist(report.written(line)) in committed
         return as_committed and not line.verdict.is_broken
 
     trio.run(run.play, is_good)

@@ -1,5 +1,6 @@
 """The page of the table, written and read; pure, no I/O."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -19,6 +20,7 @@ What counts is the exit status, what the program says, and when it ends, in word
 sooner than a lost SYN would be sent again, which is after 1 s. `v4.test` serves HTTP at port 80 and
 an echo at 7; at 81 is what the row says, or nobody. *Worse* is meant, for the reason beside it.
 """
+_SAID: Final = re.compile(r"^(exit \d+), .*(; [^;]*)$")
 _HEAD: Final = ("situation", "program", "bare", "under keepline", "verdict")
 
 
@@ -34,9 +36,17 @@ def page(lines: Sequence[Line]) -> Iterator[str]:
         yield _write(line.cells)
 
 
-def rows_of(text: str) -> set[str]:
-    """Read the rows of a page, as they are written."""
-    return {line for line in text.splitlines() if line.startswith("| ")}
+def gist(written: str) -> str:
+    """Return what of a written line is compared: all but what programs say.
+
+    That changes with their versions; whether both said the same is in the verdict.
+    """
+    return " | ".join(_SAID.sub(r"\1\2", cell) for cell in written.split(" | "))
+
+
+def gists(text: str) -> set[str]:
+    """Read the lines of a page."""
+    return {gist(line) for line in text.splitlines() if line.startswith("| ")}
 
 
 def written(line: Line) -> str:

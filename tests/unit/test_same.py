@@ -65,8 +65,15 @@ def test_the_page_is_read_as_it_is_written() -> None:
     assert report.written(line) == (
         "| well | `poke host` | exit 1, refused; at once | exit 1, refused; at once | same |"
     )
-    assert report.written(line) in report.rows_of(page)
+    assert report.gists(page) >= {report.gist(report.written(line))}
     assert "1 rows: 1 same." in page
+
+
+def test_other_words_of_a_program_are_no_other_line_and_another_status_is() -> None:
+    line = "| well | `poke` | exit 1, refused; at once | exit 1, refused; at once | same |"
+    assert report.gist(line) == report.gist(line.replace("refused", "Connection, refused"))
+    assert report.gist(line) != report.gist(line.replace("exit 1", "exit 7"))
+    assert report.gist(line) != report.gist(line.replace("at once", "after 2 s"))
 
 
 def test_no_two_rows_have_one_name() -> None:
