@@ -53,17 +53,19 @@ def queued_error(sock: socket.socket) -> bytes:
 async def connect(sock: socket.socket, endpoint: Endpoint) -> int:
     """Wait until a non-blocking socket has reached `endpoint`; return 0 or the errno.
 
-    With IP_RECVERR an ICMP error makes the socket writable when it is queued, which the kernel does
-    just before it sets the errno and ends the connect. In between SO_ERROR is 0, as for a connect
-    that is through: the state tells the two apart, and the errno is there at the next look.
+    The state says whether it has, and not that there is no errno: with IP_RECVERR an ICMP error
+    makes the socket writable when it is queued, which the kernel does just before it sets the errno
+    and ends the connect. What has no errno in between has one at the next look.
     """
     number = sock.connect_ex(endpoint)
     if number != errno.EINPROGRESS:
         return number
     while True:
         await trio.lowlevel.wait_writable(sock)
+        if state(sock) not in _UNCONNECTED:
+            return 0
         number = pending_error(sock)
-        if number or state(sock) not in _UNCONNECTED:
+        if number:
             return number
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from netns.mounts import RESOLV_CONF
 from relay.addresses import Destination
@@ -35,42 +36,42 @@ def read_resolv_conf(nameservers: Sequence[str]) -> str:
     return text
 
 
+_Status: TypeAlias = tuple[int, int, int]
+
+
 class HostResolvers:
     """The IPv4 name servers in a resolv.conf, which may be replaced or rewritten at any time."""
 
     def __init__(self, path: Path, record: Callable[[Event], None]) -> None:
         self._path = path
         self._record = record
-        self._status = self._read_status()
-        self._servers = self._read()
+        self._status: _Status | None = None
+        self._servers: tuple[Destination, ...] = ()
+        self._look()
 
     def __call__(self) -> tuple[Destination, ...]:
         """Return the current name servers; the last known ones if the file is away or names none.
 
         The file's status, stat(2), is taken before its text is read. If the file is replaced
         between the two, the new text is kept with the old status, and the next call reads it
-        again; the other way round the new text would never be seen.
+        again; the other way round the new text would never be seen. Nor is a status kept whose
+        text could not be read, for want of a descriptor for example.
         """
-        status = self._read_status()
-        if status != self._status:
-            self._status = status
-            servers = self._read() or self._servers
-            if servers != self._servers:
-                self._servers = servers
-                self._record(ResolversChanged(resolvers=[server.host for server in servers]))
+        before = self._servers
+        self._look()
+        if self._servers != before:
+            self._record(ResolversChanged(resolvers=[server.host for server in self._servers]))
         return self._servers
 
-    def _read_status(self) -> tuple[int, int, int] | None:
+    def _look(self) -> None:
         try:
-            status = os.stat(self._path)  # noqa: PTH116 - at every lookup, and pathlib is slower
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
-
-    def _read(self) -> tuple[Destination, ...]:
-        try:
+            found = os.stat(self._path)  # noqa: PTH116 - at every lookup, and pathlib is slower
+            status = found.st_ino, found.st_mtime_ns, found.st_size
+            if status == self._status:
+                return
             text = at_all_costs(lambda: self._path.read_text(errors="replace"))
         except OSError:
-            self._status = None  # if it is there, the next call reads it again
-            return ()
-        return tuple(Destination(address, DNS_PORT) for address in parse(text))
+            return
+        self._status = status
+        named = tuple(Destination(address, DNS_PORT) for address in parse(text))
+        self._servers = named or self._servers

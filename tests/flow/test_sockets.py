@@ -16,10 +16,10 @@ class Early(socket.socket):
     looks = 0
 
     def getsockopt(self, level: int, option: int, *size: int) -> int | bytes:  # type: ignore[override]
+        if (level, option) != (socket.SOL_SOCKET, socket.SO_ERROR):
+            return bytes([self.seen])
         self.looks += 1
-        if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
-            return 0 if self.looks < 3 else errno.EHOSTUNREACH
-        return bytes([self.seen])
+        return errno.EHOSTUNREACH if self.looks > 1 else 0
 
 
 @pytest.mark.parametrize("seen", [TCP_SYN_SENT, TCP_CLOSE])

@@ -16,6 +16,8 @@ from tests.support.command import program as at
 from tests.support.command.driver import inside
 from tests.support.command.keepline import Keepline
 from tests.support.command.programs import needs
+from tests.support.internet import faults
+from tests.support.internet.patterns import Packets
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.nameserver import serve_names
 from tests.support.internet.servers.zone import Trouble
@@ -115,6 +117,13 @@ async def test_a_local_resolver_that_does_not_run(
         assert kept.told.startswith(alone.told)
     assert kept.status == alone.status
     assert within(kept.seconds, alone.seconds + AT_ONCE), (alone, kept)
+
+
+async def test_a_firewall_that_forbids_to_ask(internet: Internet, keepline: Keepline) -> None:
+    questions = Packets(protocol="udp", destination=NAMES, destination_port=53)
+    with faults.unreachable(internet.router, questions) as firewall:
+        await same(keepline, PROGRAMS["getent"]("server.test"))
+        assert firewall.hits() >= 2
 
 
 @pytest.mark.parametrize("trouble", [REFUSED, SERVFAIL], ids=["REFUSED", "SERVFAIL"])

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from relay.record.events import DialFailed, DialHeld
+from relay.outbound.dialer import ATTEMPT
+from relay.record.events import ConnectionOpened, DialFailed, DialHeld
 from relay.record.kinds import Kind
 from tests.support.command import program as at
 from tests.support.command.driver import Program, bare, inside
 from tests.support.command.keepline import Keepline
-from tests.support.internet.faults import unreachable_by
+from tests.support.internet.faults import drop, unreachable_by
 from tests.support.internet.patterns import Packets
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
@@ -107,6 +108,25 @@ async def test_a_host_that_is_not_there_is_told_when_others_are(
     assert await program(at.connected, waiting, ARP_GIVES_UP) == "pending"
     await program(at.open_connection, GATEWAY, ECHO)
     assert await program(at.connected, waiting, 2 * ARP_GIVES_UP) == "EHOSTUNREACH"
+
+
+async def test_silence_ends_a_round_also_to_an_address_that_has_answered_before(
+    internet: Internet, nursery: trio.Nursery
+) -> None:
+    """The kernel ends it, whose own pauses between SYNs grow to half a minute here."""
+    await nursery.start(serve, echo, listen(internet.server, SERVER, PORT))
+    keepline = Keepline(internet)
+    keepline.config.write_text("rto_max = 0\n")
+    async with inside(keepline) as program:
+        await program(at.open_connection, SERVER, PORT)
+        with drop(internet.router, SYNS):
+            waiting = await program(at.begin_connecting, SERVER, PORT)
+            held = await program.session.until(DialHeld)
+        assert await program(at.connected, waiting, 5) == "connected"
+        done = await program.session.end()
+    (began,) = (each.at for each in done.all(ConnectionOpened) if each.connection == 2)
+    assert held.at - began >= ATTEMPT - 0.1
+    assert within(held.at - began, ATTEMPT + AT_ONCE)
 
 
 async def test_a_soft_error_does_not_end_a_connection_that_stands(

@@ -7,6 +7,7 @@ import is at least 10 ms shorter.
 
 import copy
 import errno
+import itertools
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -82,14 +83,23 @@ def _without_edns(query: QueryMessage) -> QueryMessage:
 
 
 async def _exchange(server: Destination, query: QueryMessage, interval: float) -> QueryMessage:
-    wire = query.to_wire()
+    wires = _wires(query)
     try:
-        answer = _read(await _over_udp(server, wire, interval), raise_on_truncation=True)
+        answer = _read(await _over_udp(server, wires, interval), raise_on_truncation=True)
     except dns.message.Truncated:
-        answer = _read(await _over_tcp(server, wire))
+        answer = _read(await _over_tcp(server, wires[0]))
     if not query.is_response(answer):
         raise UpstreamError("malformed answer: to another question", Kind.MALFORMED)
     return answer
+
+
+def _wires(query: QueryMessage) -> tuple[bytes, ...]:
+    """Return what is sent in turns until there is an answer.
+
+    Some firewalls swallow what has EDNS, which libc does not use by itself. DNSSEC needs it.
+    """
+    is_optional = query.edns >= 0 and not query.ednsflags & dns.flags.DO
+    return (query.to_wire(), *([_without_edns(query).to_wire()] if is_optional else []))
 
 
 def _read(wire: bytes, *, raise_on_truncation: bool = False) -> QueryMessage:
@@ -102,11 +112,13 @@ def _read(wire: bytes, *, raise_on_truncation: bool = False) -> QueryMessage:
     return message
 
 
-async def _over_udp(server: Destination, wire: bytes, interval: float) -> bytes:
+async def _over_udp(server: Destination, wires: tuple[bytes, ...], interval: float) -> bytes:
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
         with _rejected_by(_FORBIDDEN):
             await sock.connect(server)
+        turns = itertools.cycle(wires)
         while True:
+            wire = next(turns)
             with _rejected_by(_FORBIDDEN):
                 await sock.send(wire)
             with trio.move_on_after(interval):

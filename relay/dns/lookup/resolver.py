@@ -16,12 +16,11 @@ from dns.message import QueryMessage
 
 from relay.addresses import Destination, canonical
 from relay.barrier import note
-from relay.dns.framing import PAYLOAD
 from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
+from relay.dns.lookup.probe import Prober, address_query
 from relay.dns.lookup.round import Rounds
-from relay.dns.lookup.trial import root_query
 from relay.record.events import Event, LookupFailed, ServedStale
 from relay.record.kinds import Kind
 
@@ -30,6 +29,10 @@ STALE_TTL = 30
 
 RECHECK = 30.0
 """Seconds after a failed refresh in which nobody waits for the next one; RFC 8767 section 5."""
+
+
+MAX_TOLD = 10_000
+"""Verdicts that are recorded once; each further one is recorded whenever it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,6 @@ class _SharedLookup:
     """The latest failure."""
 
 
-@dataclass(slots=True)
-class _Probe:
-    """A question whose answer shows that the resolvers work."""
-
-    done: trio.Event = field(default_factory=trio.Event)
-    is_answered: bool = False
-
-
 class Resolver:
     """Asks the host's resolvers, over IPv4 only."""
 
@@ -95,13 +90,12 @@ class Resolver:
         self._timeouts = timeouts
         self._clock = clock
         self._rounds = Rounds(record, timeouts.server)
+        self._prober = Prober(self._rounds, servers, timeouts.last)
         self._cache = Cache()
         self._failures = Failures()
         self._lookups: dict[str, _SharedLookup] = {}
-        self._last_good: str | None = None
-        """The name that resolved last."""
-        self._probe: _Probe | None = None
-        """The one that is under way."""
+        self._told: set[tuple[str, str, str]] = set()
+        """Verdicts that are recorded: name, type and cause."""
 
     async def query(self, message: QueryMessage) -> QueryMessage:
         """Return the first usable answer (NOERROR or NXDOMAIN); raises ResolverError.
@@ -153,7 +147,7 @@ class Resolver:
 
     def _start(self, name: str) -> _SharedLookup:
         try:
-            query = _question(name)
+            query = address_query(name)
         except dns.exception.DNSException as error:
             cause = f"not a name: {error}"
             raise ResolverError(cause, Kind.NAME_FAILURE, Meaning.VERDICT) from error
@@ -207,7 +201,7 @@ class Resolver:
                 self._note_failure(name, "A", error, verdict=verdict)
                 return False
             case LookInto():
-                is_answered = await self._is_anything_answered()
+                is_answered = await self._prober.is_anything_answered()
                 if not hold.looked_into(self._clock(), is_answered=is_answered):
                     await trio.sleep(self._timeouts.pause)
                 return True
@@ -224,56 +218,27 @@ class Resolver:
         verdict = is_verdict(error, has_answered=self._rounds.answers > 0)
         try:
             if not verdict and error.meaning is not Meaning.LOCAL:
-                verdict = await self._is_anything_answered()
+                verdict = await self._prober.is_anything_answered()
         finally:
             self._note_failure(name, rdtype, error, verdict=verdict)
 
     def _note_failure(self, name: str, rdtype: str, error: ResolverError, *, verdict: bool) -> None:
+        """Record a failure; the same verdict once, as a program may ask for a name each second."""
         kind, cause = error.kind, error.cause
+        if verdict and (name, rdtype, cause) in self._told:
+            return
+        if verdict and len(self._told) < MAX_TOLD:
+            self._told.add((name, rdtype, cause))
         event = LookupFailed(name=name, type=rdtype, kind=kind, cause=cause, verdict=verdict)
         self._record(event)
-
-    async def _is_anything_answered(self) -> bool:
-        """Return whether anything is answered from now on; ask for something that should be.
-
-        Many names may fail at once, so one probe serves them all. Whoever finds one under way waits
-        for its end: if it was sent before his own failure and is answered after it, that will do;
-        if it is not answered at all, he holds his lookup until the next round, as in an outage.
-        Meanwhile any other lookup may be answered, which tells the same.
-        """
-        before = self._rounds.answers
-        probe = self._probe
-        if probe is None:
-            probe = self._probe = _Probe()
-            try:
-                probe.is_answered = await self._is_probe_answered()
-            finally:
-                probe.done.set()
-                self._probe = None
-        await probe.done.wait()
-        return probe.is_answered or self._rounds.answers > before
-
-    async def _is_probe_answered(self) -> bool:
-        """Ask for the name that resolved last, or the root's servers, which any resolver knows."""
-        query = root_query() if self._last_good is None else _question(self._last_good)
-        try:
-            await self._rounds.ask(query, self._servers(), self._timeouts.last)
-        except ResolverError as error:
-            return error.meaning is Meaning.VERDICT
-        return True
 
     def _keep(self, name: str, lookup: Lookup, servers: tuple[Destination, ...]) -> None:
         self._cache.keep(name, lookup, servers, self._clock())
         if lookup.addresses:
-            self._last_good = name
+            self._prober.last_good = name
 
     def _stale(self, name: str, entry: CacheEntry, error: ResolverError) -> Lookup:
         if not entry.reported:
             entry.reported = True
             self._record(ServedStale(name=name, kind=error.kind, cause=error.cause))
         return replace(entry.lookup, ttl=STALE_TTL)
-
-
-def _question(name: str) -> QueryMessage:
-    """Return the question for a name's addresses; raises DNSException if it is no name."""
-    return dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)

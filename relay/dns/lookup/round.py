@@ -13,6 +13,7 @@ import trio
 from dns.message import QueryMessage
 
 from relay.addresses import Destination
+from relay.barrier import note
 from relay.config import DNS_PORT
 from relay.dns.lookup.errors import Meaning, ResolverError, UpstreamError
 from relay.dns.lookup.evidence import summed_up
@@ -100,6 +101,10 @@ class Rounds:
             outcome = await ask(server, message, interval=self._interval)
         except UpstreamError as error:
             report.send_nowait((server, error))
+        except Exception as error:  # noqa: BLE001 - it costs this server's answer
+            note(self._record, "question to a resolver", error)
+            defect = UpstreamError(f"a defect: {type(error).__name__}", Kind.DEFECT)
+            report.send_nowait((server, defect))
         else:
             report.send_nowait((server, outcome))
 

@@ -5,24 +5,16 @@ It is the one that a session asks before any name has resolved, and it names nob
 
 from collections.abc import Sequence
 
-import dns.message
-import dns.name
-import dns.rdatatype
 import trio
-from dns.message import QueryMessage
 
 from relay.addresses import Destination
 from relay.dns.lookup.errors import SERVFAIL, FailureAnswerError, UpstreamError
+from relay.dns.lookup.probe import root_query
 from relay.dns.lookup.question import ask
 from relay.record.kinds import Kind
 
 INTERVAL = 1.0
 """Seconds before a datagram is sent again."""
-
-
-def root_query() -> QueryMessage:
-    """Return the question for the root's servers, which each resolver asks itself: RFC 8109."""
-    return dns.message.make_query(dns.name.root, dns.rdatatype.NS)
 
 
 async def try_all(

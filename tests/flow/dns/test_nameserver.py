@@ -16,19 +16,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.addresses import Destination
+from relay.descriptors import SPARE
 from relay.dns import nameserver, responder, synthetic
 from relay.dns.framing import Unframer, frame
 from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
+from relay.dns.messages import Query
 from relay.dns.nameserver import IP_PKTINFO, NameServer
 from relay.dns.responder import Responder
 from relay.dns.synthetic import SyntheticAddresses
 from relay.record.events import (
     AnswerWithheld,
     Event,
+    Fault,
     LookupFailed,
     NameAssigned,
     NameRefused,
     ServedStale,
+    TurnedAway,
 )
 from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import (
@@ -41,6 +45,7 @@ from tests.support.inprocess.fake_resolver import (
     start,
     truncated,
 )
+from tests.support.machine.limits import at_the_limit
 from tests.support.packets import PACKETS
 
 ADDRESS = says("www.example 60 A 192.0.2.1")
@@ -103,19 +108,21 @@ def denied(name: str) -> str | None:
 
 @asynccontextmanager
 async def serving(
-    script: Script, mode: Literal["synthetic", "real"] = "synthetic"
+    script: Script,
+    mode: Literal["synthetic", "real"] = "synthetic",
+    timeouts: ResolverTimeouts = TIMEOUTS,
 ) -> AsyncIterator[Bench]:
     tcp = bound(socket.SOCK_STREAM)
     tcp.listen()
     udp = bound(socket.SOCK_DGRAM, tcp.getsockname())
     async with trio.open_nursery() as nursery:
         made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
-        resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, TIMEOUTS)
+        resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, timeouts)
         answers = Responder(resolver, made.synthetic, denied, made.events.append, mode)
-        nursery.start_soon(NameServer(answers, lambda _event: None).serve, udp, tcp)
-        yield made
-        nursery.cancel_scope.cancel()
-    assert (udp.fileno(), tcp.fileno()) == (-1, -1)
+        nursery.start_soon(NameServer(answers, made.events.append).serve, udp, tcp)
+        with udp, tcp:
+            yield made
+            nursery.cancel_scope.cancel()
 
 
 # What the program is told.
@@ -472,3 +479,67 @@ async def send_packets(packets: list[bytes]) -> None:
                         int.from_bytes(packet[:2], "big") for packet in packets
                     }
         nursery.cancel_scope.cancel()
+
+
+# At the limit, and after a fault.
+
+
+async def test_at_the_limit_a_question_is_answered_servfail_at_once() -> None:
+    async with serving(ADDRESS, timeouts=ResolverTimeouts()) as made:
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(5):
+            await sock.connect(made.address)
+            for rdtype in ("A", "MX"):
+                query = dns.message.make_query("www.example", rdtype)
+                with at_the_limit():
+                    await sock.send(query.to_wire())
+                    answer = answer_to(query, await sock.recv(65535))
+                assert answer.rcode() is dns.rcode.SERVFAIL
+        failed = made.recorded(LookupFailed)
+        assert [event.kind for event in failed if isinstance(event, LookupFailed)] == [
+            Kind.RESOURCES
+        ] * 2
+        assert addresses(await made.ask()) == ["198.18.1.0"]
+
+
+async def test_at_the_limit_a_connection_is_reset_at_once() -> None:
+    SPARE.keep()
+    async with serving(ADDRESS) as made:
+        with trio.socket.socket() as sock, at_the_limit():
+            await sock.connect(made.address)
+            with trio.fail_after(5), pytest.raises(ConnectionResetError):
+                await sock.recv(1)
+        (away,) = made.recorded(TurnedAway)
+        assert isinstance(away, TurnedAway)
+        assert (away.where, away.kind) == ("the name server", Kind.RESOURCES)
+        async with await made.connect() as stream:
+            await stream.send_all(frame(dns.message.make_query("www.example", "A").to_wire()))
+            assert await stream.receive_some()
+    SPARE.keep(0)
+
+
+@pytest.mark.parametrize("over", ["udp", "tcp"])
+@pytest.mark.parametrize("where", ["at_once", "ask"])
+async def test_a_fault_in_one_question_is_its_servfail(
+    over: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy = getattr(Responder, where)
+
+    def faulty(responder: Responder, query: Query) -> object:
+        if query.name == "odd.example":
+            raise KeyError("a defect")
+        return healthy(responder, query)
+
+    monkeypatch.setattr(Responder, where, faulty)
+    query = dns.message.make_query("odd.example", "A")
+    async with serving(ADDRESS) as made:
+        if over == "udp":
+            answer = answer_to(query, await made.udp(query.to_wire()))
+        else:
+            async with await made.connect() as stream:
+                await stream.send_all(frame(query.to_wire()))
+                answer = answer_to(query, (await stream.receive_some())[2:])
+        assert answer.rcode() is dns.rcode.SERVFAIL
+        (fault,) = made.recorded(Fault)
+        assert isinstance(fault, Fault)
+        assert (fault.where, fault.error, fault.saw) == ("question", "KeyError", "SERVFAIL")
+        assert addresses(await made.ask()) == ["198.18.1.0"]

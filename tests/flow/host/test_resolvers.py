@@ -1,6 +1,8 @@
 """The host's resolvers: followed as resolv.conf changes, and required at the start."""
 
 import os
+import resource
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,17 @@ def test_the_last_known_ones_while_the_file_is_away_or_names_none(resolv_conf: P
     assert servers() == ONE
     assert events == []
     replace(resolv_conf, "nameserver 192.0.2.2\n")
+    assert servers() == TWO
+
+
+def test_a_file_that_cannot_be_read_for_a_while_is_read_later(resolv_conf: Path) -> None:
+    servers = HostResolvers(resolv_conf, lambda _event: None)
+    replace(resolv_conf, "nameserver 192.0.2.2\n")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as undo:
+        undo.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        assert servers() == ONE
     assert servers() == TWO
 
 

@@ -19,6 +19,7 @@ from tests.support.faults.world import World
 
 TIMES: Final = (1, 3)
 
+
 @dataclass(frozen=True)
 class Line:
     """What is said of one run."""

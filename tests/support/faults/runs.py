@@ -104,16 +104,28 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
 def _stop(_number: int, _frame: object) -> None:
     tree = trio.lowlevel.current_root_task()
     import sys
+
     def show(task, depth):
         lines = []
         c = task.coro
         while c is not None:
-            fr = getattr(c, "cr_frame", None) or getattr(c, "ag_frame", None) or getattr(c,"gi_frame",None)
-            if fr: lines.append(f"{fr.f_code.co_filename[-30:]}:{fr.f_lineno}")
-            c = getattr(c, "cr_await", None) or getattr(c, "ag_await", None) or getattr(c,"gi_yieldfrom",None)
+            fr = (
+                getattr(c, "cr_frame", None)
+                or getattr(c, "ag_frame", None)
+                or getattr(c, "gi_frame", None)
+            )
+            if fr:
+                lines.append(f"{fr.f_code.co_filename[-30:]}:{fr.f_lineno}")
+            c = (
+                getattr(c, "cr_await", None)
+                or getattr(c, "ag_await", None)
+                or getattr(c, "gi_yieldfrom", None)
+            )
         sys.stderr.write("  " * depth + task.name + " " + " ".join(lines[-4:]) + "\n")
         for n in task.child_nurseries:
-            for t in n.child_tasks: show(t, depth + 1)
+            for t in n.child_tasks:
+                show(t, depth + 1)
+
     show(tree, 0)
     raise TimeoutError("it runs in circles")
 
@@ -181,6 +193,7 @@ def _real_time() -> Iterator[None]:
 @asynccontextmanager
 async def _limited() -> AsyncIterator[None]:
     """Raise WaitsError if what is inside waits for longer than LIMIT, and _RETRANSMITTED after it."""
+
     async def watch(scope: trio.CancelScope) -> None:
         await trio.sleep(LIMIT)
         with _real_time():

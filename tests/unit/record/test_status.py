@@ -110,7 +110,13 @@ def test_json_for_programs() -> None:
             "program": "curl",
             "pid": 77,
             "connections": {
-                "1": {"connection": 1, "to": "192.0.2.1:80", "since": 5.0, "reached": None}
+                "1": {
+                    "connection": 1,
+                    "to": "192.0.2.1:80",
+                    "since": 5.0,
+                    "reached": None,
+                    "held": None,
+                }
             },
             "complete": True,
         }

@@ -106,7 +106,7 @@ TOLD: list[tuple[AnyEvent, str]] = [
     ),
     (
         ConnectionDenied(connection=1, rule="deny a.example"),
-        "#1 denied and reset: deny a.example",
+        "#1 denied: deny a.example; the program saw a reset",
     ),
     (
         Dialled(connection=1, address="192.0.2.1", seconds=0.0123),
@@ -118,7 +118,7 @@ TOLD: list[tuple[AnyEvent, str]] = [
     ),
     (
         DialFailed(connection=1, cause="Connection refused", seconds=0.01),
-        "#1 not reached in 0.0 s: Connection refused; reset",
+        "#1 not reached in 0.0 s: Connection refused; told a reset",
     ),
     (
         DialHeld(connection=1, cause="Network is unreachable"),

@@ -317,6 +317,27 @@ async def test_a_server_without_edns(nursery: trio.Nursery, rcode: dns.rcode.Rco
     assert made.events == []
 
 
+async def test_a_firewall_that_swallows_edns(nursery: trio.Nursery) -> None:
+    async def script(asked: Asked) -> None:
+        await (ADDRESS if asked.message.edns < 0 else silent)(asked)
+
+    timeouts = ResolverTimeouts(server=0.05, last=10)
+    made, [server] = await bench(nursery, script, timeouts=timeouts)
+    assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
+    assert [asked.message.edns for asked in server.asked] == [0, -1]
+
+
+async def test_what_asks_for_dnssec_is_sent_again_as_it_is(nursery: trio.Nursery) -> None:
+    async def third_time(asked: Asked) -> None:
+        if len(server.asked) == 3:
+            await ADDRESS(asked)
+
+    timeouts = ResolverTimeouts(server=0.05, query=10)
+    made, [server] = await bench(nursery, third_time, timeouts=timeouts)
+    assert (await made.resolver.query(question(want_dnssec=True))).answer
+    assert [asked.message.edns for asked in server.asked] == [0, 0, 0]
+
+
 MANY = tuple(f"www.example 60 TXT {'x' * 200}{i}" for i in range(20))
 
 
@@ -683,6 +704,18 @@ async def test_what_is_said_of_a_question_is_a_verdict_at_once(
     assert names_asked(server) == ["www.example. IN A"]
 
 
+async def test_a_verdict_that_is_given_again_and_again_is_recorded_once(
+    nursery: trio.Nursery,
+) -> None:
+    made, [server] = await bench(nursery, says(rcode=dns.rcode.REFUSED), timeouts=QUICK)
+    for _ in range(3):
+        made.now += 1
+        with trio.fail_after(10), pytest.raises(ResolverError):
+            await made.ipv4_addresses("www.example")
+    assert len(server.asked) == 3
+    assert len(made.recorded(LookupFailed)) == 1
+
+
 async def test_the_next_server_answers_what_the_first_refuses(nursery: trio.Nursery) -> None:
     made, _ = await bench(nursery, says(rcode=dns.rcode.REFUSED), ADDRESS, timeouts=QUICK)
     assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
@@ -804,7 +837,7 @@ async def test_a_fault_ends_the_lookup_that_it_hit(nursery: trio.Nursery) -> Non
 
     resolver = Resolver(lambda: made.servers, record, nursery, QUICK)
     made.servers = (bad.server,)
-    with trio.fail_after(10), pytest.raises(ResolverError, match="a fault"):
+    with trio.fail_after(10), pytest.raises(ResolverError, match="a defect"):
         await resolver.addresses("www.example")
     made.servers = (good.server,)
     assert (await resolver.addresses("www.example")).addresses == ("192.0.2.1",)

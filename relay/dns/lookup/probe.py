@@ -1,0 +1,73 @@
+"""Whether anything is answered now: asked for by what should be, once for all who want to know."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import dns.message
+import dns.name
+import dns.rdatatype
+import trio
+from dns.message import QueryMessage
+
+from relay.addresses import Destination
+from relay.dns.framing import PAYLOAD
+from relay.dns.lookup.errors import Meaning, ResolverError
+from relay.dns.lookup.round import Rounds
+
+
+def address_query(name: str) -> QueryMessage:
+    """Return the question for a name's addresses; raises DNSException if it is no name."""
+    return dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)
+
+
+def root_query() -> QueryMessage:
+    """Return the question for the root's servers, which each resolver asks itself: RFC 8109."""
+    return dns.message.make_query(dns.name.root, dns.rdatatype.NS)
+
+
+@dataclass(slots=True)
+class _Probe:
+    """A question whose answer shows that the resolvers work."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    is_answered: bool = False
+
+
+@dataclass(eq=False)
+class Prober:
+    """Asks for the name that resolved last; for the root's servers, before there is one."""
+
+    _rounds: Rounds
+    _servers: Callable[[], tuple[Destination, ...]]
+    _patience: float
+    """Seconds for the server that is asked last."""
+    last_good: str | None = None
+    _under_way: _Probe | None = None
+
+    async def is_anything_answered(self) -> bool:
+        """Return whether anything is answered from now on.
+
+        Many names may fail at once, so one probe serves them all. Whoever finds one under way waits
+        for its end: if it was sent before his own failure and is answered after it, that will do;
+        if it is not answered at all, he holds his lookup until the next round, as in an outage.
+        Meanwhile any other lookup may be answered, which tells the same.
+        """
+        before = self._rounds.answers
+        probe = self._under_way
+        if probe is None:
+            probe = self._under_way = _Probe()
+            try:
+                probe.is_answered = await self._ask()
+            finally:
+                probe.done.set()
+                self._under_way = None
+        await probe.done.wait()
+        return probe.is_answered or self._rounds.answers > before
+
+    async def _ask(self) -> bool:
+        query = root_query() if self.last_good is None else address_query(self.last_good)
+        try:
+            await self._rounds.ask(query, self._servers(), self._patience)
+        except ResolverError as error:
+            return error.meaning is Meaning.VERDICT
+        return True
