@@ -316,11 +316,11 @@ async def test_a_reset_after_the_servers_end_is_recorded_as_one(
 # What may not or cannot be reached
 
 
-async def test_a_refused_port_is_a_reset_at_once(keepline: Keepline) -> None:
+async def test_a_refused_port_is_refused_at_once(keepline: Keepline) -> None:
     async with inside(keepline) as program:
-        assert await program(at.refused, "server.test", PORT) == "ConnectionResetError"
+        assert await program(at.refused, "server.test", PORT) == "ConnectionRefusedError"
         assert within(program.seconds, 1)
-        assert await program(at.refused, SERVER, PORT) == "ConnectionResetError"
+        assert await program(at.refused, SERVER, PORT) == "ConnectionRefusedError"
         assert within(program.seconds, 1)
         done = await program.session.end()
     assert [event.cause for event in done.all(DialFailed)] == ["Connection refused"] * 2
@@ -335,13 +335,15 @@ async def test_a_refused_port_is_a_reset_at_once(keepline: Keepline) -> None:
         (["--allow", f"server.test,{SERVER}"], "no allow rule matches"),
     ],
 )
-async def test_a_denied_address_is_a_reset_and_no_packet_leaves(
+async def test_a_denied_address_is_unreachable_and_no_packet_leaves(
     internet: Internet, nursery: trio.Nursery, keepline: Keepline, options: list[str], rule: str
 ) -> None:
     await nursery.start(serve, echo, listen(internet.server, SECOND, ECHO))
     with Capture(internet.access) as capture:
         async with inside(keepline, options) as program:
-            assert await program(at.refused, SECOND, ECHO) == "ConnectionResetError"
+            denied = await program(at.begin_connecting, SECOND, ECHO)
+            assert await program(at.connected, denied, 5) == "EHOSTUNREACH"
+            assert within(program.seconds, 1)
             await echoed(program)
             done = await program.session.end()
         assert done.only(ConnectionDenied).rule == rule
