@@ -49,7 +49,9 @@ def install(
     With tproxy there is no NAT and no conntrack, and getsockname() of an accepted socket is the
     original destination; prerouting sees everything, for everything comes back in through lo. If
     SYNs are `held`, those without a mark of holding.py are dropped there, but for bursts: a drop
-    in the output hook would look like congestion to the program's kernel.
+    in the output hook would look like congestion to the program's kernel. The tproxy expression
+    before the drop ends that rule once the listener is gone, and the relay with it: then nobody
+    would answer what is held, and the kernel refuses it.
     With redirect, SO_ORIGINAL_DST returns the destination. Raises OSError.
     """
     number: Expression = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
@@ -88,7 +90,7 @@ def _add_chain(
         [*_payload_is(_NETWORK_HEADER, 16, b"\x7f"), _ACCEPT],
         [*_payload_is(_NETWORK_HEADER, 16, socket.inet_aton(own_address)), _ACCEPT],
         [*_IS_TCP, *_payload_is(_TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), _ACCEPT],
-        *([_NOTE_BURST, _HOLD_SYN] if held else []),
+        *([_NOTE_BURST, [*_IS_HELD, *to_listener[:-1], *_LOG_AND_DROP]] if held else []),
         [*_IS_TCP, *to_listener],
     ]
     nft.table("add", name=_TABLE)
@@ -176,12 +178,14 @@ _NOTE_BURST: list[Expression] = [
     *_DESTINATION,
     ("dynset", [("SET_NAME", _BURSTS), ("OP", _UPDATE), ("SREG_KEY", 1)]),
 ]
-_HOLD_SYN: list[Expression] = [
+_IS_HELD: list[Expression] = [
     *_IS_SYN,
     _masked(struct.pack("=I", ~BURST_BIT & 0xFFFFFFFF)),
     _is_not(struct.pack("=I", MARK)),
     *_DESTINATION,
     ("lookup", [("SET", _BURSTS), ("SREG", 1), ("FLAGS", {"NFT_LOOKUP_F_INV"})]),
+]
+_LOG_AND_DROP: list[Expression] = [
     ("log", [("GROUP", GROUP), ("QTHRESHOLD", 1)]),  # each one at once
     _verdict(0),
 ]

@@ -85,27 +85,31 @@ async def test_what_a_command_sends_just_before_its_end_arrives(
     counter = Counter()
     await nursery.start(serve, counter, listen(internet.server, SERVER, SINK))
     for address in (SERVER, "v4.test"):
-        done = await keepline.run(*inside("send", address, str(SINK), "1000"), stdin=b"\n")
+        done = await keepline.run(*inside("send", address, str(SINK), "1000", ""), stdin=b"\n")
         closed = done.only(ConnectionClosed)
         assert (closed.by, closed.how, closed.sent) == ("program", "fin", 1000)
         assert done.stderr == ""
     assert counter.sizes == [1000, 1000]
 
 
-@pytest.mark.parametrize(
-    "size",
-    [
-        10,
-        300_000,
-    ],
-)
+@pytest.mark.parametrize("size", [10, 300_000])
+@pytest.mark.parametrize(("way", "connected"), [("tproxy", "yes"), ("redirect", "")])
 async def test_what_a_command_sends_arrives_if_the_relay_sees_it_only_after_the_end(
-    internet: Internet, keepline: Keepline, nursery: trio.Nursery, size: int
+    internet: Internet,
+    keepline: Keepline,
+    nursery: trio.Nursery,
+    size: int,
+    way: str,
+    connected: str,
 ) -> None:
-    """The larger size does not fit the receive buffer: the FIN is still with the sender."""
+    """The larger size does not fit the receive buffer: the FIN is still with the sender.
+
+    Where the kernel accepts first, even the connection may be made while the relay is stopped.
+    """
     counter = Counter()
     await nursery.start(serve, counter, listen(internet.server, SERVER, SINK))
-    async with keepline.start(*inside("send", SERVER, str(SINK), str(size))) as session:
+    command = inside("send", SERVER, str(SINK), str(size), connected)
+    async with keepline.start(*command, options=["--intercept", way]) as session:
         assert await session.readline() == b"ready\n"
         await session.until(SessionStarted)
         session.process.send_signal(signal.SIGSTOP)

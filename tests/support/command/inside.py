@@ -124,11 +124,17 @@ def _met(attempt: Callable[[], object]) -> str:
     return "done"
 
 
-def send(address: str, port: str, size: str) -> None:
-    """Send so many bytes after a line on stdin and be gone, without a word of farewell."""
+def send(address: str, port: str, size: str, connected: str) -> None:
+    """Send so many bytes after a line on stdin and be gone, without a word of farewell.
+
+    The connection is made before that line if it is to be `connected`.
+    """
+    if connected:
+        connection = socket.create_connection((address, int(port)))
     tell("ready")
     sys.stdin.readline()
-    connection = socket.create_connection((address, int(port)))
+    if not connected:
+        connection = socket.create_connection((address, int(port)))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * int(size))
     connection.sendall(bytes(int(size)))
     os._exit(0)

@@ -286,12 +286,12 @@ def close(number: int) -> None:
 
 
 def refused(host: str, port: int) -> str:
-    """Connect where nobody listens; tell how it failed, in connect(2) or after it."""
+    """Connect where nobody listens; tell the errno, of connect(2) or of what came after it."""
     try:
         with socket.create_connection((host, port)) as sock:
             return "fin" if not sock.recv(1) else "data"
     except OSError as error:
-        return type(error).__name__
+        return errno.errorcode.get(error.errno or 0, str(error))
 
 
 # Bulk
