@@ -74,7 +74,8 @@ class NameService:
 
         `fresh` asks the resolvers even if the cache has an answer, whose addresses do not respond.
         The error is final if no outage is its reason: a name that is gone, or has no address that
-        may be dialled, is not dialled however long the program waits.
+        may be dialled, is not dialled however long the program waits, and what this host lacks is
+        kept by all that wait.
         """
         if self._resolver is None:
             self._is_wanted.set()
@@ -83,7 +84,7 @@ class NameService:
         try:
             found = await self._resolver.addresses(name, fresh=fresh)
         except ResolverError as error:
-            is_final = error.meaning is Meaning.VERDICT
+            is_final = error.meaning in {Meaning.VERDICT, Meaning.LOCAL}
             raise DialError(error.cause, error.kind, is_final=is_final) from error
         addresses = list(filter(is_dialable, found.addresses))
         if not addresses:

@@ -50,10 +50,11 @@ async def test_one_loss_of_each_kind(internet: Internet, nursery: trio.Nursery) 
 
         # No route for a while; then an outage while a connection waits.
         internet.access.left.down()
-        waiting = await program(at.open_connection, SERVER, ECHO)
-        await program(at.send, waiting, b"hello")
+        waiting = await program(at.begin_connecting, SERVER, ECHO)
         await session.until(DialHeld)
         internet.access.left.up()
+        assert await program(at.connected, waiting, 5) == "connected"
+        await program(at.send, waiting, b"hello")
         assert await program(at.receive, waiting, 5) == b"hello"
         internet.backbone.unplug()
         await program(at.send, waiting, b"again")

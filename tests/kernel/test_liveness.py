@@ -157,12 +157,12 @@ async def test_a_dial_without_a_route_is_held_until_there_is_one(
     internet: Internet, program: Program
 ) -> None:
     internet.access.left.down()
-    number = await program(at.open_connection, SERVER, ECHO)
-    await program(at.send, number, b"hello")
+    number = await program(at.begin_connecting, SERVER, ECHO)
     await program.session.until(DialHeld)
+    assert await program(at.connected, number, 0) == "pending"
     internet.access.left.up()
     back = trio.current_time()
-    assert await program(at.receive, number, 5) == b"hello"
+    assert await program(at.connected, number, 5) == "connected"
     assert within(trio.current_time() - back, VANISHED_WITHIN)
     assert (await program.session.until(Dialled)).attempts > 1
 
@@ -171,13 +171,15 @@ async def test_a_dial_into_a_black_hole_is_held_until_it_ends(
     internet: Internet, program: Program
 ) -> None:
     hole = drop(internet.router, Packets(destination=SERVER))
-    number = await program(at.open_connection, SERVER, ECHO)
-    await program(at.send, number, b"hello")
+    number = await program(at.begin_connecting, SERVER, ECHO)
     await program.session.until(DialHeld)
+    assert await program(at.connected, number, 0) == "pending"
     hole.remove()
     back = trio.current_time()
-    assert await program(at.receive, number, 5) == b"hello"
+    assert await program(at.connected, number, 5) == "connected"
     assert within(trio.current_time() - back, VANISHED_WITHIN)
+    await program(at.send, number, b"hello")
+    assert await program(at.receive, number, 5) == b"hello"
 
 
 async def test_an_idle_connection_is_retired_where_asked_for(

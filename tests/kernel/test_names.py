@@ -361,6 +361,17 @@ async def test_a_name_with_an_address_of_no_other_host_is_as_outside(
         assert numbers[0] == numbers[1]
 
 
+@pytest.mark.parametrize("name", ["198.51.100.9.", "0x7f.1.", "127.1.", "4711."])
+async def test_a_name_that_looks_like_an_address_is_a_name(
+    internet: Internet, keepline: Keepline, name: str
+) -> None:
+    internet.zone.add(name, "A", SERVER)
+    async with inside(keepline) as kept, bare(internet.client) as outside:
+        assert await outside(at.look_up, name) == [SERVER]
+        assert await reached(outside, name) == SERVER
+        assert await reached(kept, name) == SERVER
+
+
 async def test_an_unassigned_synthetic_address_is_prohibited(keepline: Keepline) -> None:
     async with inside(keepline) as program:
         with pytest.raises(OSError) as raised:

@@ -112,7 +112,7 @@ class Resolver:
             return await self._rounds.ask(message, servers, self._timeouts.query)
         except ResolverError as error:
             self._keep_failure(key, error)
-            self._nursery.start_soon(self._note_judged, name, rdtype, error)
+            self._note(name, rdtype, error)
             raise
 
     async def addresses(self, name: str, *, fresh: bool = False) -> Lookup:
@@ -213,12 +213,19 @@ class Resolver:
         if error.meaning is not Meaning.LOCAL:
             self._failures.keep(question, error, self._servers(), self._clock())
 
-    async def _note_judged(self, name: str, rdtype: str, error: ResolverError) -> None:
-        """Record a failure once it is known whose fault it was: an outage's if nobody could say."""
+    def _note(self, name: str, rdtype: str, error: ResolverError) -> None:
+        """Record a failure, later if it is not yet known whose fault it is."""
         verdict = is_verdict(error, has_answered=self._rounds.answers > 0)
+        if verdict or error.meaning is Meaning.LOCAL:
+            self._note_failure(name, rdtype, error, verdict=verdict)
+        else:
+            self._nursery.start_soon(self._note_judged, name, rdtype, error)
+
+    async def _note_judged(self, name: str, rdtype: str, error: ResolverError) -> None:
+        """Record a failure: an outage's if nothing else is answered either."""
+        verdict = False
         try:
-            if not verdict and error.meaning is not Meaning.LOCAL:
-                verdict = await self._prober.is_anything_answered()
+            verdict = await self._prober.is_anything_answered()
         finally:
             self._note_failure(name, rdtype, error, verdict=verdict)
 
