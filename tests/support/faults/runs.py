@@ -31,6 +31,9 @@ LIMIT: Final = 200.0
 _RETRANSMITTED: Final = 4.0
 """Seconds, real ones, in which the kernel has sent a packet again: its own timers do not jump."""
 
+_LATEST: Final = 12
+"""Events that are shown of a session in which somebody waits for ever."""
+
 _HANGS: Final = 20.0
 """Seconds, real ones, after which the relay does not wait but runs in circles."""
 
@@ -140,7 +143,7 @@ async def _session(session: Session, scenario: Scenario, outcome: Outcome) -> No
     await session.echoed(control)
     INJECTOR.spares = False
     for _ in range(fault.times if fault is not None and not scenario.ends else 1):
-        async with _limited():
+        async with _limited(session):
             await _do(scenario, session, outcome)
         if not INJECTOR.left:
             break
@@ -148,7 +151,7 @@ async def _session(session: Session, scenario: Scenario, outcome: Outcome) -> No
         outcome.hits = fault.times - INJECTOR.left
     outcome.calls = frozenset(INJECTOR.made)
     INJECTOR.disarm()
-    async with _limited():
+    async with _limited(session):
         if not scenario.ends:
             await session.check(control)
             await session.relay.finish()
@@ -168,7 +171,7 @@ def _real_time() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _limited() -> AsyncIterator[None]:
+async def _limited(session: Session) -> AsyncIterator[None]:
     """Raise WaitsError if what is inside waits for LIMIT, and _RETRANSMITTED more."""
 
     tree: list[str] = []
@@ -178,6 +181,7 @@ async def _limited() -> AsyncIterator[None]:
         with _real_time():
             await trio.sleep(_RETRANSMITTED)
         tree.extend(_waiting(trio.lowlevel.current_root_task()))
+        tree.extend(event.text() for event in session.events[-_LATEST:])
         scope.cancel()
 
     with trio.CancelScope() as scope:

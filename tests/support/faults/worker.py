@@ -20,6 +20,9 @@ from tests.support.faults.world import World
 
 TIMES: Final = (1, 3)
 
+_TRIES: Final = 5
+"""Further ones for a call that was not made: some depend on which of two tasks runs first."""
+
 
 def work(options: Options) -> None:
     """Run the part that is asked for, and say a line of each run."""
@@ -32,6 +35,10 @@ def work(options: Options) -> None:
             if number // len(TIMES) % options.parts == options.part:
                 began = time.monotonic()
                 outcome = run(world, scenario, fault)
+                for _ in range(_TRIES):
+                    if outcome.wrong or outcome.hits:
+                        break
+                    outcome = run(world, scenario, fault)
                 _say(_line(outcome, fault, said[scenario.name], time.monotonic() - began))
 
 
