@@ -53,7 +53,7 @@ def main() -> None:
     orders: dict[str, Callable[..., float]] = {
         order.__name__: order
         for order in (
-            *(upload, download, ping_pong, first_byte, requests, hold, start_up),
+            *(upload, download, ping_pong, first_byte, first_bytes, requests, hold, start_up),
             *(send, receive, connections, messages),
         )
     }
@@ -135,6 +135,17 @@ def first_byte(host: str, count: int) -> float:
             _round_trip(connection)
 
     return _median(once, count)
+
+
+def first_bytes(hosts: list[str]) -> float:
+    """Do the same with each of these hosts, once; median seconds."""
+    remaining = iter(hosts)
+
+    def once() -> None:
+        with _connected(next(remaining), ECHO_PORT) as connection:
+            _round_trip(connection)
+
+    return _median(once, len(hosts))
 
 
 def requests(address: str, at_once: int, seconds: float) -> float:

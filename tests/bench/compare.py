@@ -30,7 +30,7 @@ from .clients import Client, LoadError
 from .ratios import NEW, OLD, Figures, Measure
 from .stage import beside_servers
 from .variants import DIRECT, Variant
-from .world import NAME, SERVER, World
+from .world import MANY, NAME, SERVER, World
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except subprocess.CalledProcessError as error:
         return _fail(error.stderr.strip())
-    table = list(ratios.compare(ratios.measures(SERVER, NAME), figures))
+    table = list(ratios.compare(ratios.measures(SERVER, NAME, MANY), figures))
     sys.stdout.writelines(f"{line}\n" for line in ratios.table_lines(table))
     above = list(ratios.above(parsed.limit, table))
     for line in above:
@@ -109,7 +109,7 @@ async def _serve_api(world: World, nursery: trio.Nursery) -> None:
 
 def _pairs(world: World, sides: Sequence[Side], number: int) -> Figures:
     """Play all pairs; raises LoadError."""
-    metrics = ratios.measures(SERVER, NAME)
+    metrics = ratios.measures(SERVER, NAME, MANY)
     figures: dict[str, dict[str, list[float]]] = {
         metric.title: {side.name: [] for side in sides} for metric in metrics
     }

@@ -10,7 +10,7 @@ from functools import partial
 from .clients import Client, LoadError
 from .metrics import EACH, EMPTY, START, Effort, Figures, Load, Metric, loads
 from .variants import DIRECT, Variant
-from .world import NAME, SERVER, World
+from .world import MANY, NAME, SERVER, World
 
 
 def measure(
@@ -30,7 +30,7 @@ def measure(
     run.take(EACH, run.each)
     for number in range(effort.rounds):
         progress(f"round {number + 1} of {effort.rounds}")
-        for load in loads(effort, SERVER, NAME):
+        for load in loads(effort, SERVER, NAME, MANY):
             run.take(load, partial(run.load, load))
         run.take(START, run.start)
     for client in clients.values():

@@ -1,5 +1,6 @@
 """What is measured, in the order of the table, and what it gives; pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -67,8 +68,8 @@ EMPTY: Final = Metric("memory", "memory without connections", "bytes")
 EACH: Final = Metric("memory_each", "memory per idle connection", "bytes")
 
 
-def loads(effort: Effort, address: str, name: str) -> list[Load]:
-    """List what the clients are asked, given the server's address and name."""
+def loads(effort: Effort, address: str, name: str, many: Sequence[str]) -> list[Load]:
+    """List what the clients are asked, given the server's address, name and further addresses."""
     bulk = {"address": address, "seconds": effort.seconds}
     return [
         Load(UPLOAD, "upload, 1 stream", "bytes/s", "upload", bulk | {"streams": 1}),
@@ -88,6 +89,13 @@ def loads(effort: Effort, address: str, name: str) -> list[Load]:
             "seconds",
             "first_byte",
             {"host": address, "count": effort.connections},
+        ),
+        Load(
+            "first_bytes",
+            "first byte, no burst: the SYN is held",
+            "seconds",
+            "first_bytes",
+            {"hosts": list(many)},
         ),
         Load(
             "first_byte_by_name",

@@ -32,8 +32,8 @@ class Measure:
     """How often a pair takes it: old, new, new, old."""
 
 
-def measures(address: str, name: str) -> Sequence[Measure]:
-    """List what is compared, given the server's address and name."""
+def measures(address: str, name: str, many: Sequence[str]) -> Sequence[Measure]:
+    """List what is compared, given the server's address, its name and many further addresses."""
     short = {"address": address, "at_once": 64, "count": 2000}
     bulk = {"address": address, "seconds": 0.4}
     asked = {"host": name, "at_once": 4, "count": 200}
@@ -44,13 +44,15 @@ def measures(address: str, name: str) -> Sequence[Measure]:
         Measure("processor, a GB up", "send", bulk, moment, unit=1e9, times=4),
         Measure("processor, a gateway request", "messages", asked, {"count": 60}, "gateway"),
         _wall("first byte, by address", "first_byte", {"host": address, "count": 40}),
+        _wall("first byte, no burst", "first_bytes", {"hosts": many}),
         _wall("first byte, by name", "first_byte", {"host": name, "count": 40}),
         replace(_wall("start-up of true", "start_up", {"count": 1}), behind="nothing"),
     )
 
 
 def _wall(title: str, order: str, arguments: Mapping[str, Any]) -> Measure:
-    return Measure(title, order, arguments, {"count": 1}, is_judged=False)
+    warm_up = {"count": 1} if "count" in arguments else {}
+    return Measure(title, order, arguments, warm_up, is_judged=False)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from tests.support.internet.servers.zone import Zone
 
 SERVER: Final = "203.0.113.10"
 NAME: Final = "server.test"
+MANY: Final = [f"203.0.113.{number}" for number in range(100, 140)]
+"""Further addresses of the server, so that no connection is one of a burst."""
 _NAMES: Final = "203.0.113.53"
 # Not the server itself: pasta hands what goes to the gateway to its own host.
 _GATEWAY: Final = "203.0.113.1"
@@ -34,7 +36,7 @@ class World:
             link = Link((self.client, "eth0"), (self.server, "eth0"))
             link.left.add_address(f"{_CLIENT}/24")
             link.left.add_route("default", _GATEWAY)
-            for address in (_GATEWAY, SERVER, _NAMES):
+            for address in (_GATEWAY, SERVER, _NAMES, *MANY):
                 link.right.add_address(f"{address}/24")
             self.client.use_resolvers(_NAMES)
             self.environment = _environment(self.client.directory)

@@ -110,6 +110,23 @@ async def outage(scene: Scene, break_it: Break, *, known: bool) -> None:
         back = trio.current_time()
 
 
+async def own_time_out(scene: Scene) -> None:
+    """A request into an outage that lasts longer than the client waits for a connection."""
+    await scene.stage.serve_site(Site(_IDLE_LIMIT))
+    players = await scene.crowd()
+    heal = swallowing_syns(scene.stage.internet)
+
+    async def ask(player: Player) -> None:
+        sample = Sample(float("inf"), "no answer")
+        with trio.move_on_after(scene.seconds):
+            reply = await player.fetch(base(player.kind))
+            sample = Sample(reply.seconds, reply.error or "")
+        scene.note(player, sample)
+
+    await each(players, ask)
+    heal()
+
+
 async def outage_of_names(scene: Scene, break_it: Break) -> None:
     """Requests on new connections in an outage of a name server that has answered before."""
     scene.stage.internet.zone.add("server.test", "A", SERVER, ttl=1)
@@ -219,7 +236,7 @@ async def black_holes(scene: Scene) -> None:
 _OUTAGES: Final[tuple[tuple[Kind, bool, int], ...]] = (
     ("bun", False, 20),
     ("bun", True, 20),
-    ("node", True, 20),
+    ("node", True, 8),  # it waits 10 s for a connection
     ("bun", True, 240),
 )
 _BACK: Final = Promise("0 errors, answer within 2 s of its return", 2.0)
@@ -232,7 +249,7 @@ ROWS: Final = [
             client=client,
             promise=_BACK,
             play=partial(outage, break_it=refusing, known=True),
-            seconds=20,
+            seconds=8 if client == "node" else 20,
             short=5,
         )
         for client in ("bun", "node", "python")
@@ -253,6 +270,17 @@ ROWS: Final = [
             ("interface down", interface_down),
         )
         for client, known, seconds in _OUTAGES
+    ),
+    Row(
+        number=2,
+        fault="SYN black hole, {seconds} s, longer than the client waits",
+        client="node",
+        promise=Promise(
+            "the client's own time-out of 10 s, as bare", 12.0, errors="all", later=1.0
+        ),
+        play=own_time_out,
+        seconds=30,
+        short=15,
     ),
     *(
         Row(

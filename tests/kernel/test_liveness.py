@@ -159,6 +159,7 @@ async def test_a_dial_without_a_route_is_held_until_there_is_one(
     internet.access.left.down()
     number = await program(at.begin_connecting, SERVER, ECHO)
     await program.session.until(DialHeld)
+    assert await program(at.connected, number, 0) == "pending"
     internet.access.left.up()
     back = trio.current_time()
     assert await program(at.connected, number, 5) == "connected"
@@ -172,6 +173,7 @@ async def test_a_dial_into_a_black_hole_is_held_until_it_ends(
     hole = drop(internet.router, Packets(destination=SERVER))
     number = await program(at.begin_connecting, SERVER, ECHO)
     await program.session.until(DialHeld)
+    assert await program(at.connected, number, 0) == "pending"
     hole.remove()
     back = trio.current_time()
     assert await program(at.connected, number, 5) == "connected"

@@ -98,6 +98,7 @@ async def test_what_a_command_sends_arrives_if_the_relay_sees_it_only_after_the_
     internet: Internet,
     keepline: Keepline,
     nursery: trio.Nursery,
+    *,
     size: int,
     way: str,
     connected: str,

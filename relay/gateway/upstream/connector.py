@@ -54,10 +54,10 @@ class Connector:
         began = trio.current_time()
         try:
             opened = await self.opener.open(destination, number)
+            return Reached(WatchedStream(opened, number, standing.connections), began)
         except BaseException as error:
             self._note_failure(number, error)
             raise
-        return Reached(WatchedStream(opened, number, standing.connections), began)
 
     async def agree(self, reached: Reached, *, http2: bool) -> Http1 | Http2:
         """Agree on TLS and HTTP, `http2` if upstream likes; raises UntrustedError or LostError."""

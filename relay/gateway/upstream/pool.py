@@ -100,19 +100,20 @@ class Pool:
         request whose program goes away while it waits gives up its claim; it cannot go away between
         the end of this task and its own next step, for a wait that is over is not cancelled.
         """
-        try:
-            ahead.outcome = await self._agreed(reached, http2=not self._speaks_http1)
-        except (LostError, UntrustedError) as error:
-            ahead.outcome = error
-        finally:
-            ahead.agreed.set()
-            if self._ahead is ahead:
-                self._ahead = None
-        if isinstance(ahead.outcome, Http2):
-            self._share(ahead.outcome)
-        elif isinstance(ahead.outcome, Http1) and not ahead.is_claimed:
-            self._speaks_http1 = True
-            await self._put_back(ahead.outcome)
+        with contained(self.record, "upstream connection", reached.tcp.number):
+            try:
+                ahead.outcome = await self._agreed(reached, http2=not self._speaks_http1)
+            except (LostError, UntrustedError) as error:
+                ahead.outcome = error
+            finally:
+                ahead.agreed.set()
+                if self._ahead is ahead:
+                    self._ahead = None
+            if isinstance(ahead.outcome, Http2):
+                self._share(ahead.outcome)
+            elif isinstance(ahead.outcome, Http1) and not ahead.is_claimed:
+                self._speaks_http1 = True
+                await self._put_back(ahead.outcome)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Stream]:

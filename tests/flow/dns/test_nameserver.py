@@ -486,6 +486,7 @@ async def send_packets(packets: list[bytes]) -> None:
 
 async def test_at_the_limit_a_question_is_answered_servfail_at_once() -> None:
     async with serving(ADDRESS, timeouts=ResolverTimeouts()) as made:
+        await trio.testing.wait_all_tasks_blocked()  # the fake resolver accepts by now
         with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(5):
             await sock.connect(made.address)
             for rdtype in ("A", "MX"):
@@ -504,6 +505,7 @@ async def test_at_the_limit_a_question_is_answered_servfail_at_once() -> None:
 async def test_at_the_limit_a_connection_is_reset_at_once() -> None:
     SPARE.keep()
     async with serving(ADDRESS) as made:
+        await trio.testing.wait_all_tasks_blocked()
         with trio.socket.socket() as sock, at_the_limit():
             await sock.connect(made.address)
             with trio.fail_after(5), pytest.raises(ConnectionResetError):

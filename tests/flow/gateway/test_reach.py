@@ -14,10 +14,14 @@ import trio.testing
 from relay import sockets
 from relay.addresses import Endpoint
 from relay.gateway.gateway import GatewayHandler
+from relay.gateway.upstream.connector import Connector, Reached
+from relay.gateway.upstream.http1 import Http1
+from relay.gateway.upstream.http2 import Http2
 from relay.inbound.offer import Refusal
 from relay.record.events import (
     ConnectionClosed,
     DialFailed,
+    Fault,
     UpstreamClosed,
     UpstreamOpened,
     UpstreamReady,
@@ -320,3 +324,26 @@ async def test_the_sessions_end_in_the_handshake_closes_what_was_dialled() -> No
         assert not it.it.standing.connections
     (closed,) = [event for event in it.it.events if isinstance(event, UpstreamClosed)]
     assert closed.kind is Kind.CANCELLED
+
+
+async def test_a_fault_in_the_handshake_ends_that_connection_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, may_fail = Connector.agree, trio.Event()
+
+    async def agree(self: Connector, reached: Reached, *, http2: bool) -> Http1 | Http2:
+        if may_fail.is_set():
+            return await real(self, reached, http2=http2)
+        await may_fail.wait()
+        await trio.aclose_forcefully(reached.tcp)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Connector, "agree", agree)
+    async with fake_api() as served, session_to(served) as it:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, it.offer())
+            await it.settle()
+            may_fail.set()
+        assert [asked.request.path for asked in served.log.asked] == ["/v1/models"]
+    (fault,) = [event for event in it.it.events if isinstance(event, Fault)]
+    assert fault.error == "ZeroDivisionError"

@@ -108,10 +108,11 @@ async def test_redirect_without_a_conntrack_entry_resets_that_one(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listener.serve, offers.append)
         for _ in range(2):
-            program = await trio.open_tcp_stream(*listening.getsockname())
-            async with program:
-                with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
-                    await program.receive_some(1)
+            with socket.create_connection(listening.getsockname()) as program:
+                with trio.fail_after(5):
+                    await trio.lowlevel.wait_readable(program)
+                with pytest.raises(ConnectionResetError):
+                    program.recv(1)
         nursery.cancel_scope.cancel()
     assert offers == []
     assert [type(event) for event in events] == [Fault, Fault]

@@ -118,10 +118,14 @@ async def test_a_fault_resets_its_connection_and_no_other() -> None:
             )
             with (
                 socket.create_connection(listener.getsockname()) as faulty,
-                socket.create_connection(listener.getsockname()) as other,
+                socket.socket() as other,
             ):
                 listening.take_waiting(made.start)
                 await trio.testing.wait_all_tasks_blocked()
+                other.connect(listener.getsockname())
+                listening.take_waiting(made.start)
+                await trio.testing.wait_all_tasks_blocked()
+                faulty.settimeout(5)
                 with pytest.raises(ConnectionResetError):
                     faulty.recv(1)
                 other.setblocking(False)

@@ -1,15 +1,18 @@
 """Faults of the kernel's calls, one at a time, in a relay that runs in this process.
 
-    python -m tests.support.faults --list             every call that the scenarios make
-    python -m tests.support.faults --only pump.py     each of them fails, with some errnos
-    python -m tests.support.faults --full             with every errno of the list
+    scripts/faults --list             every call that the scenarios make
+    scripts/faults                    each of them fails, with each errno: some minutes
+    scripts/faults --only pump.py     those of one file
 
-`scripts/faults` runs it; tests/kernel/test_faults.py does so in CI. The modules:
+tests/kernel/test_faults.py has CI do it. The modules:
 
     injector    which call is made where, and which one fails now
     calls       what stands in for socket.socket, os and their like, before trio is imported
     expected    the calls that the relay's source has, and why some are not made here
-    world       namespaces, servers, a program's sockets, and the relay between them
+    world       namespaces, servers, and a program's sockets
+    session     the relay, a program before it, and the machine below
     scenarios   what programs do, and what happens to the machine
+    sessions    a whole session, to its exit status
     runs        a scenario with one fault in it, and whether the session has gone on
+    worker      one process's share of them; report: all of it
 """

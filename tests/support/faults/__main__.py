@@ -1,9 +1,16 @@
-"""Runs faults, as the package's docstring says; `--json` writes a line for each run."""
+"""Runs faults: in this process if it is one of several that share the work, else in others."""
 
-from tests.support.faults import calls
+import sys
 
-calls.install()
+from tests.support.faults import calls, options
 
-from tests.support.faults.command import main  # noqa: E402 - trio takes socket.socket's methods
+if __name__ == "__main__":
+    asked = options.parse()
+    if asked.part < 0:
+        from tests.support.faults.report import report
 
-main()
+        sys.exit(report(asked))
+    calls.install()
+    from tests.support.faults.worker import work  # trio takes methods of socket.socket by then
+
+    work(asked)

@@ -51,9 +51,9 @@ class FaultySocket(socket.socket):
     def __init__(
         self,
         family: int = -1,
-        type: int = -1,
+        type: int = -1,  # noqa: A002 - socket.socket's own
         proto: int = -1,
-        fileno: int | None = None,  # noqa: A002
+        fileno: int | None = None,
     ) -> None:
         if fileno is None and (fault := INJECTOR.fault("socket")) is not None:
             raise fault

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 import trio.testing
@@ -55,6 +55,9 @@ class Fault:
         return f"{self.site}: {errno.errorcode[self.number]} x {self.times}"
 
 
+Said: TypeAlias = frozenset[tuple[str, ...]]
+
+
 @dataclass
 class Outcome:
     """What became of a run."""
@@ -67,7 +70,7 @@ class Outcome:
     """Why the session, or another connection, has not gone on; empty if it has."""
     met: str = ""
     """What a program met that it does not meet without the fault."""
-    said: frozenset[tuple[str, ...]] = frozenset()
+    said: Said = frozenset()
     """What the record says of it."""
     calls: frozenset[Site] = frozenset()
     """Where the kernel was called until the scenario was over."""
@@ -91,7 +94,7 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
             return outcome
         clock = trio.testing.MockClock(autojump_threshold=_JUMP)
         trio.run(_run, world, scenario, outcome, clock=clock)
-    except BaseException as error:  # noqa: BLE001 - whatever ends the relay is what is looked for
+    except BaseException as error:  # whatever ends the relay is what is looked for
         if isinstance(error, KeyboardInterrupt):
             raise
         outcome.wrong = "".join(traceback.format_exception(error))
@@ -102,31 +105,6 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
 
 
 def _stop(_number: int, _frame: object) -> None:
-    tree = trio.lowlevel.current_root_task()
-    import sys
-
-    def show(task, depth):
-        lines = []
-        c = task.coro
-        while c is not None:
-            fr = (
-                getattr(c, "cr_frame", None)
-                or getattr(c, "ag_frame", None)
-                or getattr(c, "gi_frame", None)
-            )
-            if fr:
-                lines.append(f"{fr.f_code.co_filename[-30:]}:{fr.f_lineno}")
-            c = (
-                getattr(c, "cr_await", None)
-                or getattr(c, "ag_await", None)
-                or getattr(c, "gi_yieldfrom", None)
-            )
-        sys.stderr.write("  " * depth + task.name + " " + " ".join(lines[-4:]) + "\n")
-        for n in task.child_nurseries:
-            for t in n.child_tasks:
-                show(t, depth + 1)
-
-    show(tree, 0)
     raise TimeoutError("it runs in circles")
 
 
@@ -192,7 +170,7 @@ def _real_time() -> Iterator[None]:
 
 @asynccontextmanager
 async def _limited() -> AsyncIterator[None]:
-    """Raise WaitsError if what is inside waits for longer than LIMIT, and _RETRANSMITTED after it."""
+    """Raise WaitsError if what is inside waits for LIMIT, and _RETRANSMITTED more."""
 
     async def watch(scope: trio.CancelScope) -> None:
         await trio.sleep(LIMIT)
@@ -236,7 +214,7 @@ def _no_pipe(_flags: int) -> tuple[int, int]:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
-def _said(events: list[Event]) -> frozenset[tuple[str, ...]]:
+def _said(events: list[Event]) -> Said:
     """Return what the record says, without numbers and times."""
     return frozenset(
         (

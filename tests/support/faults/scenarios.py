@@ -15,6 +15,8 @@ import h11
 import trio
 import trio.testing
 
+from relay.outbound.standing import Watched
+from tests.support.faults.calls import FaultySocket
 from tests.support.faults.session import DENIED, NoAnswerError, Session
 from tests.support.faults.world import (
     CUT,
@@ -58,8 +60,8 @@ class Scenario:
 
     @property
     def name(self) -> str:
-        """Its function's."""
-        return self.do.__name__ if self.do is not None else "session"
+        """Its function's, and how connections are intercepted."""
+        return f"{self.do.__name__} by {self.way}" if self.do is not None else "session"
 
 
 async def _end(stream: trio.abc.ReceiveStream) -> None:
@@ -236,12 +238,11 @@ async def forgotten(session: Session) -> None:
         await _end(stream)
 
 
-def _forget(session: Session, before: set[object]) -> None:
+def _forget(session: Session, before: set[Watched]) -> None:
     """Let all upstream connections but those from before seem dead."""
     for each in session.relay.standing.connections - before:
-        sock: object = each.sock
-        if sock is not None:
-            sock.is_silent = True  # type: ignore[attr-defined]
+        if isinstance(each.sock, FaultySocket):
+            each.sock.is_silent = True
 
 
 async def _asked(program: Program, method: str, target: str, body: bytes = b"") -> None:
@@ -311,6 +312,7 @@ SCENARIOS: Final = (
     Scenario(names),
     Scenario(resolvers),
     Scenario(refusals),
+    Scenario(refusals, way="redirect"),
     Scenario(race),
     Scenario(given_up),
     Scenario(redirected, way="redirect"),

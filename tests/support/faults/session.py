@@ -22,7 +22,7 @@ from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
 from tests.support.faults.injector import INJECTOR
-from tests.support.faults.world import ECHO, PATIENCE, SERVER, THIRD, Namespace, World
+from tests.support.faults.world import ECHO, PATIENCE, THIRD, Namespace, World
 from tests.support.inprocess.gateway import Program
 from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.api.server import Api
@@ -160,8 +160,8 @@ class Session:
         known = len(self.events)
         self.sleep_machine()
         with trio.move_on_after(_RESTARTED):
-            while not any(isinstance(event, Slept) for event in self.events[known:]):
-                await trio.sleep(0.5)  # noqa: ASYNC110 - time jumps, and the record tells by no event
+            while not any(isinstance(event, Slept) for event in self.events[known:]):  # noqa: ASYNC110
+                await trio.sleep(0.5)  # time jumps, and nothing else tells of a record
         assert any(isinstance(event, Slept) for event in self.events[known:]), "no watch: sleep"
         self.world.has_spare(there=True)
         async with await self.connect("203.0.113.99", ECHO) as stream:

@@ -31,7 +31,7 @@ class _Command(Sandbox):
         """Start the command: from now on any call may fail."""
         self.made = self._namespace.listeners()
         self.pid = self._namespace.inside(
-            lambda: os.posix_spawnp(plan.command[0], plan.command, os.environ)
+            lambda: os.posix_spawnp(plan.command[0], list(plan.command), os.environ)
         )
 
     def listeners(self) -> Listeners:

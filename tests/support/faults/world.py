@@ -70,7 +70,7 @@ T = TypeVar("T")
 
 
 class Namespace:
-    """A namespace of programs, which the real sandbox has built, and the sockets that lead there."""
+    """A namespace of programs, built by the real sandbox, and the sockets that lead there."""
 
     def __init__(self, intercept: Intercept) -> None:
         """Build it; the caller has one thread. The program in it only stays."""
@@ -143,9 +143,9 @@ def _owned(sock: socket.socket) -> socket.socket:
 class World:
     """All of it, for one process."""
 
-    def __init__(self, folder: Path, *, as_root: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         """Enter the namespaces, and build those of programs."""
-        enter(as_root=as_root)
+        enter(as_root=False)
         self._ip = IPRoute()
         for address in (SERVER, SECOND, THIRD, NAMES):
             self._ip.addr("add", index=1, address=address, prefixlen=32)
@@ -204,7 +204,8 @@ def gateway() -> Prepared:
 async def _answer(asked: fake_resolver.Asked) -> None:
     """Know every name: most are SERVER's; a text is too long for a datagram."""
     question = asked.message.question[0]
-    name, texts = question.name.to_text(omit_final_dot=True), ()
+    name = question.name.to_text(omit_final_dot=True)
+    texts: tuple[str, ...] = ()
     if question.rdtype == dns.rdatatype.A:
         addresses = _ADDRESSES.get(name, (SERVER,))
         texts = tuple(f"{name} 60 A {address}" for address in addresses)

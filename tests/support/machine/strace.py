@@ -42,11 +42,9 @@ async def failing(
 ) -> AsyncIterator[Faults]:
     """Let the next calls of a process fail, all its threads'; written to `output` by strace."""
     rule = f"inject={call}:error={errno.errorcode[number]}:when=1..{times}"
-    argv = [needs("strace"), "-f", "-p", str(pid), "-o", str(output)]
+    argv = [needs("strace"), "-f", "-p", str(pid), "-o", str(output), "-e", f"trace={call}"]
     faults = Faults()
-    with subprocess.Popen(
-        [*argv, "-e", f"trace={call}", "-e", rule], stderr=subprocess.PIPE, preexec_fn=_keep_tracing
-    ) as process:
+    with _started([*argv, "-e", rule]) as process:
         assert process.stderr is not None
         with trio.fail_after(patience(_DEADLINE)):
             line = await trio.to_thread.run_sync(process.stderr.readline, abandon_on_cancel=True)
@@ -55,16 +53,27 @@ async def failing(
             yield faults
         finally:
             process.send_signal(signal.SIGINT)  # it lets the process go
-    faults.count = output.read_text().count("(INJECTED)")
+    faults.count = _injected(output)
 
 
-def _keep_tracing() -> None:
-    """Keep one capability through the exec, as Yama may ask for it: capabilities(7), ambient."""
+def _injected(output: Path) -> int:
+    return output.read_text().count("(INJECTED)")
+
+
+def _started(argv: list[str]) -> subprocess.Popen[bytes]:
+    """Start a program that keeps one capability, as Yama may ask for it: capabilities(7), ambient.
+
+    It is this thread's for as long as the start takes; no other program starts meanwhile.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()
     libc.capget(header, sets)
     sets[2] |= sets[1] & 1 << _CAP_SYS_PTRACE  # what is permitted is inheritable too
     libc.capset(header, sets)
-    if sets[2]:
+    if sets[2] & 1 << _CAP_SYS_PTRACE:
         syscalls.prctl(syscalls.PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_SYS_PTRACE)
+    try:
+        return subprocess.Popen(argv, stderr=subprocess.PIPE)
+    finally:
+        syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
