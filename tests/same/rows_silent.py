@@ -7,6 +7,7 @@ from tests.support.internet.world import SERVER
 from .programs import (
     apt,
     azure,
+    bun_abort,
     curl,
     java,
     nc,
@@ -53,6 +54,8 @@ ROWS: Final = [
             python("connect", "silent.test 80 2", "create_connection, time-out of 2 s"),
             python("poll", "198.51.100.10 80 2", "non-blocking connect, poll for 2 s"),
             python("many", "198.51.100.10 80 1000 2", "1,000 connects at once, poll for 2 s"),
+            bun_abort("http://silent.test/"),
+            python("option", "silent.test 80 TCP_USER_TIMEOUT 2000", "TCP_USER_TIMEOUT of 2 s"),
             python("streams", "silent.test 80 2", "asyncio.open_connection, time-out of 2 s"),
             ssh("-o ConnectTimeout=2", "silent.test"),
             pip("http://silent.test/"),
@@ -88,6 +91,17 @@ ROWS: Final = [
         network=silent,
         program=python("flood", "198.51.100.10 80 5000 mirror.test", "connect to another host"),
         marks=dict.fromkeys((0.5, 1.5, 2.5), AT_ONCE),
+    ),
+    Row(
+        situation=_SILENT,
+        network=silent,
+        program=python("option", "silent.test 80 TCP_SYNCNT 1", "TCP_SYNCNT of 1"),
+        marks=dict.fromkeys((3.0, 4.0, 5.0, 7.0), "when the kernel gives up"),
+    ),
+    Row(
+        situation=_SILENT,
+        network=silent,
+        program=python("shut", "silent.test 80", "shutdown while it waits"),
     ),
     Row(
         situation=_SILENT,

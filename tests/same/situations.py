@@ -298,6 +298,15 @@ async def search_domains(network: Network) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def hosts_file(network: Network) -> AsyncIterator[None]:
+    """`intern.test` stands in /etc/hosts alone."""
+    path = network.internet.client.hosts_file
+    path.write_text(f"{path.read_text()}{SERVER} intern.test\n")
+    async with served(network):
+        yield
+
+
+@asynccontextmanager
 async def dead_stub(network: Network) -> AsyncIterator[None]:
     """The only resolver is one on the host itself, and it does not run."""
     network.internet.client.use_resolvers("127.0.0.53")
