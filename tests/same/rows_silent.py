@@ -21,7 +21,7 @@ from .programs import (
     wait_on,
     wget,
 )
-from .row import AT_ONCE, Differs, Row
+from .row import Differs, Row
 from .situations import (
     METADATA,
     cut_off,
@@ -90,7 +90,7 @@ ROWS: Final = [
         situation=f"{_SILENT}, and 5,000 connects to it that wait",
         network=silent,
         program=python("flood", "198.51.100.10 80 5000 mirror.test", "connect to another host"),
-        marks=dict.fromkeys((0.5, 1.5, 2.5), AT_ONCE),
+        marks=dict.fromkeys(range(6), "within 6 s"),
     ),
     Row(
         situation=_SILENT,
