@@ -55,18 +55,22 @@ async def connect(sock: socket.socket, endpoint: Endpoint) -> int:
 
     The state says whether it has, and not that there is no errno: with IP_RECVERR an ICMP error
     makes the socket writable when it is queued, which the kernel does just before it sets the errno
-    and ends the connect. What has no errno in between has one at the next look.
+    and ends the connect. What has no errno in between has one at the next look; a socket that is
+    closed without any is not looked at for ever.
     """
     number = sock.connect_ex(endpoint)
     if number != errno.EINPROGRESS:
         return number
+    was_closed = False
     while True:
         await trio.lowlevel.wait_writable(sock)
-        if state(sock) not in _UNCONNECTED:
+        now = state(sock)
+        if now not in _UNCONNECTED:
             return 0
         number = pending_error(sock)
-        if number:
-            return number
+        if number or was_closed:
+            return number or errno.ECONNABORTED
+        was_closed = now == TCP_CLOSE
 
 
 def resets_on_close(sock: socket.socket) -> None:

@@ -209,6 +209,21 @@ async def test_without_nf_tables_listed_ports_are_caught_and_that_is_said(
     assert b"lacks   best interception (tproxy)" in told.stdout
 
 
+async def test_without_raw_sockets_the_kernel_accepts_first_and_doctor_says_so(
+    keepline: Keepline,
+) -> None:
+    command = inside("connects", SERVER, str(LISTED), str(UNLISTED))
+    done = await run(keepline, lacking("raw_sockets"), "run", "--", *command)
+    assert (done.stdout, done.stderr) == (b"connected\nconnected\n", b"")
+    told = await run(keepline, lacking("raw_sockets"), "doctor")
+    assert told.returncode == 0
+    assert b"works   best interception (tproxy)" in told.stdout
+    assert (
+        b"lacks   a connect() is held until its destination is reached: no sockets for it:"
+        b" Operation not permitted; it succeeds at once, then is reset\n        try: "
+    ) in told.stdout
+
+
 @pytest.mark.parametrize("count", [1, 100])
 async def test_the_ports_of_the_settings_are_caught(keepline: Keepline, count: int) -> None:
     ports = ",".join(map(str, range(UNLISTED - count + 1, UNLISTED + 1)))

@@ -1,7 +1,7 @@
 """Runs a program where something is lacking: `lacking("unshare", *argv)` gives the command line.
 
 What may be lacking: `user_namespaces` (their number is limited to 0), `unshare` (a seccomp filter
-forbids it), `netfilter` (the kernel has no such netlink).
+forbids it), `netfilter` (the kernel has no such netlink), `raw_sockets` (a filter forbids them).
 """
 
 import os
@@ -32,6 +32,7 @@ _LACKING: Final = {
     "user_namespaces": user_namespaces,
     "unshare": seccomp.forbid_unshare,
     "netfilter": seccomp.forbid_netfilter,
+    "raw_sockets": seccomp.forbid_raw_sockets,
 }
 
 if __name__ == "__main__":

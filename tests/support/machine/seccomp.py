@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import platform
+import socket
 import struct
 from typing import Final
 
@@ -39,6 +40,12 @@ def forbid_unshare() -> None:
 def forbid_netfilter() -> None:
     """Make netlink sockets of netfilter fail, as on a kernel without nfnetlink."""
     _install("socket", {0: _AF_NETLINK, 2: _NETLINK_NETFILTER}, errno.EPROTONOSUPPORT)
+
+
+def forbid_raw_sockets() -> None:
+    """Make raw sockets of IPv4 fail, as in a container without NET_RAW."""
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    _install("socket", {0: socket.AF_INET, 1: kind}, errno.EPERM)
 
 
 def _install(call: str, arguments: dict[int, int], number: int) -> None:
