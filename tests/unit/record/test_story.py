@@ -162,6 +162,37 @@ def test_a_dial_given_up() -> None:
     ]
 
 
+def test_a_connect_that_is_given_up_names_what_held_it() -> None:
+    held = DialHeld(at=102, connection=1, cause="no answer")
+    gone = DialFailed(
+        at=104, connection=1, cause="gave up", seconds=2, kind=Kind.PROGRAM_GONE, told="no answer"
+    )
+    assert told(held, gone) == [
+        (
+            False,
+            "api.test:443: not reachable for 2.0 s (no answer); then the program's own time-out"
+            " ended its connect()",
+        )
+    ]
+    assert told(gone) == [], "it did not wait for long"
+
+
+def test_an_outage_that_outlasts_the_gateways_dial_is_told_once() -> None:
+    opened = UpstreamOpened(connection=2, host="api.test", port=443)
+    held = DialHeld(at=102, connection=2, cause="no answer")
+    closed_ = UpstreamClosed(at=402, connection=2, cause="no answer, for 300 s")
+    failed = DialFailed(
+        at=402, connection=1, cause="no answer, for 300 s", seconds=300, told="no answer"
+    )
+    assert told(opened, held, closed_, failed) == [
+        (
+            False,
+            "api.test:443: not reachable for 300.0 s (no answer, for 300 s); the program saw no"
+            " answer",
+        )
+    ]
+
+
 def test_a_refusal_at_once_is_what_it_is_everywhere() -> None:
     assert told(DialFailed(connection=1, cause="Connection refused", seconds=0)) == []
 
