@@ -5,7 +5,6 @@ install() comes before trio is imported, which takes methods of socket.socket by
 
 import fcntl
 import io
-import mmap
 import os
 import resource
 import socket
@@ -32,7 +31,6 @@ OTHER_CALLS: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
     (fcntl, ("fcntl", "flock", "ioctl")),
     (resource, ("getrlimit", "setrlimit")),
     (io, ("open",)),
-    (mmap, ("mmap",)),
     (ssl.SSLContext, ("load_cert_chain", "load_verify_locations")),
 )
 

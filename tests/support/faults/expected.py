@@ -39,9 +39,7 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/session.py", "os.close"): _STOPS,
     ("relay/session.py", "os.kill"): _STOPS,
     ("relay/outbound/dialer.py", "sock.close"): _SAME_TICK,
-    ("relay/tcp/handlers.py", "opened.sock.close"): _SAME_TICK,
     ("relay/tcp/transfer/pump.py", "self.upstream.sock.close"): _SAME_TICK,
-    ("relay/record/flightlog.py", "os.open"): "only where there is no log, and nothing to lose",
 }
 """Calls by file and text, and why a place of theirs is reached by no scenario."""
 

@@ -60,7 +60,7 @@ class Injector:
 
     def disarm(self) -> None:
         """Let nothing fail any more."""
-        self._site, self.left = None, 0
+        self._site, self.left, self.limits = None, 0, 0
 
     def fault(
         self, call: str, *, is_spared: bool = False, is_owned: bool = False

@@ -81,7 +81,6 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
     outcome = Outcome(scenario.name, fault)
     INJECTOR.made.clear()
     INJECTOR.disarm()
-    INJECTOR.limits = 0
     if fault is not None:
         INJECTOR.arm(fault.site, fault.number, fault.times)
     signal.signal(signal.SIGALRM, _stop)

@@ -5,6 +5,7 @@ range, RFC 5737. Programs' sockets are made in a namespace that the real sandbox
 the real kernel intercepts what they dial.
 """
 
+import contextlib
 import dataclasses
 import os
 import socket
@@ -17,7 +18,7 @@ import dns.rdatatype
 import trio
 from pyroute2 import IPRoute
 
-from netns import holding, syscalls
+from netns import syscalls
 from netns.holding import SynSockets
 from netns.plan import Intercept, Plan
 from netns.sandbox import Listeners, Sandbox
@@ -82,36 +83,27 @@ class Namespace:
         self.inside(_small_buffers)
 
     def listeners(self) -> Listeners:
-        """Return listeners for one relay; to the injector they are the relay's own sockets.
-
-        The ring of held SYNs is made anew: whoever reads it begins at its start.
-        """
+        """Return listeners for one relay; to the injector they are the relay's own sockets."""
         mine = self._listeners
-        if mine.syns is not None:
-            mine.syns.close()
         return dataclasses.replace(
             mine,
-            tcp=[_owned(sock.dup()) for sock in mine.tcp],
-            dns_udp=_owned(mine.dns_udp.dup()),
-            dns_tcp=_owned(mine.dns_tcp.dup()),
-            diag=_owned(mine.diag.dup()),
-            syns=self._syns() if mine.syns is not None else None,
+            tcp=[_owned(sock) for sock in mine.tcp],
+            dns_udp=_owned(mine.dns_udp),
+            dns_tcp=_owned(mine.dns_tcp),
+            diag=_owned(mine.diag),
+            syns=SynSockets(*map(_owned, mine.syns.all())) if mine.syns is not None else None,
         )
 
-    def _syns(self) -> SynSockets:
-        made = self.inside(holding.open_sockets)
-        for sock in (made.tap, made.raw):
-            sock.setblocking(False)
-        return SynSockets(_owned(made.tap), _owned(made.raw))
-
     def empty(self) -> None:
-        """Take what a relay that has ended has left in the listeners."""
-        for sock in (*self._listeners.tcp, self._listeners.dns_tcp):
-            try:
+        """Take what a relay that has ended has left unread."""
+        mine = self._listeners
+        with contextlib.suppress(BlockingIOError):
+            while mine.syns is not None:
+                mine.syns.log.recv(1)
+        for sock in (*mine.tcp, mine.dns_tcp):
+            with contextlib.suppress(BlockingIOError):
                 while True:
                     sock.accept()[0].close()
-            except OSError:
-                pass
 
     def new_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
         """Return a socket of a program, non-blocking."""
@@ -135,9 +127,10 @@ def _small_buffers() -> None:
 
 
 def _owned(sock: socket.socket) -> socket.socket:
-    assert isinstance(sock, calls.FaultySocket)
-    sock.is_owned = True
-    return sock
+    made = sock.dup()
+    assert isinstance(made, calls.FaultySocket)
+    made.is_owned = True
+    return made
 
 
 class World:
@@ -147,6 +140,7 @@ class World:
         """Enter the namespaces, and build those of programs."""
         enter(as_root=False)
         self._ip = IPRoute()
+        self._is_spare_there = False
         for address in (SERVER, SECOND, THIRD, NAMES):
             self._ip.addr("add", index=1, address=address, prefixlen=32)
         self._ip.route("add", dst=f"{SILENT}/32", oif=1)  # back in through lo, where nobody has it
@@ -164,8 +158,10 @@ class World:
         self._h1 = context(self.authority, API_NAME, protocols=_BOTH[1:])
 
     def has_spare(self, *, there: bool) -> None:
-        """Let the machine have the address SPARE, or lose it."""
-        self._ip.addr("add" if there else "del", index=1, address=SPARE, prefixlen=32)
+        """Let the machine have the address SPARE, or lose it, unless that is so already."""
+        if there != self._is_spare_there:
+            self._ip.addr("add" if there else "del", index=1, address=SPARE, prefixlen=32)
+        self._is_spare_there = there
 
     async def serve(self, nursery: trio.Nursery, api: Api) -> None:
         """Start all servers."""
