@@ -24,6 +24,7 @@ from tests.support.internet.servers.listening import Handler, listen, serve
 from tests.support.internet.servers.plain import echo
 from tests.support.internet.servers.zone import Trouble
 from tests.support.internet.world import (
+    CLIENT,
     GATEWAY,
     NAMES,
     OTHER_NAMES,
@@ -76,6 +77,15 @@ async def served(network: Network) -> AsyncIterator[None]:
     """All is well: `v4.test` answers at 80, and echoes at 7; nobody listens at other ports."""
     await network.serve(Site(), _HTTP)
     await network.serve(echo, _ECHO)
+    yield
+
+
+@asynccontextmanager
+async def serving_host(network: Network) -> AsyncIterator[None]:
+    """The host itself serves at 81, on its own address and on its loopback."""
+    for address in (CLIENT, "127.0.0.1"):
+        listener = listen(network.internet.client, address, 81)
+        await network.nursery.start(serve, Site(), listener)
     yield
 
 
@@ -283,6 +293,15 @@ async def search_domains(network: Network) -> AsyncIterator[None]:
         zone.set_trouble(f"v4.test.{domain}", Trouble(rcode=dns.rcode.SERVFAIL))
     resolv_conf = network.internet.client.resolv_conf
     resolv_conf.write_text(f"nameserver {NAMES}\nsearch one.test two.test\noptions ndots:5\n")
+    async with served(network):
+        yield
+
+
+@asynccontextmanager
+async def hosts_file(network: Network) -> AsyncIterator[None]:
+    """`intern.test` stands in /etc/hosts alone."""
+    path = network.internet.client.hosts_file
+    path.write_text(f"{path.read_text()}{SERVER} intern.test\n")
     async with served(network):
         yield
 
