@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.support.internet.world import SERVER
 
+from .names import two_addresses
 from .programs import (
     apt,
     azure,
@@ -32,7 +33,6 @@ from .situations import (
     no_metadata,
     outage,
     silent,
-    two_addresses,
 )
 
 _SILENT: Final = "a silent host"
