@@ -5,6 +5,8 @@ some of them in a real session, whose system calls strace has fail.
 """
 
 import errno
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ import trio
 from tests.support.command import program as at
 from tests.support.command.driver import Program, inside
 from tests.support.command.keepline import Keepline
+from tests.support.faults.injector import ROOT
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo, source
 from tests.support.internet.world import SERVER, Internet
@@ -58,6 +61,21 @@ FAULTS: Final[list[tuple[str, int, Callable[[Program], Awaitable[None]]]]] = [
     ("write", errno.ENOSPC, connects),
     ("openat", errno.EROFS, asks),
 ]
+
+
+def test_no_call_that_fails_ends_the_session(request: pytest.FixtureRequest) -> None:
+    """Each call with each errno, some thousand runs; scripts/faults shows what came of them."""
+    if request.config.getoption("act_as") == "root":
+        return  # nothing of it depends on who the caller is
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.faults"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    sys.stdout.write(done.stdout)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture

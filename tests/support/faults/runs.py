@@ -171,10 +171,13 @@ def _real_time() -> Iterator[None]:
 async def _limited() -> AsyncIterator[None]:
     """Raise WaitsError if what is inside waits for LIMIT, and _RETRANSMITTED more."""
 
+    tree: list[str] = []
+
     async def watch(scope: trio.CancelScope) -> None:
         await trio.sleep(LIMIT)
         with _real_time():
             await trio.sleep(_RETRANSMITTED)
+        tree.extend(_waiting(trio.lowlevel.current_root_task()))
         scope.cancel()
 
     with trio.CancelScope() as scope:
@@ -183,7 +186,7 @@ async def _limited() -> AsyncIterator[None]:
             yield
             nursery.cancel_scope.cancel()
     if scope.cancelled_caught:
-        raise WaitsError
+        raise WaitsError("\n".join(tree))
 
 
 async def _do(scenario: Scenario, session: Session, outcome: Outcome) -> None:
@@ -211,6 +214,18 @@ def _forget_pipes() -> None:
 
 def _no_pipe(_flags: int) -> tuple[int, int]:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def _waiting(task: trio.lowlevel.Task | None) -> Iterator[str]:
+    """Yield the relay's tasks, each with the lines at which it waits."""
+    if task is None:
+        return
+    lines = [f"{frame.f_code.co_filename}:{line}" for frame, line in task.iter_await_frames()]
+    if task.name.startswith("relay."):
+        yield f"{task.name}: {' '.join(line for line in lines if '/relay/' in line)}"
+    for nursery in task.child_nurseries:
+        for child in nursery.child_tasks:
+            yield from _waiting(child)
 
 
 def _said(events: list[Event]) -> Said:

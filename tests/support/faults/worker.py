@@ -4,6 +4,7 @@ import errno
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -28,8 +29,10 @@ def work(options: Options) -> None:
         found, said = _record(world)
         _say(Made(sorted(found)))
         for number, (fault, scenario) in enumerate(_faults(found, options)):
-            if number % options.parts == options.part:
-                _say(_line(run(world, scenario, fault), fault, said[scenario.name]))
+            if number // len(TIMES) % options.parts == options.part:
+                began = time.monotonic()
+                outcome = run(world, scenario, fault)
+                _say(_line(outcome, fault, said[scenario.name], time.monotonic() - began))
 
 
 def _record(world: World) -> tuple[dict[Site, Scenario], dict[str, Said]]:
@@ -47,14 +50,17 @@ def _record(world: World) -> tuple[dict[Site, Scenario], dict[str, Said]]:
 
 
 def _faults(found: dict[Site, Scenario], options: Options) -> Iterator[tuple[Fault, Scenario]]:
-    for site, scenario in sorted(found.items()):
-        if options.only in str(site):
-            for number in ERRNOS:
-                if options.errno in {"", errno.errorcode[number]}:
-                    yield from ((Fault(site, number, times), scenario) for times in TIMES)
+    """Yield each call with each errno, once and three times running, or in turns."""
+    for row, (site, scenario) in enumerate(sorted(found.items())):
+        for column, number in enumerate(ERRNOS):
+            if options.only not in str(site) or options.errno not in {"", errno.errorcode[number]}:
+                continue
+            turn = (row + column) % len(TIMES)
+            for times in TIMES if options.is_full else TIMES[turn : turn + 1]:
+                yield Fault(site, number, times), scenario
 
 
-def _line(outcome: Outcome, fault: Fault, usual: Said) -> Ran:
+def _line(outcome: Outcome, fault: Fault, usual: Said, seconds: float) -> Ran:
     return Ran(
         outcome.scenario,
         fault.site,
@@ -63,6 +69,7 @@ def _line(outcome: Outcome, fault: Fault, usual: Said) -> Ran:
         outcome.hits,
         outcome.wrong,
         outcome.met,
+        seconds,
         bool(outcome.said - usual),
     )
 
