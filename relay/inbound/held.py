@@ -7,7 +7,6 @@ and ends by what is answered: accepted, refused, unreachable, or not at all.
 import contextlib
 import errno
 import socket
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -21,12 +20,16 @@ from relay.inbound.answered import Answered, Ends
 from relay.inbound.listener import AcceptedOffer, Listener
 from relay.inbound.nflog import logged_packet
 from relay.inbound.offer import GIVEN_UP, Offer, Refusal
+from relay.inbound.room import Room
 from relay.inbound.segments import Syn, parse_syn
 from relay.inbound.socket_table import SocketTable
 from relay.sockets import TCP_CLOSE, TCP_LISTEN
 
 MOST_HELD: Final = 4096
 """SYNs. For a further one another gives way, and is left to be retransmitted."""
+
+TURN: Final = 256
+"""SYNs that are read before the others have their turn."""
 
 _RECEIVE_SIZE: Final = 128 * 1024
 
@@ -132,7 +135,12 @@ class SynHolder:
     """
 
     def __init__(
-        self, syns: SynSockets, listener: Listener, table: SocketTable, record: Record
+        self,
+        syns: SynSockets,
+        listener: Listener,
+        table: SocketTable,
+        record: Record,
+        most: int = MOST_HELD,
     ) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
         self._record = record
@@ -142,8 +150,8 @@ class SynHolder:
         self._start: Callable[[Offer], None] = _not_serving
         self._offers: dict[Ends, HeldOffer] = {}
         """Until they are closed."""
-        self._held: dict[HeldOffer, None] = {}
-        """Those whose connect() is pending, the oldest one first."""
+        self._held = Room[HeldOffer](most)
+        """Those whose connect() is pending; one that gives way is retransmitted by its kernel."""
         self._answered = Answered()
         self._reached: dict[Endpoint, int] = {}
         """How often since the last sweep."""
@@ -156,25 +164,28 @@ class SynHolder:
             nursery.start_soon(self._listener.serve, self._arrived)
             nursery.start_soon(self._sweep)
             while True:
-                self._read()
-                await trio.lowlevel.wait_readable(self._log)
+                if self._read():
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(self._log)
 
     def take_waiting(self, start: Callable[[Offer], None]) -> None:
         """Hand over what was accepted; a connect() that is pending now would come too late."""
         self._start = start
         self._listener.take_waiting(self._arrived)
 
-    def _read(self) -> None:
-        """Take what has come."""
-        while True:
+    def _read(self) -> bool:
+        """Take what has come, up to a turn's share; return whether there may be more."""
+        for _ in range(TURN):
             try:
                 message = self._log.recv(_RECEIVE_SIZE)
             except BlockingIOError:
-                return
+                return False
             with contained(self._record, "SYN"):
                 syn = parse_syn(logged_packet(message))
                 if syn is not None:
                     self._arrives(syn)
+        return True
 
     def _arrives(self, syn: Syn) -> None:
         """Offer a new SYN; keep the newest copy of one that is held."""
@@ -187,31 +198,21 @@ class SynHolder:
             return
         if self._answered.is_copy(ends, syn.sequence):
             return
-        if before in self._held:
+        if before is not None and before in self._held:
             self._withdraw(before, GIVEN_UP)
-        if len(self._held) >= MOST_HELD:
-            self._withdraw(self._most_expendable(), "too many are held at a time")
+        if (other := self._held.to_give_way()) is not None:
+            self._withdraw(other, "too many are held at a time")
         offer = self._offers[ends] = HeldOffer(syn, self)
-        self._held[offer] = None
+        self._held.add(offer)
         self._has_work.set()
         self._start(offer)
-
-    def _most_expendable(self) -> HeldOffer:
-        """Return the oldest offer of those to the destination that has most.
-
-        A program that knocks at a silent host thousands of times does not keep others from theirs.
-        What is withdrawn is offered again when its kernel retransmits it.
-        """
-        held = Counter(offer.destination for offer in self._held)
-        ((destination, _count),) = held.most_common(1)
-        return next(offer for offer in self._held if offer.destination == destination)
 
     def _arrived(self, accepted: Offer) -> None:
         """Give a socket that the kernel has accepted to the offer that waits for it."""
         assert isinstance(accepted, AcceptedOffer)
         offer = self._offers.get((accepted.source, accepted.destination))
-        if offer in self._held:
-            del self._held[offer]
+        if offer is not None and offer in self._held:
+            self._held.discard(offer)
             offer.complete(accepted)
         else:
             self._start(accepted)
@@ -251,7 +252,7 @@ class SynHolder:
     def forget(self, offer: HeldOffer) -> None:
         """Hold a SYN no longer."""
         was_withdrawn = offer not in self._held and offer.is_held
-        self._held.pop(offer, None)
+        self._held.discard(offer)
         ends = offer.source, offer.destination
         if self._offers.get(ends) is offer:
             del self._offers[ends]
@@ -259,7 +260,7 @@ class SynHolder:
                 self._answered.note(ends, offer.syn.sequence)
 
     def _withdraw(self, offer: HeldOffer, why: str) -> None:
-        del self._held[offer]
+        self._held.discard(offer)
         offer.withdraw(why)
 
     async def _sweep(self) -> None:
@@ -277,7 +278,7 @@ class SynHolder:
                 for ends in self._answered.left:
                     if not self._waits(*ends):
                         self._answered.forget_left(ends)
-                for offer in tuple(self._held):
+                for offer in self._held:
                     if offer in self._held and not self.is_pending(offer):
                         self._withdraw(offer, GIVEN_UP)
             self._has_work = trio.Event()

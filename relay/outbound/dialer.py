@@ -153,13 +153,16 @@ class Dialer:
                 return Reached(sock, address)
             failure = _failure(number, sockets.queued_error(sock))
         except OSError as error:  # of an option
-            failure = _failure(error.errno or 0)
+            number, failure = error.errno or 0, _failure(error.errno or 0)
         except BaseException:  # cancelled: no answer in time, another address has won, or the end
             self._answering.discard(address)
             sock.close()
             raise
-        self._answering.discard(address)
         sock.close()
+        if number == errno.ECONNREFUSED:
+            self._note_answer(address)  # somebody is there
+        else:
+            self._answering.discard(address)
         raise failure
 
     def _note_answer(self, address: str) -> None:

@@ -129,9 +129,9 @@ def _of_connection(event: AnyEvent, trouble: Sequence[AnyEvent]) -> str | None:
         case events.Cleared():
             silent = event.at - trouble[0].at if trouble else 0.0
             return f"silent for {silent:.1f} s in an outage, then went on"
-        case events.UpstreamClosed() if trouble:
+        case events.UpstreamClosed() if any(not isinstance(e, events.DialHeld) for e in trouble):
             return f"fell silent ({event.cause}); the gateway goes on with another connection"
-        case events.DialFailed() if trouble:
+        case events.DialFailed() if trouble or _has_outlasted(event):
             return _not_reached(event, trouble)
         case events.ConnectionClosed() if event.is_loss:
             return _lost(event)
@@ -153,9 +153,15 @@ def _reached(event: events.Dialled, trouble: Sequence[AnyEvent]) -> str:
     )
 
 
+def _has_outlasted(event: events.DialFailed) -> bool:
+    """Return whether an outage was longer than patience, though the gateway had the dial."""
+    nobody_waits = event.kind in (Kind.PROGRAM_GONE, Kind.CANCELLED, Kind.SESSION_END)
+    return event.told == "no answer" and not nobody_waits
+
+
 def _not_reached(event: events.DialFailed, trouble: Sequence[AnyEvent]) -> str:
     """Return how a dial that was held came to nothing."""
-    if event.kind is Kind.PROGRAM_GONE and isinstance(trouble[0], events.DialHeld):
+    if event.kind is Kind.PROGRAM_GONE and trouble and isinstance(trouble[0], events.DialHeld):
         return (
             f"not reachable for {event.seconds:.1f} s ({trouble[0].cause}); then the program's own"
             " time-out ended its connect()"

@@ -1,4 +1,4 @@
-"""Has both callers play rows side by side; a row that is not as it should be is played once more.
+"""Has both callers play rows side by side; a row that is not as it should be is played again.
 
 A machine that does too much at a time makes programs late. So what differs from the committed table
 is played again when nothing else is, and what it does then counts.
@@ -17,6 +17,7 @@ from .worker import Played
 
 Caller: TypeAlias = Literal["user", "root"]
 
+_TRIES: Final = 2
 _NOISE: Final = 12
 """So many rows may be a busy machine's fault; more are not."""
 
@@ -55,12 +56,14 @@ class Run:
     """What workers said that did not come to their end."""
 
     async def play(self, is_good: Callable[[Line], bool]) -> None:
-        """Play all, and once more, a row at a time, those that are not good."""
+        """Play all, and twice more, a row at a time, those that are not good."""
         await self._play(self.rows, self.jobs)
-        bad = [line.row for line in self.lines() if not is_good(line)]
-        if 0 < len(bad) <= _NOISE:
-            self.tell(f"{len(bad)} once more")
-            await self._play(bad, len(WAYS))
+        for _ in range(_TRIES):
+            bad = [line for line in self.lines() if not is_good(line)]
+            if 0 < len(bad) <= _NOISE:
+                for line in bad:
+                    self.tell(f"once more: {line.row.name}: {line.bare} | {line.keepline}")
+                await self._play([line.row for line in bad], len(WAYS))
 
     async def _play(self, rows: Sequence[Row], jobs: int) -> None:
         async with trio.open_nursery() as nursery:

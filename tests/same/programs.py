@@ -97,6 +97,16 @@ def bun(words: str) -> Program:
     return Program(f"Bun: {words}", argv, start=0.3)
 
 
+def bun_abort(url: str) -> Program:
+    """Fetch by Bun, with a signal that aborts it after 2 s."""
+    script = (
+        f"try {{ await fetch('{url}', {{signal: AbortSignal.timeout(2000)}}) }}"
+        " catch (error) { console.log('said:', error.name) }"
+    )
+    argv = (str(_NPM / "bun"), "-e", script)
+    return Program(f"Bun: fetch({url}, AbortSignal.timeout(2000))", argv, start=0.3)
+
+
 def java(host: str, port: int, milliseconds: int) -> Program:
     """Connect by Java, whose sockets are those of IPv6."""
     argv = ("java", "-XX:TieredStopAtLevel=1", "-cp", str(_BUILT), "Connect", host, str(port))

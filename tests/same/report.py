@@ -24,16 +24,21 @@ _SAID: Final = re.compile(r"^(exit \d+), .*(; [^;]*)$")
 _HEAD: Final = ("situation", "program", "bare", "under keepline", "verdict")
 
 
-def page(lines: Sequence[Line]) -> Iterator[str]:
-    """Write it."""
+def page(written: Sequence[str]) -> Iterator[str]:
+    """Write it, of lines that are written."""
     yield _INTRO
-    verdicts = Counter(line.verdict.text.partition(":")[0].strip("*") for line in lines)
+    verdicts = Counter(_cells(line)[-1].partition(":")[0].strip("*") for line in written)
     counts = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
-    yield f"{len(lines)} rows: {counts}.\n"
+    yield f"{len(written)} rows: {counts}.\n"
     yield _write(_HEAD)
     yield _write(["---"] * len(_HEAD))
-    for line in lines:
-        yield _write(line.cells)
+    yield from written
+
+
+def rows_of(text: str) -> dict[tuple[str, str], str]:
+    """Read the lines of a page, as they are written, by situation and program."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return {(_cells(line)[0], _cells(line)[1].strip("`")): line for line in lines[2:]}
 
 
 def gist(written: str) -> str:
@@ -44,11 +49,6 @@ def gist(written: str) -> str:
     return " | ".join(_SAID.sub(r"\1\2", cell) for cell in written.split(" | "))
 
 
-def gists(text: str) -> set[str]:
-    """Read the lines of a page."""
-    return {gist(line) for line in text.splitlines() if line.startswith("| ")}
-
-
 def written(line: Line) -> str:
     """Return a line as the page has it."""
     return _write(line.cells)
@@ -56,3 +56,7 @@ def written(line: Line) -> str:
 
 def _write(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _cells(written: str) -> list[str]:
+    return written.removeprefix("| ").removesuffix(" |").split(" | ")

@@ -77,9 +77,14 @@ class Row:
     """Whether CI plays it."""
 
     @property
-    def name(self) -> str:
+    def key(self) -> tuple[str, str]:
         """Say which row it is; no two have the same."""
-        return f"{self.situation}: {self.program.title}"
+        return self.situation, self.program.title
+
+    @property
+    def name(self) -> str:
+        """Say the same in one line."""
+        return ": ".join(self.key)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,25 @@
 
 from typing import Final
 
+from tests.support.internet.world import CLIENT
+
 from .programs import curl, nc, node, python
 from .row import Differs, Program, Row
-from .situations import Network, closes, counting, resets, resets_requests, served, silent
+from .situations import (
+    Network,
+    closes,
+    counting,
+    resets,
+    resets_requests,
+    served,
+    serving_host,
+    silent,
+)
 
 _WELL: Final = "all is well"
+_OF_THE_HOST: Final = Differs(
+    "worse", "that address is the host's, and so is what is reached there: nobody listens"
+)
 _CLOSED: Final = "a silent host, and connects that are closed while they wait"
 
 
@@ -42,6 +56,26 @@ ROWS: Final = [
         network=served,
         program=curl("--interface eth0"),
         differs=Differs("worse", "there is one interface inside, `lo`; addresses may be named"),
+    ),
+    *(
+        Row(
+            situation="the program listens on all addresses itself",
+            network=served,
+            program=python("own", f"{address} 8099", f"connect to {address}"),
+            differs=differs,
+        )
+        for address, differs in (("127.0.0.1", None), ("localhost", None), (CLIENT, _OF_THE_HOST))
+    ),
+    Row(
+        situation="a server on the host's own address",
+        network=serving_host,
+        program=curl("", f"http://{CLIENT}:81/"),
+    ),
+    Row(
+        situation="a server on the host's loopback",
+        network=serving_host,
+        program=curl("", "http://127.0.0.1:81/"),
+        differs=Differs("worse", "the loopback inside is another one than the host's"),
     ),
     Row(
         situation="a server that answers after 3 s",

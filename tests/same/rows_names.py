@@ -2,20 +2,21 @@
 
 from typing import Final
 
-from .programs import bun, curl, getent, git, java, musl, node, python, shell, ssh
-from .row import Differs, Program, Row, Situation
-from .situations import (
+from .names import (
     dead_stub,
     failed_name,
+    hosts_file,
     only_ipv6,
     refused_name,
     resolves_to,
     search_domains,
     second_resolver,
-    served,
     silent_resolver,
     vanishing,
 )
+from .programs import bun, curl, getent, git, java, musl, node, python, shell, ssh
+from .row import Differs, Program, Row, Situation
+from .situations import served
 
 _MUSL: Final = {5.0: "after the 5 s of its libc"}
 
@@ -65,6 +66,11 @@ ROWS: Final = [
         for program in (getent("v4.test"), curl("", "http://v4.test/"))
     ),
     *_answered("a local resolver that does not run", dead_stub, "v4.test"),
+    Row(
+        situation="a name in /etc/hosts",
+        network=hosts_file,
+        program=curl("", "http://intern.test/"),
+    ),
     Row(
         situation="the first of two resolvers does not run",
         network=second_resolver,

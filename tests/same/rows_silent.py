@@ -4,9 +4,11 @@ from typing import Final
 
 from tests.support.internet.world import SERVER
 
+from .names import two_addresses
 from .programs import (
     apt,
     azure,
+    bun_abort,
     curl,
     java,
     nc,
@@ -31,7 +33,6 @@ from .situations import (
     no_metadata,
     outage,
     silent,
-    two_addresses,
 )
 
 _SILENT: Final = "a silent host"
@@ -53,6 +54,8 @@ ROWS: Final = [
             python("connect", "silent.test 80 2", "create_connection, time-out of 2 s"),
             python("poll", "198.51.100.10 80 2", "non-blocking connect, poll for 2 s"),
             python("many", "198.51.100.10 80 1000 2", "1,000 connects at once, poll for 2 s"),
+            bun_abort("http://silent.test/"),
+            python("option", "silent.test 80 TCP_USER_TIMEOUT 2000", "TCP_USER_TIMEOUT of 2 s"),
             python("streams", "silent.test 80 2", "asyncio.open_connection, time-out of 2 s"),
             ssh("-o ConnectTimeout=2", "silent.test"),
             pip("http://silent.test/"),
@@ -87,8 +90,18 @@ ROWS: Final = [
         situation=f"{_SILENT}, and 5,000 connects to it that wait",
         network=silent,
         program=python("flood", "198.51.100.10 80 5000 mirror.test", "connect to another host"),
-        differs=Differs("worse", "4,096 connects are held at a time, and this one has to wait"),
-        limit=10,
+        marks=dict.fromkeys(range(6), "within 6 s"),
+    ),
+    Row(
+        situation=_SILENT,
+        network=silent,
+        program=python("option", "silent.test 80 TCP_SYNCNT 1", "TCP_SYNCNT of 1"),
+        marks=dict.fromkeys((3.0, 4.0, 5.0, 7.0), "when the kernel gives up"),
+    ),
+    Row(
+        situation=_SILENT,
+        network=silent,
+        program=python("shut", "silent.test 80", "shutdown while it waits"),
     ),
     Row(
         situation=_SILENT,

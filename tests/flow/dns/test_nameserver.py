@@ -506,10 +506,12 @@ async def test_at_the_limit_a_connection_is_reset_at_once() -> None:
     SPARE.keep()
     async with serving(ADDRESS) as made:
         await trio.testing.wait_all_tasks_blocked()
-        with trio.socket.socket() as sock, at_the_limit():
-            await sock.connect(made.address)
-            with trio.fail_after(5), pytest.raises(ConnectionResetError):
-                await sock.recv(1)
+        with socket.socket() as sock, at_the_limit():
+            sock.connect(made.address)  # before any task of the server runs
+            with trio.fail_after(5):
+                await trio.lowlevel.wait_readable(sock)
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
         (away,) = made.recorded(TurnedAway)
         assert isinstance(away, TurnedAway)
         assert (away.where, away.kind) == ("the name server", Kind.RESOURCES)

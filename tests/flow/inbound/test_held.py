@@ -27,6 +27,7 @@ from relay.record.events import Event, Fault
 from relay.sockets import TCP_CLOSE, TCP_ESTABLISHED
 
 TCP_SYN_SENT = 2
+MOST = 20
 ELSEWHERE: Endpoint = ("203.0.113.5", 443)
 
 
@@ -124,7 +125,7 @@ async def bench(nursery: trio.Nursery) -> AsyncIterator[Bench]:
         with Raw(made.answered) as raw, Raw(to_burst) as burst:
             syns = SynSockets(ours, raw, burst)
             waiting = Listener(listener, "tproxy", made.events.append)
-            holder = SynHolder(syns, waiting, made.table, made.events.append)
+            holder = SynHolder(syns, waiting, made.table, made.events.append, MOST)
             nursery.start_soon(holder.serve, made.offers.append)
             yield made
             nursery.cancel_scope.cancel()
@@ -284,12 +285,11 @@ async def _gives_up(bench: Bench, program: Endpoint) -> None:
 
 
 async def test_many_that_wait_for_one_do_not_keep_others_from_theirs(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
 ) -> None:
-    monkeypatch.setattr(held, "MOST_HELD", 4)
     elsewhere = await bench.offered(source(0))
-    knocking = [await bench.offered(source(number), ELSEWHERE) for number in range(1, 6)]
-    assert [offer.is_wanted for offer in knocking] == [False, False, True, True, True]
+    knocking = [await bench.offered(source(number), ELSEWHERE) for number in range(1, MOST + 2)]
+    assert [offer.is_wanted for offer in knocking] == [False, False, *[True] * (MOST - 1)]
     assert knocking[0].withdrawal == "too many are held at a time"
     knocking[0].close()
     assert elsewhere.is_wanted

@@ -17,7 +17,7 @@ from relay.outbound.patience import NO_ANSWER, DialError
 from relay.outbound.standing import Standing
 from relay.record.events import DialHeld, Dialled, Event
 from relay.record.kinds import Kind
-from tests.support.pace import within
+from tests.support.pace import patience, within
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 PATIENCE = 30.0
@@ -352,6 +352,36 @@ async def test_eight_dials_at_a_time_until_an_address_answers() -> None:
         assert hanging.in_flight == {"192.0.2.1": IN_FLIGHT, "192.0.2.2": 1}
         hanging.answer.set()
     assert hanging.in_flight["192.0.2.1"] == 50
+
+
+async def test_a_refusal_is_an_answer_after_which_all_dial_freely() -> None:
+    waiting, most = 0, 0
+    all_waiting = trio.Event()
+
+    async def connect(_sock: socket.socket, _endpoint: Endpoint) -> int:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        if waiting == 50:
+            all_waiting.set()
+        if first.is_set():
+            await all_waiting.wait()
+        first.set()
+        return errno.ECONNREFUSED
+
+    async def refused() -> None:
+        with pytest.raises(DialError, match="refused"):
+            await dialer.dial(Destination("192.0.2.1", 443), trio.current_time() + 5, fresh=False)
+
+    first = trio.Event()
+    dialer = Dialer(Names([]).lookup, KEEPALIVE, connect)
+    await refused()
+    waiting = 0
+    with trio.fail_after(patience(10)):
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(refused)
+    assert most == 50
 
 
 async def test_a_round_without_an_answer_ends(autojump_clock: trio.testing.MockClock) -> None:

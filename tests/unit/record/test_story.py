@@ -11,16 +11,21 @@ from relay.record.events import (
     DialHeld,
     Dialled,
     Distrusted,
+    Fault,
+    LogLost,
     LookupFailed,
     Replaying,
     RequestLost,
     ServedStale,
+    ServiceDown,
     SessionStarted,
     Slept,
     Suspected,
+    TurnedAway,
     UpstreamClosed,
     UpstreamOpened,
 )
+from relay.record.kinds import Kind
 
 STARTED = SessionStarted(
     at=100,
@@ -157,6 +162,37 @@ def test_a_dial_given_up() -> None:
     ]
 
 
+def test_a_connect_that_is_given_up_names_what_held_it() -> None:
+    held = DialHeld(at=102, connection=1, cause="no answer")
+    gone = DialFailed(
+        at=104, connection=1, cause="gave up", seconds=2, kind=Kind.PROGRAM_GONE, told="no answer"
+    )
+    assert told(held, gone) == [
+        (
+            False,
+            "api.test:443: not reachable for 2.0 s (no answer); then the program's own time-out"
+            " ended its connect()",
+        )
+    ]
+    assert told(gone) == [], "it did not wait for long"
+
+
+def test_an_outage_that_outlasts_the_gateways_dial_is_told_once() -> None:
+    opened = UpstreamOpened(connection=2, host="api.test", port=443)
+    held = DialHeld(at=102, connection=2, cause="no answer")
+    closed_ = UpstreamClosed(at=402, connection=2, cause="no answer, for 300 s")
+    failed = DialFailed(
+        at=402, connection=1, cause="no answer, for 300 s", seconds=300, told="no answer"
+    )
+    assert told(opened, held, closed_, failed) == [
+        (
+            False,
+            "api.test:443: not reachable for 300.0 s (no answer, for 300 s); the program saw no"
+            " answer",
+        )
+    ]
+
+
 def test_a_refusal_at_once_is_what_it_is_everywhere() -> None:
     assert told(DialFailed(connection=1, cause="Connection refused", seconds=0)) == []
 
@@ -288,3 +324,58 @@ def test_what_counts_as_a_loss() -> None:
     others = [STARTED, OPENED, DIALLED, closed(how="fin"), closed(by="program"), Slept(seconds=9)]
     others.append(closed(after_fin=True))  # close_notify to a server that has closed
     assert not any(event.is_loss for event in others)
+
+
+def fault(**changes: object) -> Fault:
+    values: dict[str, object] = {
+        "at": 103,
+        "where": "connection",
+        "connection": 1,
+        "error": "KeyError",
+        "cause": "KeyError",
+        "kind": Kind.DEFECT,
+        "saw": "a reset",
+        "place": "a.py:1 in f",
+        "traceback": "a.py:1 in f: it[1]\nKeyError: KeyError",
+    }
+    return Fault(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_a_fault_is_seen_or_not_as_it_says() -> None:
+    assert told(fault()) == [
+        (False, "api.test:443: fault in connection (KeyError); the program saw a reset")
+    ]
+    assert told(fault(where="network change", connection=None, saw="")) == [
+        (True, "fault in network change (KeyError); the program saw nothing of it")
+    ]
+
+
+def test_a_defect_is_to_be_reported_with_its_traceback() -> None:
+    lines = list(story.lines([STARTED, OPENED, fault()], verbose=True))
+    assert [line.strip() for line in lines[2:5]] == [
+        "#1 fault in connection: KeyError (a.py:1 in f); the program saw a reset",
+        "a.py:1 in f: it[1]",
+        "KeyError: KeyError",
+    ]
+    assert lines[-2:] == [story.ADVICE, story.REPORT]
+    assert story.REPORT not in story.lines([STARTED, OPENED, fault(kind=Kind.RESOURCES)])
+
+
+def test_a_limit_says_how_to_raise_it() -> None:
+    away = TurnedAway(
+        where="the listener", kind=Kind.RESOURCES, cause="Too many open files", count=1
+    )
+    more = TurnedAway(
+        where="the listener", kind=Kind.RESOURCES, cause="Too many open files", count=4
+    )
+    hint = "(Too many open files); try: ulimit -Hn, and raise it"
+    assert told(away, more) == [
+        (False, f"the listener reset a connection {hint}"),
+        (False, f"the listener reset 4 connections so far {hint}"),
+    ]
+
+
+def test_a_service_that_rests_is_seen_and_a_log_that_is_not_complete_is_not() -> None:
+    down = ServiceDown(service="name server", kind=Kind.DEFECT, failures=4, seconds=60)
+    lost = LogLost(kind=Kind.OTHER, cause="No space left on device", events=3)
+    assert told(down, lost) == [(False, down.text()), (True, lost.text())]
