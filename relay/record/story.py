@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from relay.record import events
 from relay.record.events import AnyEvent, size
@@ -88,6 +88,8 @@ def _own_loss(
             hidden = False
         case events.ServiceDown() | events.LogLost():
             what, hidden = event.text(), isinstance(event, events.LogLost)
+        case _:
+            assert_never(event)
     return Loss(event.at, hidden, what, tuple(evidence))
 
 

@@ -9,6 +9,7 @@ from relay.record.events import (
     ConnectionDenied,
     ConnectionOpened,
     DialFailed,
+    DialHeld,
     Dialled,
     Fault,
     LogFull,
@@ -139,3 +140,11 @@ def test_a_fault_that_the_program_saw_has_ended_its_connection() -> None:
     assert list(status.state_of("s1", [opened(1), fault]).connections) == [1]
     fault.saw = "a reset"
     assert status.state_of("s1", [opened(1), fault]).connections == {}
+
+
+def test_a_connection_that_is_held_says_why_until_it_is_reached() -> None:
+    held = DialHeld(connection=1, cause="no answer")
+    (open_,) = status.state_of("s1", [opened(1), held]).connections.values()
+    assert open_.held == "no answer"
+    (open_,) = status.state_of("s1", [opened(1), held, dialled(1)]).connections.values()
+    assert open_.held is None
