@@ -20,7 +20,7 @@ from tests.support.command.terminal import processes
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
 from tests.support.internet.world import SERVER, Internet
-from tests.support.machine.limits import leave
+from tests.support.machine.limits import leave, left
 from tests.support.pace import patience, within
 
 ECHO = 7
@@ -56,11 +56,20 @@ async def is_told_at_once(program: Program) -> None:
     assert within(program.seconds, AT_ONCE)
 
 
+async def all_closed(program: Program) -> None:
+    """Close all connections, and wait until the relay has let go of most of them."""
+    relay = program.session.pid
+    await program(at.close_all)
+    with trio.fail_after(patience(10)):
+        while left(relay) < 6:  # noqa: ASYNC110 - the kernel tells by no event
+            await trio.sleep(0.01)
+
+
 async def goes_on(program: Program) -> None:
     """See that what stood stands, and that past the limit all is as ever."""
     await program(at.send, 1, b"?")
     assert await program(at.receive, 1, 1) == b"?"
-    await program(at.close_all)
+    await all_closed(program)
     await program(at.open_connections, "server.test", ECHO, 2)
     await program(at.use_all)
 
@@ -81,7 +90,7 @@ async def test_a_change_of_addresses_is_acted_upon(internet: Internet, program: 
     internet.renumber_client("10.1.0.3")
     assert await program(at.receive_to_end, 1) == (b"", "ConnectionResetError")
     assert within(program.seconds, AT_ONCE)
-    await program(at.close_all)
+    await all_closed(program)
     await program(at.open_connections, SERVER, ECHO, 2)
     await program(at.use_all)
     assert (await program.session.end()).status == 0
@@ -101,7 +110,7 @@ async def test_a_suspect_waits_for_its_dial_and_no_longer(
             await program(at.reset, number)
     assert await program(at.receive_to_end, 1) == (b"", "ConnectionResetError")
     assert within(program.seconds, SOON)
-    await program(at.close_all)
+    await all_closed(program)
     await program(at.open_connections, SERVER, ECHO, 2)
     await program(at.use_all)
     assert (await program.session.end()).status == 0

@@ -14,6 +14,12 @@ def highest(pid: int) -> int:
     return max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
 
 
+def left(pid: int) -> int:
+    """Return how many descriptors more a process may open."""
+    most, _hard = resource.prlimit(pid, _KIND)
+    return most - len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 @contextmanager
 def at_the_limit() -> Iterator[None]:
     """Leave this process no descriptor that it could open, as if it had all that it may have."""
