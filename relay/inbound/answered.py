@@ -16,7 +16,7 @@ MOST_LEFT: Final = 4096
 
 
 class Answered:
-    """The sequence numbers of SYNs that were accepted and closed lately, and of those left unanswered."""
+    """Sequence numbers of SYNs that were accepted and closed lately, or are left unanswered."""
 
     def __init__(self) -> None:
         self._lately: dict[Ends, int] = {}

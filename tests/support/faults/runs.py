@@ -181,7 +181,7 @@ async def _limited(session: Session) -> AsyncIterator[None]:
         with _real_time():
             await trio.sleep(_RETRANSMITTED)
         tree.extend(_waiting(trio.lowlevel.current_root_task()))
-        tree.extend(event.text() for event in session.events[-_LATEST:])
+        tree.extend(map(str, session.events[-_LATEST:]))
         scope.cancel()
 
     with trio.CancelScope() as scope:
