@@ -35,13 +35,17 @@ class Ran(msgspec.Struct, tag="ran"):
     @property
     def is_unrecorded(self) -> bool:
         """Whether a program met something of which the record says nothing."""
-        return bool(self.met) and not self.is_recorded and not self._looks_like_leaving
+        return bool(self.met) and not self.is_recorded and not self._looks_usual
 
     @property
-    def _looks_like_leaving(self) -> bool:
-        """Whether a program that has left its connection to the name server looks just so."""
-        is_programs = self.site.file == "relay/dns/nameserver.py"
-        return is_programs and self.errno in {"ECONNRESET", "ETIMEDOUT"}
+    def _looks_usual(self) -> bool:
+        """Whether it looks just as what the scenario's own program or server does.
+
+        A program may leave its connection to the name server, and a server resets what is replayed.
+        """
+        if self.site.file == "relay/dns/nameserver.py":
+            return self.errno in {"ECONNRESET", "ETIMEDOUT"}
+        return self.scenario.startswith("replay") and self.errno == "ECONNRESET"
 
     def __str__(self) -> str:
         return f"{self.scenario}: {self.site}: {self.errno} x {self.times}"
