@@ -354,6 +354,44 @@ async def test_eight_dials_at_a_time_until_an_address_answers() -> None:
     assert hanging.in_flight["192.0.2.1"] == 50
 
 
+async def test_a_port_that_is_silent_keeps_nobody_from_another_one() -> None:
+    hanging = Hanging()
+    made = hanging.dialling()
+    async with trio.open_nursery() as nursery:
+        for _ in range(IN_FLIGHT):
+            nursery.start_soon(made.dial, "192.0.2.1", 8443)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(made.dial, "192.0.2.1", 443)
+        await trio.testing.wait_all_tasks_blocked()
+        assert hanging.in_flight == {"192.0.2.1": IN_FLIGHT + 1}
+        hanging.answer.set()
+
+
+async def test_a_refusal_is_an_answer_to_all_who_wait_for_a_turn() -> None:
+    first, others, dials = trio.Event(), trio.Event(), 0
+
+    async def connect(_sock: socket.socket, _endpoint: Endpoint) -> int:
+        nonlocal dials
+        dials += 1
+        await (first if dials == 1 else others).wait()
+        return errno.ECONNREFUSED
+
+    made = Dialling(dialer=Dialer(Names([]).lookup, KEEPALIVE, connect))
+
+    async def is_refused() -> None:
+        with pytest.raises(DialError, match="refused"):
+            await made.dial("192.0.2.1", 443)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(is_refused)
+        await trio.testing.wait_all_tasks_blocked()
+        first.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert dials == 50
+        others.set()
+
+
 async def test_a_round_without_an_answer_ends(autojump_clock: trio.testing.MockClock) -> None:
     hanging = Hanging()
     made = hanging.dialling()
