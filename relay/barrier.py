@@ -88,22 +88,26 @@ def note(
     record: Record, where: str, fault: Exception, connection: int | None = None, saw: Shown = ""
 ) -> None:
     """Record a fault that is contained by its caller; what fails here is not told."""
+    with contextlib.suppress(Exception):
+        record(_event(where, fault, connection, saw))
+
+
+def _event(where: str, fault: Exception, connection: int | None, saw: Shown) -> Fault:
+    """Return what is told of a fault; without a traceback where that cannot be made."""
     leaf = next(_leaves(fault))
-    frames = traceback.extract_tb(leaf.__traceback__)
-    place = _place(frames[-1]) if frames else ""
-    _tell(
-        record,
-        Fault(
-            where=where,
-            connection=connection,
-            error=type(leaf).__qualname__,
-            cause=_cause(leaf),
-            kind=_kind(leaf),
-            saw=saw,
-            place=place,
-            traceback="\n".join(_told(fault))[-LONGEST:],
-        ),
+    event = Fault(
+        where=where,
+        connection=connection,
+        error=type(leaf).__qualname__,
+        cause=_cause(leaf),
+        kind=_kind(leaf),
+        saw=saw,
     )
+    with contextlib.suppress(Exception):  # traceback is loaded here, from files
+        frames = traceback.extract_tb(leaf.__traceback__)
+        event.place = _place(frames[-1]) if frames else ""
+        event.traceback = "\n".join(_told(fault))[-LONGEST:]
+    return event
 
 
 def _tell(record: Record, event: Event) -> None:

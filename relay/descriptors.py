@@ -31,7 +31,8 @@ class Spare:
         """Keep so many from now on, or as many as can be had; 0 closes all."""
         self._wanted = count
         while len(self._kept) > count:
-            os.close(self._kept.pop())
+            with contextlib.suppress(OSError):  # a close that fails has closed, close(2)
+                os.close(self._kept.pop())
         with contextlib.suppress(OSError):
             while len(self._kept) < count:
                 self._kept.append(os.open(os.devnull, os.O_RDONLY))

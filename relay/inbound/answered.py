@@ -1,4 +1,4 @@
-"""Which SYNs are copies of one that was answered already, or is to have no answer; pure.
+"""Which SYNs are copies of one that was accepted already, or is to have no answer; pure.
 
 A SYN that was retransmitted just before its connection was accepted may be read when that is closed
 already. Sent again, it would hit whatever has the same ends by then.
@@ -16,7 +16,7 @@ MOST_LEFT: Final = 4096
 
 
 class Answered:
-    """The sequence numbers of SYNs that were answered lately, and of those left unanswered."""
+    """Sequence numbers of SYNs that were accepted and closed lately, or are left unanswered."""
 
     def __init__(self) -> None:
         self._lately: dict[Ends, int] = {}

@@ -251,12 +251,11 @@ class SynHolder:
 
     def forget(self, offer: HeldOffer) -> None:
         """Hold a SYN no longer."""
-        was_withdrawn = offer not in self._held and offer.is_held
         self._held.discard(offer)
         ends = offer.source, offer.destination
         if self._offers.get(ends) is offer:
             del self._offers[ends]
-            if not was_withdrawn:
+            if not offer.is_held:  # a copy of one that was refused has not heard of it
                 self._answered.note(ends, offer.syn.sequence)
 
     def _withdraw(self, offer: HeldOffer, why: str) -> None:

@@ -22,14 +22,18 @@ _LEAST: Final = 20
 """Bytes of an answer down to the errno, or to the state."""
 
 
-def request(local: Endpoint, remote: Endpoint) -> bytes:
-    """Return the question for the socket that has these ends: struct inet_diag_req_v2."""
+def request(local: Endpoint, remote: Endpoint, number: int) -> bytes:
+    """Return the question for the socket that has these ends: struct inet_diag_req_v2.
+
+    The answer has its `number`, of 32 bits, too.
+    """
     family = struct.pack("=BBBxI", _AF_INET, _IPPROTO_TCP, 0, 0xFFFFFFFF)
     ports = struct.pack("!HH", local[1], remote[1])
     addresses = (_packed(address).ljust(16, b"\0") for address, _port in (local, remote))
     ends = b"".join(addresses)
     body = family + ports + ends + bytes(4) + _NO_COOKIE
-    head = _NLMSGHDR.pack(_NLMSGHDR.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
+    size = _NLMSGHDR.size + len(body)
+    head = _NLMSGHDR.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, number, 0)
     return head + body
 
 
@@ -37,13 +41,18 @@ def _packed(address: str) -> bytes:
     return bytes(map(int, address.split(".")))
 
 
+def number_of(answer: bytes) -> int:
+    """Return the number of the question that is answered; raises OSError if that is no answer."""
+    if len(answer) < _LEAST:
+        raise OSError(errno.EBADMSG, "a short answer of sock_diag")
+    return int(_NLMSGHDR.unpack_from(answer)[3])
+
+
 def state(answer: bytes) -> int | None:
     """Return the socket's state (include/net/tcp_states.h), None if there is no such socket.
 
-    Raises OSError if the kernel could not look.
+    The answer has a number. Raises OSError if the kernel could not look.
     """
-    if len(answer) < _LEAST:
-        raise OSError(errno.EBADMSG, "a short answer of sock_diag")
     if _NLMSGHDR.unpack_from(answer)[1] != _NLMSG_ERROR:
         return answer[_STATE]
     number = -struct.unpack_from("=i", answer, _NLMSGHDR.size)[0]

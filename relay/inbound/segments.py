@@ -39,7 +39,10 @@ class Syn(NamedTuple):
 
 
 def parse_syn(packet: bytes | memoryview) -> Syn | None:
-    """Read a packet; None if it is not a whole SYN over IPv4, from a port to a port."""
+    """Read a packet; None if it is not a whole SYN over IPv4 that could be answered.
+
+    Port 0 is a destination like any other: whoever has it refuses.
+    """
     if len(packet) < _IP_HEADER + _TCP_HEADER or packet[0] >> 4 != 4 or packet[9] != _TCP:
         return None
     at = (packet[0] & 0xF) * 4
@@ -50,7 +53,7 @@ def parse_syn(packet: bytes | memoryview) -> Syn | None:
     if end < at + _TCP_HEADER or len(packet) < end or flags != _SYN:
         return None
     source_port, port, sequence = struct.unpack_from("!HHI", packet, at)
-    if not source_port or not port:
+    if not source_port:
         return None
     return Syn(
         (_dotted(packet[12:16]), source_port),

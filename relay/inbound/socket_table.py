@@ -15,11 +15,17 @@ class SocketTable:
     def __init__(self, diag: socket.socket) -> None:
         """Take a sock_diag socket of the namespace, which its owner closes."""
         self._diag = diag
+        self._asked = 0
 
     def state(self, local: Endpoint, remote: Endpoint) -> int | None:
         """Return the state of the socket with these ends, None if there is none; raises OSError.
 
-        The kernel answers before send() returns, so nothing is waited for.
+        The kernel answers before send() returns, so nothing is waited for. Answers to questions
+        whose own answer could not be read are passed over.
         """
-        self._diag.send(inet_diag.request(local, remote))
-        return inet_diag.state(self._diag.recv(_ANSWER))
+        self._asked = (self._asked + 1) % (1 << 32)
+        self._diag.send(inet_diag.request(local, remote, self._asked))
+        while True:
+            answer = self._diag.recv(_ANSWER)
+            if inet_diag.number_of(answer) == self._asked:
+                return inet_diag.state(answer)

@@ -54,7 +54,7 @@ class Dialer:
     _keepalive: KeepAlive
     _connect_socket: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect
     _answering: set[Endpoint] = field(default_factory=set)
-    """Those whose last dial got through."""
+    """Those whose last dial was answered."""
     _slots: dict[Endpoint, trio.CapacityLimiter] = field(default_factory=dict)
 
     async def dial(
@@ -152,24 +152,25 @@ class Dialer:
             number = await self._connect_socket(sock, endpoint)
             if not number:
                 self._keepalive.connected(sock)
-                self._answering.add(endpoint)
-                self._let_all_dial(endpoint)
+                self._note_answer(endpoint)
                 return Reached(sock, endpoint[0])
             failure = _failure(number, sockets.queued_error(sock))
         except OSError as error:  # of an option
-            failure = _failure(error.errno or 0)
+            number, failure = error.errno or 0, _failure(error.errno or 0)
         except BaseException:  # cancelled: no answer in time, another address has won, or the end
             self._answering.discard(endpoint)
             sock.close()
             raise
-        self._answering.discard(endpoint)
-        if failure.is_refusal:  # which is an answer: nobody has to wait for it longer than alone
-            self._let_all_dial(endpoint)
         sock.close()
+        if number == errno.ECONNREFUSED:
+            self._note_answer(endpoint)  # somebody is there
+        else:
+            self._answering.discard(endpoint)
         raise failure
 
-    def _let_all_dial(self, endpoint: Endpoint) -> None:
+    def _note_answer(self, endpoint: Endpoint) -> None:
         """Let all who wait for a slot dial freely."""
+        self._answering.add(endpoint)
         limiter = self._slots.get(endpoint)
         if limiter is not None:
             limiter.total_tokens = float("inf")

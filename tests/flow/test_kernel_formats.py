@@ -2,6 +2,7 @@
 
 import socket
 
+from relay.inbound import inet_diag
 from relay.inbound.socket_table import SocketTable
 from relay.sockets import CLOSED_BY_ITS_SIDE, TCP_ESTABLISHED
 from relay.tcp.watch.diagnosis import TcpInfo
@@ -43,3 +44,14 @@ def test_a_dual_stack_socket_is_found_as_the_ipv4_socket_that_it_is() -> None:
         sock.connect((f"::ffff:{listener.getsockname()[0]}", listener.getsockname()[1]))
         local = "127.0.0.1", sock.getsockname()[1]
         assert SocketTable(diag).state(local, listener.getsockname()) == TCP_ESTABLISHED
+
+
+def test_an_answer_that_was_never_read_is_none_to_the_next_question() -> None:
+    with (
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as diag,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as sock,
+    ):
+        diag.send(inet_diag.request(("127.0.0.1", 1), ("127.0.0.1", 2), 0xFFFFFFFF))
+        ends = sock.getsockname(), sock.getpeername()
+        assert SocketTable(diag).state(*ends) == TCP_ESTABLISHED

@@ -59,10 +59,11 @@ class Run:
         """Play all, and twice more, a row at a time, those that are not good."""
         await self._play(self.rows, self.jobs)
         for _ in range(_TRIES):
-            bad = [line.row for line in self.lines() if not is_good(line)]
+            bad = [line for line in self.lines() if not is_good(line)]
             if 0 < len(bad) <= _NOISE:
-                self.tell(f"once more: {'; '.join(row.name for row in bad)}")
-                await self._play(bad, len(WAYS))
+                for line in bad:
+                    self.tell(f"once more: {line.row.name}: {line.bare} | {line.keepline}")
+                await self._play([line.row for line in bad], len(WAYS))
 
     async def _play(self, rows: Sequence[Row], jobs: int) -> None:
         async with trio.open_nursery() as nursery:

@@ -2,9 +2,7 @@
 
 from typing import Final
 
-from .programs import bun, curl, getent, git, java, musl, node, python, shell, ssh
-from .row import Differs, Program, Row, Situation
-from .situations import (
+from .names import (
     dead_stub,
     failed_name,
     hosts_file,
@@ -13,10 +11,12 @@ from .situations import (
     resolves_to,
     search_domains,
     second_resolver,
-    served,
     silent_resolver,
     vanishing,
 )
+from .programs import bun, curl, getent, git, java, musl, node, python, shell, ssh
+from .row import Differs, Program, Row, Situation
+from .situations import served
 
 _MUSL: Final = {5.0: "after the 5 s of its libc"}
 

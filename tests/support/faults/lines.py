@@ -27,6 +27,8 @@ class Ran(msgspec.Struct, tag="ran"):
     """Why the session, or another connection, has not gone on; empty if it has."""
     met: str
     """What a program met of it; empty if nothing."""
+    seconds: float
+    """Real ones that it took."""
     is_recorded: bool
     """Whether the record says something that it does not say of the scenario without a fault."""
 

@@ -41,6 +41,7 @@ def _lines(options: Options, part: int, parts: int) -> list[Line]:
     """Run one process to its end; raises CalledProcessError."""
     only = "no such call" if options.is_list else options.only
     words = [f"--only={only}", f"--errno={options.errno}", f"--part={part}/{parts}"]
+    words += ["--full"] if options.is_full else []
     argv = [sys.executable, "-m", "tests.support.faults", *words]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
     return [msgspec.json.decode(line, type=Line) for line in done.stdout.splitlines()]

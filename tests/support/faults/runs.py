@@ -31,6 +31,9 @@ LIMIT: Final = 200.0
 _RETRANSMITTED: Final = 4.0
 """Seconds, real ones, in which the kernel has sent a packet again: its own timers do not jump."""
 
+_LATEST: Final = 12
+"""Events that are shown of a session in which somebody waits for ever."""
+
 _HANGS: Final = 20.0
 """Seconds, real ones, after which the relay does not wait but runs in circles."""
 
@@ -140,7 +143,7 @@ async def _session(session: Session, scenario: Scenario, outcome: Outcome) -> No
     await session.echoed(control)
     INJECTOR.spares = False
     for _ in range(fault.times if fault is not None and not scenario.ends else 1):
-        async with _limited():
+        async with _limited(session):
             await _do(scenario, session, outcome)
         if not INJECTOR.left:
             break
@@ -148,7 +151,7 @@ async def _session(session: Session, scenario: Scenario, outcome: Outcome) -> No
         outcome.hits = fault.times - INJECTOR.left
     outcome.calls = frozenset(INJECTOR.made)
     INJECTOR.disarm()
-    async with _limited():
+    async with _limited(session):
         if not scenario.ends:
             await session.check(control)
             await session.relay.finish()
@@ -168,13 +171,17 @@ def _real_time() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _limited() -> AsyncIterator[None]:
+async def _limited(session: Session) -> AsyncIterator[None]:
     """Raise WaitsError if what is inside waits for LIMIT, and _RETRANSMITTED more."""
+
+    tree: list[str] = []
 
     async def watch(scope: trio.CancelScope) -> None:
         await trio.sleep(LIMIT)
         with _real_time():
             await trio.sleep(_RETRANSMITTED)
+        tree.extend(_waiting(trio.lowlevel.current_root_task()))
+        tree.extend(map(str, session.events[-_LATEST:]))
         scope.cancel()
 
     with trio.CancelScope() as scope:
@@ -183,7 +190,7 @@ async def _limited() -> AsyncIterator[None]:
             yield
             nursery.cancel_scope.cancel()
     if scope.cancelled_caught:
-        raise WaitsError
+        raise WaitsError("\n".join(tree))
 
 
 async def _do(scenario: Scenario, session: Session, outcome: Outcome) -> None:
@@ -211,6 +218,18 @@ def _forget_pipes() -> None:
 
 def _no_pipe(_flags: int) -> tuple[int, int]:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def _waiting(task: trio.lowlevel.Task | None) -> Iterator[str]:
+    """Yield the relay's tasks, each with the lines at which it waits."""
+    if task is None:
+        return
+    lines = [f"{frame.f_code.co_filename}:{line}" for frame, line in task.iter_await_frames()]
+    if task.name.startswith("relay."):
+        yield f"{task.name}: {' '.join(line for line in lines if '/relay/' in line)}"
+    for nursery in task.child_nurseries:
+        for child in nursery.child_tasks:
+            yield from _waiting(child)
 
 
 def _said(events: list[Event]) -> Said:

@@ -1,8 +1,8 @@
 """System calls of a process that fail because strace(1) says so: its -e inject.
 
-async with failing(session.pid, "accept4", errno.EMFILE) as faults:
-    ...                                  # the next three fail
-assert faults.count
+async with failing(session.pid, "accept4", errno.EMFILE, tmp_path / "strace") as faults:
+    ...                                             # the next three fail
+    await eventually(lambda: faults.count > 0)
 """
 
 import ctypes
@@ -28,12 +28,16 @@ _ATTACHED: Final = b" attached"
 _DEADLINE: Final = 10.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Faults:
-    """What strace did."""
+    """What strace does."""
 
-    count: int = 0
-    """Calls that have failed because of it."""
+    output: Path
+
+    @property
+    def count(self) -> int:
+        """Calls that have failed because of it so far."""
+        return self.output.read_text().count("(INJECTED)")
 
 
 @asynccontextmanager
@@ -43,21 +47,15 @@ async def failing(
     """Let the next calls of a process fail, all its threads'; written to `output` by strace."""
     rule = f"inject={call}:error={errno.errorcode[number]}:when=1..{times}"
     argv = [needs("strace"), "-f", "-p", str(pid), "-o", str(output), "-e", f"trace={call}"]
-    faults = Faults()
     with _started([*argv, "-e", rule]) as process:
         assert process.stderr is not None
         with trio.fail_after(patience(_DEADLINE)):
             line = await trio.to_thread.run_sync(process.stderr.readline, abandon_on_cancel=True)
         try:
             assert _ATTACHED in line, line
-            yield faults
+            yield Faults(output)
         finally:
             process.send_signal(signal.SIGINT)  # it lets the process go
-    faults.count = _injected(output)
-
-
-def _injected(output: Path) -> int:
-    return output.read_text().count("(INJECTED)")
 
 
 def _started(argv: list[str]) -> subprocess.Popen[bytes]:

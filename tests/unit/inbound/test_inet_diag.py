@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.inbound.inet_diag import request, state
+from relay.inbound.inet_diag import number_of, request, state
 
 
-def answer(kind: int, body: bytes) -> bytes:
-    return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
+def answer(kind: int, body: bytes, number: int = 1) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, 0, number, 0) + body
 
 
 def test_a_request_names_both_ends() -> None:
-    asked = request(("198.18.0.1", 40000), ("203.0.113.5", 443))
-    length, kind, flags = struct.unpack_from("=IHH", asked)
-    assert (length, kind, flags) == (len(asked), 20, 1)
+    asked = request(("198.18.0.1", 40000), ("203.0.113.5", 443), 7)
+    length, kind, flags, number = struct.unpack_from("=IHHI", asked)
+    assert (length, kind, flags, number) == (len(asked), 20, 1, 7)
     assert asked[16:18] == bytes([2, 6])
     assert struct.unpack_from("!HH", asked, 24) == (40000, 443)
     assert asked[28:32] == bytes([198, 18, 0, 1])
@@ -26,6 +26,10 @@ def test_a_request_names_both_ends() -> None:
 
 def test_a_state_is_read() -> None:
     assert state(answer(20, bytes([2, 7]) + bytes(70))) == 7
+
+
+def test_an_answer_has_the_number_of_its_question() -> None:
+    assert number_of(answer(20, bytes(72), number=0xFFFFFFFF)) == 0xFFFFFFFF
 
 
 def test_no_such_socket() -> None:
@@ -41,4 +45,4 @@ def test_a_kernel_that_cannot_look() -> None:
 @given(st.binary(max_size=19))
 def test_a_short_answer_is_no_state(data: bytes) -> None:
     with pytest.raises(OSError, match="short"):
-        state(data)
+        number_of(data)

@@ -30,10 +30,11 @@ def syn(**fields: Any) -> bytes:
     return bytes(IP(**at | given.pop("ip", {})) / TCP(**given) / payload)
 
 
-ENDS = st.tuples(ADDRESSES, PORTS)
+SOURCES = st.tuples(ADDRESSES, PORTS)
+DESTINATIONS = st.tuples(ADDRESSES, st.just(0) | PORTS)
 
 
-@given(ENDS, ENDS, SEQUENCES, OPTIONS, IP_OPTIONS)
+@given(SOURCES, DESTINATIONS, SEQUENCES, OPTIONS, IP_OPTIONS)
 def test_a_syn_is_read_and_sent_again(
     source: tuple[str, int],
     destination: tuple[str, int],
@@ -64,7 +65,6 @@ def test_a_syn_is_read_and_sent_again(
         syn(flags="SR"),
         syn(flags="A"),
         syn(sport=0),
-        syn(dport=0),
         syn(ip={"proto": socket.IPPROTO_UDP}),
         syn(ip={"version": 6}),
         syn(ip={"ihl": 4}),
