@@ -27,7 +27,9 @@ ATTEMPT: Final = 4.0
 """Seconds for one round; then the name is asked for again and the sockets are made anew."""
 
 IN_FLIGHT: Final = 8
-"""Dials at a time to an address that has not answered; one that has is dialled freely."""
+"""Dials at a time to an endpoint that has not answered; one that has is dialled freely.
+
+Another port of the same address may be silent, behind a firewall, while this one answers."""
 
 
 class Resolve(Protocol):
@@ -51,9 +53,9 @@ class Dialer:
     _resolve: Resolve
     _keepalive: KeepAlive
     _connect_socket: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect
-    _answering: set[str] = field(default_factory=set)
-    """Addresses whose last dial was answered."""
-    _slots: dict[str, trio.CapacityLimiter] = field(default_factory=dict)
+    _answering: set[Endpoint] = field(default_factory=set)
+    """Those whose last dial was answered."""
+    _slots: dict[Endpoint, trio.CapacityLimiter] = field(default_factory=dict)
 
     async def dial(
         self, destination: Destination, deadline: float, *, fresh: bool, avoid: str = ""
@@ -72,17 +74,18 @@ class Dialer:
             cause = "the name has no address that may be dialled"
             raise DialError(cause, Kind.NAME_FAILURE, is_final=True)
         limit = min(ATTEMPT, max(deadline - trio.current_time(), 0.0))
-        if len(addresses) == 1 and addresses[0] in self._answering:
+        endpoints = [(address, destination.port) for address in addresses]
+        if len(endpoints) == 1 and endpoints[0] in self._answering:
             # No cancel scope: that costs a tenth more, and the kernel ends it after `limit` too.
-            return await self._connect(addresses[0], destination.port, limit)
+            return await self._connect(endpoints[0], limit)
         with trio.move_on_after(limit):
-            if len(addresses) == 1:
-                return await self._connect_in_turn(addresses[0], destination.port)
-            return await self._race(addresses, destination.port)
+            if len(endpoints) == 1:
+                return await self._connect_in_turn(endpoints[0])
+            return await self._race(endpoints)
         raise DialError("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
 
-    async def _race(self, addresses: Sequence[str], port: int) -> Reached:
-        """Try each address once the one before has failed or STAGGER has passed.
+    async def _race(self, endpoints: Sequence[Endpoint]) -> Reached:
+        """Try each endpoint once the one before has failed or STAGGER has passed.
 
         More than one attempt may win: between the moment in which the first one's connect is
         through and the one in which the others learn of their cancellation, the kernel may have
@@ -94,9 +97,9 @@ class Dialer:
         connected: list[Reached] = []
         failures: list[DialError] = []
 
-        async def attempt(address: str, failed: trio.Event) -> None:
+        async def attempt(endpoint: Endpoint, failed: trio.Event) -> None:
             try:
-                connected.append(await self._connect_in_turn(address, port))
+                connected.append(await self._connect_in_turn(endpoint))
             except DialError as error:
                 failures.append(error)
                 failed.set()
@@ -105,9 +108,9 @@ class Dialer:
 
         try:
             async with trio.open_nursery() as nursery:
-                for address in addresses:
+                for endpoint in endpoints:
                     failed = trio.Event()
-                    nursery.start_soon(attempt, address, failed)
+                    nursery.start_soon(attempt, endpoint, failed)
                     with trio.move_on_after(STAGGER):
                         await failed.wait()
             if not connected:
@@ -117,17 +120,17 @@ class Dialer:
             for sock, _address in connected:
                 sock.close()
 
-    async def _connect_in_turn(self, address: str, port: int) -> Reached:
-        """Connect to one address, when it is its turn; raises DialError."""
-        if address in self._answering:
-            return await self._connect(address, port)
-        async with self._slot(address):
-            return await self._connect(address, port)
+    async def _connect_in_turn(self, endpoint: Endpoint) -> Reached:
+        """Connect to one endpoint, when it is its turn; raises DialError."""
+        if endpoint in self._answering:
+            return await self._connect(endpoint)
+        async with self._slot(endpoint):
+            return await self._connect(endpoint)
 
     @asynccontextmanager
-    async def _slot(self, address: str) -> AsyncIterator[None]:
-        """Be one of IN_FLIGHT at most, until the address has answered one of them."""
-        limiter = self._slots.setdefault(address, trio.CapacityLimiter(IN_FLIGHT))
+    async def _slot(self, endpoint: Endpoint) -> AsyncIterator[None]:
+        """Be one of IN_FLIGHT at most, until the endpoint has answered one of them."""
+        limiter = self._slots.setdefault(endpoint, trio.CapacityLimiter(IN_FLIGHT))
         holder = object()
         await limiter.acquire_on_behalf_of(holder)
         try:
@@ -136,39 +139,39 @@ class Dialer:
             limiter.release_on_behalf_of(holder)
             # Whoever waits was handed the released token by now, so a limiter without borrowers
             # has nobody in its queue; another one may stand in its place since it was removed.
-            if not limiter.borrowed_tokens and self._slots.get(address) is limiter:
-                del self._slots[address]
+            if not limiter.borrowed_tokens and self._slots.get(endpoint) is limiter:
+                del self._slots[endpoint]
 
-    async def _connect(self, address: str, port: int, limit: float = ATTEMPT) -> Reached:
+    async def _connect(self, endpoint: Endpoint, limit: float = ATTEMPT) -> Reached:
         try:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor or memory left
             raise _failure(error.errno or 0) from error
         try:
             self._keepalive.apply(sock, limit)
-            number = await self._connect_socket(sock, (address, port))
+            number = await self._connect_socket(sock, endpoint)
             if not number:
                 self._keepalive.connected(sock)
-                self._note_answer(address)
-                return Reached(sock, address)
+                self._note_answer(endpoint)
+                return Reached(sock, endpoint[0])
             failure = _failure(number, sockets.queued_error(sock))
         except OSError as error:  # of an option
             number, failure = error.errno or 0, _failure(error.errno or 0)
         except BaseException:  # cancelled: no answer in time, another address has won, or the end
-            self._answering.discard(address)
+            self._answering.discard(endpoint)
             sock.close()
             raise
         sock.close()
         if number == errno.ECONNREFUSED:
-            self._note_answer(address)  # somebody is there
+            self._note_answer(endpoint)  # somebody is there
         else:
-            self._answering.discard(address)
+            self._answering.discard(endpoint)
         raise failure
 
-    def _note_answer(self, address: str) -> None:
+    def _note_answer(self, endpoint: Endpoint) -> None:
         """Let all who wait for a slot dial freely."""
-        self._answering.add(address)
-        limiter = self._slots.get(address)
+        self._answering.add(endpoint)
+        limiter = self._slots.get(endpoint)
         if limiter is not None:
             limiter.total_tokens = float("inf")
 

@@ -44,6 +44,7 @@ _HOPELESS: Final = frozenset(
         errno.EPROTO,  # an ICMP parameter problem
         errno.EMFILE,  # while they wait, connections keep the descriptors that all of them lack
         errno.ENFILE,
+        errno.EADDRNOTAVAIL,  # no local port is left, and each further try searches them all
     }
 )
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})

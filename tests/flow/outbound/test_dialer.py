@@ -354,6 +354,19 @@ async def test_eight_dials_at_a_time_until_an_address_answers() -> None:
     assert hanging.in_flight["192.0.2.1"] == 50
 
 
+async def test_a_port_that_is_silent_keeps_nobody_from_another_one() -> None:
+    hanging = Hanging()
+    made = hanging.dialling()
+    async with trio.open_nursery() as nursery:
+        for _ in range(IN_FLIGHT):
+            nursery.start_soon(made.dial, "192.0.2.1", 8443)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(made.dial, "192.0.2.1", 443)
+        await trio.testing.wait_all_tasks_blocked()
+        assert hanging.in_flight == {"192.0.2.1": IN_FLIGHT + 1}
+        hanging.answer.set()
+
+
 async def test_a_refusal_is_an_answer_after_which_all_dial_freely() -> None:
     waiting, most = 0, 0
     all_waiting = trio.Event()

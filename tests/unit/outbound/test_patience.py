@@ -24,6 +24,7 @@ NO_ROUTE = DialError("Network is unreachable", Kind.UNREACHABLE, errno.ENETUNREA
 SILENT = DialError("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
 FORBIDDEN = DialError("Operation not permitted", Kind.NOT_PERMITTED, errno.EPERM)
 PROHIBITED = DialError("prohibited", Kind.NOT_PERMITTED, errno.EHOSTUNREACH, 13)
+NO_PORT = DialError("Cannot assign", Kind.ADDRESS_GONE, errno.EADDRNOTAVAIL)
 NO_SUCH_NAME = DialError("no such name", Kind.NAME_FAILURE, is_final=True)
 SERVFAIL = DialError("SERVFAIL", Kind.NAME_FAILURE)
 
@@ -64,7 +65,8 @@ def test_an_outage_is_held(failure: DialError, known: bool) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(
-    ("failure", "code"), [(FORBIDDEN, 13), (PROHIBITED, 13), (NO_SUCH_NAME, None)]
+    ("failure", "code"),
+    [(FORBIDDEN, 13), (PROHIBITED, 13), (NO_SUCH_NAME, None), (NO_PORT, None)],
 )
 def test_what_no_waiting_can_mend_is_told_at_once(
     failure: DialError, code: int | None, known: bool
