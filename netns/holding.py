@@ -1,8 +1,8 @@
-"""The sockets by which SYNs are held: one that is shown them, and two that send as anybody.
+"""The sockets by which SYNs are held: one receives them, two send packets from any address.
 
-interception.py drops each SYN that lacks MARK before any listener sees it, and logs it: nothing but
-what is dropped is ever copied. Whoever holds the sockets answers the SYN, or sends it again with
-MARK. All need NET_RAW and NET_ADMIN in the namespace when they are made, and nothing later.
+interception.py drops each SYN that lacks MARK before any listener sees it, and logs it: only what
+is dropped is ever copied. Whoever has the sockets answers the SYN, or sends it again with MARK. To
+open them takes NET_RAW and NET_ADMIN in the namespace, to use them nothing.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ BURST_MARK: Final = MARK | BURST_BIT
 BURST_SECONDS: Final = 2
 
 GROUP: Final = 0x6B6C
-"""Of linux/netfilter/nfnetlink_log.h, in this namespace's own numbers."""
+"""Of nfnetlink_log; each network namespace has its own groups."""
 
 _BUFFER: Final = 4 << 20
 """Bytes of SYNs that wait to be read, about 1 KiB each, if net.core.rmem_max allows; what finds no
@@ -44,10 +44,10 @@ _WHOLE: Final = 0xFFFF
 
 @dataclass(frozen=True)
 class SynSockets:
-    """What holding a SYN takes."""
+    """The sockets that hold SYNs; whoever has this owns them."""
 
     log: socket.socket
-    """Of nfnetlink_log: a message for each SYN that is dropped."""
+    """Of nfnetlink_log: receives a message for each SYN that is dropped."""
     raw: socket.socket
     """raw(7), IPPROTO_RAW: sends whole packets, marked with MARK."""
     raw_of_burst: socket.socket
@@ -64,7 +64,7 @@ class SynSockets:
 
 
 def open_sockets() -> SynSockets:
-    """Make them; raises OSError where the kernel has no such sockets, or gives none."""
+    """Open the sockets; raises OSError where the kernel has no such sockets, or refuses one."""
     with contextlib.ExitStack() as on_failure:
         log = on_failure.enter_context(_log())
         raw = on_failure.enter_context(_raw(MARK))

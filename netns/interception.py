@@ -1,4 +1,6 @@
-"""Sends every TCP connection to one listener: tproxy, or else nat redirect, or else a port list.
+"""The rules that send every TCP connection to one listener, by tproxy or else by nat redirect.
+
+With tproxy they can also drop SYNs and log them, to be held until the destination is reached.
 
 The rules live in one table of the namespace's own nf_tables, so nothing is shared with the host.
 """

@@ -37,23 +37,23 @@ LONGEST: Final = 4096
 """Characters of a traceback that are recorded: its end, for there the fault came up."""
 
 _PARTS: Final = 3
-"""Of a group, as many faults are recorded in full."""
+"""Errors of a group, and causes of an error, that are recorded at most."""
 
 _OUR_PATH: Final = 3
-"""Parts of a file's path that tell which it is."""
+"""Last parts of a file's path that are recorded."""
 
 Record = Callable[[Event], None]
 
 
 class contained:  # noqa: N801 - used as a statement, as contextlib's are
-    """Ends a fault inside: it is recorded, and the statement after it is the next that runs."""
+    """Contains a fault inside: it is recorded, and the next statement after this one runs."""
 
     __slots__ = ("_connection", "_record", "_saw", "_where", "failed")
 
     def __init__(
         self, record: Record, where: str, connection: int | None = None, saw: Shown = ""
     ) -> None:
-        """Say what ends with a fault: `where`, of which `connection`, and what the program sees."""
+        """`where`: what ends with a fault; `saw`: what the program sees of that."""
         self.failed = False
         """Whether there was a fault."""
         self._record = record
@@ -87,13 +87,13 @@ class contained:  # noqa: N801 - used as a statement, as contextlib's are
 def note(
     record: Record, where: str, fault: Exception, connection: int | None = None, saw: Shown = ""
 ) -> None:
-    """Record a fault that is contained by its caller; what fails here is not told."""
+    """Record a fault that the caller contains; what fails in here is left out."""
     with contextlib.suppress(Exception):
         record(_event(where, fault, connection, saw))
 
 
 def _event(where: str, fault: Exception, connection: int | None, saw: Shown) -> Fault:
-    """Return what is told of a fault; without a traceback where that cannot be made."""
+    """Return the event of a fault, without a traceback where none can be made."""
     leaf = next(_leaves(fault))
     event = Fault(
         where=where,

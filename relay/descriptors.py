@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 COUNT: Final = 8
-"""As many as an import, or a connection that is reset, may need at a time, and some more."""
+"""More than an import, or a connection that is reset, needs at a time."""
 
 OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-"""What the kernel says where there is no descriptor or memory left."""
+"""The errnos for no descriptor or memory left."""
 
 
 class Spare:

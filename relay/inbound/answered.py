@@ -12,7 +12,7 @@ Ends: TypeAlias = tuple[Endpoint, Endpoint]
 """Source and destination of a connect()."""
 
 MOST_LEFT: Final = 4096
-"""SYNs that are left without an answer; of a further one each copy is taken for a new one."""
+"""SYNs that are left without an answer; each copy of a further one is taken for a new connect()."""
 
 
 class Answered:

@@ -26,7 +26,7 @@ from relay.inbound.socket_table import SocketTable
 from relay.sockets import TCP_CLOSE, TCP_LISTEN
 
 MOST_HELD: Final = 4096
-"""SYNs. For a further one another gives way, and is left to be retransmitted."""
+"""SYNs. A further one takes the place of another, which is left to be retransmitted."""
 
 TURN: Final = 256
 """SYNs that are read before the others have their turn."""
@@ -41,7 +41,7 @@ SWEEP: Final = 1.0
 """Seconds between two looks at whether the programs still wait."""
 
 _GONE: Final = (None, TCP_CLOSE, TCP_LISTEN)
-"""States of a program's socket that has given its connect() up: LISTEN is another one's."""
+"""States of a program's socket that has given its connect() up; in LISTEN it is another socket."""
 
 
 class HeldOffer:
@@ -53,7 +53,7 @@ class HeldOffer:
         self.syn = syn
         """Its newest copy."""
         self.is_accepting = False
-        """Whether its SYN is, or was, sent again."""
+        """Whether its SYN is being sent again, or was."""
         self._way = way
         self._accepted: AcceptedOffer | None = None
         self._settled = trio.Event()
@@ -161,7 +161,7 @@ class SynHolder:
         """Hold SYNs and offer them, until cancelled."""
         self._start = start
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listener.serve, self._arrived)
+            nursery.start_soon(self._listener.serve, self._take_accepted)
             nursery.start_soon(self._sweep)
             while True:
                 if self._read():
@@ -172,7 +172,7 @@ class SynHolder:
     def take_waiting(self, start: Callable[[Offer], None]) -> None:
         """Hand over what was accepted; a connect() that is pending now would come too late."""
         self._start = start
-        self._listener.take_waiting(self._arrived)
+        self._listener.take_waiting(self._take_accepted)
 
     def _read(self) -> bool:
         """Take what has come, up to a turn's share; return whether there may be more."""
@@ -184,10 +184,10 @@ class SynHolder:
             with contained(self._record, "SYN"):
                 syn = parse_syn(logged_packet(message))
                 if syn is not None:
-                    self._arrives(syn)
+                    self._take_syn(syn)
         return True
 
-    def _arrives(self, syn: Syn) -> None:
+    def _take_syn(self, syn: Syn) -> None:
         """Offer a new SYN; keep the newest copy of one that is held."""
         ends = syn.source, syn.destination
         before = self._offers.get(ends)
@@ -207,7 +207,7 @@ class SynHolder:
         self._has_work.set()
         self._start(offer)
 
-    def _arrived(self, accepted: Offer) -> None:
+    def _take_accepted(self, accepted: Offer) -> None:
         """Give a socket that the kernel has accepted to the offer that waits for it."""
         assert isinstance(accepted, AcceptedOffer)
         offer = self._offers.get((accepted.source, accepted.destination))
@@ -233,7 +233,7 @@ class SynHolder:
         reached = self._reached[offer.destination] = self._reached.get(offer.destination, 0) + 1
         raw = self._raw if reached <= BURST else self._raw_of_burst
         raw.sendto(segments.again(offer.syn), (offer.destination[0], 0))
-        self._listener.take_waiting(self._arrived)
+        self._listener.take_waiting(self._take_accepted)
 
     def refuse(self, offer: HeldOffer, refusal: Refusal) -> None:
         """Answer a SYN that is held; if that fails, the program's kernel sends it again."""
@@ -250,7 +250,7 @@ class SynHolder:
             self._raw.sendto(packet, (offer.source[0], 0))
 
     def forget(self, offer: HeldOffer) -> None:
-        """Hold a SYN no longer."""
+        """Hold a SYN no longer; the offer is closed."""
         self._held.discard(offer)
         ends = offer.source, offer.destination
         if self._offers.get(ends) is offer:
@@ -259,11 +259,12 @@ class SynHolder:
                 self._answered.note(ends, offer.syn.sequence)
 
     def _withdraw(self, offer: HeldOffer, why: str) -> None:
+        """Hold an offer no longer, and let whoever dials for it know."""
         self._held.discard(offer)
         offer.withdraw(why)
 
     async def _sweep(self) -> None:
-        """Once a second, while there is something to look at: who waits no more, what is over.
+        """Withdraw what programs have given up, once a second while anything is held or remembered.
 
         The event is made anew when there is nothing and before this task waits for it; no other
         task runs in between.

@@ -1,6 +1,6 @@
-"""How the kernel is asked for the state of one TCP socket, by its ends, and answers: sock_diag(7).
+"""Questions to the kernel for the state of one TCP socket, and its answers: sock_diag(7); pure.
 
-Pure: messages are bytes. The kernel finds the socket by hash, whatever made it: also an IPv6 socket
+The kernel finds the socket by hash, whatever made it: also an IPv6 socket
 that speaks IPv4, and a subflow of MPTCP.
 """
 
@@ -25,7 +25,7 @@ _LEAST: Final = 20
 def request(local: Endpoint, remote: Endpoint, number: int) -> bytes:
     """Return the question for the socket that has these ends: struct inet_diag_req_v2.
 
-    The answer has its `number`, of 32 bits, too.
+    The answer has the same `number`, of 32 bits.
     """
     family = struct.pack("=BBBxI", _AF_INET, _IPPROTO_TCP, 0, 0xFFFFFFFF)
     ports = struct.pack("!HH", local[1], remote[1])

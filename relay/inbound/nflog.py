@@ -1,4 +1,4 @@
-"""What nfnetlink_log sends for a packet that it was to log; pure."""
+"""The messages of nfnetlink_log: the packet that was logged is found in one; pure."""
 
 import struct
 from typing import Final

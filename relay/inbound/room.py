@@ -1,7 +1,7 @@
-"""Who is held, in room for so many, and who makes room for a further one; pure.
+"""The offers that are held, up to a maximum, and which one gives way to a further one; pure.
 
-The oldest of those to the destination that has most gives way: a program that knocks at a silent
-host thousands of times does not keep others from theirs.
+The oldest one to the destination that has most gives way: a program that dials a silent host
+thousands of times does not keep others from theirs.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from typing import Generic, Protocol, TypeVar
 from relay.addresses import Endpoint
 
 
-class Guest(Protocol):
-    """Whatever is held for a destination."""
+class Pending(Protocol):
+    """An offer, of which only the destination matters here."""
 
     destination: Endpoint
 
 
-T = TypeVar("T", bound=Guest)
+T = TypeVar("T", bound=Pending)
 
 
 class Room(Generic[T]):
@@ -27,40 +27,40 @@ class Room(Generic[T]):
         self._all: dict[T, None] = {}
         self._by_destination: dict[Endpoint, dict[T, None]] = {}
         self._crowded: Endpoint = ("", 0)
-        """The destination that had most when one was added, so that nobody has to search for it."""
+        """The destination that had most when one was added, so that it need not be searched for."""
 
-    def __contains__(self, guest: object) -> bool:
+    def __contains__(self, offer: object) -> bool:
         """Return whether it is held."""
-        return guest in self._all
+        return offer in self._all
 
     def __len__(self) -> int:
         """Return how many are held."""
         return len(self._all)
 
     def __iter__(self) -> Iterator[T]:
-        """Return those that are held now, the oldest one first."""
+        """Iterate over those that are held now, the oldest one first."""
         return iter(tuple(self._all))
 
     def to_give_way(self) -> T | None:
-        """Return who has to go before another is added; None if there is room."""
+        """Return the offer that has to go before another is added; None if there is room."""
         if len(self._all) < self._most:
             return None
         return next(iter(self._by_destination.get(self._crowded) or self._all))
 
-    def add(self, guest: T) -> None:
-        """Hold one more, for whom there is room."""
-        self._all[guest] = None
-        here = self._by_destination.setdefault(guest.destination, {})
-        here[guest] = None
+    def add(self, offer: T) -> None:
+        """Hold one more, for which there is room."""
+        self._all[offer] = None
+        here = self._by_destination.setdefault(offer.destination, {})
+        here[offer] = None
         if len(here) >= len(self._by_destination.get(self._crowded, ())):
-            self._crowded = guest.destination
+            self._crowded = offer.destination
 
-    def discard(self, guest: T) -> None:
+    def discard(self, offer: T) -> None:
         """Hold one no longer, if it is held."""
-        if guest not in self._all:
+        if offer not in self._all:
             return
-        del self._all[guest]
-        here = self._by_destination[guest.destination]
-        del here[guest]
+        del self._all[offer]
+        here = self._by_destination[offer.destination]
+        del here[offer]
         if not here:
-            del self._by_destination[guest.destination]
+            del self._by_destination[offer.destination]

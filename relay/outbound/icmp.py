@@ -1,4 +1,4 @@
-"""What an ICMP error says of a dial: which code, and whether that is a verdict or an outage. Pure.
+"""Which ICMP code has ended a dial, and whether that is a verdict or an outage; pure.
 
     code  meaning                               here     bare, icmp_err_convert of the kernel
     0, 1  network, host unreachable             outage   ENETUNREACH, EHOSTUNREACH

@@ -20,11 +20,12 @@ _T = TypeVar("_T")
 
 
 async def while_wanted(connection: Connection, dial: Callable[[], Awaitable[_T]]) -> _T:
-    """Dial until it has an outcome, the program gives up, or the command has ended; DialError.
+    """Return what `dial` returns; raises DialError.
 
-    What ends it may come in the very tick in which the dial is through: then nothing is cancelled,
-    but whoever has called abort() does not call it again, so that it counts all the same. A dial
-    that owns something by then is to release it when this raises.
+    It is cancelled when the program gives its connect() up, and when the command has ended.
+    Either may come in the very tick in which the dial is through. Then nothing is cancelled, but it
+    counts all the same, for abort() is not called again. A dial that owns something by then is to
+    release it when this raises.
     """
     shared, offer = connection.shared, connection.offer
     if shared.is_ending and not (

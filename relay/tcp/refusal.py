@@ -1,4 +1,4 @@
-"""What a program hears of a dial that came to nothing, as exactly as its way in allows."""
+"""How an offer is refused whose dial has failed: by the same ICMP code, or the nearest."""
 
 from typing import Final
 
@@ -16,14 +16,14 @@ _NEAREST: Final = {
     14: Refusal.PROHIBITED,
     15: Refusal.PROHIBITED,
 }
-"""Codes that are seldom or never sent: what is nearest to them in meaning, mostly in errno too."""
+"""For codes that are seldom or never sent: the nearest in meaning, mostly in errno too."""
 
 _UNAWAITED: Final = frozenset({Kind.PROGRAM_GONE, Kind.CANCELLED, Kind.SESSION_END})
-"""Nobody is there who could hear it."""
+"""Kinds of failures after which no program waits."""
 
 
 def refusal_for(error: DialError) -> Refusal:
-    """Return what the program is told."""
+    """Return the refusal that tells the program of a failed dial."""
     if error.code is not None:
         return _NEAREST.get(error.code) or Refusal(error.code)
     return Refusal.NO_ANSWER if error.kind in _UNAWAITED else Refusal.HOST_UNREACHABLE

@@ -1,4 +1,4 @@
-"""The command line of the table of what is the same; the only place that prints."""
+"""The command line of scripts/same; the only place that prints."""
 
 import argparse
 import os

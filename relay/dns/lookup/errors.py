@@ -10,7 +10,7 @@ SERVFAIL: Final = 2
 
 
 class Meaning(Enum):
-    """What a round says in which no server gave a usable answer."""
+    """What a round without a usable answer means."""
 
     VERDICT = auto()
     """The fault is the question's own: the resolvers say so (REFUSED, NOTIMP, FORMERR), or evidence

@@ -89,7 +89,7 @@ class PassOn:
 
 @dataclass(frozen=True, slots=True)
 class LookInto:
-    """Something else is asked for, and `Hold.looked_into` is told whether it was answered."""
+    """Something else is to be asked for; `Hold.looked_into` then takes whether it was answered."""
 
 
 def is_verdict(error: ResolverError, *, has_answered: bool) -> bool:

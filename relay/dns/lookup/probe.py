@@ -1,4 +1,4 @@
-"""Whether anything is answered now: asked for by what should be, once for all who want to know."""
+"""Whether resolvers answer anything at all now: one probe serves all lookups that are in doubt."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,10 +47,10 @@ class Prober:
     async def is_anything_answered(self) -> bool:
         """Return whether anything is answered from now on.
 
-        Many names may fail at once, so one probe serves them all. Whoever finds one under way waits
-        for its end: if it was sent before his own failure and is answered after it, that will do;
-        if it is not answered at all, he holds his lookup until the next round, as in an outage.
-        Meanwhile any other lookup may be answered, which tells the same.
+        Many names may fail at once, so one probe serves them all. A lookup that finds one under way
+        waits for its end: if it was sent before the lookup failed and is answered after that, it
+        will do; if it is not answered at all, the lookup is held until the next round, as in an
+        outage. Any other lookup may be answered meanwhile, which shows the same.
         """
         before = self._rounds.answers
         probe = self._under_way

@@ -1,6 +1,6 @@
-"""Whether resolvers answer, tried before a session: all at once, by a question that all can answer.
+"""Whether each resolver answers, for doctor: all are asked at once what any of them can answer.
 
-It is the one that a session asks before any name has resolved, and it names nobody.
+The question is the one that a session asks before any name has resolved, and names nobody.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ INTERVAL = 1.0
 async def try_all(
     servers: Sequence[Destination], seconds: float
 ) -> dict[Destination, UpstreamError | None]:
-    """Return of each server how it fails within so many seconds, None if it answers."""
+    """Return for each server how it has failed within so many seconds, None if it has answered."""
     failures: dict[Destination, UpstreamError | None] = {}
 
     async def try_one(server: Destination) -> None:

@@ -7,8 +7,8 @@ from relay.record.events.base import CausedEvent, Event, LossEvent, size
 Closer: TypeAlias = Literal["program", "upstream", "keepline"]
 How: TypeAlias = Literal["fin", "reset", "timeout", "unreachable", "session-end"]
 Told: TypeAlias = Literal["a reset", "a refusal", "unreachable", "no answer"]
-"""What ended the connect() of a program: its own time-out, if it had no answer. A reset is all that
-it can be sent where the kernel has accepted before the dial."""
+"""What ended a program's connect(): with no answer, its own time-out. A reset is all that it can be
+sent where the kernel has accepted before the dial."""
 
 
 class ConnectionOpened(Event):
@@ -67,7 +67,7 @@ class DialFailed(CausedEvent):
     def text(self) -> str:
         """Return it as a line for people."""
         seconds = f"{self.seconds:.1f} s"
-        return f"#{self.connection} not reached in {seconds}: {self.cause}; told {self.told}"
+        return f"#{self.connection} not reached in {seconds}: {self.cause}; the program saw {self.told}"
 
 
 class DialHeld(LossEvent):

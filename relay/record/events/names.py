@@ -45,7 +45,7 @@ class LookupFailed(CausedEvent):
     type: str
     cause: str
     verdict: bool = False
-    """Whether it is no loss but the name's own fault: the program got what it gets alone."""
+    """Whether the name itself is at fault: the program got the error that it gets alone."""
 
     @property
     def is_loss(self) -> bool:

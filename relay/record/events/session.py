@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 from relay.record.events.base import Event, LossEvent, size
 
 Shown: TypeAlias = Literal["", "a reset", "SERVFAIL"]
+"""What a program saw of a fault; empty if nothing."""
 
 
 class SessionStarted(Event):
@@ -71,7 +72,7 @@ class Slept(Event):
 
 
 class Fault(LossEvent):
-    """A fault that nobody expected was contained: it ended what it hit, and nothing else."""
+    """An exception that nobody expected was contained: it ended what it hit, and nothing else."""
 
     where: str
     """What ended with it, or was left out because of it."""
@@ -80,7 +81,6 @@ class Fault(LossEvent):
     cause: str
     connection: int | None = None
     saw: Shown = ""
-    """What the program saw of it; empty if nothing."""
     place: str = ""
     """File, line and function in which it came up."""
     traceback: str = ""
@@ -106,7 +106,7 @@ class ServiceDown(LossEvent):
     failures: int
     """In the last minute."""
     seconds: float
-    """For which it rests."""
+    """How long it rests."""
 
     def text(self) -> str:
         """Return it as a line for people."""
@@ -123,10 +123,10 @@ class TurnedAway(LossEvent):
     """
 
     where: str
-    """Who takes the connections."""
+    """Which listening socket had accepted them."""
     cause: str
     count: int
-    """So many so far."""
+    """How many in this session so far."""
 
     def text(self) -> str:
         """Return it as a line for people."""
@@ -134,11 +134,11 @@ class TurnedAway(LossEvent):
 
 
 class LogLost(LossEvent):
-    """The log could not be written; what was to be written then is not in it."""
+    """The log could not be written for a time; these events are missing from it."""
 
     cause: str
     events: int
-    """So many."""
+    """How many."""
 
     def text(self) -> str:
         """Return it as a line for people."""

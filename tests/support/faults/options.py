@@ -1,4 +1,4 @@
-"""What the command line says."""
+"""The options of scripts/faults."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ class Options:
 
 
 def parse() -> Options:
-    """Read them."""
+    """Read the command line."""
     parser = argparse.ArgumentParser("scripts/faults")
     parser.add_argument("--list", action="store_true", help="list the calls, and make none fail")
     parser.add_argument("--only", default="", help="calls whose description has this in it")

@@ -1,4 +1,4 @@
-"""Room for so many: who gives way, whatever came and went before."""
+"""Room for so many offers: which one gives way, whatever came and went before."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ OTHER: Endpoint = ("203.0.113.6", 443)
 
 
 @dataclass(eq=False)
-class Knock:
+class Pending:
     destination: Endpoint
 
 
 def test_the_oldest_of_the_crowd_gives_way() -> None:
-    room = Room[Knock](4)
-    other, *crowd = Knock(OTHER), *(Knock(SILENT) for _ in range(3))
+    room = Room[Pending](4)
+    other, *crowd = Pending(OTHER), *(Pending(SILENT) for _ in range(3))
     for each in (other, *crowd):
         assert room.to_give_way() is None
         room.add(each)
@@ -32,13 +32,13 @@ def test_the_oldest_of_the_crowd_gives_way() -> None:
 
 
 def test_where_the_crowd_has_gone_the_oldest_of_all_gives_way() -> None:
-    room = Room[Knock](2)
-    crowd = [Knock(SILENT), Knock(SILENT)]
+    room = Room[Pending](2)
+    crowd = [Pending(SILENT), Pending(SILENT)]
     for each in crowd:
         room.add(each)
     for each in crowd:
         room.discard(each)
-    first, second = Knock(("203.0.113.7", 1)), Knock(OTHER)
+    first, second = Pending(("203.0.113.7", 1)), Pending(OTHER)
     room.add(first)
     room.add(second)
     assert room.to_give_way() in (first, second)
@@ -48,8 +48,8 @@ def test_where_the_crowd_has_gone_the_oldest_of_all_gives_way() -> None:
 def test_who_gives_way_is_held_and_a_crowd_is_never_above_its_bound(
     steps: list[tuple[bool, int, int]],
 ) -> None:
-    room = Room[Knock](5)
-    held: list[Knock] = []
+    room = Room[Pending](5)
+    held: list[Pending] = []
     for adds, place, host in steps:
         if adds:
             if (other := room.to_give_way()) is not None:
@@ -57,7 +57,7 @@ def test_who_gives_way_is_held_and_a_crowd_is_never_above_its_bound(
                 assert len(room) == 5
                 room.discard(other)
                 held.remove(other)
-            held.append(Knock((f"203.0.113.{host}", 443)))
+            held.append(Pending((f"203.0.113.{host}", 443)))
             room.add(held[-1])
         elif place < len(held):
             room.discard(held.pop(place))

@@ -118,7 +118,7 @@ TOLD: list[tuple[AnyEvent, str]] = [
     ),
     (
         DialFailed(connection=1, cause="Connection refused", seconds=0.01),
-        "#1 not reached in 0.0 s: Connection refused; told a reset",
+        "#1 not reached in 0.0 s: Connection refused; the program saw a reset",
     ),
     (
         DialHeld(connection=1, cause="Network is unreachable"),
