@@ -255,7 +255,7 @@ class SynHolder:
         ends = offer.source, offer.destination
         if self._offers.get(ends) is offer:
             del self._offers[ends]
-            if not offer.is_held:  # a copy of one that was refused has not heard of it
+            if not offer.is_held:  # where it was refused, a copy has to be answered again
                 self._answered.note(ends, offer.syn.sequence)
 
     def _withdraw(self, offer: HeldOffer, why: str) -> None:

@@ -66,8 +66,10 @@ class DialFailed(CausedEvent):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        seconds = f"{self.seconds:.1f} s"
-        return f"#{self.connection} not reached in {seconds}: {self.cause}; the program saw {self.told}"
+        return (
+            f"#{self.connection} not reached in {self.seconds:.1f} s: {self.cause};"
+            f" the program saw {self.told}"
+        )
 
 
 class DialHeld(LossEvent):
