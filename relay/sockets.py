@@ -22,6 +22,9 @@ TCP_CLOSING: Final = 11
 CLOSED_BY_ITS_SIDE: Final = frozenset({TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_CLOSING})
 """States of a socket whose own side has closed, with data or a FIN not acknowledged yet."""
 
+PEER_GONE: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
+"""What a call fails with once the peer is gone; all else is the kernel's refusal."""
+
 _UNCONNECTED: Final = frozenset({TCP_SYN_SENT, TCP_CLOSE})
 
 _ERROR_SPACE: Final = socket.CMSG_SPACE(32)

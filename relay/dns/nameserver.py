@@ -18,6 +18,7 @@ from relay.dns.framing import FrameError, Unframer, frame, servfail
 from relay.dns.messages import Query, QueryError
 from relay.dns.responder import Responder
 from relay.inbound.accepting import Acceptor
+from relay.sockets import PEER_GONE
 
 MAX_QUERIES = 4096
 """Lookups at a time. Beyond, datagrams are dropped and connections are not read."""
@@ -47,9 +48,6 @@ UDP_ERRORS = frozenset(
         errno.ENOMEM,
     }
 )
-
-_LEFT = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
-"""How it looks on a connection when a program leaves."""
 
 Reply = Callable[[bytes], Awaitable[None]]
 
@@ -194,7 +192,7 @@ class NameServer:
 def _is_programs_doing(loss: BaseException) -> bool:
     """Return whether the program is gone; else the kernel has refused a call."""
     error = loss.__cause__
-    return isinstance(error, OSError) and error.errno in _LEFT
+    return isinstance(error, OSError) and error.errno in PEER_GONE
 
 
 async def _next(stream: trio.SocketStream) -> bytes:

@@ -208,7 +208,7 @@ class SynHolder:
         self._start(offer)
 
     def _take_accepted(self, accepted: Offer) -> None:
-        """Give a socket that the kernel has accepted to the offer that waits for it."""
+        """Hand a socket that the kernel has accepted to the offer that waits for it."""
         assert isinstance(accepted, AcceptedOffer)
         offer = self._offers.get((accepted.source, accepted.destination))
         if offer is not None and offer in self._held:

@@ -24,7 +24,7 @@ SYNS = Packets(only_syn=True, destination=SERVER, destination_port=HTTPS)
 
 @pytest.fixture
 async def program(internet: Internet) -> AsyncIterator[Program]:
-    """Give a program whose API host is server.test; nobody serves it yet."""
+    """Yield a program whose API host is server.test; nobody serves it yet."""
     async with within_session(internet) as made:
         yield made
 

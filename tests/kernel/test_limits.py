@@ -33,7 +33,7 @@ WAYS = ["tproxy", "redirect"]
 async def program(
     request: pytest.FixtureRequest, internet: Internet, nursery: trio.Nursery
 ) -> AsyncIterator[Program]:
-    """Give a program by whose connections the relay is at its limit; one of them was used."""
+    """Yield a program by whose connections the relay is at its limit; one of them was used."""
     await nursery.start(serve, echo, listen(internet.server, SERVER, ECHO))
     options = ["--intercept", request.param, "--keepidle", "3"]
     async with inside(Keepline(internet), options) as made:

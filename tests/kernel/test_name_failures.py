@@ -184,7 +184,7 @@ async def test_what_a_name_is_to_blame_for_is_recorded_and_is_no_loss(
 
 @pytest.fixture
 async def stub(internet: Internet, nursery: trio.Nursery) -> Callable[[float], Awaitable[None]]:
-    """Give what starts a local resolver anew, after what was started before has ended."""
+    """Return what starts a local resolver anew, after what was started before has ended."""
     internet.client.use_resolvers(STUB)
     running = trio.CancelScope()
 

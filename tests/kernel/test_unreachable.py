@@ -30,7 +30,7 @@ SYNS = Packets(only_syn=True, destination=SERVER, destination_port=PORT)
 
 @pytest.fixture
 async def program(internet: Internet, nursery: trio.Nursery) -> AsyncIterator[Program]:
-    """Give a program under keepline; the router serves an echo, which stays within reach."""
+    """Yield a program under keepline; the router serves an echo, which stays within reach."""
     await nursery.start(serve, echo, listen(internet.router, GATEWAY, ECHO))
     await nursery.start(serve, echo, listen(internet.server, SERVER, PORT))
     async with inside(Keepline(internet)) as made:

@@ -18,7 +18,7 @@ _PAGE: Final = Path(__file__).resolve().parents[2] / "docs/same.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play it; gives 1 if a row is not as the page says, or differs without a reason."""
+    """Play rows; return 1 if one is not as the page says, or differs without a reason."""
     parsed = _parser().parse_args(arguments)
     missing = list(lacking())
     if missing:

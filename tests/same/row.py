@@ -78,12 +78,12 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Say which row it is; no two have the same."""
+        """Which row it is; no two have the same."""
         return self.situation, self.program.title
 
     @property
     def name(self) -> str:
-        """Say the same in one line."""
+        """The same in one line."""
         return ": ".join(self.key)
 
 

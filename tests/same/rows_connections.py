@@ -25,7 +25,7 @@ _CLOSED: Final = "a silent host, and connects that are closed while they wait"
 
 
 async def syns(network: Network) -> str:
-    """Tell how many SYNs came to the silent host once its connects had been closed."""
+    """Return how many SYNs came to the silent host once its connects had been closed."""
     before, after = map(int, network.notes)
     return f"{after - before} SYNs after that"
 

@@ -91,7 +91,7 @@ async def _run(row: Row, way: Way, network: Network) -> tuple[int | None, str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Give programs nothing of the person's: no proxy, no settings, messages in English."""
+    """Return an environment without the person's own: no proxy, no settings, English messages."""
     home = str(folder)
     homes = dict.fromkeys(("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), home)
     return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **homes}

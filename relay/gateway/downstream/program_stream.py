@@ -1,16 +1,12 @@
 """The TCP connection of a program, which notes how it was lost."""
 
-import errno
 import socket
-from typing import Final
 
 import trio
 
 from relay.record.events import Closer, How
 from relay.record.kinds import Kind, kind_of
-
-_LEFT: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
-"""How it looks when a program leaves; all else is the kernel's refusal."""
+from relay.sockets import PEER_GONE
 
 
 class ProgramStream(trio.abc.Stream):
@@ -61,7 +57,7 @@ class ProgramStream(trio.abc.Stream):
         """Return who ended the connection, how, and why, for the record."""
         loss = self._loss
         if loss is not None:
-            closer: Closer = "program" if loss.errno in _LEFT else "keepline"
+            closer: Closer = "program" if loss.errno in PEER_GONE else "keepline"
             return closer, "reset", kind_of(loss), loss.strerror
         if aborted:
             return "keepline", "reset", Kind.RESET, None

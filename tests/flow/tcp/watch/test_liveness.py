@@ -1,7 +1,8 @@
 """Liveness: what it remembers of a connection is of its upstream, which may be replaced."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -47,44 +48,50 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-async def test_a_suspect_whose_upstream_was_replaced_is_none_any_more(
-    ends: tuple[socket.socket, socket.socket], autojump_clock: trio.testing.MockClock
-) -> None:
-    """Its ClientHello went to another address, of which no dial has shown anything."""
+@pytest.fixture
+def server() -> Iterator[Endpoint]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()
+
+
+@asynccontextmanager
+async def watching(*connections: Watched) -> AsyncIterator[list[Event]]:
+    """Watch connections while the machine wakes, after which each is suspect; yield the events."""
     asleep = [0.0]
     events: list[Event] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        watched = Watched(ends[0], server.getsockname())
-        liveness = Liveness(
-            {watched}, KEEPALIVE, NetworkWatch(), events.append, SuspendDetector(lambda: asleep[0])
-        )
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(liveness.watch)
-            asleep[0] = 60.0
-            await trio.sleep(SWEEP + 0.1)
-            assert [type(event) for event in events] == [Slept, Suspected]
-            watched.reached = ("127.0.0.2", 9)
-            await trio.sleep(10 * SWEEP)
-            nursery.cancel_scope.cancel()
+    detector = SuspendDetector(lambda: asleep[0])
+    liveness = Liveness(set(connections), KEEPALIVE, NetworkWatch(), events.append, detector)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(liveness.watch)
+        asleep[0] = 60.0
+        yield events
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_suspect_whose_upstream_was_replaced_is_none_any_more(
+    ends: tuple[socket.socket, socket.socket],
+    server: Endpoint,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its ClientHello went to another address, of which no dial has shown anything."""
+    watched = Watched(ends[0], server)
+    async with watching(watched) as events:
+        await trio.sleep(SWEEP + 0.1)
+        assert [type(event) for event in events] == [Slept, Suspected]
+        watched.reached = ("127.0.0.2", 9)
+        await trio.sleep(10 * SWEEP)
     assert watched.losses == []
 
 
 async def test_at_the_limit_a_dial_to_a_suspects_destination_misses_its_turn(
-    ends: tuple[socket.socket, socket.socket], autojump_clock: trio.testing.MockClock
+    ends: tuple[socket.socket, socket.socket],
+    server: Endpoint,
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
-    asleep = [0.0]
-    events: list[Event] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        watched = Watched(ends[0], server.getsockname())
-        liveness = Liveness(
-            {watched}, KEEPALIVE, NetworkWatch(), events.append, SuspendDetector(lambda: asleep[0])
-        )
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(liveness.watch)
-            asleep[0] = 60.0
-            with at_the_limit():
-                await trio.sleep(10 * SWEEP)
-            nursery.cancel_scope.cancel()
+    watched = Watched(ends[0], server)
+    async with watching(watched) as events:
+        with at_the_limit():
+            await trio.sleep(10 * SWEEP)
     assert [type(event) for event in events[:2]] == [Slept, Suspected]
     assert watched.losses == []
     assert not [event for event in events if isinstance(event, PathDown)], "nobody knows"
@@ -95,27 +102,14 @@ async def test_at_the_limit_a_dial_to_a_suspects_destination_misses_its_turn(
 
 
 async def test_a_fault_in_one_look_costs_that_look(
-    ends: tuple[socket.socket, socket.socket], autojump_clock: trio.testing.MockClock
+    ends: tuple[socket.socket, socket.socket],
+    server: Endpoint,
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
-    asleep = [0.0]
-    events: list[Event] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        gone = Watched(ends[1].dup(), server.getsockname())
-        gone.number = 2
-        gone.sock.close()  # its descriptor is no socket's any more
-        there = Watched(ends[0], server.getsockname())
-        liveness = Liveness(
-            {gone, there},
-            KEEPALIVE,
-            NetworkWatch(),
-            events.append,
-            SuspendDetector(lambda: asleep[0]),
-        )
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(liveness.watch)
-            asleep[0] = 60.0
-            await trio.sleep(2 * SWEEP)
-            nursery.cancel_scope.cancel()
+    gone = Watched(ends[1].dup(), server)
+    gone.number = 2
+    gone.sock.close()  # its descriptor is no socket's any more
+    async with watching(gone, Watched(ends[0], server)) as events:
+        await trio.sleep(2 * SWEEP)
     assert {event.connection for event in events if isinstance(event, Suspected)} == {1}
-    faults = {event.connection for event in events if isinstance(event, Fault)}
-    assert faults == {2}
+    assert {event.connection for event in events if isinstance(event, Fault)} == {2}
