@@ -271,7 +271,7 @@ class SynHolder:
         """
         while True:
             await self._has_work.wait()
-            while self._held or not self._answered.is_empty:
+            while self._held or self._reached or not self._answered.is_empty:
                 await trio.sleep(SWEEP)
                 self._answered.turn()
                 self._reached.clear()

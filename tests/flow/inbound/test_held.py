@@ -71,6 +71,8 @@ class Bench:
     programs: list[socket.socket] = field(default_factory=list)
     accepts: bool = True
     """Whether the kernel has room for what is sent again."""
+    is_eager: bool = False
+    """Whether each offer is accepted at once."""
 
     @property
     def server(self) -> Endpoint:
@@ -96,6 +98,13 @@ class Bench:
         assert isinstance(offer, HeldOffer)
         assert offer.source == source
         return offer
+
+    def take(self, offer: Offer) -> None:
+        """Take an offer over; accept it before any other task runs if the bench is eager."""
+        self.offers.append(offer)
+        if self.is_eager:
+            with pytest.raises(StopIteration):
+                offer.accept().send(None)
 
     def answered(self, packet: bytes) -> None:
         """Be the kernel: accept what is sent again."""
@@ -126,7 +135,7 @@ async def bench(nursery: trio.Nursery) -> AsyncIterator[Bench]:
             syns = SynSockets(ours, raw, burst)
             waiting = Listener(listener, "tproxy", made.events.append)
             holder = SynHolder(syns, waiting, made.table, made.events.append, MOST)
-            nursery.start_soon(holder.serve, made.offers.append)
+            nursery.start_soon(holder.serve, made.take)
             yield made
             nursery.cancel_scope.cancel()
         for offer in made.offers:
@@ -303,6 +312,19 @@ async def test_a_burst_is_marked_as_one(bench: Bench, autojump_clock: MockClock)
     await trio.sleep(held.SWEEP + 0.1)
     await (await bench.offered(source(100))).accept()
     assert len(bench.of_burst) == 2
+
+
+async def test_connections_that_are_accepted_at_once_are_no_burst_unless_they_come_at_once(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    """The gateway accepts in the tick of the offer: then nothing is held when it is looked at."""
+    bench.is_eager = True
+    for number in range(held.BURST + 2):
+        bench.syn(source(number))
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(2 * held.SWEEP)
+    assert len(bench.sent) == held.BURST + 2
+    assert not bench.of_burst
 
 
 async def test_what_nobody_waits_for_is_served_as_one_that_was_accepted(bench: Bench) -> None:
