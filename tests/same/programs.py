@@ -31,19 +31,8 @@ _CURL_SAYS: Final = (
 
 
 def lacking() -> Iterator[str]:
-    """Name the programs that this machine has not, and scripts have not made."""
-    for name in (
-        "apt-get",
-        "bash",
-        "curl",
-        "getent",
-        "git",
-        "java",
-        "nc",
-        "node",
-        "ssh",
-        "timeout",
-    ):
+    """Yield the names of programs that this machine lacks, or that scripts have not made."""
+    for name in _NEEDED:
         if shutil.which(name) is None:
             yield name
     made = [_NPM / "bun", _NPM / "wait-on", _BUILT / "connect", _BUILT / "Connect.class", _PYTHON]
