@@ -41,7 +41,6 @@ _OPTIONS: Final[Mapping[Kind, Sequence[str]]] = {
 
 _CLIENTS: Final = Path(__file__).with_name("clients")
 _PROGRAMS: Final = Path(__file__).resolve().parents[2] / ".venv/programs/node_modules/.bin"
-_PIECE: Final = 1 << 16
 _LAST_LINES: Final = 8
 """The last calls of a traceback, its error, and what keepline says of that."""
 

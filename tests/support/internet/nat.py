@@ -16,7 +16,6 @@ from .patterns import Expressions, conntrack_state, leaving_by
 
 _DROP: Final = 0
 _STATE_INVALID: Final = 1
-_STATE_NEW: Final = 8
 _AFTER_CONNTRACK: Final = -150
 _SOURCE_NAT: Final = 100
 
