@@ -17,8 +17,7 @@ from relay.dns.nameserver import IP_PKTINFO
 from relay.record.events import Event, Fault
 from relay.server import Relay
 from tests.support.inprocess.fake_resolver import says, start
-
-NETLINK_SOCK_DIAG = 4
+from tests.support.inprocess.offers import sock_diag
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def listeners() -> Iterator[Listeners]:
     udp = socket.socket(type=socket.SOCK_DGRAM)
     udp.setsockopt(socket.SOL_IP, IP_PKTINFO, 1)
     udp.bind(dns_tcp.getsockname())
-    diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
+    diag = sock_diag()
     for sock in (tcp, dns_tcp, udp, diag):
         sock.setblocking(False)
     made = Listeners("tproxy", [tcp], udp, dns_tcp, diag, None)

@@ -14,8 +14,7 @@ from relay.inbound.socket_table import SocketTable
 from relay.outbound.standing import Standing
 from relay.record.events import ConnectionOpened, Event, Fault
 from relay.tcp.connection import Connection, Connections, Handler
-
-NETLINK_SOCK_DIAG = 4
+from tests.support.inprocess.offers import sock_diag
 
 
 class Offered:
@@ -67,7 +66,7 @@ async def test_only_a_handler_that_delivers_last_words_is_waited_for(
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as program,
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as diag,
+        sock_diag() as diag,
     ):
         async with trio.open_nursery() as nursery:
             made = Connections(
@@ -103,7 +102,7 @@ async def test_a_fault_resets_its_connection_and_no_other() -> None:
     working = Working(delivers=True)
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as diag,
+        sock_diag() as diag,
     ):
         listening = Listener(listener, "tproxy", events.append)
         listener.setblocking(False)

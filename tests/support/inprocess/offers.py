@@ -15,7 +15,7 @@ from relay.record.events import Event
 from relay.tcp.connection import Connections, Handler
 from tests.support.inprocess.tcp import connected
 
-NETLINK_SOCK_DIAG: Final = 4
+_NETLINK_SOCK_DIAG: Final = 4
 
 
 class Pending:
@@ -67,10 +67,15 @@ class Pending:
             self._dialled.close()
 
 
+def sock_diag() -> socket.socket:
+    """Open a sock_diag(7) socket of this network namespace."""
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+
+
 @contextmanager
 def session(
     handler: Handler, standing: Standing, record: Callable[[Event], None], nursery: trio.Nursery
 ) -> Iterator[Connections]:
     """Make the connections of a session, all of which have one handler."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as diag:
+    with sock_diag() as diag:
         yield Connections(lambda _dialled: handler, standing, record, nursery, SocketTable(diag))
