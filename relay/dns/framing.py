@@ -11,7 +11,7 @@ PAYLOAD = 1232
 
 _QR, _RA, _SERVFAIL = 0x8000, 0x0080, 2
 _KEPT = 0x7910
-"""Of the flags of a query: opcode, RD and CD."""
+"""What an answer keeps of a query's flags: opcode, RD and CD."""
 
 _HEADER = struct.Struct("!HHHHHH")
 

@@ -19,7 +19,7 @@ _RTMGRP_IPV4_IFADDR = 0x10
 _RTMGRP_IPV4_ROUTE = 0x40
 
 AGAIN: Final = 1.0
-"""Seconds before the addresses are read again that could not be."""
+"""Seconds before addresses that could not be read are read again."""
 
 
 class NetworkWatch:

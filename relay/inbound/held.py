@@ -151,7 +151,7 @@ class SynHolder:
         self._offers: dict[Ends, HeldOffer] = {}
         """Until they are closed."""
         self._held = Room[HeldOffer](most)
-        """Those whose connect() is pending; one that gives way is retransmitted by its kernel."""
+        """Those whose connect() is pending; the SYN of one that gives way is retransmitted."""
         self._answered = Answered()
         self._reached: dict[Endpoint, int] = {}
         """How often since the last sweep."""

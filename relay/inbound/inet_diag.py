@@ -19,7 +19,7 @@ _IPPROTO_TCP: Final = 6
 _NO_COOKIE: Final = b"\xff" * 8
 _STATE: Final = _NLMSGHDR.size + 1
 _LEAST: Final = 20
-"""Bytes of an answer down to the errno, or to the state."""
+"""Bytes of an answer up to the errno, or the state, and with it."""
 
 
 def request(local: Endpoint, remote: Endpoint, number: int) -> bytes:

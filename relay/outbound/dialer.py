@@ -63,8 +63,8 @@ class Dialer:
         """Resolve, and try every address once, the address to `avoid` last.
 
         A `fresh` name is resolved past any cache, for as long as that takes; the connects end at
-        `deadline`, on trio's clock, or after ATTEMPT. Raises DialError, of several the latest that
-        leaves hope.
+        `deadline`, on trio's clock, or after ATTEMPT. Raises DialError, of several the one that
+        verdict_of() chooses.
         """
         addresses = [destination.host]
         if destination.name is not None:
@@ -155,7 +155,7 @@ class Dialer:
                 self._note_answer(endpoint)
                 return Reached(sock, endpoint[0])
             failure = _failure(number, sockets.queued_error(sock))
-        except OSError as error:  # of an option
+        except OSError as error:  # setsockopt(2), or the state could not be read
             number, failure = error.errno or 0, _failure(error.errno or 0)
         except BaseException:  # cancelled: no answer in time, another address has won, or the end
             self._answering.discard(endpoint)

@@ -16,7 +16,7 @@ class Meaning(Enum):
     """The fault is the question's own: the resolvers say so (REFUSED, NOTIMP, FORMERR), or evidence
     does."""
     REJECTED = auto()
-    """Nobody listens where they should be, or a firewall forbids to ask."""
+    """Nobody listens at the resolvers' addresses, or a firewall forbids to ask."""
     FAILING = auto()
     """Something answers, but cannot find out: the name's own fault, or an outage behind it."""
     LOCAL = auto()

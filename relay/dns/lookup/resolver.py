@@ -83,7 +83,7 @@ class Resolver:
         timeouts: ResolverTimeouts,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
-        """Lookups of addresses run in the nursery; `servers` returns who is to be asked now."""
+        """Lookups of addresses run in the nursery; `servers` returns those to ask now."""
         self._servers = servers
         self._record = record
         self._nursery = nursery

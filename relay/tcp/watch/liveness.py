@@ -71,7 +71,8 @@ class Liveness:
     async def watch(self) -> None:
         """Look at all connections, once a second, until cancelled.
 
-        What dials had shown before a fault is forgotten with them: who is suspect then is so again.
+        After a fault it may be called again: what dials had shown is forgotten, and whatever was
+        suspect is found to be so once more.
         """
         self._paths.clear()
         async with trio.open_nursery() as nursery:
