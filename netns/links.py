@@ -68,12 +68,21 @@ def connect_for(seconds: float) -> bool:
 def syn_retries(seconds: float, linear: int) -> int:
     """Return the least number of retransmissions for which a SYN waits this long.
 
-    `linear` of them, which are not counted, come a second apart; then the pauses double.
+    The kernel gives up at the first timer by which the time has passed that this number would take
+    if all pauses doubled (tcp_write_timeout()). But the first `linear` + 1 are a second each.
     """
-    retries, pause = 1, 2
-    waited = linear + 1 + pause
-    while waited < seconds and retries < _MOST_RETRIES:
+    retries, pause, alone = 1, 2, 3
+    while _first_timer(alone, linear) < seconds and retries < _MOST_RETRIES:
         retries += 1
         pause = min(2 * pause, _LONGEST_PAUSE)
-        waited += pause
+        alone += pause
     return retries
+
+
+def _first_timer(after: int, linear: int) -> int:
+    """Return when the retransmission timer of a SYN first runs out `after` seconds or later."""
+    waited, pause = linear + 1, 1
+    while waited < after:
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        waited += pause
+    return waited if after > linear else after

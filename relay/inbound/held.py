@@ -23,7 +23,7 @@ from relay.inbound.offer import GIVEN_UP, Offer, Refusal
 from relay.inbound.room import Room
 from relay.inbound.segments import Syn, parse_syn
 from relay.inbound.socket_table import SocketTable
-from relay.sockets import TCP_CLOSE, TCP_LISTEN
+from relay.sockets import TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT
 
 MOST_HELD: Final = 4096
 """SYNs. A further one takes the place of another, which is left to be retransmitted."""
@@ -153,6 +153,8 @@ class SynHolder:
         self._held = Room[HeldOffer](most)
         """Those whose connect() is pending; the SYN of one that gives way is retransmitted."""
         self._answered = Answered()
+        self._accepted_first: set[Ends] = set()
+        """Since the log was last read to its end: of their SYNs there may be a copy in it."""
         self._reached: dict[Endpoint, int] = {}
         """How often since the last sweep."""
         self._has_work = trio.Event()
@@ -180,6 +182,7 @@ class SynHolder:
             try:
                 message = self._log.recv(_RECEIVE_SIZE)
             except BlockingIOError:
+                self._accepted_first.clear()
                 return False
             with contained(self._record, "SYN"):
                 syn = parse_syn(logged_packet(message))
@@ -198,6 +201,8 @@ class SynHolder:
             return
         if self._answered.is_copy(ends, syn.sequence):
             return
+        if ends in self._accepted_first and not self._connects(*ends):
+            return
         if before is not None and before in self._held:
             self._withdraw(before, GIVEN_UP)
         if (other := self._held.to_give_way()) is not None:
@@ -208,13 +213,18 @@ class SynHolder:
         self._start(offer)
 
     def _take_accepted(self, accepted: Offer) -> None:
-        """Hand a socket that the kernel has accepted to the offer that waits for it."""
+        """Hand a socket that the kernel has accepted to the offer that waits for it.
+
+        If none does, its SYN belonged to a burst. But a copy of it may have come before the burst
+        did, and wait to be read: that one is no further connect().
+        """
         assert isinstance(accepted, AcceptedOffer)
         offer = self._offers.get((accepted.source, accepted.destination))
         if offer is not None and offer in self._held:
             self._held.discard(offer)
             offer.complete(accepted)
         else:
+            self._accepted_first.add((accepted.source, accepted.destination))
             self._start(accepted)
 
     def is_pending(self, offer: HeldOffer) -> bool:
@@ -225,6 +235,13 @@ class SynHolder:
         """Return whether the program has such a socket; if that cannot be found out, it does."""
         try:
             return self._table.state(source, destination) not in _GONE
+        except OSError:
+            return True
+
+    def _connects(self, source: Endpoint, destination: Endpoint) -> bool:
+        """Return whether the program's connect() is pending; if that is not known, it is."""
+        try:
+            return self._table.state(source, destination) == TCP_SYN_SENT
         except OSError:
             return True
 

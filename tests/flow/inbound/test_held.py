@@ -24,9 +24,8 @@ from relay.inbound.listener import Listener
 from relay.inbound.offer import Offer, Refusal
 from relay.inbound.socket_table import SocketTable
 from relay.record.events import Event, Fault
-from relay.sockets import TCP_CLOSE, TCP_ESTABLISHED
+from relay.sockets import TCP_CLOSE, TCP_ESTABLISHED, TCP_SYN_SENT
 
-TCP_SYN_SENT = 2
 MOST = 20
 ELSEWHERE: Endpoint = ("203.0.113.5", 443)
 
@@ -333,6 +332,31 @@ async def test_what_nobody_waits_for_is_served_as_one_that_was_accepted(bench: B
     (offer,) = bench.offers
     assert not offer.is_held
     offer.close()
+
+
+async def test_a_copy_that_came_before_its_burst_is_no_further_connect(bench: Bench) -> None:
+    program = socket.create_connection(bench.server)
+    bench.programs.append(program)
+    address, port = program.getsockname()
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(bench.offers) == 1
+    bench.table.states[address, port] = TCP_ESTABLISHED
+    bench.syn((address, port))
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(bench.offers) == 1
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_the_next_connect_of_the_same_ends_is_one(bench: Bench, is_known: bool) -> None:
+    program = socket.create_connection(bench.server)
+    ends = program.getsockname()
+    await trio.testing.wait_all_tasks_blocked()
+    program.close()
+    bench.table.states[ends] = TCP_SYN_SENT
+    bench.table.fails = not is_known
+    bench.syn(ends)
+    await trio.testing.wait_all_tasks_blocked()
+    assert [each.is_held for each in bench.offers] == [False, True]
 
 
 async def test_what_is_no_syn_is_no_offer(bench: Bench) -> None:
