@@ -201,7 +201,7 @@ class SynHolder:
             return
         if self._answered.is_copy(ends, syn.sequence):
             return
-        if ends in self._accepted_first and not self._connects(*ends):
+        if ends in self._accepted_first and self._state(*ends) != TCP_SYN_SENT:
             return
         if before is not None and before in self._held:
             self._withdraw(before, GIVEN_UP)
@@ -232,18 +232,15 @@ class SynHolder:
         return offer in self._held and self._waits(offer.source, offer.destination)
 
     def _waits(self, source: Endpoint, destination: Endpoint) -> bool:
-        """Return whether the program has such a socket; if that cannot be found out, it does."""
-        try:
-            return self._table.state(source, destination) not in _GONE
-        except OSError:
-            return True
+        """Return whether the program has such a socket, connected or not."""
+        return self._state(source, destination) not in _GONE
 
-    def _connects(self, source: Endpoint, destination: Endpoint) -> bool:
-        """Return whether the program's connect() is pending; if that is not known, it is."""
+    def _state(self, source: Endpoint, destination: Endpoint) -> int | None:
+        """Return the state of a program's socket; if it cannot be found out, the program waits."""
         try:
-            return self._table.state(source, destination) == TCP_SYN_SENT
+            return self._table.state(source, destination)
         except OSError:
-            return True
+            return TCP_SYN_SENT
 
     def send_again(self, offer: HeldOffer) -> None:
         """Let the kernel accept a SYN, and take what it has accepted; raises OSError."""

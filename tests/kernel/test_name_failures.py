@@ -186,18 +186,24 @@ async def test_what_a_name_is_to_blame_for_is_recorded_and_is_no_loss(
 async def stub(internet: Internet, nursery: trio.Nursery) -> Callable[[float], Awaitable[None]]:
     """Return what starts a local resolver anew, after what was started before has ended."""
     internet.client.use_resolvers(STUB)
-    running = trio.CancelScope()
+    running, ended = trio.CancelScope(), trio.Event()
+    ended.set()
 
-    async def run(scope: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
-        with scope:
+    async def run(task_status: trio.TaskStatus[None]) -> None:
+        with running:
             await serve_names(internet.client, STUB, internet.zone, task_status=task_status)
+        ended.set()
 
-    async def restart(pause: float) -> None:
-        nonlocal running
+    async def restart(
+        pause: float, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        nonlocal running, ended
         running.cancel()
+        await ended.wait()
+        task_status.started()
         await trio.sleep(pause)
-        running = trio.CancelScope()
-        await nursery.start(lambda task_status: run(running, task_status))
+        running, ended = trio.CancelScope(), trio.Event()
+        await nursery.start(run)
 
     await restart(0)
     return restart
@@ -209,8 +215,7 @@ async def test_a_local_resolver_that_is_restarted(
     async with inside(keepline) as program:
         assert await program(at.look_up, "v4.test")
         async with trio.open_nursery() as both_ways:
-            both_ways.start_soon(stub, 1)
-            await trio.sleep(0.1)
+            await both_ways.start(stub, 1)
             assert await program(at.look_up, "server.test")
             assert program.seconds > 0.5
             assert within(program.seconds, 3)
