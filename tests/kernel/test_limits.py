@@ -126,7 +126,7 @@ async def test_the_end_has_the_commands_status(program: Program) -> None:
     for _ in range(3):
         await program(at.begin_connecting, SERVER, ECHO)
     pidfd = os.pidfd_open(command.pid)
-    program.session.write(at.encode((os._exit, (3,))))
+    program.session.write(at.encode((at.exit_at_once, (3,))))
     with trio.fail_after(patience(10)):
         await trio.lowlevel.wait_readable(pidfd)
     os.close(pidfd)
