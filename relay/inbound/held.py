@@ -224,6 +224,8 @@ class SynHolder:
             self._held.discard(offer)
             offer.complete(accepted)
         else:
+            if len(self._accepted_first) >= TURN:
+                self._read()  # to the end, mostly: then they are forgotten
             self._accepted_first.add((accepted.source, accepted.destination))
             self._start(accepted)
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import dns.message
 import pytest
 import trio
 
@@ -21,7 +22,7 @@ from tests.support.command.keepline import Keepline
 from tests.support.faults.injector import ROOT
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo, source
-from tests.support.internet.world import SERVER, Internet
+from tests.support.internet.world import NAMES, SERVER, Internet
 from tests.support.machine.strace import failing
 
 ECHO: Final = 7
@@ -35,6 +36,12 @@ async def connects(program: Program) -> None:
 
 async def asks(program: Program) -> None:
     await program(at.look_up, "two.test")
+
+
+async def asks_in_vain(program: Program) -> None:
+    """Ask what libc would ask again only after its time-out, when the answer is lost."""
+    query = dns.message.make_query("two.test", "A").to_wire()
+    assert not await program(at.is_answered, NAMES, query, 1)
 
 
 async def downloads(program: Program) -> None:
@@ -51,7 +58,7 @@ FAULTS: Final[list[tuple[str, int, Callable[[Program], Awaitable[None]]]]] = [
     ("getsockname", errno.ENOBUFS, connects),
     ("recvfrom", errno.ETIMEDOUT, connects),
     ("recvmsg", errno.ENOMEM, asks),
-    ("sendmsg", errno.EIO, asks),
+    ("sendmsg", errno.EIO, asks_in_vain),
     ("sendto", errno.ENOBUFS, connects),
     ("epoll_ctl", errno.ENOSPC, connects),
     ("splice", errno.EIO, downloads),

@@ -108,6 +108,13 @@ def ask(server: str, wire: bytes, over: str = "udp") -> bytes:
         return _answer_to(sock)
 
 
+def is_answered(server: str, wire: bytes, seconds: float) -> bool:
+    """Send a query by UDP; return whether an answer comes in so many seconds."""
+    with _asking(server, "udp") as sock:
+        _send_query(sock, wire)
+        return bool(select.select([sock], [], [], seconds)[0])
+
+
 def ask_beside(server: str, slow: bytes, quick: list[bytes]) -> list[float]:
     """Send a query, and others while it waits; the seconds till the answer to each, its last."""
     with _asking(server, "udp") as waiting:
