@@ -37,6 +37,7 @@ class _Interception(NamedTuple):
     listeners: list[socket.socket]
     syns: SynSockets | None
     notes: list[str]
+    held_notes: list[str]
 
 
 def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
@@ -100,8 +101,7 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         dns_udp, dns_tcp = _dns_sockets()
     with _step("interception of TCP", end):
         diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
-        held_notes: list[str] = []
-        intercept, tcp, syns, notes = _intercept(plan, held_notes)
+        intercept, tcp, syns, notes, held_notes = _intercept(plan)
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
     with _step("resolv.conf and nsswitch.conf", end):
@@ -142,17 +142,20 @@ def _listen(address: str, port: int, *, transparent: bool = False) -> socket.soc
     return sock
 
 
-def _intercept(plan: Plan, held_notes: list[str]) -> _Interception:
+def _intercept(plan: Plan) -> _Interception:
     """Install the first way of interception that this kernel supports; raises OSError."""
     notes: list[str] = []
+    held_notes: list[str] = []
     for way in plan.intercept:
         syns = _syn_sockets(plan, held_notes) if way == "tproxy" else None
         try:
-            return _Interception(way, _listeners_for(way, plan, held=syns is not None), syns, notes)
+            listeners = _listeners_for(way, plan, held=syns is not None)
         except OSError as error:
             notes.append(f"{way} is not available: {error.strerror or error}")
             if syns is not None:
                 syns.close()
+        else:
+            return _Interception(way, listeners, syns, notes, held_notes)
     raise OSError("; ".join(notes))
 
 

@@ -88,11 +88,14 @@ def receive(end: socket.socket) -> Step | Listeners:
     sockets = [socket.socket(fileno=fd) for fd in fds]
     for sock in sockets:
         sock.setblocking(False)  # noqa: FBT003 - positional only
-    dns_udp, dns_tcp, diag, *rest = sockets
-    syns = SynSockets(*(rest.pop(0) for _ in range(3))) if message["holds"] else None
+    dns_udp, dns_tcp, diag, *tcp = sockets
+    syns = None
+    if message["holds"]:
+        log, raw, raw_of_burst, *tcp = tcp
+        syns = SynSockets(log, raw, raw_of_burst)
     return Listeners(
         message["intercept"],
-        rest,
+        tcp,
         dns_udp,
         dns_tcp,
         diag,

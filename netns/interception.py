@@ -145,8 +145,12 @@ def _is_not(value: bytes) -> Expression:
 
 def _payload_is(base: int, offset: int, value: bytes) -> list[Expression]:
     """Go on with the rule only if the packet holds `value` at `offset` of a header."""
-    load = [("DREG", 1), ("BASE", base), ("OFFSET", offset), ("LEN", len(value))]
-    return [("payload", load), _is(value)]
+    return [_payload(base, offset, len(value)), _is(value)]
+
+
+def _payload(base: int, offset: int, length: int, register: int = 1) -> Expression:
+    """Load `length` bytes at `offset` of a header."""
+    return "payload", [("DREG", register), ("BASE", base), ("OFFSET", offset), ("LEN", length)]
 
 
 def _verdict(code: int) -> Expression:
@@ -162,17 +166,14 @@ _IS_TCP: list[Expression] = [
 ]
 _IS_SYN: list[Expression] = [
     *_IS_TCP,
-    ("payload", [("DREG", 1), ("BASE", _TRANSPORT_HEADER), ("OFFSET", 13), ("LEN", 1)]),
+    _payload(_TRANSPORT_HEADER, 13, 1),
     _masked(b"\x12"),
     _is(b"\x02"),  # SYN without ACK
     ("meta", [("KEY", _META_MARK), ("DREG", 1)]),
 ]
 _DESTINATION: list[Expression] = [
-    ("payload", [("DREG", 1), ("BASE", _NETWORK_HEADER), ("OFFSET", 16), ("LEN", 4)]),
-    (
-        "payload",
-        [("DREG", _REGISTER_AFTER_4), ("BASE", _TRANSPORT_HEADER), ("OFFSET", 2), ("LEN", 2)],
-    ),
+    _payload(_NETWORK_HEADER, 16, 4),
+    _payload(_TRANSPORT_HEADER, 2, 2, _REGISTER_AFTER_4),
 ]
 _NOTE_BURST: list[Expression] = [
     *_IS_SYN,

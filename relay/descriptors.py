@@ -15,9 +15,6 @@ T = TypeVar("T")
 COUNT: Final = 8
 """More than an import, or a connection that is reset, needs at a time."""
 
-OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-"""The errnos for no descriptor or memory left."""
-
 
 class Spare:
     """A stock of descriptors; empty until keep() is called."""

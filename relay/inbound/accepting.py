@@ -14,9 +14,9 @@ import trio
 
 from relay.addresses import Endpoint
 from relay.barrier import Record, contained
-from relay.descriptors import OUT_OF_RESOURCES, SPARE
+from relay.descriptors import SPARE
 from relay.record.events import TurnedAway
-from relay.record.kinds import kind_of
+from relay.record.kinds import Kind, kind_of
 from relay.sockets import resets_on_close
 
 PAUSE: Final = 0.1
@@ -42,7 +42,7 @@ class Acceptor:
             try:
                 self.take_waiting(take)
             except OSError as error:
-                if error.errno not in OUT_OF_RESOURCES:
+                if kind_of(error) is not Kind.RESOURCES:
                     raise
                 await trio.sleep(PAUSE)
             else:
@@ -58,7 +58,7 @@ class Acceptor:
             except ConnectionAbortedError:
                 continue  # reset while it waited in the backlog
             except OSError as error:
-                if error.errno not in OUT_OF_RESOURCES:
+                if kind_of(error) is not Kind.RESOURCES:
                     raise
                 if not self._turn_away(error):
                     return

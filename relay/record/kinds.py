@@ -94,6 +94,10 @@ _ERRNOS: Final = {
 _OF_ERRNO: Final = {number: kind for kind, numbers in _ERRNOS.items() for number in numbers}
 
 
+UNAWAITED: Final = frozenset({Kind.PROGRAM_GONE, Kind.CANCELLED, Kind.SESSION_END})
+"""Ends after which nobody is there who could hear of them."""
+
+
 class CausedError(Exception):
     """A failure between parts of the relay: `cause` is for people, `kind` for programs."""
 

@@ -6,7 +6,7 @@ from typing import Final, assert_never
 
 from relay.record import events
 from relay.record.events import AnyEvent, size
-from relay.record.kinds import Kind
+from relay.record.kinds import UNAWAITED, Kind
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,7 @@ def _reached(event: events.Dialled, trouble: Sequence[AnyEvent]) -> str:
 
 def _has_outlasted(event: events.DialFailed) -> bool:
     """Return whether an outage was longer than patience, though the gateway had the dial."""
-    nobody_waits = event.kind in (Kind.PROGRAM_GONE, Kind.CANCELLED, Kind.SESSION_END)
-    return event.told == "no answer" and not nobody_waits
+    return event.told == "no answer" and event.kind not in UNAWAITED
 
 
 def _not_reached(event: events.DialFailed, trouble: Sequence[AnyEvent]) -> str:

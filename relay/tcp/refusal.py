@@ -4,7 +4,7 @@ from typing import Final
 
 from relay.inbound.offer import Refusal
 from relay.outbound.patience import DialError
-from relay.record.kinds import Kind
+from relay.record.kinds import UNAWAITED
 
 _NEAREST: Final = {
     5: Refusal.HOST_UNREACHABLE,
@@ -18,12 +18,9 @@ _NEAREST: Final = {
 }
 """For codes that are seldom or never sent: the nearest in meaning, mostly in errno too."""
 
-_UNAWAITED: Final = frozenset({Kind.PROGRAM_GONE, Kind.CANCELLED, Kind.SESSION_END})
-"""Kinds of failures after which no program waits."""
-
 
 def refusal_for(error: DialError) -> Refusal:
     """Return the refusal that tells the program of a failed dial."""
     if error.code is not None:
         return _NEAREST.get(error.code) or Refusal(error.code)
-    return Refusal.NO_ANSWER if error.kind in _UNAWAITED else Refusal.HOST_UNREACHABLE
+    return Refusal.NO_ANSWER if error.kind in UNAWAITED else Refusal.HOST_UNREACHABLE
