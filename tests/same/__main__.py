@@ -20,12 +20,18 @@ _PAGE: Final = Path(__file__).resolve().parents[2] / "docs/same.md"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play rows; return 1 if one is not as the page says, or differs without a reason."""
     parsed = _parser().parse_args(arguments)
-    missing = list(lacking())
+    missing = list(lacking(large=parsed.large))
     if missing:
         sys.stderr.write(f"same: this machine lacks {', '.join(missing)}; see .ci/run\n")
         return 1
     is_quick = parsed.quick or parsed.check
-    rows = [row for row in ROWS if (row.is_quick or not is_quick) and parsed.row in row.name]
+    rows = [
+        row
+        for row in ROWS
+        if row.is_large == parsed.large
+        and (row.is_quick or not is_quick)
+        and parsed.row in row.name
+    ]
     callers = parsed.caller or (["user", "root"] if os.geteuid() == 0 else ["user"])
     run = Run(rows, callers, parsed.jobs, _tell)
     committed = report.rows_of(_PAGE.read_text()) if _PAGE.exists() else {}
@@ -61,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--as", dest="caller", action="append", choices=("user", "root"))
     parser.add_argument("--jobs", type=int, default=10, help="programs at a time")
     parser.add_argument("--quick", action="store_true", help="no row that takes minutes")
+    parser.add_argument("--large", action="store_true", help="those of browsers and large runtimes")
     parser.add_argument("--check", action="store_true", help="the same, against docs/same.md")
     parser.add_argument(
         "--write", action="store_true", help="write docs/same.md; rows not played stay as they are"

@@ -29,10 +29,13 @@ _CURL_SAYS: Final = (
     r"|^(hello|late)"
 )
 
+_LARGE: Final[tuple[str, ...]] = ()
+"""What --large needs beside."""
 
-def lacking() -> Iterator[str]:
+
+def lacking(*, large: bool) -> Iterator[str]:
     """Yield the names of programs that this machine lacks, or that scripts have not made."""
-    for name in _NEEDED:
+    for name in (*_NEEDED, *(_LARGE if large else ())):
         if shutil.which(name) is None:
             yield name
     made = [_NPM / "bun", _NPM / "wait-on", _BUILT / "connect", _BUILT / "Connect.class", _PYTHON]

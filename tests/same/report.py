@@ -14,7 +14,8 @@ What works without keepline works the same under it, or this page says why not. 
 `scripts/same --write`. Each row is a real program in a small internet of network namespaces, run
 without keepline and under it, each in a network of its own, as an ordinary user and as root (they
 differ only where a cell says so). `scripts/same --check` plays all rows but those that take
-minutes, and fails if one comes out differently; CI does so.
+minutes, and fails if one comes out differently; CI does so. `--large` plays those that need a
+browser or a large runtime, which CI does not.
 
 What counts is the exit status, what the program says, and when it ends, in words: *at once* is
 sooner than a lost SYN would be sent again, which is after 1 s. `v4.test` serves HTTP at port 80 and

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from .situations import Network
+    from .networks.situations import Network
 
 Way: TypeAlias = Literal["bare", "keepline"]
 WAYS: Final[tuple[Way, ...]] = ("bare", "keepline")
@@ -74,7 +74,9 @@ class Row:
     limit: float = 25.0
     """Seconds after which the program has no end."""
     is_quick: bool = True
-    """Whether CI plays it."""
+    """Whether it takes less than minutes."""
+    is_large: bool = False
+    """Whether it needs a browser or a large runtime, and is played with --large alone."""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -17,9 +17,9 @@ from tests.support.internet.enter import enter
 from tests.support.internet.world import Internet
 from tests.support.pace import patience
 
+from .networks.situations import Network
 from .row import WAYS, Outcome, Row, Way, outcome
 from .rows import ROWS
-from .situations import Network
 
 # The program's own time, without that of keepline's start.
 _TIMED: Final = (

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.same import report
+from tests.same.networks.situations import served
 from tests.same.plan import Line
 from tests.same.row import Differs, Outcome, Program, Row, outcome, verdict, when
 from tests.same.rows import ROWS
-from tests.same.situations import served
 
 PAGE = Path(__file__).parents[2] / "docs/same.md"
 MARKS = {2.0: "after its time-out of 2 s"}

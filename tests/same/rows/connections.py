@@ -2,11 +2,7 @@
 
 from typing import Final
 
-from tests.support.internet.world import CLIENT
-
-from .programs import curl, nc, node, python
-from .row import Differs, Program, Row
-from .situations import (
+from tests.same.networks.situations import (
     Network,
     closes,
     counting,
@@ -16,6 +12,9 @@ from .situations import (
     serving_host,
     silent,
 )
+from tests.same.programs import curl, nc, node, python
+from tests.same.row import Differs, Program, Row
+from tests.support.internet.world import CLIENT
 
 _WELL: Final = "all is well"
 _OF_THE_HOST: Final = Differs(

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from .programs import (
+from tests.same.networks.situations import later, served, stopping
+from tests.same.programs import (
     apt,
     bun,
     curl,
@@ -22,8 +23,7 @@ from .programs import (
     wait_on,
     wget,
 )
-from .row import Differs, Row
-from .situations import later, served, stopping
+from tests.same.row import Differs, Row
 
 _NOBODY: Final = "nobody listens"
 _LATER: Final = "nobody listens yet, then somebody does"

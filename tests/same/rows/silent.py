@@ -2,10 +2,19 @@
 
 from typing import Final
 
-from tests.support.internet.world import SERVER
-
-from .names import two_addresses
-from .programs import (
+from tests.same.networks.names import two_addresses
+from tests.same.networks.situations import (
+    METADATA,
+    cut_off,
+    dropping,
+    full,
+    impatient,
+    metadata,
+    no_metadata,
+    outage,
+    silent,
+)
+from tests.same.programs import (
     apt,
     azure,
     bun_abort,
@@ -22,18 +31,8 @@ from .programs import (
     wait_on,
     wget,
 )
-from .row import Differs, Row
-from .situations import (
-    METADATA,
-    cut_off,
-    dropping,
-    full,
-    impatient,
-    metadata,
-    no_metadata,
-    outage,
-    silent,
-)
+from tests.same.row import Differs, Row
+from tests.support.internet.world import SERVER
 
 _SILENT: Final = "a silent host"
 _OWN: Final = {2.0: "after its time-out of 2 s"}

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .names import (
+from tests.same.networks.names import (
     dead_stub,
     failed_name,
     hosts_file,
@@ -14,9 +14,9 @@ from .names import (
     silent_resolver,
     vanishing,
 )
-from .programs import bun, curl, getent, git, java, musl, node, python, shell, ssh
-from .row import Differs, Program, Row, Situation
-from .situations import served
+from tests.same.networks.situations import served
+from tests.same.programs import bun, curl, getent, git, java, musl, node, python, shell, ssh
+from tests.same.row import Differs, Program, Row, Situation
 
 _MUSL: Final = {5.0: "after the 5 s of its libc"}
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from tests.same.row import Situation
 from tests.support.internet.faults import Fault, drop
 from tests.support.internet.patterns import Packets
 from tests.support.internet.servers.broken import FullBacklog, close_after, reset_after
@@ -31,7 +32,6 @@ from tests.support.internet.world import (
 )
 
 from .firewall import answering
-from .row import Situation
 
 SILENT: Final = "198.51.100.10"
 """In the small internet's black hole."""

@@ -2,11 +2,10 @@
 
 from typing import Final
 
+from tests.same.networks.situations import firewall
+from tests.same.programs import curl, java, nc, node, python, shell
+from tests.same.row import Differs, Row
 from tests.support.internet.world import THIRD
-
-from .programs import curl, java, nc, node, python, shell
-from .row import Differs, Row
-from .situations import firewall
 
 _CODES: Final = {
     13: "communication administratively prohibited",

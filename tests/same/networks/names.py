@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 import dns.rcode
 import trio
 
+from tests.same.row import Situation
 from tests.support.internet.servers.http import Site
 from tests.support.internet.servers.zone import Trouble
 from tests.support.internet.world import NAMES, OTHER_NAMES, SECOND, SERVER, SERVER_V6
 
-from .row import Situation
 from .situations import HTTP, SILENT, Network, served
 
 

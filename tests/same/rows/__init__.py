@@ -1,0 +1,14 @@
+"""All rows, in the order of the table."""
+
+from typing import Final
+
+from tests.same.row import Row
+from tests.same.rows import connections, firewall, names, refused, silent
+
+ROWS: Final[list[Row]] = [
+    *refused.ROWS,
+    *silent.ROWS,
+    *firewall.ROWS,
+    *connections.ROWS,
+    *names.ROWS,
+]
