@@ -215,7 +215,7 @@ class Exchange:
             try:
                 data = await self._receive(stream)
             except LostError:
-                if not answer.is_complete:
+                if not answer.has_all:
                     raise
                 data = b""
             step = answer.receive(data) if data else answer.end()
