@@ -2,8 +2,8 @@
 
 A streamed answer is message_start; for each content block content_block_start,
 content_block_deltas and content_block_stop; then message_delta, which has the stop reason, and
-message_stop. `ping` and `error` may come anywhere, and so may types that are not known yet. The type of an event is its
-event field or, without one, the "type" of its data.
+message_stop. `ping` and `error` may come anywhere, and so may types that are not known yet. The
+type of an event is its event field or, without one, the "type" of its data.
 """
 
 import json

@@ -8,8 +8,8 @@ import pytest
 
 from relay.config import Hold, Settings
 from relay.gateway import dialects
+from relay.gateway.answers.hold import Answer, Step
 from relay.gateway.dialect import Dialect, Role
-from relay.gateway.hold import Answer, Step
 from relay.gateway.setup.choice import Enabled, choose
 from relay.record.kinds import Kind
 from tests.support.inprocess.dialects import CHAT, SAMPLES, Sample

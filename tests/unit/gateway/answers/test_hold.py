@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from relay.config import Hold
+from relay.gateway.answers.hold import LIMIT, PIECE, Answer, Step
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
-from relay.gateway.hold import LIMIT, PIECE, Answer, Step
 from relay.gateway.sse import Splitter
 from relay.record.kinds import Kind
 from tests.support.buffers import BOM, CUTS, ENDS, Counted, count_in, counted, cut
