@@ -84,6 +84,7 @@ def opened(
             warn(f"the gateway is off: {chosen.why}")
         yield None
         return
+    _check_identities(chosen, warn)
     made, variables = None, chosen.environment(BASE_URL_PORT)
     if chosen.certificate_hosts:
         openssl = certificates.find()
@@ -107,6 +108,13 @@ def opened(
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()
+
+
+def _check_identities(chosen: Enabled, warn: Callable[[str], None]) -> None:
+    """Warn of certificates that are to be presented to the origins, and cannot be."""
+    for identity in {origin.dialect.identity for origin in chosen.origins if origin.tls}:
+        if identity is not None:
+            trust.check_identity(os.environ, identity, warn)
 
 
 def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:

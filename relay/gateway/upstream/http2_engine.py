@@ -48,6 +48,8 @@ class Engine:
         self.is_draining = False
         """Whether it takes no new streams."""
         self.is_lost = False
+        self._is_http2 = False
+        """Whether upstream's settings have come: who begins otherwise speaks something else."""
         self._refusal: tuple[str, Kind] | None = None
         """Why streams that were opened and not sent yet are refused, if they are."""
         self._authority = authority
@@ -223,7 +225,7 @@ class Engine:
             # h2 has a GOAWAY ready, behind the requests that wait to be sent: who writes it writes
             # them too, so that they count as taken although data_to_send() is yet to come.
             self._batches += 1
-            changed |= self.lose(BROKEN, Kind.MALFORMED)
+            changed |= self.lose(BROKEN, Kind.MALFORMED, is_lasting=not self._is_http2)
         return changed
 
     def _handle(self, event: h2.events.Event) -> tuple[int, ...]:
@@ -232,7 +234,7 @@ class Engine:
             case h2.events.WindowUpdated():
                 return (0,)
             case h2.events.RemoteSettingsChanged():
-                self.is_settled = True
+                self.is_settled = self._is_http2 = True
                 return (0,)
             case h2.events.ConnectionTerminated():
                 return self._go_away(event.last_stream_id or 0)
@@ -256,15 +258,20 @@ class Engine:
             )
         return (0, *refused)
 
-    def lose(self, cause: str, kind: Kind) -> set[int]:
-        """Lose the connection with all its streams; return what that has changed."""
+    def lose(self, cause: str, kind: Kind, *, is_lasting: bool = False) -> set[int]:
+        """Lose the connection with all its streams; return what that has changed.
+
+        `is_lasting` is as in LostError; then nothing was processed.
+        """
         if self.is_lost:
             return set()
         self.is_lost = self.is_draining = self.is_settled = True
         self._refusal = cause, kind
         changed = {0, *self._streams}
         for stream in self._streams.values():
-            stream.lose(cause, kind, may_be_processed=stream.head_batch <= self._batches)
+            was_taken = stream.head_batch <= self._batches
+            may_be = was_taken and not is_lasting
+            stream.lose(cause, kind, may_be_processed=may_be, is_lasting=is_lasting)
         self._streams.clear()
         return changed
 

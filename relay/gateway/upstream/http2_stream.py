@@ -45,10 +45,14 @@ class StreamState:
     _chunks: list[bytes] = field(default_factory=list)
     """What has come of the body and was not taken yet."""
 
-    def lose(self, cause: str, kind: Kind, *, may_be_processed: bool = True) -> None:
+    def lose(
+        self, cause: str, kind: Kind, *, may_be_processed: bool = True, is_lasting: bool = False
+    ) -> None:
         """Note the first loss; an answer that has come whole is not lost."""
         if self.loss is None and not self.has_ended:
-            self.loss = LostError(cause, kind, may_be_processed=may_be_processed)
+            self.loss = LostError(
+                cause, kind, may_be_processed=may_be_processed, is_lasting=is_lasting
+            )
 
     def note(self, event: h2.events.Event) -> None:
         """Take an event of the answer; 1xx are not passed on."""

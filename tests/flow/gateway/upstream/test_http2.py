@@ -203,6 +203,7 @@ class _Wire:
     answered: float = 0.0
     asked: float = 0.0
     is_awaited: Callable[[], bool] = bool
+    will_end_so_again: bool = False
 
 
 class _Socket(trio.abc.Stream):

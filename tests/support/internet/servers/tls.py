@@ -24,6 +24,29 @@ class Authority:
         """Make the context of a client that trusts this authority and no other."""
         return ssl.create_default_context(cafile=str(self.file))
 
+    def identity(self, folder: Path, passphrase: str = "") -> dict[str, str]:
+        """Issue a client's certificate, and give the variables by which `claude` presents it."""
+        from cryptography.hazmat.primitives import serialization
+
+        issued = self._ca.issue_cert("client@test")
+        certificate, key = folder / "client.pem", folder / "client.key"
+        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        named = {
+            "CLAUDE_CODE_CLIENT_CERT": str(certificate),
+            "CLAUDE_CODE_CLIENT_KEY": str(key),
+        }
+        if not passphrase:
+            issued.private_key_pem.write_to_path(str(key))
+            return named
+        loaded = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
+        encrypted = loaded.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(passphrase.encode()),
+        )
+        key.write_bytes(encrypted)
+        return named | {"CLAUDE_CODE_CLIENT_KEY_PASSPHRASE": passphrase}
+
     def environment(self) -> dict[str, str]:
         """Give the variables by which curl, git, Node, Bun, OpenSSL and Python trust it."""
         names = (
