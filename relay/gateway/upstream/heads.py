@@ -17,7 +17,8 @@ codings are refused: what follows such a head could be read as an answer of its 
 import re
 from typing import Final
 
-_NAME: Final = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+from relay.gateway.http import TOKEN
+
 _STATUS: Final = re.compile(rb"(?i:HTTP)/[0-9](?:\.[0-9])?[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?")
 _ODD: Final = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _LENGTH: Final = re.compile(rb"\+?([0-9]{1,20})")
@@ -75,7 +76,7 @@ def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]] | None:
     for line in unfolded:
         name, _colon, value = line.partition(b":")
         name = name.rstrip(b" \t")
-        if _NAME.fullmatch(name):
+        if TOKEN.fullmatch(name):
             fields.append((name, value.strip(b" \t")))
     return _framed(fields)
 

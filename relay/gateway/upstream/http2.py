@@ -65,6 +65,11 @@ class Http2:
         self.engine.is_settled = True
         self._settled.set()
 
+    @property
+    def is_unfit(self) -> bool:
+        """Whether upstream is better asked over HTTP/1.1."""
+        return self.engine.is_unfit
+
     def open(self) -> "Http2Stream":
         """Reserve a stream; to be released.
 
@@ -198,6 +203,11 @@ class Http2Stream:
         """Who waits for the answer."""
         self._connection = connection
         self._engine = connection.engine
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether upstream is better asked over HTTP/1.1."""
+        return self._connection.is_unfit
 
     def condemn(self) -> None:
         """Have the connection end with the streams that it carries now."""

@@ -48,8 +48,8 @@ class Engine:
         self.is_draining = False
         """Whether it takes no new streams."""
         self.is_lost = False
-        self._is_http2 = False
-        """Whether upstream's settings have come: who begins otherwise speaks something else."""
+        self.is_unfit = False
+        """Whether upstream has broken the protocol, or wants HTTP/1.1, which is spoken then."""
         self._refusal: tuple[str, Kind] | None = None
         """Why streams that were opened and not sent yet are refused, if they are."""
         self._authority = authority
@@ -225,7 +225,8 @@ class Engine:
             # h2 has a GOAWAY ready, behind the requests that wait to be sent: who writes it writes
             # them too, so that they count as taken although data_to_send() is yet to come.
             self._batches += 1
-            changed |= self.lose(BROKEN, Kind.MALFORMED, is_lasting=not self._is_http2)
+            self.is_unfit = True
+            changed |= self.lose(BROKEN, Kind.MALFORMED)
         return changed
 
     def _handle(self, event: h2.events.Event) -> tuple[int, ...]:
@@ -234,7 +235,7 @@ class Engine:
             case h2.events.WindowUpdated():
                 return (0,)
             case h2.events.RemoteSettingsChanged():
-                self.is_settled = self._is_http2 = True
+                self.is_settled = True
                 return (0,)
             case h2.events.ConnectionTerminated():
                 return self._go_away(event.last_stream_id or 0)
@@ -244,6 +245,7 @@ class Engine:
             return ()
         stream.note(event)
         if isinstance(event, h2.events.StreamReset):
+            self.is_unfit |= event.error_code == ErrorCodes.HTTP_1_1_REQUIRED
             del self._streams[number]
             return (0, number)
         return (number,)
