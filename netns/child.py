@@ -14,15 +14,13 @@ from typing import Final, NamedTuple, NoReturn
 
 from netns import handoff, holding, idmap, interception, links, mounts, privileges, syscalls
 from netns.errors import SandboxError
-from netns.hints import host_facts, namespace_hint
+from netns.hints import REPORT, host_facts, namespace_hint
 from netns.holding import SynSockets
 from netns.plan import OWN_ADDRESS, Intercept, Plan
 
 EXIT_CANNOT_EXECUTE: Final = 126
 EXIT_NOT_FOUND: Final = 127
 EXIT_OWN_FAILURE: Final = 125
-
-REPORT: Final = "this is a defect of keepline: please report it with the output of keepline doctor"
 
 _BACKLOG = 4096
 _DNS_PORT = 53
@@ -42,8 +40,6 @@ class _Interception(NamedTuple):
 
 def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
     """Build the namespace and become the command; never returns."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         is_root = os.getuid() == 0
         _enter_user_namespace(end)  # before the imports: the parent may wait to map it

@@ -1,8 +1,12 @@
 """Starts: the child is forked before anything that it does not need is loaded."""
 
-import sys
+from relay.command import inherited
 
-from relay import startup
+inherited.prepare()
+
+import sys  # noqa: E402 - what is imported from here on finds all in order
+
+from relay import startup  # noqa: E402
 
 startup.begin()
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,9 @@ from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
 from relay import __version__, server, startup
 from relay.barrier import Record, contained, kept_running
+from relay.command import signals
+from relay.command.passing import Passing
+from relay.command.witness import Witness
 from relay.config import SESSION_VARIABLE, Settings
 from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import require_ipv4
@@ -25,9 +28,9 @@ from relay.record import story
 from relay.record.events import FORMAT, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 
-_PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_LEFT_TO_COMMAND: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
-"""The terminal sends them to the command too, which decides what they mean."""
+_END_LINGERING: Final = frozenset(
+    {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
+)
 
 _MIB: Final = 1 << 20
 
@@ -37,12 +40,26 @@ _LOOK_AGAIN: Final = 0.1
 
 def run(
     sandbox: Sandbox, settings: Settings, command: Sequence[str], warn: Callable[[str], None]
-) -> int:
-    """Run the command in its namespace, relay for it, and return its exit status.
+) -> Ended:
+    """Run the command in its namespace, relay for it, and return how it ended.
 
     The sandbox has been started while the settings were read. Raises KeeplineError, before the
-    command has started, if anything it needs is missing.
+    command has started, if anything it needs is missing, and EndedEarlyError.
     """
+    witness = Witness()
+    try:
+        return _run(sandbox, settings, command, warn, witness)
+    finally:
+        witness.end()
+
+
+def _run(
+    sandbox: Sandbox,
+    settings: Settings,
+    command: Sequence[str],
+    warn: Callable[[str], None],
+    witness: Witness,
+) -> Ended:
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
@@ -50,7 +67,7 @@ def run(
     with gateway.opened(settings, command, bundle, warn) as prepared:
         environment = {SESSION_VARIABLE: name} | (prepared.environment if prepared else {})
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
-        _leave_signals_to_command()
+        passing = Passing(sandbox, signals.hold(), witness)
         if settings.linger:
             adopt_orphans()
         with startup.without_library_search():  # while the child builds the namespace
@@ -64,11 +81,11 @@ def run(
             log.record(_started(name, command, settings, listeners, prepared))
             log.flush()  # nobody is woken for it yet
             startup.end()
-            status = trio.run(_relay, settings, sandbox, listeners, log, prepared)
+            ended = trio.run(_relay, settings, passing, listeners, log, prepared)
         finally:
             log.close()
     _tell_end(log, name, warn)
-    return status
+    return ended
 
 
 def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None]) -> None:
@@ -81,13 +98,6 @@ def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None]) -> None:
         summary = f"{summary} The record is not complete: {log.failure}.".lstrip()
     if summary:
         warn(f"{summary} See: keepline explain {name}")
-
-
-def _leave_signals_to_command() -> None:
-    """Ignore what the terminal sends to the command too; hold back what will be passed on."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
-    for number in _LEFT_TO_COMMAND:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _started(
@@ -147,32 +157,32 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
 
 async def _relay(
     settings: Settings,
-    sandbox: Sandbox,
+    passing: Passing,
     listeners: Listeners,
     log: FlightLog,
     prepared: gateway.Prepared | None,
-) -> int:
+) -> Ended:
     """Relay until the command has ended; then deliver what it sent last."""
     started = trio.current_time()
-    with trio.open_signal_receiver(signal.SIGCHLD, *_PASSED_ON) as signals:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-        relay = server.Relay(settings, listeners, log.record, prepared)
-        async with trio.open_nursery() as nursery:
-            writer = partial(server.write_log, log)
-            nursery.start_soon(kept_running, log.record, "writer of the log", writer)
-            nursery.start_soon(kept_running, log.record, "relay", relay.serve)
-            status = await _command_end(sandbox, signals, log.record)
-            if settings.linger:
-                await _orphans_end(signals, log.record)
-            await relay.finish()
-            nursery.cancel_scope.cancel()
+    relay = server.Relay(settings, listeners, log.record, prepared)
+    async with trio.open_nursery() as nursery:
+        writer = partial(server.write_log, log)
+        nursery.start_soon(kept_running, log.record, "writer of the log", writer)
+        nursery.start_soon(kept_running, log.record, "relay", relay.serve)
+        ended = await _command_end(passing, log.record)
+        if settings.linger:
+            await _orphans_end(passing, log.record)
+        await relay.finish()
+        nursery.cancel_scope.cancel()
     seconds = trio.current_time() - started
-    log.record(SessionEnded(status=status, connections=relay.standing.opened, seconds=seconds))
-    return status
+    log.record(
+        SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
+    )
+    return ended
 
 
-async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int], record: Record) -> int:
-    """Pass signals on, and stop with the command, until it has ended; return its status.
+async def _command_end(passing: Passing, record: Record) -> Ended:
+    """Pass signals on, and stop with the command, until it has ended; return how it did.
 
     After a fault, what became of the command is asked again: the signal that told of it may be the
     last one.
@@ -180,25 +190,26 @@ async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int], record: Re
     while True:
         news: Ended | Stopped | None = None
         with contained(record, "look at the command") as look:
-            news = sandbox.poll()
+            news = passing.sandbox.poll()
         if look.failed:
             await trio.sleep(_LOOK_AGAIN)
             continue
         match news:
-            case Ended(status):
-                return status
+            case Ended():
+                passing.end()
+                return news
             case Stopped():
                 with contained(record, "stop"):
-                    _stop_too(sandbox)
+                    _stop_too()
             case None:
-                number = await anext(signals)
-                with contained(record, "signal"):
-                    if number != signal.SIGCHLD:
-                        sandbox.signal(number)
+                with contained(record, "signal") as taken:
+                    await passing.receive()
+                if taken.failed:
+                    await trio.sleep(_LOOK_AGAIN)
 
 
-def _stop_too(sandbox: Sandbox) -> None:
-    """Let the shell see its job stopped; when it goes on, so does the command.
+def _stop_too() -> None:
+    """Let the shell see its job stopped; when it goes on, its SIGCONT is passed on if need be.
 
     Without a terminal no shell waits for that, and whoever stopped the command continues it.
     """
@@ -207,11 +218,9 @@ def _stop_too(sandbox: Sandbox) -> None:
     except OSError:
         return
     os.kill(os.getpid(), signal.SIGSTOP)
-    if not sandbox.has_news():  # it has a group of its own, which the shell did not continue
-        sandbox.signal(signal.SIGCONT)
 
 
-async def _orphans_end(signals: AsyncIterator[int], record: Record) -> None:
+async def _orphans_end(passing: Passing, record: Record) -> None:
     """Wait until no process of the namespace is left; TERM and the like end the wait."""
     while True:
         are_left = True
@@ -219,5 +228,5 @@ async def _orphans_end(signals: AsyncIterator[int], record: Record) -> None:
             are_left = orphans_left()
         if look.failed:
             await trio.sleep(_LOOK_AGAIN)
-        elif not are_left or await anext(signals) != signal.SIGCHLD:
+        elif not are_left or await passing.receive() & _END_LINGERING:
             return
