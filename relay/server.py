@@ -135,6 +135,8 @@ class _Running:
                 drop_vanished(each, addresses)
         with contained(self._record, "network change"):
             self._liveness.network_changed()
+        with contained(self._record, "network change"):
+            self._names.network_changed()
         self._network.notify()
 
     async def finish(self) -> None:
