@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,6 +22,7 @@ from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
+from relay.host.ssh_config import RootsFiles, checked_by_ssh
 from relay.record import story
 from relay.record.events import FORMAT, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
@@ -121,15 +123,27 @@ def plan(
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
+    roots = _roots_files()
     return Plan(
         command,
         files,
+        roots.files,
+        roots.folders,
         environment,
         WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,
     )
+
+
+def _roots_files() -> RootsFiles:
+    """Find the files of root that are to be shown as an ordinary caller's own; root needs none."""
+    uid = os.getuid()
+    with contextlib.suppress(OSError, KeyError):  # nobody in passwd(5): ssh itself gives up then
+        if uid != 0:
+            return checked_by_ssh(Path(pwd.getpwuid(uid).pw_dir))
+    return RootsFiles()
 
 
 def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:

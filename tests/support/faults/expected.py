@@ -18,6 +18,7 @@ NOT_WHILE_RELAYING: Final = (
     "relay/doctor.py",
     "relay/gateway/setup/choice.py",
     "relay/gateway/setup/prepare.py",
+    "relay/host/ssh_config.py",
     "relay/record/story.py",
     "relay/record/view.py",
 )
