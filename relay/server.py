@@ -33,9 +33,6 @@ from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
 from relay.tcp.watch.liveness import Liveness
 
-_DRAIN: Final = 10.0
-"""Seconds after the command's end for what it sent last to be delivered."""
-
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""
 
@@ -70,7 +67,7 @@ class Relay:
             self._running = None
 
     async def finish(self) -> None:
-        """Relay what the command sent last before it ended, for a bounded time."""
+        """Relay what the command sent last before it ended, as long as it moves."""
         if self._running is not None:
             await self._running.finish()
 
@@ -140,11 +137,11 @@ class _Running:
         self._network.notify()
 
     async def finish(self) -> None:
-        """Relay what the command sent last before it ended, for a bounded time."""
+        """Relay what the command sent last before it ended, as long as it moves."""
         for each in self._inbound:
             with contained(self._record, "end"):
                 each.take_waiting(self._connections.start)
-        with contained(self._record, "end"), trio.move_on_after(_DRAIN):
+        with contained(self._record, "end"):
             await self._connections.finish()
 
 

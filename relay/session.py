@@ -31,6 +31,15 @@ _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUS
 _LEFT_TO_COMMAND: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 """The terminal sends them to the command too, which decides what they mean."""
 
+_ENDING: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+"""They end the delivery of last words."""
+
+_SIGNALLED: Final = 128
+"""A status above it tells by which signal the command ended, or a program that it waited for."""
+
+_IN_HASTE: Final = 0.1
+"""Seconds for last words where a signal ended the command."""
+
 _MIB: Final = 1 << 20
 
 _LOOK_AGAIN: Final = 0.1
@@ -178,11 +187,28 @@ async def _relay(
             status = await _command_end(sandbox, signals, log.record)
             if settings.linger:
                 await _orphans_end(signals, log.record)
-            await relay.finish()
+            await _deliver_last_words(relay, status)
             nursery.cancel_scope.cancel()
     seconds = trio.current_time() - started
     log.record(SessionEnded(status=status, connections=relay.standing.opened, seconds=seconds))
     return status
+
+
+async def _deliver_last_words(relay: server.Relay, status: int) -> None:
+    """Deliver what the command sent last; no longer if a signal ended it, or asks us to end."""
+    signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    with trio.open_signal_receiver(*_ENDING) as signals, trio.CancelScope() as scope:
+        if _SIGNALLED < status <= _SIGNALLED + signal.NSIG:
+            scope.deadline = trio.current_time() + _IN_HASTE
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancelled_by, signals, scope)
+            await relay.finish()
+            nursery.cancel_scope.cancel()
+
+
+async def _cancelled_by(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()
 
 
 async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int], record: Record) -> int:

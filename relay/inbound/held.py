@@ -74,9 +74,14 @@ class HeldOffer:
         return self._way.is_pending(self)
 
     @property
-    def has_half_closed(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the program's FIN has arrived."""
-        return self._accepted is not None and self._accepted.has_half_closed
+        return self._accepted is not None and self._accepted.has_ended
+
+    @property
+    def has_words(self) -> bool:
+        """Whether data are here: none while the connect() is pending."""
+        return self._accepted is not None and self._accepted.has_words
 
     def on_withdrawal(self, call: Callable[[], None]) -> None:
         """Have `call` called once the program gives its connect() up."""
@@ -122,10 +127,6 @@ class HeldOffer:
         self._withdrawn()
 
 
-def _not_serving(offer: Offer) -> None:
-    raise AssertionError(offer)
-
-
 class SynHolder:
     """Offers each connect() of the namespace before it is accepted: an Inbound.
 
@@ -145,9 +146,8 @@ class SynHolder:
         """Take what the namespace has made; the owner of the sockets closes them."""
         self._record = record
         self._log, self._raw, self._raw_of_burst = syns.all()
-        self._listener = listener
-        self._table = table
-        self._start: Callable[[Offer], None] = _not_serving
+        self._listener, self._table = listener, table
+        self._start: Callable[[Offer], None]
         self._offers: dict[Ends, HeldOffer] = {}
         """Until they are closed."""
         self._held = Room[HeldOffer](most)

@@ -150,7 +150,7 @@ def source(number: int) -> Endpoint:
 
 async def test_a_syn_is_accepted_when_it_is_sent_again(bench: Bench) -> None:
     offer = await bench.offered(source(1))
-    assert (offer.is_held, offer.is_wanted, offer.has_half_closed) == (True, True, False)
+    assert (offer.is_held, offer.is_wanted, offer.has_ended) == (True, True, False)
     assert not bench.sent
     accepted = await offer.accept()
     assert (accepted.getpeername(), accepted.getsockname()) == (source(1), bench.server)
@@ -158,7 +158,7 @@ async def test_a_syn_is_accepted_when_it_is_sent_again(bench: Bench) -> None:
     assert await offer.accept() is accepted
     bench.programs[0].shutdown(socket.SHUT_WR)
     await trio.lowlevel.wait_readable(accepted)
-    assert offer.has_half_closed
+    assert offer.has_ended
     offer.close()
     assert accepted.fileno() == -1
 
