@@ -122,10 +122,6 @@ class HeldOffer:
         self._withdrawn()
 
 
-def _not_serving(offer: Offer) -> None:
-    raise AssertionError(offer)
-
-
 class SynHolder:
     """Offers each connect() of the namespace before it is accepted: an Inbound.
 
@@ -143,11 +139,13 @@ class SynHolder:
         most: int = MOST_HELD,
     ) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
+        self.take_other: Callable[[memoryview], None] = lambda _packet: None
+        """Called with what was logged and is no SYN."""
         self._record = record
         self._log, self._raw, self._raw_of_burst = syns.all()
         self._listener = listener
         self._table = table
-        self._start: Callable[[Offer], None] = _not_serving
+        self._start: Callable[[Offer], None] = lambda _offer: None
         self._offers: dict[Ends, HeldOffer] = {}
         """Until they are closed."""
         self._held = Room[HeldOffer](most)
@@ -185,9 +183,11 @@ class SynHolder:
                 self._accepted_first.clear()
                 return False
             with contained(self._record, "SYN"):
-                syn = parse_syn(logged_packet(message))
-                if syn is not None:
+                packet = logged_packet(message)
+                if (syn := parse_syn(packet)) is not None:
                     self._take_syn(syn)
+                else:
+                    self.take_other(packet)
         return True
 
     def _take_syn(self, syn: Syn) -> None:
