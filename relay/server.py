@@ -31,6 +31,7 @@ from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
+from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.watch.liveness import Liveness
 
 _DNS_BUFFER: Final = 1 << 20
@@ -149,7 +150,11 @@ def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> lis
     """Return what offers connections: each listener, the first one behind held SYNs if possible."""
     first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
     syns = listeners.syns
-    return [first if syns is None else SynHolder(syns, first, programs, record), *others]
+    if syns is None:
+        return [first, *others]
+    holder = SynHolder(syns, first, programs, record)
+    holder.take_other = LoopbackRefusals(record).note
+    return [holder, *others]
 
 
 def _gateway(

@@ -23,9 +23,9 @@ from relay.host.interfaces import require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import RootsFiles, checked_by_ssh
-from relay.record import story
 from relay.record.events import FORMAT, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
+from relay.record.story import telling
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LEFT_TO_COMMAND: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
@@ -78,16 +78,16 @@ def run(
             status = trio.run(_relay, settings, sandbox, listeners, log, prepared)
         finally:
             log.close()
-    _tell_end(log, name, warn)
+    _tell_end(log, name, warn, status)
     return status
 
 
-def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None]) -> None:
-    """Say what there was to survive, in one line; whatever fails here changes no status."""
-    summary = ""
+def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None], status: int) -> None:
+    """Say what was lost, and why a command may have failed; what fails here changes no status."""
+    summary, has_failed = "", status != 0
     with contextlib.suppress(Exception):
-        if log.has_losses and log.path is not None:
-            summary = story.summary(story.losses(read(log.path)))
+        if (log.has_losses or (has_failed and log.has_failures)) and log.path is not None:
+            summary = telling.end_line(read(log.path), has_failed=has_failed)
     if log.failure:
         summary = f"{summary} The record is not complete: {log.failure}.".lstrip()
     if summary:

@@ -23,7 +23,8 @@ DEFERRED: Final = frozenset({
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.
-    "relay.doctor", "relay.record.story", "relay.record.status", "relay.record.view",
+    "relay.doctor", "relay.record.selection", "relay.record.status", "relay.record.story.telling",
+    "relay.record.view",
     "tomllib", "traceback",
     # 35 ms: dnspython, at the first question.
     "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",

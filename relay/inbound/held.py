@@ -144,10 +144,12 @@ class SynHolder:
         most: int = MOST_HELD,
     ) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
+        self.take_other: Callable[[memoryview], None] = lambda _packet: None
+        """Called with what was logged and is no SYN."""
         self._record = record
         self._log, self._raw, self._raw_of_burst = syns.all()
         self._listener, self._table = listener, table
-        self._start: Callable[[Offer], None]
+        self._start: Callable[[Offer], None] = lambda _offer: None
         self._offers: dict[Ends, HeldOffer] = {}
         """Until they are closed."""
         self._held = Room[HeldOffer](most)
@@ -185,9 +187,11 @@ class SynHolder:
                 self._accepted_first.clear()
                 return False
             with contained(self._record, "SYN"):
-                syn = parse_syn(logged_packet(message))
-                if syn is not None:
+                packet = logged_packet(message)
+                if (syn := parse_syn(packet)) is not None:
                     self._take_syn(syn)
+                else:
+                    self.take_other(packet)
         return True
 
     def _take_syn(self, syn: Syn) -> None:
