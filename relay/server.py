@@ -19,7 +19,7 @@ from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
-from relay.inbound.held import SynHolder
+from relay.inbound.held.holder import SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
