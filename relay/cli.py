@@ -14,7 +14,8 @@ from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox
 from relay import __version__, config, doctor, session
 from relay.command.ending import as_ended
-from relay.record import flightlog, status, story, view
+from relay.record import flightlog, selection, status, view
+from relay.record.story import telling
 
 EXIT_OWN_FAILURE: Final = 125
 
@@ -105,8 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, function, text in _COMMANDS:
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=function)
-        if name in ("log", "explain"):
-            command.add_argument("session", nargs="?", help="its name; the latest if left out")
+        if name != "doctor":
+            command.add_argument("session", nargs="?", help=_SESSION_HELP)
         if name == "explain":
             command.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
         else:
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_SESSION_HELP = "its name or how that begins, or latest; without it, that of $KEEPLINE_SESSION"
 _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
 
 
@@ -198,24 +200,26 @@ def _log(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    events = flightlog.read(_session(arguments.session))
-    for line in story.lines(events, verbose=arguments.verbose):
+    path = _session(arguments.session)
+    is_live = flightlog.is_live(path)  # first: one that ends meanwhile has its end in the log
+    for line in telling.lines(flightlog.read(path), verbose=arguments.verbose, is_live=is_live):
         _print(line)
     return 0
 
 
 def _session(name: str | None) -> Path:
-    """Find a session's file, the latest without a name; ends with an error if there is none."""
+    """Find a session's file; raises SelectionError."""
     folder = flightlog.sessions_folder(os.environ)
-    known = [path for path in flightlog.sessions(folder) if name in (None, path.stem)]
-    if not known:
-        wanted = f"session {name}" if name else "session"
-        raise SystemExit(_fail(f"there is no {wanted} in {folder}", f"ls {folder}"))
-    return known[-1]
+    known = [path.stem for path in flightlog.sessions(folder)]
+    own = os.environ.get(config.SESSION_VARIABLE)
+    return folder / f"{selection.select(known, name, own, str(folder))}.jsonl"
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    paths = flightlog.sessions(flightlog.sessions_folder(os.environ))
+    if arguments.session is not None or config.SESSION_VARIABLE in os.environ:
+        paths = [_session(arguments.session)]
+    else:
+        paths = flightlog.sessions(flightlog.sessions_folder(os.environ))
     states = []
     for path in filter(flightlog.is_live, paths):
         with contextlib.suppress(OSError):  # it is somebody else's, or was removed just now

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -24,15 +25,25 @@ from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
-from relay.record import story
+from relay.host.ssh_config import RootsFiles, checked_by_ssh
 from relay.record.events import FORMAT, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
+from relay.record.story import telling
 
-_END_LINGERING: Final = frozenset(
-    {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
-)
+_ENDING: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP})
+"""They end the delivery of last words, and the wait for processes left behind."""
+
+_SIGNALLED: Final = 128
+"""A status above it tells by which signal the command ended, or a program that it waited for."""
+
+_IN_HASTE: Final = 0.1
+"""Seconds for last words where a signal ended the command."""
 
 _MIB: Final = 1 << 20
+
+_LOAD_AFTER: Final = 0.3
+_LOAD_PAUSE: Final = 0.002
+"""Seconds before what may be needed later is loaded, and between two pieces of it."""
 
 _LOOK_AGAIN: Final = 0.1
 """Seconds before the command is looked at again where that has failed."""
@@ -84,16 +95,16 @@ def _run(
             ended = trio.run(_relay, settings, passing, listeners, log, prepared)
         finally:
             log.close()
-    _tell_end(log, name, warn)
+    _tell_end(log, name, warn, ended.status)
     return ended
 
 
-def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None]) -> None:
-    """Say what there was to survive, in one line; whatever fails here changes no status."""
-    summary = ""
+def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None], status: int) -> None:
+    """Say what was lost, and why a command may have failed; what fails here changes no status."""
+    summary, has_failed = "", status != 0
     with contextlib.suppress(Exception):
-        if log.has_losses and log.path is not None:
-            summary = story.summary(story.losses(read(log.path)))
+        if (log.has_losses or (has_failed and log.has_failures)) and log.path is not None:
+            summary = telling.end_line(read(log.path), has_failed=has_failed)
     if log.failure:
         summary = f"{summary} The record is not complete: {log.failure}.".lstrip()
     if summary:
@@ -131,15 +142,27 @@ def plan(
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
+    roots = _roots_files()
     return Plan(
         command,
         files,
+        roots.files,
+        roots.folders,
         environment,
         WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,
     )
+
+
+def _roots_files() -> RootsFiles:
+    """Find the files of root that are to be shown as an ordinary caller's own; root needs none."""
+    uid = os.getuid()
+    with contextlib.suppress(OSError, KeyError):  # nobody in passwd(5): ssh itself gives up then
+        if uid != 0:
+            return checked_by_ssh(Path(pwd.getpwuid(uid).pw_dir))
+    return RootsFiles()
 
 
 def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
@@ -169,16 +192,47 @@ async def _relay(
         writer = partial(server.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
+        nursery.start_soon(_load_rest, prepared is not None)
         ended = await _command_end(passing, log.record)
         if settings.linger:
             await _orphans_end(passing, log.record)
-        await relay.finish()
+        await _deliver_last_words(relay, passing, ended)
         nursery.cancel_scope.cancel()
     seconds = trio.current_time() - started
     log.record(
         SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
     )
     return ended
+
+
+async def _load_rest(gateway: bool) -> None:  # noqa: FBT001 - a nursery passes positions
+    """Load what is needed later, so that the session survives an upgrade of keepline's files.
+
+    A command that ends at once does not wait for it, and each piece stops the relay for a few
+    milliseconds at most.
+    """
+    await trio.sleep(_LOAD_AFTER)
+    for _ in startup.load_rest(gateway=gateway):
+        await trio.sleep(_LOAD_PAUSE)
+
+
+async def _deliver_last_words(relay: server.Relay, passing: Passing, ended: Ended) -> None:
+    """Deliver what the command sent last; no longer if a signal ended it, or asks us to end."""
+    with trio.CancelScope() as scope:
+        if _SIGNALLED < ended.status <= _SIGNALLED + signal.NSIG:
+            scope.deadline = trio.current_time() + _IN_HASTE
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancelled_by, passing, scope)
+            await relay.finish()
+            nursery.cancel_scope.cancel()
+
+
+async def _cancelled_by(passing: Passing, scope: trio.CancelScope) -> None:
+    """Cancel when a signal asks to end; Ctrl-Z stops us alone, for the command has ended."""
+    while not (came := await passing.receive()) & _ENDING:
+        if signal.SIGTSTP in came:
+            os.kill(os.getpid(), signal.SIGSTOP)
+    scope.cancel()
 
 
 async def _command_end(passing: Passing, record: Record) -> Ended:
@@ -228,5 +282,5 @@ async def _orphans_end(passing: Passing, record: Record) -> None:
             are_left = orphans_left()
         if look.failed:
             await trio.sleep(_LOOK_AGAIN)
-        elif not are_left or await passing.receive() & _END_LINGERING:
+        elif not are_left or await passing.receive() & _ENDING:
             return

@@ -23,7 +23,7 @@ from relay.gateway.upstream import pool
 from relay.inbound.offer import Offer
 from relay.outbound.opener import Opener
 from relay.outbound.patience import DialError
-from relay.record.events import ConnectionClosed, Distrust, Distrusted, Event
+from relay.record.events import ConnectionClosed, ConnectionServed, Distrust, Distrusted, Event
 from relay.record.kinds import Kind
 from relay.tcp.acceptance import accept, refuse, while_wanted
 from relay.tcp.connection import Connection
@@ -150,6 +150,7 @@ class GatewayHandler:
         except DialError as error:
             refuse(connection, error)
             return
+        connection.shared.record(ConnectionServed(connection=connection.number))
         with trio.CancelScope() as scope:
             connection.abort = scope.cancel
             await self._gateway.serve(program, connection.number, self._origin)

@@ -115,7 +115,7 @@ async def test_an_interrupt_ends_the_loop_of_a_script(keepline: Keepline) -> Non
 
 
 async def test_keys_reach_the_command_once(keepline: Keepline) -> None:
-    script = shlex.join(keepline.argv("run", "--", *inside("count_signals", "SIGTERM")))
+    script = shlex.join(keepline.argv("run", "--", *inside("count_signals", "SIGUSR1")))
     environment = keepline.environment | {"PS1": "outer> "}
     shell = ["bash", "--norc", "--noprofile", "-i"]
     async with Terminal(keepline.host, keepline.folder, environment, shell) as terminal:
@@ -127,8 +127,9 @@ async def test_keys_reach_the_command_once(keepline: Keepline) -> None:
         await terminal.resize(90, 50)
         await terminal.shows("SIGWINCH$")
         _shell, relay, *_below = await processes(await terminal.pid())
-        os.kill(relay.pid, signal.SIGTERM)
-        await terminal.shows("SIGTERM$")
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            os.kill(relay.pid, number)
+            await terminal.shows(f"{number.name}$")
         screen = await terminal.screen()
     for name in ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGTERM"):
         assert screen.count(f"{name}\n") == 1, screen
