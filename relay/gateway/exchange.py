@@ -19,6 +19,7 @@ from relay.gateway.downstream.connection import Downstream
 from relay.gateway.downstream.filler import keep_patient
 from relay.gateway.hold import Answer
 from relay.gateway.http import LostError, Request, Response, Stream, UntrustedError
+from relay.gateway.resend import LostAnswer
 from relay.gateway.setup.prepare import Prepared
 from relay.gateway.upstream.pool import Pool
 from relay.outbound.patience import DialError
@@ -29,19 +30,6 @@ HELD: Final = 32 * 1024 * 1024
 """Bytes of an answer that is no stream of events, held until it is complete."""
 
 _ERROR_TEXT: Final = 64 * 1024
-
-
-@dataclass(frozen=True)
-class LostAnswer:
-    """The outcome of a try that gave no answer."""
-
-    cause: str
-    kind: Kind
-    may_be_processed: bool = True
-    is_final: bool = False
-    """Whether no other try will help: patience has ended, or the certificate is not trusted."""
-    error: bytes = b""
-    """The error event that upstream gave instead, for when there is no other try."""
 
 
 @dataclass(eq=False)
@@ -71,6 +59,7 @@ class Exchange:
         self._limit = trio.CancelScope()
         self._resends = 0
         self._is_committed = False
+        self._is_answered = False  # by a status that says that upstream works
         self._streamed: Answer | None = None
         """What is being held back, once the program has the head of a stream."""
 
@@ -84,8 +73,13 @@ class Exchange:
                 is_kept=self._downstream.body.is_kept,
                 resends=self._resends,
                 is_final=loss.is_final,
+                retry_after=loss.retry_after,
             )
-            verdict = resend.decide(state, random.random)
+            verdict = resend.decide(state, random.random, self._prepared.patience)
+            if isinstance(verdict, resend.Resend) and not self._pool.budget.lose(
+                self, trio.current_time(), is_streamed=self._streamed is not None
+            ):
+                verdict = resend.BUDGET_SPENT
             if isinstance(verdict, resend.DoNotResend):
                 await self._give_up(loss, verdict.why)
                 return
@@ -102,6 +96,8 @@ class Exchange:
                 )
             )
             await trio.sleep(verdict.pause)
+        if self._is_answered:
+            self._pool.budget.answered(is_streamed=self._streamed is not None)
 
     async def _try_in_time(self) -> LostAnswer | None:
         """Try once; an answer whose head the program has must begin anew within patience.
@@ -156,6 +152,7 @@ class Exchange:
         try:
             response = await stream.response()
             self._limit.deadline = math.inf
+            self._is_answered = not self._dialect.is_passing(response.status)
             response = replace(response, fields=fields.end_to_end(response.fields))
             if self._rules.is_streamed and response.status == 200 and self._is_stream(response):
                 return await self._stream_of_events(response, stream)
@@ -171,8 +168,8 @@ class Exchange:
 
     def _is_stream(self, response: Response) -> bool:
         """Return whether an answer is a stream that the dialect can read."""
-        kind = fields.media_type(response.fields)
-        return kind == self._dialect.stream_type and fields.is_plain(response.fields)
+        is_kind = fields.media_type(response.fields) == self._dialect.stream_type
+        return is_kind and fields.is_plain(response.fields)
 
     async def _live(self, response: Response, stream: Stream) -> None:
         """Pass on as it comes."""
@@ -241,6 +238,7 @@ class Exchange:
             Kind.STATUS,
             is_final=not self._dialect.is_passing(response.status),
             error=self._dialect.as_error_event(text),
+            retry_after=fields.retry_after(response.fields),
         )
 
     async def _give_up(self, loss: LostAnswer, why: str) -> None:

@@ -13,6 +13,7 @@ import trio
 from relay.barrier import contained
 from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Origin
+from relay.gateway.upstream.budget import Budget
 from relay.gateway.upstream.connector import Connector, Reached
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2, Http2Stream
@@ -46,6 +47,7 @@ class Pool:
 
     def __post_init__(self) -> None:
         """Start without any."""
+        self.budget = Budget()
         self._connector = Connector(self.origin, self.opener, self.record)
         self.shared: list[Http2] = []
         self.idle: list[Http1] = []
