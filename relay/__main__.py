@@ -1,8 +1,8 @@
 """Starts: the child is forked before anything that it does not need is loaded."""
 
-from relay.command import inherited
+from relay.command import first
 
-inherited.prepare()
+first.prepare()
 
 import sys  # noqa: E402 - what is imported from here on finds all in order
 
