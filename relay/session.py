@@ -48,7 +48,7 @@ def run(
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared:
-        environment = {SESSION_VARIABLE: name} | (prepared.environment if prepared else {})
+        environment = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
         _leave_signals_to_command()
         if settings.linger:
@@ -95,7 +95,7 @@ def _started(
     command: Sequence[str],
     settings: Settings,
     listeners: Listeners,
-    prepared: gateway.Prepared | None,
+    prepared: gateway.Prepared | gateway.Without,
 ) -> SessionStarted:
     return SessionStarted(
         session=name,
@@ -105,7 +105,7 @@ def _started(
         uid=os.getuid(),
         intercept=listeners.intercept,
         dns=settings.dns,
-        gateway=gateway.describe(prepared.chosen) if prepared is not None else "",
+        gateway=prepared.told,
         format=FORMAT,
     )
 
@@ -115,7 +115,7 @@ def plan(
     command: Sequence[str],
     resolv_conf: str,
     environment: dict[str, str],
-    prepared: gateway.Prepared | None = None,
+    prepared: gateway.Prepared | gateway.Without | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
@@ -150,7 +150,7 @@ async def _relay(
     sandbox: Sandbox,
     listeners: Listeners,
     log: FlightLog,
-    prepared: gateway.Prepared | None,
+    prepared: gateway.Prepared | gateway.Without,
 ) -> int:
     """Relay until the command has ended; then deliver what it sent last."""
     started = trio.current_time()

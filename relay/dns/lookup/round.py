@@ -80,6 +80,7 @@ class Rounds:
                 with trio.move_on_at(until):
                     server, outcome = await outcomes.receive()
                 if outcome is None and not waiting:
+                    self._note_silence(latest, _silence(patience))
                     break
                 if outcome is None:
                     self._note_silence(latest, _silence(self._interval))
