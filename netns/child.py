@@ -105,7 +105,7 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
     with _step("resolv.conf and nsswitch.conf", end):
-        mounts.cover(plan.files)
+        mounts.cover(plan.files, plan.owned, plan.owned_folders)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
     return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, diag, syns, notes, held_notes)

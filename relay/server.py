@@ -20,7 +20,7 @@ from relay.gateway.setup.prepare import Prepared, Without
 from relay.gateway.unused import PAST_BASE_URL, Unused
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
-from relay.inbound.held import SynHolder
+from relay.inbound.held.holder import SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
@@ -34,9 +34,6 @@ from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
 from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.watch.liveness import Liveness
-
-_DRAIN: Final = 10.0
-"""Seconds after the command's end for what it sent last to be delivered."""
 
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""
@@ -72,7 +69,7 @@ class Relay:
             self._running = None
 
     async def finish(self) -> None:
-        """Relay what the command sent last before it ended, for a bounded time."""
+        """Relay what the command sent last before it ended, as long as it moves."""
         if self._running is not None:
             await self._running.finish()
 
@@ -137,14 +134,16 @@ class _Running:
                 drop_vanished(each, addresses)
         with contained(self._record, "network change"):
             self._liveness.network_changed()
+        with contained(self._record, "network change"):
+            self._names.network_changed()
         self._network.notify()
 
     async def finish(self) -> None:
-        """Relay what the command sent last before it ended, for a bounded time."""
+        """Relay what the command sent last before it ended, as long as it moves."""
         for each in self._inbound:
             with contained(self._record, "end"):
                 each.take_waiting(self._connections.start)
-        with contained(self._record, "end"), trio.move_on_after(_DRAIN):
+        with contained(self._record, "end"):
             await self._connections.finish()
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,6 +22,7 @@ from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
+from relay.host.ssh_config import RootsFiles, checked_by_ssh
 from relay.record.events import FORMAT, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 from relay.record.story import telling
@@ -28,6 +30,15 @@ from relay.record.story import telling
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LEFT_TO_COMMAND: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 """The terminal sends them to the command too, which decides what they mean."""
+
+_ENDING: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+"""They end the delivery of last words."""
+
+_SIGNALLED: Final = 128
+"""A status above it tells by which signal the command ended, or a program that it waited for."""
+
+_IN_HASTE: Final = 0.1
+"""Seconds for last words where a signal ended the command."""
 
 _MIB: Final = 1 << 20
 
@@ -121,15 +132,27 @@ def plan(
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
+    roots = _roots_files()
     return Plan(
         command,
         files,
+        roots.files,
+        roots.folders,
         environment,
         WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,
     )
+
+
+def _roots_files() -> RootsFiles:
+    """Find the files of root that are to be shown as an ordinary caller's own; root needs none."""
+    uid = os.getuid()
+    with contextlib.suppress(OSError, KeyError):  # nobody in passwd(5): ssh itself gives up then
+        if uid != 0:
+            return checked_by_ssh(Path(pwd.getpwuid(uid).pw_dir))
+    return RootsFiles()
 
 
 def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
@@ -164,11 +187,28 @@ async def _relay(
             status = await _command_end(sandbox, signals, log.record)
             if settings.linger:
                 await _orphans_end(signals, log.record)
-            await relay.finish()
+            await _deliver_last_words(relay, status)
             nursery.cancel_scope.cancel()
     seconds = trio.current_time() - started
     log.record(SessionEnded(status=status, connections=relay.standing.opened, seconds=seconds))
     return status
+
+
+async def _deliver_last_words(relay: server.Relay, status: int) -> None:
+    """Deliver what the command sent last; no longer if a signal ended it, or asks us to end."""
+    signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    with trio.open_signal_receiver(*_ENDING) as signals, trio.CancelScope() as scope:
+        if _SIGNALLED < status <= _SIGNALLED + signal.NSIG:
+            scope.deadline = trio.current_time() + _IN_HASTE
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancelled_by, signals, scope)
+            await relay.finish()
+            nursery.cancel_scope.cancel()
+
+
+async def _cancelled_by(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()
 
 
 async def _command_end(sandbox: Sandbox, signals: AsyncIterator[int], record: Record) -> int:

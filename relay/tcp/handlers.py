@@ -111,7 +111,11 @@ class PumpHandler:
             retire_after=self._retire_after,
         )
         # Until the pump has ended: a cycle of references would be left to the garbage collector.
-        connection.abort, no_longer = pump.abort, connection.abort
+        before = connection.abort, connection.leave, connection.delivered
+        connection.abort, connection.leave = pump.abort, pump.leave
+        connection.delivered = pump.delivered
+        if connection.shared.is_ending:  # it was dialled meanwhile
+            pump.leave()
         standing = connection.shared.standing.connections
         standing.add(pump)
         try:
@@ -121,7 +125,7 @@ class PumpHandler:
             raise
         finally:
             standing.discard(pump)
-            connection.abort = no_longer
+            connection.abort, connection.leave, connection.delivered = before
         connection.shared.record(_closed(connection, pump))
 
     async def _redial(

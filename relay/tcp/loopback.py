@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.addresses import Endpoint
-from relay.inbound.segments import refused_end
+from relay.inbound.held.segments import refused_end
 from relay.inbound.socket_table import SocketTable
 from relay.record.events import Event, LoopbackRefused
 from relay.record.kinds import Kind

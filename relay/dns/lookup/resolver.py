@@ -3,6 +3,7 @@
 One round of a question is round.py's; what its failure means is judged in evidence.py.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from dns.message import QueryMessage
 
 from relay.addresses import Destination, canonical
 from relay.barrier import note
-from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer
+from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer, joined
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
 from relay.dns.lookup.probe import Prober, address_query
@@ -30,6 +31,9 @@ STALE_TTL = 30
 RECHECK = 30.0
 """Seconds after a failed refresh in which nobody waits for the next one; RFC 8767 section 5."""
 
+
+MAX_FURTHER = 64
+"""Questions about the rest of a chain of CNAMEs."""
 
 MAX_TOLD = 10_000
 """Verdicts that are recorded once; each further one is recorded whenever it is given."""
@@ -189,11 +193,28 @@ class Resolver:
             shared.done.set()
 
     async def _ask(self, query: QueryMessage, servers: tuple[Destination, ...]) -> Lookup:
-        answer = await self._rounds.ask(query, servers, self._timeouts.last)
+        """Ask for a name's addresses, and for the rest of a chain that was cut short.
+
+        Some resolvers follow a long chain for a while alone. Where they do not answer about its
+        rest, what they did say counts, as it does for libc.
+        """
+        patience = self._timeouts.last
         try:
-            return from_answer(answer)
+            found = end = from_answer(await self._rounds.ask(query, servers, patience))
+            with contextlib.suppress(ResolverError):
+                for _ in range(MAX_FURTHER):
+                    if not end.is_cut_short:
+                        break
+                    further = address_query(end.owner)
+                    end = from_answer(await self._rounds.ask(further, servers, patience))
+                    found = joined(found, end)
         except dns.exception.DNSException as error:  # it contradicts itself
             raise ResolverError(str(error), Kind.MALFORMED, Meaning.VERDICT) from error
+        return found
+
+    def network_changed(self) -> None:
+        """Forget what was true of the network's ways."""
+        self._rounds.edns.forget()
 
     async def _is_asked_again(self, name: str, hold: Hold, shared: _SharedLookup) -> bool:
         """Return, when it is time, whether to ask for a name once more after a failed round."""

@@ -31,9 +31,10 @@ class Prepared:
     environment: dict[str, str]
     """The variables that the program gets."""
     hold: Hold
-    silence: float
+    silence: float | None
     """Seconds without a byte in an answer that has begun after which it counts as lost; not where
-    it is passed on as it comes, and can be neither read nor asked for again."""
+    it is passed on as it comes, and can be neither read nor asked for again. None: by what is known
+    of the upstream, see answers/manners.py."""
     patience: float
     """Seconds in which a lost answer must have begun anew, once the program has its head."""
 
@@ -124,7 +125,8 @@ def opened(
     if hold == "auto":  # on a terminal somebody reads along; else it may come at once
         hold = "block" if os.isatty(1) else "message"
     try:
-        yield Prepared(chosen, made, variables, hold, settings.stream_silence, settings.patience)
+        silence = settings.stream_silence or None
+        yield Prepared(chosen, made, variables, hold, silence, settings.patience)
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()

@@ -19,6 +19,7 @@ NOT_WHILE_RELAYING: Final = (
     "relay/gateway/setup/choice.py",
     "relay/gateway/setup/files.py",
     "relay/gateway/setup/prepare.py",
+    "relay/host/ssh_config.py",
     "relay/record/story/losses.py",
     "relay/record/story/telling.py",
     "relay/record/view.py",

@@ -220,7 +220,7 @@ async def gateway(
     *,
     is_trusted: bool = True,
     hold: Hold = "message",
-    silence: float = 60.0,
+    silence: float | None = 60.0,
     patience: float = 5.0,
     host: str = "server.test",
     prefix: str = "",
