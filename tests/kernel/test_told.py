@@ -15,6 +15,7 @@ import trio.lowlevel
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.record.events import (
     ConnectionDenied,
+    ConnectionOpened,
     Dialled,
     GatewayUnused,
     LookupHeld,
@@ -22,10 +23,11 @@ from relay.record.events import (
     NameRefused,
     ResolverSilent,
     SessionStarted,
+    UpstreamReady,
 )
 from relay.record.story.advice import ADVICE, GATEWAY_OFF
 from tests.support.command import program as at
-from tests.support.command.asking import explained, keepline_of, runs, script
+from tests.support.command.asking import NAME, TLS, explained, keepline_of, runs, script, serve_api
 from tests.support.command.driver import bare, inside
 from tests.support.command.keepline import Done, Keepline
 from tests.support.command.programs import needs
@@ -268,6 +270,29 @@ async def test_inside_a_session_it_is_the_one_that_is_meant(keepline: Keepline) 
 
 
 # The gateway
+
+
+async def test_status_tells_what_the_gateway_answers(
+    internet: Internet, nursery: trio.Nursery
+) -> None:
+    await serve_api(internet, nursery)
+    await nursery.start(serve, echo, listen(internet.server, SERVER, ECHO))
+    keepline = keepline_of(internet, internet.authority)
+    async with inside(keepline, options=TLS) as program:
+        await program(at.open_connection, NAME, 443)
+        await program(at.open_connection, SERVER, ECHO)
+        await program(at.begin_connecting, SILENT, 80)
+        await program.session.until(UpstreamReady)
+        await program.session.until(ConnectionOpened, lambda event: event.address == SILENT)
+        told = (await keepline.call("status")).stdout.decode().splitlines()
+        await program(at.close_all)
+    states = {line.split(None, 2)[2] for line in told[1:]}
+    assert {state.removeprefix("(gateway)").strip() for state in states} == {
+        "answered by the gateway",
+        f"{SERVER} (h2)",
+        SERVER,
+        "being dialled",
+    }
 
 
 WRAPPED: Final[dict[str, Callable[[str, Path], Sequence[str]]]] = {

@@ -75,7 +75,7 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.PROGRAM_GONE: Advice(_PROGRAM),
     Kind.CANCELLED: Advice(_PROGRAM),
     Kind.SESSION_END: Advice(
-        "the command ended meanwhile, often by a time-out of its own: raise it there; --linger stays"
-        " for the processes that it leaves behind"
+        "the command ended meanwhile, often by its own time-out: raise it there; --linger stays for"
+        " the processes that it leaves behind"
     ),
 }
