@@ -77,7 +77,7 @@ def _run(
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared:
-        environment = {SESSION_VARIABLE: name} | (prepared.environment if prepared else {})
+        environment = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
         passing = Passing(sandbox, signals.hold(), witness)
         if settings.linger:
@@ -121,7 +121,7 @@ def _started(
     command: Sequence[str],
     settings: Settings,
     listeners: Listeners,
-    prepared: gateway.Prepared | None,
+    prepared: gateway.Prepared | gateway.Without,
 ) -> SessionStarted:
     return SessionStarted(
         session=name,
@@ -131,7 +131,7 @@ def _started(
         uid=os.getuid(),
         intercept=listeners.intercept,
         dns=settings.dns,
-        gateway=gateway.describe(prepared.chosen) if prepared is not None else "",
+        gateway=prepared.told,
         format=FORMAT,
     )
 
@@ -141,7 +141,7 @@ def plan(
     command: Sequence[str],
     resolv_conf: str,
     environment: dict[str, str],
-    prepared: gateway.Prepared | None = None,
+    prepared: gateway.Prepared | gateway.Without | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
@@ -188,7 +188,7 @@ async def _relay(
     passing: Passing,
     listeners: Listeners,
     log: FlightLog,
-    prepared: gateway.Prepared | None,
+    prepared: gateway.Prepared | gateway.Without,
 ) -> Ended:
     """Relay until the command has ended; then deliver what it sent last."""
     started = trio.current_time()
@@ -197,7 +197,7 @@ async def _relay(
         writer = partial(server.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
-        nursery.start_soon(_load_rest, prepared is not None)
+        nursery.start_soon(_load_rest, isinstance(prepared, gateway.Prepared))
         ended = await _command_end(passing, log.record)
         if settings.linger:
             await _orphans_end(passing, log.record)
