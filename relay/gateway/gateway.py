@@ -23,7 +23,7 @@ from relay.gateway.upstream import pool
 from relay.inbound.offer import Offer
 from relay.outbound.opener import Opener
 from relay.outbound.patience import DialError
-from relay.record.events import ConnectionClosed, Distrust, Distrusted, Event
+from relay.record.events import ConnectionClosed, ConnectionServed, Distrust, Distrusted, Event
 from relay.record.kinds import Kind
 from relay.tcp.acceptance import accept, refuse, while_wanted
 from relay.tcp.connection import Connection
@@ -122,9 +122,13 @@ class Gateway:
                 await upgrade.pass_through(side, request, upstream)
                 break
             async with side.exchange() as nursery:
-                await exchange.Exchange(
+                asked = exchange.Exchange(
                     request, side, upstream, self.prepared, number, nursery, self.record
-                ).run()
+                )
+                try:
+                    await asked.run()
+                finally:
+                    upstream.budget.leave(asked)
             if not await side.next_is_possible():
                 break
         await side.close()
@@ -150,6 +154,7 @@ class GatewayHandler:
         except DialError as error:
             refuse(connection, error)
             return
+        connection.shared.record(ConnectionServed(connection=connection.number))
         with trio.CancelScope() as scope:
             connection.abort = scope.cancel
             await self._gateway.serve(program, connection.number, self._origin)

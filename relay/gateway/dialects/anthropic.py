@@ -47,6 +47,11 @@ class _Anthropic:
     """See Dialect."""
 
     programs: tuple[str, ...] = ("claude",)
+    packages: tuple[str, ...] = (
+        "@anthropic-ai/claude-code",
+        "@anthropic-ai/claude-agent-sdk",  # brings the program, as cli.js
+    )
+    folders: tuple[str, ...] = ("/claude/versions",)
     base_url = "ANTHROPIC_BASE_URL"
     identity: Identity | None = Identity(
         "CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_CLIENT_KEY", "CLAUDE_CODE_CLIENT_KEY_PASSPHRASE"

@@ -13,10 +13,10 @@ from typing import Final
 
 from netns.errors import KeeplineError
 from relay.gateway.dialect import Identity
+from relay.gateway.setup.choice import EXTRA
 
 FILE: Final = "SSL_CERT_FILE"
 FOLDER: Final = "SSL_CERT_DIR"
-EXTRA: Final = "NODE_EXTRA_CA_CERTS"
 
 ALPN: Final = ("h2", "http/1.1")
 WELL_KNOWN: Final = (
