@@ -3,9 +3,8 @@
 import socket
 import ssl
 import tempfile
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Answer, Running, bare_upstream, gateway
 from tests.support.internet.servers.api.server import Api, Served, context, fake_api
 from tests.support.internet.servers.listening import Handler, over_tls, serve
-from tests.support.internet.servers.tls import Authority
+from tests.support.internet.servers.tls import Authority, refusing
 
 
 @asynccontextmanager
@@ -117,7 +116,8 @@ async def test_a_certificate_that_we_have_not_is_asked_for_once(
     async with fake_api() as trusted:
         assert trusted.authority is not None
         made = demanding_context(trusted.authority, (protocol,), version)
-        with refusing(made) as port:
+        with socket.create_server(("127.0.0.1", 0)) as listener, refusing(listener, made, []):
+            port = listener.getsockname()[1]
             async with gateway(replace(trusted, port=port)) as it:
                 async with it.connection() as program:
                     answer = await program.ask("POST", path, b"{}")
@@ -225,22 +225,3 @@ def demanding_context(
     made.load_verify_locations(authority.file)
     made.maximum_version = version
     return made
-
-
-@contextmanager
-def refusing(made: ssl.SSLContext) -> Iterator[int]:
-    """Serve handshakes that fail, in a thread: unlike trio's, ssl's own sockets send alerts."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def refuse() -> None:
-            with suppress(OSError):  # the listener is shut down
-                while True:
-                    accepted, _address = listener.accept()
-                    with accepted, suppress(OSError):
-                        made.wrap_socket(accepted, server_side=True).read(1)
-
-        thread = threading.Thread(target=refuse)
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()

@@ -1,6 +1,10 @@
 """A certificate authority for one test run, and how programs are told to trust it."""
 
+import contextlib
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -57,3 +61,27 @@ class Authority:
             "SSL_CERT_FILE",
         )
         return dict.fromkeys(names, str(self.file))
+
+
+@contextlib.contextmanager
+def refusing(listener: socket.socket, context: ssl.SSLContext, notes: list[str]) -> Iterator[None]:
+    """Serve handshakes that fail, in a thread: unlike trio's, ssl's own sockets send alerts.
+
+    Each connection is noted.
+    """
+
+    def refuse() -> None:
+        with contextlib.suppress(OSError):  # the listener is shut down
+            while True:
+                accepted, _address = listener.accept()
+                notes.append("a connection")
+                with accepted, contextlib.suppress(OSError):
+                    context.wrap_socket(accepted, server_side=True).read(1)
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    try:
+        yield
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
