@@ -17,6 +17,7 @@ from relay.gateway.setup.choice import EXTRA
 
 FILE: Final = "SSL_CERT_FILE"
 FOLDER: Final = "SSL_CERT_DIR"
+_VERIFIES: Final = "NODE_TLS_REJECT_UNAUTHORIZED"
 
 ALPN: Final = ("h2", "http/1.1")
 WELL_KNOWN: Final = (
@@ -54,6 +55,8 @@ def client_context(
 ) -> ssl.SSLContext:
     """Make the context of connections to upstream: TLS 1.2 or later, name and chain verified.
 
+    They are not where the program is told not to verify them: NODE_TLS_REJECT_UNAUTHORIZED=0.
+
     Takes 20 ms for each file of 140 authorities. Raises TrustError if SSL_CERT_FILE or the system's
     file cannot be read; a NODE_EXTRA_CA_CERTS that cannot only causes a call of `warn`, as in Node,
     and so does a certificate of our own that cannot be used: there is none then.
@@ -71,6 +74,9 @@ def client_context(
             raise _unusable(environment, store, "a certificate in it is broken") from error
     if environment.get(EXTRA) != store:
         _load(context, _extra(environment, warn))
+    if environment.get(_VERIFIES) == "0":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     if identity is not None:
         _present(context, environment, identity, warn)
     return context
@@ -105,7 +111,8 @@ def _present(
 
 def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "it cannot be used").lower().replace("_", " ")
+        why = error.reason or "no key in it, or not with this passphrase"  # "PEM lib"
+        return why.lower().replace("_", " ")
     return str(getattr(error, "strerror", None) or error)
 
 
