@@ -184,7 +184,7 @@ def azure() -> Program:
 def claude(words: str) -> Program:
     """Ask an agent's command line for one answer."""
     argv = (str(_NPM / "claude"), "-p", words, "--output-format", "json")
-    return Program(f'claude -p "{words}"', argv, r'"result":"([^"]{0,48})|^said: (.*)$', 2.5)
+    return Program(f'claude -p "{words}"', argv, r'"result":"([^"]{1,48})|^said: (.*)$', 2.5)
 
 
 def getent(name: str) -> Program:

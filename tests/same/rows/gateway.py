@@ -25,21 +25,15 @@ async def _asked(network: Network) -> str:
     return ", ".join(f"{what} ({count})" for what, count in sorted(times.items()))
 
 
-def _row(situation: str, network: Situation, differs: Differs | None = None) -> Row:
+def _row(situation: str, network: Situation) -> Row:
     return Row(
         situation=f"an API {situation}",
         network=network,
         program=_HI,
         options=_ON,
         observe=_asked,
-        differs=differs,
     )
 
-
-_NEVER_TOLD: Final = Differs(
-    "worse",
-    "until six streams in a session have ended so, it may be a loss; later it is asked once",
-)
 
 _AT_ONCE: Final = Differs(
     "better", "what cannot change is told at once; alone, the client tries for minutes"
@@ -68,11 +62,6 @@ ROWS: Final = [
             "with an error event of its own": "an error of its own",
             "that answers HEAD with a body": "a HEAD answered with a body",
         }.items()
-    ),
-    _row(
-        "whose stream tells no end at all",
-        router("stop_reason null, no message_stop"),
-        _NEVER_TOLD,
     ),
     *(
         Row(
