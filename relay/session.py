@@ -12,9 +12,10 @@ from typing import Final
 import trio
 
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
-from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
+from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
 from relay import __version__, server, startup
+from relay.addresses import parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.config import SESSION_VARIABLE, Settings
 from relay.gateway.setup import prepare as gateway
@@ -118,13 +119,15 @@ def plan(
     prepared: gateway.Prepared | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
-    files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
+    own_address = str(parse_pool(settings.dns_pool)[1])
+    files = {RESOLV_CONF: for_namespace(resolv_conf, own_address)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
     return Plan(
         command,
         files,
         environment,
+        own_address,
         WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
