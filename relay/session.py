@@ -216,7 +216,7 @@ async def _load_rest(gateway: bool) -> None:  # noqa: FBT001 - a nursery passes 
         await trio.sleep(_LOAD_PAUSE)
 
 
-async def _deliver_last_words(relay: server.Relay, passing: Passing, ended: Ended) -> None:
+async def _deliver_last_words(relay: "server.Relay", passing: Passing, ended: Ended) -> None:
     """Deliver what the command sent last; no longer if a signal ended it, or asks us to end."""
     with trio.CancelScope() as scope:
         if _SIGNALLED < ended.status <= _SIGNALLED + signal.NSIG:
@@ -227,7 +227,7 @@ async def _deliver_last_words(relay: server.Relay, passing: Passing, ended: Ende
             nursery.cancel_scope.cancel()
 
 
-async def _cancelled_by(passing: Passing, scope: trio.CancelScope) -> None:
+async def _cancelled_by(passing: Passing, scope: "trio.CancelScope") -> None:
     """Cancel when a signal asks to end; Ctrl-Z stops us alone, for the command has ended."""
     while not (came := await passing.receive()) & _ENDING:
         if signal.SIGTSTP in came:
