@@ -174,7 +174,7 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
         warn(f"no flight log for this session: {folder}: {error.strerror}")
         return FlightLog(None, clock=time.time, limit=0)
     with contextlib.suppress(OSError):  # what stays takes room alone
-        prune(folder)
+        prune(folder, time.time())
     return log
 
 
