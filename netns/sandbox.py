@@ -11,6 +11,7 @@ from netns.child import EXIT_OWN_FAILURE
 from netns.errors import SandboxError
 from netns.handoff import Listeners, Step
 from netns.hints import REPORT, end_hint, host_facts, namespace_hint
+from netns.inherited import Inherited
 from netns.plan import Plan
 
 __all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
@@ -52,12 +53,15 @@ _ASK_TO_END: Final = frozenset(
 class Sandbox:
     """One command in its namespace, from fork to exit."""
 
-    def __init__(self) -> None:
+    def __init__(self, inherited: Inherited = Inherited()) -> None:  # noqa: B008 - it is constant
         """Fork: the child loads what it needs while the caller finds out what to run.
 
         The caller has one thread and lives as long as the command: its end is the child's
-        SIGHUP. Without build(), the child ends with the caller.
+        SIGHUP. Without build(), the child ends with the caller. What was inherited is the
+        command's from here on.
         """
+        self.withheld = inherited.withheld
+        """What the command does not get of what was inherited, for people."""
         self.steps: list[Step] = []
         """What the namespace needed so far, in order, for people."""
         parent = os.getpid()
@@ -70,7 +74,8 @@ class Sandbox:
                 signal.setitimer(kind, *left)
             self._end.close()
             os.close(self._plan_pipe)
-            child.main(childs_end, childs_pipe, parent)
+            child.main(childs_end, childs_pipe, parent, inherited.passed_on)
+        inherited.close()
         childs_end.close()
         os.close(childs_pipe)
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:

@@ -16,7 +16,8 @@ from relay.config import Settings
 from relay.descriptors import SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
-from relay.gateway.setup.prepare import Prepared
+from relay.gateway.setup.prepare import Prepared, Without
+from relay.gateway.unused import PAST_BASE_URL, Unused
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
 from relay.inbound.held.holder import SynHolder
@@ -48,8 +49,8 @@ class Relay:
     settings: Settings
     listeners: Listeners
     record: Record
-    prepared: Prepared | None
-    """The gateway's; None if it is off."""
+    prepared: Prepared | Without
+    """The gateway's, or why there is none."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
 
@@ -158,15 +159,18 @@ def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> lis
 
 
 def _gateway(
-    prepared: Prepared | None,
+    prepared: Prepared | Without,
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
 ) -> Callable[[Destination], Handler | None]:
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
-    if prepared is None:
-        return lambda _destination: None
-    return gateway.Gateway(prepared, opener, record, nursery).handler_at
+    if isinstance(prepared, Without):
+        return Unused(record, prepared.why, by_choice=prepared.by_choice).handler_at
+    served = gateway.Gateway(prepared, opener, record, nursery)
+    if prepared.chosen.mode == "tls":
+        return served.handler_at
+    return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
 
 
 def _keepalive(settings: Settings) -> KeepAlive:

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from netns.inherited import release_streams
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
@@ -76,11 +77,15 @@ def _run(
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared:
-        environment = {SESSION_VARIABLE: name} | (prepared.environment if prepared else {})
+        environment = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
         passing = Passing(sandbox, signals.hold(), witness)
         if settings.linger:
             adopt_orphans()
+        release_streams()
+        if sandbox.withheld:
+            what = "; ".join(sandbox.withheld)
+            warn(f"descriptors that lead past the relay are not passed on: {what}")
         with startup.without_library_search():  # while the child builds the namespace
             startup.load(trio)
         listeners = sandbox.listeners()
@@ -116,7 +121,7 @@ def _started(
     command: Sequence[str],
     settings: Settings,
     listeners: Listeners,
-    prepared: gateway.Prepared | None,
+    prepared: gateway.Prepared | gateway.Without,
 ) -> SessionStarted:
     return SessionStarted(
         session=name,
@@ -126,7 +131,7 @@ def _started(
         uid=os.getuid(),
         intercept=listeners.intercept,
         dns=settings.dns,
-        gateway=gateway.describe(prepared.chosen) if prepared is not None else "",
+        gateway=prepared.told,
         format=FORMAT,
     )
 
@@ -136,7 +141,7 @@ def plan(
     command: Sequence[str],
     resolv_conf: str,
     environment: dict[str, str],
-    prepared: gateway.Prepared | None = None,
+    prepared: gateway.Prepared | gateway.Without | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
@@ -183,7 +188,7 @@ async def _relay(
     passing: Passing,
     listeners: Listeners,
     log: FlightLog,
-    prepared: gateway.Prepared | None,
+    prepared: gateway.Prepared | gateway.Without,
 ) -> Ended:
     """Relay until the command has ended; then deliver what it sent last."""
     started = trio.current_time()
@@ -192,7 +197,7 @@ async def _relay(
         writer = partial(server.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
-        nursery.start_soon(_load_rest, prepared is not None)
+        nursery.start_soon(_load_rest, isinstance(prepared, gateway.Prepared))
         ended = await _command_end(passing, log.record)
         if settings.linger:
             await _orphans_end(passing, log.record)

@@ -82,6 +82,10 @@ class Dialect(Protocol):
 
     programs: tuple[str, ...]
     """Commands that speak it: for them the gateway is on by default."""
+    packages: tuple[str, ...]
+    """Packages of npm whose command is such a program."""
+    folders: tuple[str, ...]
+    """Ends of folders in which each file is such a program: versions, side by side."""
     base_url: str
     """The environment variable that tells such a program where to send its requests."""
     stream_type: bytes

@@ -122,9 +122,13 @@ class Gateway:
                 await upgrade.pass_through(side, request, upstream)
                 break
             async with side.exchange() as nursery:
-                await exchange.Exchange(
+                asked = exchange.Exchange(
                     request, side, upstream, self.prepared, number, nursery, self.record
-                ).run()
+                )
+                try:
+                    await asked.run()
+                finally:
+                    upstream.budget.leave(asked)
             if not await side.next_is_possible():
                 break
         await side.close()

@@ -284,7 +284,7 @@ async def test_a_program_that_does_not_know_the_ca_fails_and_that_is_explained(
         assert client is bun
     _first, line, *_rest, last = await explained(keepline)
     assert re.fullmatch(
-        rf" +\d+\.\d s  VISIBLE  {NAME}:443: a program .*: it does not know the certificate"
+        rf"\d\d:\d\d:\d\d  VISIBLE  {NAME}:443: a program .*: it does not know the certificate"
         rf" authority that this session has for {NAME}\. It takes it from {EXTRA}; for other"
         r" programs use --gateway=http, or off",
         line,

@@ -148,8 +148,8 @@ async def test_an_alarm_that_was_set_before_is_the_commands(keepline: Keepline) 
 
 STARTED = """
 import os, runpy, sys
-from relay.command import inherited
-inherited.prepare()
+from relay.command import first
+first.prepare()
 os.write(1, b"ours\\n")
 sys.argv[0] = "keepline"
 runpy.run_module("relay", run_name="__main__")

@@ -180,14 +180,14 @@ class Resolver:
             if first:
                 kind, seconds = shared.error.kind, self._clock() - began
                 self._record(LookupHeld(name=name, kind=kind, cause=first, seconds=seconds))
-        except trio.Cancelled:
-            self._note_unanswered(name, shared.error, self._clock() - began)
-            raise
         except Exception as error:  # noqa: BLE001 - what nobody expected ends this lookup alone
             note(self._record, "lookup", error)
             cause = f"a defect: {type(error).__name__}"
             shared.error = ResolverError(cause, Kind.DEFECT, Meaning.LOCAL)
             self._note_failure(name, "A", shared.error, verdict=False)
+        except BaseException:  # cancelled, alone or in a group: the session ends
+            self._note_unanswered(name, shared.error, self._clock() - began)
+            raise
         finally:
             del self._lookups[name]
             shared.done.set()

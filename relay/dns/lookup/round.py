@@ -81,10 +81,10 @@ class Rounds:
                 outcome = None
                 with trio.move_on_at(until):
                     server, outcome = await outcomes.receive()
-                if outcome is None and not waiting:
-                    break
                 if outcome is None:
-                    self._note_silence(latest, _silence(self._interval))
+                    self._note_silence(latest, _silence(self._interval if waiting else patience))
+                    if not waiting:
+                        break
                 elif isinstance(outcome, UpstreamError):
                     running -= 1
                     failures[server] = outcome

@@ -47,6 +47,11 @@ class _Anthropic:
     """See Dialect."""
 
     programs: tuple[str, ...] = ("claude",)
+    packages: tuple[str, ...] = (
+        "@anthropic-ai/claude-code",
+        "@anthropic-ai/claude-agent-sdk",  # brings the program, as cli.js
+    )
+    folders: tuple[str, ...] = ("/claude/versions",)
     base_url = "ANTHROPIC_BASE_URL"
     stream_type = b"text/event-stream"
     filler = b'event: ping\ndata: {"type": "ping"}\n\n'

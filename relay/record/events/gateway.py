@@ -41,7 +41,6 @@ class GatewayUnused(Event):
     Recorded of the first connection to each host.
     """
 
-    connection: int
     host: str
     why: str
     by_choice: bool = False
@@ -49,7 +48,7 @@ class GatewayUnused(Event):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} to {self.host} without the gateway: {self.why}"
+        return f"{self.host} is asked without the gateway: {self.why}"
 
 
 class UpstreamReady(Event):

@@ -75,6 +75,7 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.PROGRAM_GONE: Advice(_PROGRAM),
     Kind.CANCELLED: Advice(_PROGRAM),
     Kind.SESSION_END: Advice(
-        "--linger stays until the processes that the command left behind have ended", ("--linger",)
+        "the command ended meanwhile, often by its own time-out: raise it there; --linger stays for"
+        " the processes that it leaves behind"
     ),
 }

@@ -96,7 +96,7 @@ def _dial(event: events.DialFailed, to: str) -> Entry | None:
     if event.is_loss:
         what = f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw"
         entry = _entry(event, Mark.VISIBLE, to, f"{what} {event.told}", _host(to))
-        return replace(entry, same=None)
+        return replace(entry, same=(Mark.VISIBLE, to, event.cause))
     return _entry(event, Mark.FAILED, to, f"{event.cause}; the program saw {event.told}", _host(to))
 
 

@@ -95,13 +95,15 @@ def summary(told: Sequence[Entry]) -> str:
     return f"{losses}; {besides}." if besides else f"{losses}."
 
 
-def _losses(told: Iterable[Entry]) -> str:
+def _losses(told: Sequence[Entry]) -> str:
     """Return how many losses there are; empty if there are none."""
-    hidden = [entry.hidden for entry in told if entry.mark in (Mark.HIDDEN, Mark.VISIBLE)]
-    if not hidden:
-        return ""
-    plural = "es" if len(hidden) > 1 else ""
-    return f"{len(hidden)} loss{plural}: {sum(hidden)} hidden, {hidden.count(False)} visible"
+    counts = {
+        mark: sum(entry.count for entry in told if entry.mark is mark)
+        for mark in (Mark.HIDDEN, Mark.VISIBLE)
+    }
+    count, hidden, visible = sum(counts.values()), counts[Mark.HIDDEN], counts[Mark.VISIBLE]
+    plural = "es" if count > 1 else ""
+    return f"{count} loss{plural}: {hidden} hidden, {visible} visible" if count else ""
 
 
 def _advice(told: Sequence[Entry]) -> Iterator[tuple[str, Advice]]:

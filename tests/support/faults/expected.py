@@ -17,6 +17,7 @@ NOT_WHILE_RELAYING: Final = (
     "relay/cli.py",
     "relay/doctor.py",
     "relay/gateway/setup/choice.py",
+    "relay/gateway/setup/files.py",
     "relay/gateway/setup/prepare.py",
     "relay/host/ssh_config.py",
     "relay/record/story/losses.py",

@@ -16,6 +16,8 @@ class Chat:
     """Chat completions as OpenAI and many others speak them."""
 
     programs: tuple[str, ...] = ("chatter", "prattler")
+    packages: tuple[str, ...] = ("@chat/chatter",)
+    folders: tuple[str, ...] = ()
     base_url = "CHAT_BASE_URL"
     stream_type = b"text/event-stream"
     filler = b": still here\n\n"

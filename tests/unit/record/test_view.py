@@ -119,8 +119,8 @@ TOLD: list[tuple[AnyEvent, str]] = [
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (
-        GatewayUnused(connection=1, host="api.example", why="gateway = off"),
-        "#1 to api.example without the gateway: gateway = off",
+        GatewayUnused(host="api.example", why="gateway = off"),
+        "api.example is asked without the gateway: gateway = off",
     ),
     (
         LoopbackRefused(address="127.0.0.1", port=5432, kind=Kind.REFUSED, on_host=True),

@@ -138,7 +138,7 @@ def test_a_dialect_is_known_by_its_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.delitem(sys.modules, f"{dialects.__name__}.an_api", raising=False)
     assert dialects.discovered() == (CHAT, *dialects.DIALECTS)
     monkeypatch.setattr(dialects, "DIALECTS", dialects.discovered())
-    assert dialects.dialect_of_command(["/usr/bin/chatter"]) is CHAT
+    assert dialects.dialect_of_program("chatter") is CHAT
     assert dialects.dialect_of_host("chat.example", dialects.DEFAULT) is CHAT
     assert dialects.programs() == (*CHAT.programs, *dialects.DEFAULT.programs)
 

@@ -210,6 +210,13 @@ def test_a_dial_for_want_of_descriptors_is_a_loss() -> None:
     assert at_end(lack).endswith("What changes it: ulimit -Hn.")
 
 
+def test_the_same_loss_again_is_in_the_same_line() -> None:
+    lack = {"kind": Kind.RESOURCES, "cause": "Too many open files", "told": "unreachable"}
+    told = story(dial_failed(**lack), dial_failed(**lack, count=4, at=190))
+    assert told[0].endswith("the program saw unreachable (4 times, until 00:03:10)")
+    assert told[1] == "4 losses: 0 hidden, 4 visible."
+
+
 def test_names_that_are_not_resolved() -> None:
     verdict = LookupFailed(
         at=102, name="x.test", type="A", kind=Kind.NAME_FAILURE, cause="REFUSED", verdict=True
@@ -243,7 +250,7 @@ def test_the_hosts_own_loopback() -> None:
 
 
 def test_a_gateway_that_was_not_used() -> None:
-    unused = GatewayUnused(at=102, connection=1, host="api.test", why="the command is not claude")
+    unused = GatewayUnused(at=102, host="api.test", why="the command is not claude")
     assert story(unused, DIALLED) == [
         "00:01:42           api.test: its answers are not read by the gateway: the command is not"
         " claude",
