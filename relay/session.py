@@ -182,7 +182,7 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
         warn(f"no flight log for this session: {folder}: {error.strerror}")
         return FlightLog(None, clock=time.time, limit=0)
     with contextlib.suppress(OSError):  # what stays takes room alone
-        prune(folder)
+        prune(folder, time.time())
     return log
 
 
@@ -224,7 +224,7 @@ async def _load_rest(gateway: bool) -> None:  # noqa: FBT001 - a nursery passes 
         await trio.sleep(_LOAD_PAUSE)
 
 
-async def _deliver_last_words(relay: server.Relay, passing: Passing, ended: Ended) -> None:
+async def _deliver_last_words(relay: "server.Relay", passing: Passing, ended: Ended) -> None:
     """Deliver what the command sent last; no longer if a signal ended it, or asks us to end."""
     with trio.CancelScope() as scope:
         if _SIGNALLED < ended.status <= _SIGNALLED + signal.NSIG:
@@ -235,7 +235,7 @@ async def _deliver_last_words(relay: server.Relay, passing: Passing, ended: Ende
             nursery.cancel_scope.cancel()
 
 
-async def _cancelled_by(passing: Passing, scope: trio.CancelScope) -> None:
+async def _cancelled_by(passing: Passing, scope: "trio.CancelScope") -> None:
     """Cancel when a signal asks to end; Ctrl-Z stops us alone, for the command has ended."""
     while not (came := await passing.receive()) & _ENDING:
         if signal.SIGTSTP in came:
