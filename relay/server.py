@@ -158,10 +158,10 @@ def _gateway(
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
-) -> Callable[[Destination], Handler | None]:
+) -> Callable[[Destination, Handler], Handler | None]:
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
     if prepared is None:
-        return lambda _destination: None
+        return lambda _destination, _past: None
     return gateway.Gateway(prepared, opener, record, nursery).handler_at
 
 

@@ -99,7 +99,7 @@ def _of_gateway(event: events.AskedAgain | events.RequestLost | events.Distruste
         return (
             f"a program {_DISTRUST[event.how]}: it does not know the certificate"
             f" authority that this session has for {event.host}. It takes it from"
-            " NODE_EXTRA_CA_CERTS; for other programs use --gateway=http, or off"
+            f" NODE_EXTRA_CA_CERTS; {_NEXT[event.goes_past]}"
         )
     lost = f"the answer to {event.method} {event.path} was lost ({event.cause})"
     if isinstance(event, events.RequestLost):
@@ -113,6 +113,11 @@ _SAW: Final[dict[events.Saw, str]] = {
     "reset": "a reset",
     "error event": "an error event",
     "status 502": "status 502 with the cause in it",
+}
+
+_NEXT: Final = {
+    True: "the next connections of such programs go past the gateway",
+    False: "for other programs use --gateway=http, or off",
 }
 
 _DISTRUST: Final[dict[events.Distrust, str]] = {
@@ -211,6 +216,7 @@ def lines(log: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]:
     for event in known:
         if isinstance(event, events.Slept):
             yield f"{event.at - start:9.1f} s           {event.text()}"
+    yield from _past_the_gateway(known, start)
     found = list(losses(known))
     for loss in found:
         mark = "hidden " if loss.hidden else "VISIBLE"
@@ -222,6 +228,18 @@ def lines(log: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]:
         yield ADVICE
     if any(isinstance(event, events.Fault) and event.kind is Kind.DEFECT for event in known):
         yield REPORT
+
+
+def _past_the_gateway(known: Sequence[AnyEvent], start: float) -> Iterator[str]:
+    """Yield a line for each host, if connections to it went past the gateway."""
+    past = [event for event in known if isinstance(event, events.WentPast)]
+    for host in dict.fromkeys(event.host for event in past):
+        times = [event.at for event in past if event.host == host]
+        count = "a connection" if len(times) == 1 else f"{len(times)} connections"
+        yield (
+            f"{times[0] - start:9.1f} s           {host}: {count} of programs that had refused the"
+            " gateway's certificate went past it, as without it: their losses are not hidden"
+        )
 
 
 def summary(found: Iterable[Loss]) -> str:

@@ -36,16 +36,16 @@ class Handlers:
     _policy: Policy
     _naming: Naming
     _opener: Opener
-    _gateway: Callable[[Destination], Handler | None]
-    """Asked first: it returns its handler for what it serves, None for all else."""
+    _gateway: Callable[[Destination, Handler], Handler | None]
+    """Asked first: it returns its handler for what it serves, None for all else. The second
+    argument is the handler of what goes past it."""
 
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
         address, port = dialled
         destination = Destination(self._naming.name_of(address) or address, port)
-        handler = self._gateway(destination) or PumpHandler(
-            destination, self._opener, self._policy.idle_retire(destination)
-        )
+        pump = PumpHandler(destination, self._opener, self._policy.idle_retire(destination))
+        handler = self._gateway(destination, pump) or pump
         verdict = self._judge(handler.destination)
         match verdict:
             case Deny(rule):

@@ -12,7 +12,7 @@ from relay.record.events.connections import (
 )
 from relay.record.events.gateway import (
     AskedAgain, Distrust, Distrusted, RequestLost, Saw, UpstreamClosed, UpstreamOpened,
-    UpstreamReady,
+    UpstreamReady, WentPast,
 )
 from relay.record.events.names import (
     AnswerWithheld, LookupFailed, NameAssigned, NameRefused, ResolversChanged, ResolverSilent,
@@ -27,6 +27,7 @@ AnyEvent: TypeAlias = (
     | ConnectionOpened | ConnectionDenied | Dialled | DialFailed | DialHeld | Replaying
     | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
     | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost | Distrusted
+    | WentPast
     | NameAssigned | AnswerWithheld | NameRefused | LookupFailed | ServedStale | ResolverSilent
     | ResolversChanged
 )
@@ -38,5 +39,5 @@ __all__ = [
     "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
     "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
     "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "size",
+    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]
