@@ -107,11 +107,14 @@ def parse(wire: bytes) -> Query | None:
 
 
 def upstream_query(query: Query) -> dns.message.QueryMessage:
-    """Return the same question for a resolver: a new id, and no options, which are for one hop."""
+    """Return the same question for a resolver: a new id, and EDNS if the program's has it.
+
+    Its options are left out: they are for one hop.
+    """
     return dns.message.make_query(
         query.owner,
         query.type,
-        use_edns=0,
+        use_edns=0 if query.message.edns >= 0 else None,
         payload=PAYLOAD,
         want_dnssec=_wants_dnssec(query),
         flags=query.message.flags & (dns.flags.RD | dns.flags.CD),

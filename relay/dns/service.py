@@ -91,6 +91,11 @@ class NameService:
             raise DialError(_nothing_to_dial(found.addresses), Kind.NAME_FAILURE, is_final=True)
         return addresses
 
+    def network_changed(self) -> None:
+        """Forget what was true of the resolvers on the network before."""
+        if self._resolver is not None:
+            self._resolver.network_changed()
+
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Wait until either socket has something to read, or a name is to be dialled."""
 

@@ -24,7 +24,14 @@ from relay.gateway.upstream import pool
 from relay.inbound.offer import Offer
 from relay.outbound.opener import Opener
 from relay.outbound.patience import DialError
-from relay.record.events import ConnectionClosed, Distrust, Distrusted, Event, WentPast
+from relay.record.events import (
+    ConnectionClosed,
+    ConnectionServed,
+    Distrust,
+    Distrusted,
+    Event,
+    WentPast,
+)
 from relay.record.kinds import Kind
 from relay.tcp.acceptance import accept, refuse, while_wanted
 from relay.tcp.connection import Connection, Handler
@@ -208,6 +215,7 @@ class GatewayHandler:
         except DialError as error:
             refuse(connection, error)
             return
+        connection.shared.record(ConnectionServed(connection=connection.number))
         before, is_served = connection.abort, True
         with trio.CancelScope() as scope:
             connection.abort = scope.cancel

@@ -47,10 +47,16 @@ class Response:
 class LostError(CausedError):
     """An answer will not be completed; `cause` is for people and quotes no byte of it."""
 
-    def __init__(self, cause: str, kind: Kind, *, may_be_processed: bool = True) -> None:
-        """Keep the cause, its kind, and whether upstream may have acted on the request."""
+    def __init__(
+        self, cause: str, kind: Kind, *, may_be_processed: bool = True, is_lasting: bool = False
+    ) -> None:
+        """Keep the cause, its kind, and whether upstream may have acted on the request.
+
+        `is_lasting` is whether the cause stays as it is, so that asking again is of no use.
+        """
         super().__init__(cause, kind)
         self.may_be_processed = may_be_processed
+        self.is_lasting = is_lasting
 
 
 class UntrustedError(Exception):

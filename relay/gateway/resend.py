@@ -53,7 +53,9 @@ class LostAnswer:
     kind: Kind
     may_be_processed: bool = True
     is_final: bool = False
-    """Whether no other try will help: patience has ended, or the certificate is not trusted."""
+    """Whether no other try will help: patience has ended, or it is lasting."""
+    is_lasting: bool = False
+    """Whether the cause stays as it is, whoever asks again, the program too."""
     error: bytes = b""
     """The error event that upstream gave instead, for when there is no other try."""
     retry_after: float = 0.0

@@ -12,6 +12,7 @@ import msgspec
 
 from relay.record.events import AnyEvent, Event, Fault, LogFull, LogLost, SessionEnded
 from relay.record.kinds import kind_of_errno
+from relay.record.repeats import Repeats
 
 SESSIONS_KEPT: Final = 50
 """Files of older sessions are removed when a new one starts."""
@@ -43,7 +44,10 @@ class FlightLog:
         self._told: set[tuple[str, str, str]] = set()
         """The faults whose tracebacks are in the log."""
         self.has_losses = False
-        """Whether there is something to explain."""
+        """Whether something was lost."""
+        self.has_failures = False
+        """Whether something was denied, refused, or given up."""
+        self._repeats = Repeats()
 
     def record(self, event: Event) -> None:
         """Append an event with the time; past the limit only the session's end is kept.
@@ -54,11 +58,12 @@ class FlightLog:
         try:
             event.at = round(self._clock(), 3)
             self.has_losses |= event.is_loss
+            self.has_failures |= event.is_failure
             if isinstance(event, Fault):
                 self._shorten(event)
-            self._append(
-                _encoder.encode(event), is_end=isinstance(event, SessionEnded), at=event.at
-            )
+            is_end = isinstance(event, SessionEnded)
+            for each in (*self._repeats.last(), event) if is_end else self._repeats.passed(event):
+                self._append(_encoder.encode(each), is_end=each is event and is_end, at=event.at)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller has other work to do
             self._lose(1, error)
 

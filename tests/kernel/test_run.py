@@ -221,17 +221,6 @@ async def test_signals_are_ignored_and_blocked_as_outside(keepline: Keepline) ->
     assert (done.status, done.stdout, done.stderr) == (128 + signal.SIGPIPE, b"y\n", "")
 
 
-async def test_no_descriptor_of_the_caller_or_of_keepline_comes_in(keepline: Keepline) -> None:
-    read, write = os.pipe()
-    high = os.dup2(read, 200)
-    try:
-        told = await facts(keepline, pass_fds=(read, write, high))
-    finally:
-        for fd in (read, write, high):
-            os.close(fd)
-    assert told["descriptors"] == [0, 1, 2]
-
-
 async def test_arguments_of_any_bytes_come_through(keepline: Keepline) -> None:
     arguments = ["ü", "\udcff\udcfe", "", "a b", "new\nline", "'\"\\", "x" * 100_000]
     done = await keepline.run("printf", "%s\\0", *arguments)

@@ -5,14 +5,16 @@ Expired answers are kept for an outage, RFC 8767.
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
+import dns.exception
 import dns.message
 import dns.name
 import dns.rcode
-import dns.rdatatype
 import dns.rrset
+from dns.rdataclass import IN
+from dns.rdatatype import CNAME, SOA, A
 
 from relay.addresses import is_dialable
 from relay.dns.lookup.errors import ResolverError
@@ -51,26 +53,64 @@ class Lookup:
     """The zone's SOA from a negative answer, if it was given: RFC 2308 section 3."""
 
     @property
+    def is_cut_short(self) -> bool:
+        """Whether the answer ends with an alias and says nothing of the name that it leads to."""
+        is_open = self.rcode == dns.rcode.NOERROR and not self.addresses and self.soa is None
+        return is_open and bool(self.chain)
+
+    @property
     def is_dialable(self) -> bool:
         """Whether the relay may dial one of the addresses for the program."""
         return any(map(is_dialable, self.addresses))
 
 
 def from_answer(answer: dns.message.QueryMessage) -> Lookup:
-    """Read the answer to an A query.
+    """Read the answer to an A query, however long its chain of CNAMEs is.
 
-    Raises dns.exception.DNSException if it contradicts itself, e.g. by a loop of CNAMEs.
+    Raises dns.exception.DNSException if a name is an alias of itself. As libc does, it takes no
+    addresses from an NXDOMAIN.
     """
-    result = answer.resolve_chaining()
-    soa = next((rrset for rrset in answer.authority if rrset.rdtype == dns.rdatatype.SOA), None)
+    owner, chain = answer.question[0].name, list[dns.rrset.RRset]()
+    records = {(each.name, each.rdtype): each for each in answer.answer if each.rdclass == IN}
+    seen = {owner}
+    while (found := records.get((owner, A))) is None:
+        alias = records.get((owner, CNAME))
+        if alias is None:
+            break
+        chain.append(alias)
+        owner = alias[0].target
+        if owner in seen:
+            raise _loop(owner)
+        seen.add(owner)
+    if answer.rcode() == dns.rcode.NXDOMAIN:
+        found = None
+    soa = next((rrset for rrset in answer.authority if rrset.rdtype == SOA), None)
     return Lookup(
         rcode=answer.rcode(),
-        owner=result.canonical_name,
-        addresses=tuple(rdata.address for rdata in result.answer or ()),
-        ttl=_ttl(result, soa),
-        chain=tuple(result.cnames),
+        owner=owner,
+        addresses=tuple(rdata.address for rdata in found or ()),
+        ttl=_ttl(chain, found, soa),
+        chain=tuple(chain),
         soa=soa,
     )
+
+
+def joined(first: Lookup, second: Lookup) -> Lookup:
+    """Return what a chain that was cut short and the answer about its end say together.
+
+    Raises dns.exception.DNSException if they make a loop.
+    """
+    chain = (*first.chain, *second.chain)
+    if len({alias.name for alias in chain}) < len(chain):
+        raise _loop(first.owner)
+    ttl = min(second.ttl, *(alias.ttl for alias in first.chain))
+    return replace(second, chain=chain, ttl=ttl)
+
+
+def _loop(name: dns.name.Name) -> dns.exception.DNSException:
+    cause = f"{name} is an alias of itself"
+    error: dns.exception.DNSException = dns.exception.FormError(cause)  # type: ignore[no-untyped-call]
+    return error
 
 
 @dataclass(slots=True)
@@ -137,9 +177,14 @@ class Failures:
         return None
 
 
-def _ttl(result: dns.message.ChainingResult, soa: dns.rrset.RRset | None) -> int:
-    if result.answer is not None:
-        return min(result.minimum_ttl, MAX_TTL)
+def _ttl(
+    chain: Sequence[dns.rrset.RRset], found: dns.rrset.RRset | None, soa: dns.rrset.RRset | None
+) -> int:
+    """Return the least TTL; a negative answer without SOA is not kept, RFC 2308 section 5."""
+    least = min((alias.ttl for alias in chain), default=MAX_TTL)
+    if found is not None:
+        return min(least, found.ttl, MAX_TTL)
     if soa is None:
-        return 0  # RFC 2308 section 5: a negative answer without SOA is not to be cached
-    return min(result.minimum_ttl, MAX_NEGATIVE_TTL)
+        return 0
+    minimum: int = soa[0].minimum
+    return min(least, soa.ttl, minimum, MAX_NEGATIVE_TTL)

@@ -3,10 +3,11 @@
 One round of a question is round.py's; what its failure means is judged in evidence.py.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 import dns.exception
 import dns.message
@@ -16,12 +17,12 @@ from dns.message import QueryMessage
 
 from relay.addresses import Destination, canonical
 from relay.barrier import note
-from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer
+from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer, joined
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
 from relay.dns.lookup.probe import Prober, address_query
 from relay.dns.lookup.round import Rounds
-from relay.record.events import Event, LookupFailed, ServedStale
+from relay.record.events import Event, LookupFailed, LookupHeld, ServedStale
 from relay.record.kinds import Kind
 
 STALE_TTL = 30
@@ -30,6 +31,9 @@ STALE_TTL = 30
 RECHECK = 30.0
 """Seconds after a failed refresh in which nobody waits for the next one; RFC 8767 section 5."""
 
+
+MAX_FURTHER = 64
+"""Questions about the rest of a chain of CNAMEs."""
 
 MAX_TOLD = 10_000
 """Verdicts that are recorded once; each further one is recorded whenever it is given."""
@@ -58,6 +62,10 @@ class ResolverTimeouts:
     stale: float = 0.5
     """Before an expired answer is served, while the lookup goes on. RFC 8767 section 5 waits for
     1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
+
+
+ORDINARY: Final = 1.0
+"""Seconds without an answer that are nothing to tell of when the session ends."""
 
 
 @dataclass(slots=True)
@@ -158,32 +166,55 @@ class Resolver:
     async def _look_up(self, name: str, query: QueryMessage, shared: _SharedLookup) -> None:
         """Ask until there is an answer or a verdict; whoever waits learns of it in any case."""
         limits = Limits(self._timeouts.outage, self._timeouts.failing, self._timeouts.restart)
-        hold = Hold(limits, self._clock())
+        hold, began, first = Hold(limits, self._clock()), self._clock(), ""
         try:
             while shared.lookup is None:
                 servers = self._servers()
                 try:
                     shared.lookup = await self._ask(query, servers)
                 except ResolverError as error:
-                    shared.error = error
+                    shared.error, first = error, first or error.cause
                     if not await self._is_asked_again(name, hold, shared):
                         return
             self._keep(name, shared.lookup, servers)
+            if first:
+                kind, seconds = shared.error.kind, self._clock() - began
+                self._record(LookupHeld(name=name, kind=kind, cause=first, seconds=seconds))
         except Exception as error:  # noqa: BLE001 - what nobody expected ends this lookup alone
             note(self._record, "lookup", error)
             cause = f"a defect: {type(error).__name__}"
             shared.error = ResolverError(cause, Kind.DEFECT, Meaning.LOCAL)
             self._note_failure(name, "A", shared.error, verdict=False)
+        except BaseException:  # cancelled, alone or in a group: the session ends
+            self._note_unanswered(name, shared.error, self._clock() - began)
+            raise
         finally:
             del self._lookups[name]
             shared.done.set()
 
     async def _ask(self, query: QueryMessage, servers: tuple[Destination, ...]) -> Lookup:
-        answer = await self._rounds.ask(query, servers, self._timeouts.last)
+        """Ask for a name's addresses, and for the rest of a chain that was cut short.
+
+        Some resolvers follow a long chain for a while alone. Where they do not answer about its
+        rest, what they did say counts, as it does for libc.
+        """
+        patience = self._timeouts.last
         try:
-            return from_answer(answer)
+            found = end = from_answer(await self._rounds.ask(query, servers, patience))
+            with contextlib.suppress(ResolverError):
+                for _ in range(MAX_FURTHER):
+                    if not end.is_cut_short:
+                        break
+                    further = address_query(end.owner)
+                    end = from_answer(await self._rounds.ask(further, servers, patience))
+                    found = joined(found, end)
         except dns.exception.DNSException as error:  # it contradicts itself
             raise ResolverError(str(error), Kind.MALFORMED, Meaning.VERDICT) from error
+        return found
+
+    def network_changed(self) -> None:
+        """Forget what was true of the network's ways."""
+        self._rounds.edns.forget()
 
     async def _is_asked_again(self, name: str, hold: Hold, shared: _SharedLookup) -> bool:
         """Return, when it is time, whether to ask for a name once more after a failed round."""
@@ -238,6 +269,18 @@ class Resolver:
             self._told.add((name, rdtype, cause))
         event = LookupFailed(name=name, type=rdtype, kind=kind, cause=cause, verdict=verdict)
         self._record(event)
+
+    def _note_unanswered(self, name: str, error: ResolverError, seconds: float) -> None:
+        """Record that the session ended before there was an answer, or a verdict.
+
+        A lookup that has just begun is of a program that did not want to know.
+        """
+        if seconds >= ORDINARY:
+            self._record(
+                LookupFailed(
+                    name=name, type="A", kind=Kind.SESSION_END, cause=error.cause, seconds=seconds
+                )
+            )
 
     def _keep(self, name: str, lookup: Lookup, servers: tuple[Destination, ...]) -> None:
         self._cache.keep(name, lookup, servers, self._clock())

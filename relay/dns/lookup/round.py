@@ -15,9 +15,10 @@ from dns.message import QueryMessage
 from relay.addresses import Destination
 from relay.barrier import note
 from relay.config import DNS_PORT
+from relay.dns.lookup.edns import EdnsMemory
 from relay.dns.lookup.errors import Meaning, ResolverError, UpstreamError
 from relay.dns.lookup.evidence import summed_up
-from relay.dns.lookup.question import ask
+from relay.dns.lookup.question import How, ask
 from relay.record.events import Event, ResolverSilent
 from relay.record.kinds import Kind
 
@@ -31,6 +32,7 @@ class Rounds:
     _record: Callable[[Event], None]
     _interval: float
     """Seconds for one server, before the next is asked too, or the same once more."""
+    edns: EdnsMemory = field(default_factory=EdnsMemory)
     answers: int = 0
     """Usable answers so far, whatever the question was."""
     _silent: set[Destination] = field(default_factory=set)
@@ -79,10 +81,10 @@ class Rounds:
                 outcome = None
                 with trio.move_on_at(until):
                     server, outcome = await outcomes.receive()
-                if outcome is None and not waiting:
-                    break
                 if outcome is None:
-                    self._note_silence(latest, _silence(self._interval))
+                    self._note_silence(latest, _silence(self._interval if waiting else patience))
+                    if not waiting:
+                        break
                 elif isinstance(outcome, UpstreamError):
                     running -= 1
                     failures[server] = outcome
@@ -98,7 +100,7 @@ class Rounds:
         self, server: Destination, message: QueryMessage, report: trio.MemorySendChannel[_Outcome]
     ) -> None:
         try:
-            outcome = await ask(server, message, interval=self._interval)
+            outcome = await ask(server, message, How(self._interval, self.edns))
         except UpstreamError as error:
             report.send_nowait((server, error))
         except Exception as error:  # noqa: BLE001 - it costs this server's answer

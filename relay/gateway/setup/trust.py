@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from netns.errors import KeeplineError
+from relay.gateway.setup.choice import EXTRA
 
 FILE: Final = "SSL_CERT_FILE"
 FOLDER: Final = "SSL_CERT_DIR"
-EXTRA: Final = "NODE_EXTRA_CA_CERTS"
 
 ALPN: Final = ("h2", "http/1.1")
 WELL_KNOWN: Final = (

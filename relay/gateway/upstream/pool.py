@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from relay.barrier import contained
+from relay.gateway.answers.manners import Manners
 from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Origin
 from relay.gateway.upstream.budget import Budget
@@ -49,6 +50,7 @@ class Pool:
         """Start without any."""
         self.budget = Budget()
         self._connector = Connector(self.origin, self.opener, self.record)
+        self.manners = Manners(is_own=self.origin.dialect.is_spoken_by(self.origin.host))
         self.shared: list[Http2] = []
         self.idle: list[Http1] = []
         """Kept for requests to come."""

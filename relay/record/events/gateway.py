@@ -25,6 +25,32 @@ class UpstreamOpened(Event):
         return f"#{self.connection} opened by the gateway to {self.to}"
 
 
+class ConnectionServed(Event):
+    """A program's connection is accepted by the gateway, which answers its requests."""
+
+    connection: int
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"#{self.connection} served by the gateway"
+
+
+class GatewayUnused(Event):
+    """A program dials an API's host by name, and the gateway does not read that connection.
+
+    Recorded of the first connection to each host.
+    """
+
+    host: str
+    why: str
+    by_choice: bool = False
+    """Whether the gateway is off because the caller wants it so."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"{self.host} is asked without the gateway: {self.why}"
+
+
 class UpstreamReady(Event):
     """The gateway's connection is established, TLS included."""
 

@@ -13,6 +13,7 @@ from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Answer, Running, gateway
 from tests.support.internet.servers.api.faults import (
     ONLY_H2,
+    STATUS_OF_ERROR,
     UNPROCESSED,
     Failure,
     Fault,
@@ -30,12 +31,14 @@ PASSED_ON = {Fault.RATE_LIMIT, Fault.INVALID}
 
 
 def places(fault: Fault) -> list[Position]:
-    """Tell where; a head that does not come is no loss."""
+    """Tell where; a head that does not come is no loss, and after a stop reason none is missed."""
+    harmless = {Position.START} if fault is Fault.SILENCE else set()
+    if fault not in STATUS_OF_ERROR:
+        harmless |= {Position.AFTER_DELTA}
     return [
         each
         for each in possible(fault)
-        if (fault, each) != (Fault.SILENCE, Position.START)
-        and not (fault in UNPROCESSED and each is not Position.START)
+        if each not in harmless and not (fault in UNPROCESSED and each is not Position.START)
     ]
 
 
@@ -113,6 +116,26 @@ async def test_six_losses_in_a_row_are_told(
             assert it.lost()[-1].resends == 5
             assert_kept_rules(served, it, key)
             await ask(it, 7, f"{key}-well", is_stream=True)  # which fills the host's budget again
+
+
+@pytest.mark.parametrize("hold", ["message", "block", "none"])
+@pytest.mark.parametrize("protocols", PROTOCOLS)
+@pytest.mark.parametrize("fault", list(Fault))
+async def test_what_comes_after_the_stop_reason_is_no_loss(
+    hold: Hold, protocols: tuple[str, ...], fault: Fault, autojump_clock: trio.testing.MockClock
+) -> None:
+    if fault in set(STATUS_OF_ERROR) | UNPROCESSED | {Fault.GOAWAY_DRAIN}:
+        return
+    if fault in ONLY_H2 and protocols[0] != "h2":
+        protocols = ("h2",)
+    failures = [Failure(fault, Position.AFTER_DELTA, 0.1)] * 2
+    async with fake_api(*failures, protocols=protocols) as served, gateway(served, hold=hold) as it:
+        for seed in (6, 7):
+            answer = await ask(it, seed, str(seed), is_stream=True)
+            assert (answer.is_complete, answer.loss) == (True, "")
+            assert without_pings(answer.body) == body(message(seed), pings=False)
+            assert len(served.log.tries(str(seed))) == 1
+    assert not it.lost()
 
 
 @pytest.mark.parametrize("hold", ["block", "none"])

@@ -93,7 +93,7 @@ def test_the_file_is_bounded_and_says_so_once(open_log: Open, path: Path) -> Non
     assert [event.connection for event in kept if isinstance(event, ConnectionDenied)] == list(
         range(len(kept))
     )
-    assert 10 < len(kept) < 20
+    assert 8 < len(kept) < 20
     assert isinstance(full, LogFull)
     assert (full.limit, full.at) == (2000, 1_767_322_845.123)
     assert isinstance(end, SessionEnded)

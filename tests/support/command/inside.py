@@ -64,6 +64,29 @@ def hear() -> None:
     sys.exit(7)
 
 
+def count_signals(last: str) -> None:
+    """Tell of each signal that comes, as often as it comes, until the one of this name."""
+    wanted = {int(number) for number in signal.valid_signals()} - {signal.SIGKILL, signal.SIGSTOP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    tell("ready")
+    name = ""
+    while name != last:
+        name = name_of_signal(signal.sigwait(wanted))
+        tell(name)
+
+
+def hold_on() -> None:
+    """Do nothing, and take signals as they are by default."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    tell("ready")
+    signal.pause()
+
+
+def name_of_signal(number: int) -> str:
+    """Return its name; real-time signals have numbers alone."""
+    return signal.Signals(number).name if number <= signal.SIGSYS else str(int(number))
+
+
 def outlive_interrupts() -> None:
     """Tell of SIGINT and SIGQUIT, and end with status 5 after both."""
     wanted: set[int] = {signal.SIGINT, signal.SIGQUIT}

@@ -14,8 +14,8 @@ import trio
 import trio.testing
 
 from relay.addresses import Destination
-from relay.dns.lookup.errors import ResolverError
-from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
+from relay.dns.lookup.errors import Meaning, ResolverError
+from relay.dns.lookup.resolver import MAX_FURTHER, Resolver, ResolverTimeouts
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
 from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import (
@@ -300,42 +300,7 @@ async def test_a_referral_moves_on_at_once(nursery: trio.Nursery) -> None:
     assert event.cause == "answered with a referral"
 
 
-# EDNS and TCP.
-
-
-@pytest.mark.parametrize("rcode", [dns.rcode.FORMERR, dns.rcode.NOTIMP])
-async def test_a_server_without_edns(nursery: trio.Nursery, rcode: dns.rcode.Rcode) -> None:
-    async def script(asked: Asked) -> None:
-        plain = asked.message.edns < 0
-        await (ADDRESS if plain else says(rcode=rcode))(asked)
-
-    made, [server] = await bench(nursery, script)
-    query = question("A", use_edns=0)
-    assert (await made.resolver.query(query)).answer
-    assert [asked.message.edns for asked in server.asked] == [0, -1]
-    assert query.edns == 0
-    assert made.events == []
-
-
-async def test_a_firewall_that_swallows_edns(nursery: trio.Nursery) -> None:
-    async def script(asked: Asked) -> None:
-        await (ADDRESS if asked.message.edns < 0 else silent)(asked)
-
-    timeouts = ResolverTimeouts(server=0.05, last=10)
-    made, [server] = await bench(nursery, script, timeouts=timeouts)
-    assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
-    assert [asked.message.edns for asked in server.asked] == [0, -1]
-
-
-async def test_what_asks_for_dnssec_is_sent_again_as_it_is(nursery: trio.Nursery) -> None:
-    async def third_time(asked: Asked) -> None:
-        if len(server.asked) == 3:
-            await ADDRESS(asked)
-
-    timeouts = ResolverTimeouts(server=0.05, query=10)
-    made, [server] = await bench(nursery, third_time, timeouts=timeouts)
-    assert (await made.resolver.query(question(want_dnssec=True))).answer
-    assert [asked.message.edns for asked in server.asked] == [0, 0, 0]
+# TCP.
 
 
 MANY = tuple(f"www.example 60 TXT {'x' * 200}{i}" for i in range(20))
@@ -376,6 +341,58 @@ async def test_addresses_and_chain(nursery: trio.Nursery) -> None:
     )
     found = await made.resolver.addresses("WWW.example.")
     assert (found.addresses, found.ttl, len(found.chain)) == (("192.0.2.1",), 20, 1)
+
+
+async def test_a_chain_of_any_length(nursery: trio.Nursery) -> None:
+    aliases = [f"n{i}.example 60 CNAME n{i + 1}.example." for i in range(100)]
+    made, [server] = await bench(nursery, truncated(says(*aliases, "n100.example 60 A 192.0.2.1")))
+    found = await made.resolver.addresses("n0.example")
+    assert (found.addresses, len(found.chain)) == (("192.0.2.1",), 100)
+    assert [asked.tcp for asked in server.asked] == [False, True]
+
+
+def link_by_link(last: int) -> Script:
+    """Answer with one alias at a time, and at the end with an address."""
+
+    async def script(asked: Asked) -> None:
+        number = int(asked.message.question[0].name.labels[0][1:])
+        link = f"n{number} 60 CNAME n{number + 1}."
+        await (says(f"n{last} 60 A 192.0.2.1") if number == last else says(link))(asked)
+
+    return script
+
+
+async def test_a_chain_that_is_cut_short_is_followed(nursery: trio.Nursery) -> None:
+    made, [server] = await bench(nursery, link_by_link(20))
+    found = await made.resolver.addresses("n0")
+    assert (found.addresses, len(found.chain), len(server.asked)) == (("192.0.2.1",), 20, 21)
+
+
+async def test_a_chain_without_an_end_is_left(nursery: trio.Nursery) -> None:
+    made, [server] = await bench(nursery, link_by_link(1000))
+    found = await made.resolver.addresses("n0")
+    assert (found.addresses, len(server.asked)) == ((), MAX_FURTHER + 1)
+
+
+async def test_a_chain_whose_rest_is_not_answered_is_what_was_said(nursery: trio.Nursery) -> None:
+    async def script(asked: Asked) -> None:
+        is_first = asked.message.question[0].name.labels[0] == b"n0"
+        await (link_by_link(9) if is_first else says(rcode=dns.rcode.SERVFAIL))(asked)
+
+    made, _ = await bench(nursery, script)
+    found = await made.resolver.addresses("n0")
+    assert (found.addresses, len(found.chain)) == ((), 1)
+
+
+async def test_a_loop_over_several_answers_is_a_verdict(nursery: trio.Nursery) -> None:
+    async def script(asked: Asked) -> None:
+        number = int(asked.message.question[0].name.labels[0][1:])
+        await says(f"n{number} 60 CNAME n{(number + 1) % 3}.")(asked)
+
+    made, _ = await bench(nursery, script)
+    with pytest.raises(ResolverError, match="an alias of itself") as caught:
+        await made.resolver.addresses("n0")
+    assert caught.value.meaning is Meaning.VERDICT
 
 
 async def test_a_name_with_odd_letters(nursery: trio.Nursery) -> None:

@@ -13,6 +13,7 @@ from relay.dns.lookup.cache import (
     Failures,
     Lookup,
     from_answer,
+    joined,
 )
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.record.kinds import Kind
@@ -53,6 +54,36 @@ def test_a_chain_in_any_order_and_its_least_ttl() -> None:
     assert found.owner.to_text() == "c.example."
     assert [rrset.name.to_text() for rrset in found.chain] == ["www.example.", "b.example."]
     assert found.ttl == 20
+
+
+def test_a_chain_of_any_length() -> None:
+    links = ["www.example. 60 IN CNAME n0.example."]
+    links += [f"n{i}.example. 60 IN CNAME n{i + 1}.example." for i in range(64)]
+    found = from_answer(answer(*links, "n64.example. 60 IN A 192.0.2.1"))
+    assert (found.addresses, len(found.chain)) == (("192.0.2.1",), 65)
+
+
+def test_an_nxdomain_has_no_addresses() -> None:
+    found = from_answer(answer("www.example. 60 IN A 192.0.2.1", rcode="NXDOMAIN"))
+    assert (found.rcode, found.addresses) == (dns.rcode.NXDOMAIN, ())
+
+
+def test_a_chain_that_is_cut_short() -> None:
+    link = "www.example. 90 IN CNAME b.example."
+    assert from_answer(answer(link)).is_cut_short
+    soa = SOA.format(ttl=60, minimum=60)
+    assert not from_answer(answer(link, authority=soa)).is_cut_short, "b.example has no address"
+    assert not from_answer(answer(link, rcode="NXDOMAIN")).is_cut_short
+    assert not from_answer(answer()).is_cut_short
+    assert not lookup("192.0.2.1").is_cut_short
+
+
+def test_a_chain_joined() -> None:
+    first = from_answer(answer("www.example. 90 IN CNAME b.example."))
+    both = joined(first, lookup("192.0.2.1", ttl=60))
+    assert (both.addresses, both.ttl, len(both.chain)) == (("192.0.2.1",), 60, 1)
+    with pytest.raises(dns.exception.DNSException):
+        joined(first, first)
 
 
 @pytest.mark.parametrize(("ttl", "minimum", "kept"), [(900, 60, 60), (30, 60, 30), (900, 900, 300)])

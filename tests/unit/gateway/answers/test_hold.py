@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from relay.config import Hold
+from relay.gateway.answers.hold import LIMIT, PIECE, Answer, Step
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
-from relay.gateway.hold import LIMIT, PIECE, Answer, Step
 from relay.gateway.sse import Splitter
 from relay.record.kinds import Kind
 from tests.support.buffers import BOM, CUTS, ENDS, Counted, count_in, counted, cut
@@ -22,6 +22,7 @@ START, DELTA, STOP = "content_block_start", "content_block_delta", "content_bloc
 NO_END: Final = Step(loss="ended without message_stop", kind=Kind.ENDED_EARLY)
 
 PING: Final = ANTHROPIC.filler
+CLOSING: Final = ANTHROPIC.reader().closing
 
 Typed = tuple[str, bytes]
 """An event's type and its raw bytes."""
@@ -73,7 +74,7 @@ def fed(hold: Hold, *data: bytes, limit: int = LIMIT) -> Answer:
 
 def said(made: Answer) -> set[str]:
     """Give what an answer says of itself."""
-    names = ("committed", "is_complete", "wants_filler", "may_insert")
+    names = ("committed", "is_complete", "has_all", "wants_filler", "may_insert")
     return {name for name in names if getattr(made, name)}
 
 
@@ -198,7 +199,9 @@ def test_an_answer_cut_at_any_byte(typed: list[Typed], hold: Hold) -> None:
             assert given_ == due or (due.endswith(b"\r\n") and given_ == due[:-1])
             assert made.may_insert
         assert made.is_complete is ("message_stop" in types)
-        assert made.end() == (Step() if made.is_complete else NO_END)
+        assert made.has_all is (made.is_complete or "message_delta" in types)
+        if made.is_complete or not made.has_all:
+            assert made.end() == (Step() if made.is_complete else NO_END)
         is_waiting = not due or handed_over(types, hold) < len(types)
         assert made.wants_filler is (is_waiting and not made.is_complete)
         given_ += made.receive(body[at : at + 1]).deliver
@@ -218,6 +221,30 @@ def test_pings_are_put_in_between_events(
     read = [(kind, data) for _, kind, data in events if data not in {b"", b"ours"}]
     assert read == [(kind, data) for _, kind, data in expected if data]
     assert events[0].data == b"ours"
+
+
+@settings(max_examples=50, deadline=None)
+@given(answers(), CUTS, st.sampled_from(HOLDS), st.data())
+def test_an_answer_that_stopped_is_ended(
+    typed: list[Typed], cuts: list[int], hold: Hold, data: st.DataObject
+) -> None:
+    body = raw(typed)
+    at = data.draw(st.integers(0, len(body)))
+    types = came(typed, at)
+    made, given_ = answering(hold), b""
+    for chunk in cut(body[:at], cuts):
+        given_ += made.receive(chunk).deliver
+    step = made.end()
+    if "message_stop" in types:
+        assert step == Step()
+    elif "message_delta" in types:
+        whole = raw(typed[: len(types)])
+        ended = given_ + step.deliver
+        assert ended in (whole + CLOSING, whole.removesuffix(b"\n") + CLOSING)
+        assert said(made) == {"committed", "is_complete", "may_insert", "has_all"}
+        assert made.end() == Step()
+    else:
+        assert step == NO_END
 
 
 # Rule 1.
@@ -281,9 +308,9 @@ def test_block_commits_nothing_of_a_first_block_without_deltas() -> None:
 
 def test_message_is_handed_over_at_its_end() -> None:
     made = fed("message", raw(TWO[:-1]))
-    assert said(made) == {"wants_filler", "may_insert"}
+    assert said(made) == {"has_all", "wants_filler", "may_insert"}
     assert made.receive(TWO[-1][1]).deliver == raw(TWO)
-    assert said(made) == {"committed", "is_complete", "may_insert"}
+    assert said(made) == {"committed", "is_complete", "has_all", "may_insert"}
 
 
 @pytest.mark.parametrize("hold", HOLDS)
@@ -396,8 +423,8 @@ def test_an_error_in_what_flows_flows(hold: Hold) -> None:
 
 
 @pytest.mark.parametrize("hold", HOLDS)
-@pytest.mark.parametrize("count", range(len(TWO)))
-def test_an_end_without_message_stop_is_a_loss(hold: Hold, count: int) -> None:
+@pytest.mark.parametrize("count", range(len(TWO) - 1))
+def test_an_end_before_the_stop_reason_is_a_loss(hold: Hold, count: int) -> None:
     assert fed(hold, raw(TWO[:count])).end() == NO_END
 
 
@@ -405,9 +432,39 @@ def test_an_end_without_message_stop_is_a_loss(hold: Hold, count: int) -> None:
 def test_a_message_stop_without_its_empty_line_is_none(hold: Hold) -> None:
     made = fed(hold, raw(TWO)[:-1])
     assert not made.is_complete
-    assert made.end() == NO_END
     assert made.receive(b"\n").deliver.endswith(TWO[-1][1])
     assert made.end() == Step()
+    assert fed(hold, raw(TWO)[:-1]).end().deliver.endswith(CLOSING)
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+def test_a_loss_where_a_part_is_unfinished_is_one(hold: Hold) -> None:
+    stopped = [*TWO[:8], TWO[9]]  # without the second part's content_block_stop
+    made = fed(hold, raw(stopped))
+    assert not made.has_all
+    assert made.end().deliver.endswith(CLOSING)  # but a clean end is the answer's
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+def test_content_after_a_stop_reason_takes_it_back(hold: Hold) -> None:
+    for _, more in TWO[1:3]:
+        made = fed(hold, raw(TWO[:-1]) + more)
+        assert not made.has_all
+        assert made.end() == NO_END
+
+
+def test_a_foreign_stream_has_no_stop() -> None:
+    made = fed("message", b"data: [DONE]\n\n" + TWO[-2][1])
+    assert not made.has_all
+    assert made.end() == Step()
+
+
+def test_an_event_that_was_passed_on_in_part_is_not_ended() -> None:
+    made = fed("none", raw(TWO[:-1]))
+    begin = b": " + b"x" * PIECE
+    assert made.receive(begin) == Step(begin)
+    assert made.end() == Step()
+    assert made.is_complete
 
 
 def test_an_answer_of_nothing_is_a_loss() -> None:
@@ -463,7 +520,7 @@ def test_beyond_the_limit_all_is_handed_over_and_the_rest_flows(hold: Hold) -> N
     assert made.committed
     assert not made.wants_filler
     assert made.receive(PING) == Step(PING)
-    assert made.end() == NO_END
+    assert made.end() == Step(CLOSING)
     assert made.receive(TWO[-1][1]) == Step(TWO[-1][1])
     assert made.end() == Step()
 
@@ -558,7 +615,7 @@ def test_a_delta_that_turns_out_to_be_the_end_of_the_block_is_not_ended() -> Non
     assert made.receive(b"\nevent: content_block_stop\n\n") == Step()
     assert said(made) == {"committed", "wants_filler"}
     assert made.receive(TWO[-1][1]).deliver == b"\nevent: content_block_stop\n\n" + TWO[-1][1]
-    assert said(made) == {"committed", "is_complete", "may_insert"}
+    assert said(made) == {"committed", "is_complete", "has_all", "may_insert"}
 
 
 @pytest.mark.parametrize("size", [100, 3_000_000], ids=["small events", "large events"])

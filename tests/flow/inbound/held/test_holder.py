@@ -18,8 +18,9 @@ from trio.testing import MockClock
 
 from netns.holding import SynSockets
 from relay.addresses import Endpoint
-from relay.inbound import held
-from relay.inbound.held import HeldOffer, SynHolder
+from relay.inbound.held import holder
+from relay.inbound.held.holder import SynHolder
+from relay.inbound.held.offer import HeldOffer
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Offer, Refusal
 from relay.inbound.socket_table import SocketTable
@@ -150,7 +151,7 @@ def source(number: int) -> Endpoint:
 
 async def test_a_syn_is_accepted_when_it_is_sent_again(bench: Bench) -> None:
     offer = await bench.offered(source(1))
-    assert (offer.is_held, offer.is_wanted, offer.has_half_closed) == (True, True, False)
+    assert (offer.is_held, offer.is_wanted, offer.has_ended) == (True, True, False)
     assert not bench.sent
     accepted = await offer.accept()
     assert (accepted.getpeername(), accepted.getsockname()) == (source(1), bench.server)
@@ -158,7 +159,7 @@ async def test_a_syn_is_accepted_when_it_is_sent_again(bench: Bench) -> None:
     assert await offer.accept() is accepted
     bench.programs[0].shutdown(socket.SHUT_WR)
     await trio.lowlevel.wait_readable(accepted)
-    assert offer.has_half_closed
+    assert offer.has_ended
     offer.close()
     assert accepted.fileno() == -1
 
@@ -244,7 +245,7 @@ async def test_a_program_that_gives_up_is_noticed_within_a_second(
     del bench.table.states[source(1)]
     began = trio.current_time()
     await withdrawn.wait()
-    assert trio.current_time() - began <= held.SWEEP
+    assert trio.current_time() - began <= holder.SWEEP
 
 
 async def test_a_table_that_cannot_be_asked_ends_nothing(
@@ -305,10 +306,10 @@ async def test_many_that_wait_for_one_do_not_keep_others_from_theirs(
 
 
 async def test_a_burst_is_marked_as_one(bench: Bench, autojump_clock: MockClock) -> None:
-    for number in range(held.BURST + 2):
+    for number in range(holder.BURST + 2):
         await (await bench.offered(source(number))).accept()
     assert len(bench.of_burst) == 2
-    await trio.sleep(held.SWEEP + 0.1)
+    await trio.sleep(holder.SWEEP + 0.1)
     await (await bench.offered(source(100))).accept()
     assert len(bench.of_burst) == 2
 
@@ -318,11 +319,11 @@ async def test_connections_that_are_accepted_at_once_are_no_burst_unless_they_co
 ) -> None:
     """The gateway accepts in the tick of the offer: then nothing is held when it is looked at."""
     bench.is_eager = True
-    for number in range(held.BURST + 2):
+    for number in range(holder.BURST + 2):
         bench.syn(source(number))
         await trio.testing.wait_all_tasks_blocked()
-        await trio.sleep(2 * held.SWEEP)
-    assert len(bench.sent) == held.BURST + 2
+        await trio.sleep(2 * holder.SWEEP)
+    assert len(bench.sent) == holder.BURST + 2
     assert not bench.of_burst
 
 

@@ -1,7 +1,8 @@
 """The holding rule: an answer may be asked for again until something of it was handed over.
 
 It applies to streamed answers of every dialect: the dialect's reader says what each event does, its
-roles. An answer has a START; parts with a PART_START, CONTENT and a PART_END each; and an END.
+roles. An answer has a START; parts with a PART_START, CONTENT and a PART_END each; a STOP, which
+says that all parts have come; and an END.
 
 Rules:
 1. Until the first content (the first CONTENT of a part, or its PART_END if it has none) nothing is
@@ -14,6 +15,10 @@ Rules:
    dropped, so that the program is still inside its first part, from which it recovers by itself,
    and the error is handed over alone. Either way the answer is complete then.
 4. An end of the stream without an END or such an ERROR is a loss. An unfinished event is none.
+   After a STOP nothing of the answer is missing but its END: there a clean end of the body is the
+   answer's, and so is a loss if no part is unfinished. The END that upstream has left out is put
+   in place of an unfinished event. Without a STOP the caller may know that upstream never tells
+   one: end_untold().
 5. If the first event that is neither FILLER nor an ERROR is not the START, the answer is not in
    this dialect: everything flows, and an end of the stream is a clean end.
 6. If more than `limit` bytes are held, all are handed over and the rest flows as with "none".
@@ -28,6 +33,7 @@ If nothing fails, what is handed over is what was received, byte for byte. The c
 quotes nothing of an answer but the name of a documented error. Pure: no sockets, no clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -68,6 +74,11 @@ class _State(StrEnum):  # hashed in C, see dialect.Role
 
 
 _ERROR: Final = Role.ERROR  # to look an attribute of an Enum up takes longer
+_PARTS: Final = {Role.PART_START: 1, Role.PART_END: -1}
+"""How many more parts are unfinished after a role."""
+_STOPPED: Final = {Role.STOP: True, Role.END: True, Role.PART_START: False, Role.CONTENT: False}
+"""Whether all parts have come after a role; the others leave that as it is."""
+_FILLER: Final = (Role.FILLER,)
 _HOLDING: Final = frozenset({_State.BEGIN, _State.BETWEEN, _State.PART, _State.HELD})
 _FINAL: Final = frozenset({_State.FOREIGN, _State.COMPLETE})
 
@@ -116,6 +127,9 @@ class Answer:
         self._limit = limit
         self._state = _State.BEGIN
         self._held = bytearray()
+        self._parts = self._unfinished_parts = 0
+        self._last: Sequence[AnswerEvent] = ()
+        self._has_stopped = False
         self.committed = False
         """Whether anything of it was handed over: then it may not be asked for again."""
         self.may_insert = True
@@ -130,6 +144,26 @@ class Answer:
         return self._state is _State.COMPLETE
 
     @property
+    def has_all(self) -> bool:
+        """Whether a loss takes nothing from the answer: then it is a clean end, rule 4."""
+        return self.is_complete or (self.has_told_end and self._unfinished_parts == 0)
+
+    @property
+    def has_told_end(self) -> bool:
+        """Whether its STOP or END has come."""
+        return self._has_stopped and self._state is not _State.FOREIGN
+
+    @property
+    def may_be_whole(self) -> bool:
+        """Whether some parts have come, and each of them whole."""
+        return self._parts > 0 and self._unfinished_parts == 0 and self._state not in _FINAL
+
+    @property
+    def was_filler(self) -> bool:
+        """Whether what came last were whole events that say nothing."""
+        return bool(self._last) and all(event.roles == _FILLER for event in self._last)
+
+    @property
     def wants_filler(self) -> bool:
         """Whether the program waits for something that is held or has not come yet."""
         return self._state in _HOLDING
@@ -137,7 +171,7 @@ class Answer:
     def receive(self, data: bytes) -> Step:
         """Take bytes of the body."""
         out = bytearray()
-        events = self._reader.feed(data)
+        events = self._last = self._reader.feed(data)
         unfinished = self._reader.size
         for event in events:
             loss = self._take(event)
@@ -150,9 +184,11 @@ class Answer:
         return Step(bytes(out))
 
     def end(self) -> Step:
-        """Take the body's clean end; rule 4."""
+        """Take the body's clean end, or a loss where it has_all; rule 4."""
         if self._state in _FINAL:
             return Step()
+        if self.has_told_end:
+            return Step(self._close(self._reader.closing))
         return Step(loss=f"ended without {self._reader.end_name}", kind=Kind.ENDED_EARLY)
 
     def _take(self, event: AnswerEvent) -> Step | None:
@@ -165,8 +201,28 @@ class Answer:
                 return Step(loss=loss, error=event.raw, kind=Kind.API_ERROR)
         for role in event.roles:
             self._state = self._next[self._state, role]
+            if role in _PARTS:
+                self._unfinished_parts += _PARTS[role]
+                self._parts += 1
+            self._has_stopped = _STOPPED.get(role, self._has_stopped)
         self._held += event.raw
         return None
+
+    def end_untold(self) -> Step:
+        """Take the body's clean end for the answer's, although it was not told; rule 4."""
+        return Step(self._close(b""))
+
+    def _close(self, closing: bytes) -> bytes:
+        """Return what is held, and the END.
+
+        An event that was passed on in part cannot be ended by us: its client drops it, as it does
+        without the gateway, and learns of the end by that of the body.
+        """
+        self._state = _State.COMPLETE
+        given = bytes(self._held) + (closing if self.may_insert else b"")
+        self._held.clear()
+        self.committed = True
+        return given
 
     def _hand_over(self, unfinished: int) -> bytes:
         """Return what is held, if it need not be held or is too much: rule 6."""

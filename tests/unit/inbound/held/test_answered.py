@@ -1,6 +1,6 @@
 """Copies of SYNs: known for two turns after the answer, or, without one, until the end."""
 
-from relay.inbound.answered import MOST_LEFT, Answered
+from relay.inbound.held.answered import MOST_LEFT, Answered
 
 ENDS = ("198.18.0.1", 40000), ("203.0.113.5", 443)
 OTHER = ("198.18.0.1", 40001), ("203.0.113.5", 443)

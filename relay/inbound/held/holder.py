@@ -5,8 +5,6 @@ and ends by what is answered: accepted, refused, unreachable, or not at all.
 """
 
 import contextlib
-import errno
-import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -15,13 +13,14 @@ import trio
 from netns.holding import SynSockets
 from relay.addresses import Endpoint
 from relay.barrier import Record, contained
-from relay.inbound import segments
-from relay.inbound.answered import Answered, Ends
+from relay.inbound.held import segments
+from relay.inbound.held.answered import Answered, Ends
+from relay.inbound.held.nflog import logged_packet
+from relay.inbound.held.offer import HeldOffer
+from relay.inbound.held.room import Room
+from relay.inbound.held.segments import Syn, parse_syn
 from relay.inbound.listener import AcceptedOffer, Listener
-from relay.inbound.nflog import logged_packet
 from relay.inbound.offer import GIVEN_UP, Offer, Refusal
-from relay.inbound.room import Room
-from relay.inbound.segments import Syn, parse_syn
 from relay.inbound.socket_table import SocketTable
 from relay.sockets import TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT
 
@@ -44,88 +43,6 @@ _GONE: Final = (None, TCP_CLOSE, TCP_LISTEN)
 """States of a program's socket that has given its connect() up; in LISTEN it is another socket."""
 
 
-class HeldOffer:
-    """An offer whose connect() is pending."""
-
-    def __init__(self, syn: Syn, way: "SynHolder") -> None:
-        self.source = syn.source
-        self.destination = syn.destination
-        self.syn = syn
-        """Its newest copy."""
-        self.is_accepting = False
-        """Whether its SYN is being sent again, or was."""
-        self._way = way
-        self._accepted: AcceptedOffer | None = None
-        self._settled = trio.Event()
-        """Set once it is accepted, or withdrawn."""
-        self._withdrawn: Callable[[], None] = lambda: None
-        self.withdrawal = GIVEN_UP
-
-    @property
-    def is_held(self) -> bool:
-        """Whether the connect() is pending."""
-        return self._accepted is None
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether the program still waits for its connect(), or has a connection to use."""
-        if self._accepted is not None:
-            return self._accepted.is_wanted
-        return self._way.is_pending(self)
-
-    @property
-    def has_half_closed(self) -> bool:
-        """Whether the program's FIN has arrived."""
-        return self._accepted is not None and self._accepted.has_half_closed
-
-    def on_withdrawal(self, call: Callable[[], None]) -> None:
-        """Have `call` called once the program gives its connect() up."""
-        self._withdrawn = call
-
-    async def accept(self) -> socket.socket:
-        """Send the SYN again, and return the socket that the kernel has accepted.
-
-        Over lo the whole handshake takes place while the SYN is being sent, so there is hardly ever
-        anything to wait for. Raises ECONNABORTED if the program has given up.
-        """
-        if self._accepted is None:
-            self.is_accepting = True
-            self._way.send_again(self)
-            if self._accepted is None and self._way.is_pending(self):
-                await self._settled.wait()
-        if self._accepted is None:
-            raise ConnectionAbortedError(errno.ECONNABORTED, self.withdrawal)
-        return await self._accepted.accept()
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer the SYN by a RST or an ICMP message, or leave it without an answer."""
-        if self._accepted is not None:
-            self._accepted.refuse(refusal)
-        else:
-            self._way.refuse(self, refusal)
-
-    def close(self) -> None:
-        """Forget the SYN; close the socket, if there is one."""
-        self._way.forget(self)
-        if self._accepted is not None:
-            self._accepted.close()
-
-    def complete(self, accepted: AcceptedOffer) -> None:
-        """Take the connection that the kernel has accepted."""
-        self._accepted = accepted
-        self._settled.set()
-
-    def withdraw(self, why: str) -> None:
-        """Take note that it is not held any more."""
-        self.withdrawal = why
-        self._settled.set()
-        self._withdrawn()
-
-
-def _not_serving(offer: Offer) -> None:
-    raise AssertionError(offer)
-
-
 class SynHolder:
     """Offers each connect() of the namespace before it is accepted: an Inbound.
 
@@ -143,11 +60,12 @@ class SynHolder:
         most: int = MOST_HELD,
     ) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
+        self.take_other: Callable[[memoryview], None] = lambda _packet: None
+        """Called with what was logged and is no SYN."""
         self._record = record
         self._log, self._raw, self._raw_of_burst = syns.all()
-        self._listener = listener
-        self._table = table
-        self._start: Callable[[Offer], None] = _not_serving
+        self._listener, self._table = listener, table
+        self._start: Callable[[Offer], None] = lambda _offer: None
         self._offers: dict[Ends, HeldOffer] = {}
         """Until they are closed."""
         self._held = Room[HeldOffer](most)
@@ -185,9 +103,11 @@ class SynHolder:
                 self._accepted_first.clear()
                 return False
             with contained(self._record, "SYN"):
-                syn = parse_syn(logged_packet(message))
-                if syn is not None:
+                packet = logged_packet(message)
+                if (syn := parse_syn(packet)) is not None:
                     self._take_syn(syn)
+                else:
+                    self.take_other(packet)
         return True
 
     def _take_syn(self, syn: Syn) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP
 
-from relay.inbound.segments import again, parse_syn, reset, unreachable
+from relay.inbound.held.segments import again, parse_syn, reset, unreachable
 
 ADDRESSES = st.ip_addresses(v=4).map(str)
 PORTS = st.integers(1, 65535)

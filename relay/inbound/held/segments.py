@@ -14,6 +14,8 @@ _DESTINATION_UNREACHABLE: Final = 3
 _SYN: Final = 0x02
 _RST: Final = 0x04
 _ACK: Final = 0x10
+_LOOPBACK: Final = 127
+"""The first byte of its addresses."""
 _TTL: Final = 64
 _DONT_FRAGMENT: Final = 0x4000
 _IP_HEADER: Final = 20
@@ -61,6 +63,20 @@ def parse_syn(packet: bytes | memoryview) -> Syn | None:
         sequence,
         bytes(packet[:end]),
     )
+
+
+def refused_end(packet: bytes | memoryview) -> Endpoint | None:
+    """Return which end of loopback refuses a connection by this packet; None if none does.
+
+    It is a RST that answers a SYN: with ACK, and sequence number 0, RFC 9293 section 3.5.2.
+    """
+    if len(packet) < _IP_HEADER or packet[9] != _TCP or packet[12] != _LOOPBACK:
+        return None
+    at = (packet[0] & 0xF) * 4
+    if len(packet) < at + _TCP_HEADER or packet[at + 13] != _RST | _ACK:
+        return None
+    port, _source_port, sequence = struct.unpack_from("!HHI", packet, at)
+    return (_dotted(packet[12:16]), port) if not sequence else None
 
 
 def _is_fragment(packet: bytes | memoryview) -> bool:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.addresses import Endpoint
-from relay.inbound.room import Room
+from relay.inbound.held.room import Room
 
 SILENT: Endpoint = ("203.0.113.5", 443)
 OTHER: Endpoint = ("203.0.113.6", 443)

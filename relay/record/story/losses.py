@@ -1,79 +1,81 @@
-"""The flight log as a story: each loss in a line, hidden or seen, and what to do if it was seen."""
+"""What was lost, hidden or seen: events joined to losses, each told once. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from relay.record import events
 from relay.record.events import AnyEvent, size
 from relay.record.kinds import UNAWAITED, Kind
-
-
-@dataclass(frozen=True)
-class Loss:
-    """One thing that was lost."""
-
-    at: float
-    """Seconds since the epoch."""
-    hidden: bool
-    """Whether the program saw nothing of it."""
-    what: str
-    evidence: tuple[str, ...] = ()
-    """The lines of the events that it is concluded from."""
-
+from relay.record.story.entry import Entry, Mark, evidence_of
+from relay.record.story.failures import ended, failure
 
 _HIDING: Final = (
     events.AskedAgain,
     events.Cleared,
     events.Dialled,
+    events.LookupHeld,
     events.ServedStale,
     events.UpstreamClosed,
 )
 """Events that settle a loss of which the program saw nothing."""
 
-ADVICE: Final = (
-    "If the program gave up: repeat what it did; an agent's command line can resume its session."
-)
-REPORT: Final = "A fault is a defect of keepline: please report it with keepline explain -v."
+_LOSSES: Final = frozenset({Mark.HIDDEN, Mark.VISIBLE})
 
 
-def losses(log: Iterable[AnyEvent]) -> Iterator[Loss]:
+def losses(log: Iterable[AnyEvent]) -> Iterator[Entry]:
     """Yield every loss, in the order in which they were settled."""
+    return (entry for entry in entries(log) if entry.mark in _LOSSES)
+
+
+def entries(log: Iterable[AnyEvent]) -> Iterator[Entry]:
+    """Yield every loss and every failure, in the order in which they were settled."""
     destinations: dict[int, str] = {}
     troubles: dict[int, list[AnyEvent]] = {}
     """By connection, the events of the trouble that it is in; none while all is well."""
     for event in log:
-        number = getattr(event, "connection", 0)
+        number = getattr(event, "connection", None) or 0
+        to = destinations.get(number, "?")
         match event:
             case events.ConnectionOpened() | events.UpstreamOpened():
                 destinations[number], troubles[number] = event.to, []
             case events.ServedStale(name=name, cause=cause):
-                yield _loss(event, f"{name}: DNS failed ({cause}); the last known address served")
-            case events.LookupFailed(name=name, cause=cause, verdict=False):
-                yield _loss(event, f"{name}: not resolved ({cause}); the program got an error")
+                yield _loss(event, name, f"DNS failed ({cause}); the last known address served")
+            case events.LookupHeld(name=name, cause=cause):
+                held = f"not resolved for {event.seconds:.1f} s ({cause}), then answered"
+                yield _loss(event, name, held)
             case events.AskedAgain() | events.RequestLost() | events.Distrusted():
-                yield _loss(event, f"{destinations.get(number, '?')}: {_of_gateway(event)}")
+                yield _loss(event, to, _of_gateway(event))
             case events.Fault() | events.ServiceDown() | events.TurnedAway() | events.LogLost():
-                to = f"{destinations[number]}: " if number in destinations else ""
-                yield _own_loss(event, to)
-            case _ if number not in troubles:
-                pass
-            case events.DialHeld() | events.Replaying() | events.Suspected():
+                yield _own_loss(event, f"{to}: " if number in destinations else "")
+            case events.DialHeld() | events.Replaying() | events.Suspected() if number in troubles:
                 troubles[number].append(event)
-            case _ if what := _of_connection(event, troubles[number]):
-                yield _loss(event, f"{destinations[number]}: {what}", troubles[number])
+            case _ if number in troubles and (what := _of_connection(event, troubles[number])):
+                yield _loss(event, to, what, troubles[number])
                 troubles[number] = []
+            case _ if (failed := failure(event, to)) is not None:
+                yield failed
 
 
-def _loss(event: AnyEvent, what: str, trouble: Sequence[AnyEvent] = ()) -> Loss:
+def _loss(event: AnyEvent, about: str, what: str, trouble: Sequence[AnyEvent] = ()) -> Entry:
     """Return the loss that this event settles, after those of the connection's trouble."""
-    evidence = tuple(each.text() for each in (*trouble, event))
-    return Loss(event.at, isinstance(event, _HIDING), what, evidence)
+    mark = Mark.HIDDEN if isinstance(event, _HIDING) else Mark.VISIBLE
+    kind = getattr(event, "kind", Kind.UNKNOWN)
+    if isinstance(event, events.DialFailed) and kind in UNAWAITED:
+        mark = Mark.GAVE_UP
+    return Entry(
+        event.at,
+        mark,
+        f"{about}: {what}",
+        kind,
+        evidence_of(event, trouble),
+        host=about.partition(":")[0],
+        is_told=mark is Mark.GAVE_UP,
+    )
 
 
 def _own_loss(
     event: events.Fault | events.ServiceDown | events.TurnedAway | events.LogLost, to: str
-) -> Loss:
+) -> Entry:
     """Return what keepline itself was the cause of: a fault, or a limit that it has met."""
     evidence = [event.text()]
     match event:
@@ -84,13 +86,14 @@ def _own_loss(
             hidden = not event.saw
         case events.TurnedAway():
             times = "a connection" if event.count == 1 else f"{event.count} connections so far"
-            what = f"{event.where} reset {times} ({event.cause}); try: ulimit -Hn, and raise it"
+            what = f"{event.where} reset {times} ({event.cause})"
             hidden = False
         case events.ServiceDown() | events.LogLost():
             what, hidden = event.text(), isinstance(event, events.LogLost)
         case _:
             assert_never(event)
-    return Loss(event.at, hidden, what, tuple(evidence))
+    mark = Mark.HIDDEN if hidden else Mark.VISIBLE
+    return Entry(event.at, mark, what, event.kind, tuple(evidence))
 
 
 def _of_gateway(event: events.AskedAgain | events.RequestLost | events.Distrusted) -> str:
@@ -138,7 +141,7 @@ def _of_connection(event: AnyEvent, trouble: Sequence[AnyEvent]) -> str | None:
             return f"silent for {silent:.1f} s in an outage, then went on"
         case events.UpstreamClosed() if any(not isinstance(e, events.DialHeld) for e in trouble):
             return f"fell silent ({event.cause}); the gateway goes on with another connection"
-        case events.DialFailed() if trouble or _has_outlasted(event):
+        case events.DialFailed() if trouble:
             return _not_reached(event, trouble)
         case events.ConnectionClosed() if event.is_loss:
             return _lost(event)
@@ -160,18 +163,11 @@ def _reached(event: events.Dialled, trouble: Sequence[AnyEvent]) -> str:
     )
 
 
-def _has_outlasted(event: events.DialFailed) -> bool:
-    """Return whether an outage was longer than patience, though the gateway had the dial."""
-    return event.told == "no answer" and event.kind not in UNAWAITED
-
-
 def _not_reached(event: events.DialFailed, trouble: Sequence[AnyEvent]) -> str:
     """Return how a dial that was held came to nothing."""
-    if event.kind is Kind.PROGRAM_GONE and trouble and isinstance(trouble[0], events.DialHeld):
-        return (
-            f"not reachable for {event.seconds:.1f} s ({trouble[0].cause}); then the program's own"
-            " time-out ended its connect()"
-        )
+    cause = getattr(trouble[0], "cause", event.cause)
+    if event.kind in UNAWAITED:
+        return f"not reachable for {event.seconds:.1f} s ({cause}); then {ended(event.kind)}"
     return f"not reachable for {event.seconds:.1f} s ({event.cause}); the program saw {event.told}"
 
 
@@ -203,49 +199,3 @@ def _lost(event: events.ConnectionClosed) -> str:
         f"{lost} {while_}, {event.idle:.0f} s after the last byte ({size(event.sent)} sent,"
         f" {size(event.received)} received before); the program saw a reset"
     )
-
-
-def lines(log: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]:
-    """Yield the whole story line by line; `verbose` adds each loss's evidence."""
-    known = list(log)
-    if not known:
-        yield "Nothing was recorded."
-        return
-    start = known[0].at
-    yield known[0].text()
-    for event in known:
-        if isinstance(event, events.Slept):
-            yield f"{event.at - start:9.1f} s           {event.text()}"
-    yield from _past_the_gateway(known, start)
-    found = list(losses(known))
-    for loss in found:
-        mark = "hidden " if loss.hidden else "VISIBLE"
-        yield f"{loss.at - start:9.1f} s  {mark}  {loss.what}"
-        if verbose:
-            yield from (f"{'':21}  {line}" for line in loss.evidence)
-    yield summary(found) or "Nothing was lost."
-    if any(not loss.hidden for loss in found):
-        yield ADVICE
-    if any(isinstance(event, events.Fault) and event.kind is Kind.DEFECT for event in known):
-        yield REPORT
-
-
-def _past_the_gateway(known: Sequence[AnyEvent], start: float) -> Iterator[str]:
-    """Yield a line for each host, if connections to it went past the gateway."""
-    past = [event for event in known if isinstance(event, events.WentPast)]
-    for host in dict.fromkeys(event.host for event in past):
-        times = [event.at for event in past if event.host == host]
-        count = "a connection" if len(times) == 1 else f"{len(times)} connections"
-        yield (
-            f"{times[0] - start:9.1f} s           {host}: {count} of programs that had refused the"
-            " gateway's certificate went past it, as without it: their losses are not hidden"
-        )
-
-
-def summary(found: Iterable[Loss]) -> str:
-    """Return how many losses there are; empty if there are none."""
-    hidden = [loss.hidden for loss in found]
-    if not hidden:
-        return ""
-    plural = "es" if len(hidden) > 1 else ""
-    return f"{len(hidden)} loss{plural}: {sum(hidden)} hidden, {hidden.count(False)} visible."

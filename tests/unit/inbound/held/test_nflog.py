@@ -5,7 +5,7 @@ import struct
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.inbound.nflog import logged_packet
+from relay.inbound.held.nflog import logged_packet
 
 ATTRIBUTES = st.lists(st.tuples(st.integers(0, 30), st.binary(max_size=9)), max_size=5)
 
