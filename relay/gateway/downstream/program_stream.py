@@ -1,12 +1,13 @@
 """The TCP connection of a program, which notes how it was lost."""
 
+import os
 import socket
 
 import trio
 
 from relay.record.events import Closer, How
 from relay.record.kinds import Kind, kind_of
-from relay.sockets import PEER_GONE, TCP_CLOSE_WAIT, state
+from relay.sockets import PEER_GONE, TCP_CLOSE_WAIT, pending_error, state
 from relay.tcp.transfer.client_hello import LIMIT, First, Incomplete, read
 
 
@@ -54,6 +55,8 @@ class ProgramStream(trio.abc.Stream):
             while True:
                 data = await sock.recv(LIMIT, socket.MSG_PEEK)
                 if len(data) == size:
+                    if number := pending_error(self._sock):
+                        raise OSError(number, os.strerror(number))  # noqa: TRY301 - as recv would
                     return None
                 size, before = len(data), size
                 first = read(data)
