@@ -164,7 +164,7 @@ def _gateway(
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
-) -> Callable[[Destination], Handler | None]:
+) -> Callable[[Destination, Handler], Handler | None]:
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
     if isinstance(prepared, Without):
         return Unused(record, prepared.why, by_choice=prepared.by_choice).handler_at

@@ -36,17 +36,17 @@ class Handlers:
     _policy: Policy
     _naming: Naming
     _opener: Opener
-    _gateway: Callable[[Destination], Handler | None]
-    """Asked first: it returns its handler for what it serves, None for all else."""
+    _gateway: Callable[[Destination, Handler], Handler | None]
+    """Asked first: it returns its handler for what it serves, None for all else. The second
+    argument is the handler of what goes past it."""
 
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
         address, port = dialled
         name = self._naming.dialled(address, trio.current_time())
         destination = Destination(name or address, port)
-        handler = self._gateway(destination) or PumpHandler(
-            destination, self._opener, self._policy.idle_retire(destination)
-        )
+        pump = PumpHandler(destination, self._opener, self._policy.idle_retire(destination))
+        handler = self._gateway(destination, pump) or pump
         if mistake := self._mistake_in(handler.destination):
             return RefusalHandler(handler.destination, mistake, Kind.UNDIALABLE)
         verdict = self._policy.decide(handler.destination)
