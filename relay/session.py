@@ -11,7 +11,6 @@ from typing import Final
 
 import trio
 
-from netns.inherited import release_streams
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
@@ -63,7 +62,6 @@ def run(
         _leave_signals_to_command()
         if settings.linger:
             adopt_orphans()
-        release_streams()
         if sandbox.withheld:
             what = "; ".join(sandbox.withheld)
             warn(f"descriptors that lead past the relay are not passed on: {what}")
