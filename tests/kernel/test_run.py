@@ -28,7 +28,7 @@ from tests.support.internet.world import NAMES, OTHER_NAMES, SERVER, Internet
 from tests.support.pace import patience
 
 ROOT = os.getuid() == 0
-TIMES = f"options timeout:5 attempts:2 {WAIT}"
+TIMES = f"options timeout:50 attempts:10 {WAIT}"
 
 
 @pytest.fixture

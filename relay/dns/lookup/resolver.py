@@ -21,7 +21,8 @@ from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_ans
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
 from relay.dns.lookup.probe import Prober, address_query
-from relay.dns.lookup.round import Rounds
+from relay.dns.lookup.round import Late, Rounds
+from relay.host.resolv_conf import Options
 from relay.record.events import Event, LookupFailed, ServedStale
 from relay.record.kinds import Kind
 
@@ -45,10 +46,11 @@ class ResolverTimeouts:
 
     server: float = 2.0
     """For one server, before the next is asked too; also between two datagrams to the same one."""
-    query: float = 10.0
-    """For the last of them, where they are asked once: as long as libc asks, resolv.conf(5)."""
     last: float = 5.0
-    """For the last of them, where they may be asked again: then it is as long as libc asks."""
+    """For the last of them: they are asked twice, or once for twice as long, which is as long as
+    libc asks by itself. Where resolv.conf(5) has other numbers, it is their part of its 10 s."""
+    options: Callable[[], Options] = Options
+    """Returns how the host's libc asks now."""
     outage: float = 300.0
     """For the addresses of a name never seen, while nothing is answered: a program copes better
     with a slow answer than with a failure."""
@@ -93,8 +95,8 @@ class Resolver:
         self._nursery = nursery
         self._timeouts = timeouts
         self._clock = clock
-        self._rounds = Rounds(record, timeouts.server)
-        self._prober = Prober(self._rounds, servers, timeouts.last)
+        self._rounds = Rounds(record, timeouts.server, timeouts.options)
+        self._prober = Prober(self._rounds, servers, self._patience)
         self._cache = Cache()
         self._failures = Failures()
         self._lookups: dict[str, _SharedLookup] = {}
@@ -113,7 +115,7 @@ class Resolver:
         if (failure := self._failures.fresh(key, servers, self._clock())) is not None:
             raise failure
         try:
-            return await self._rounds.ask(message, servers, self._timeouts.query)
+            return await self._rounds.ask(message, servers, 2 * self._patience())
         except ResolverError as error:
             self._keep_failure(key, error)
             self._note(name, rdtype, error)
@@ -159,20 +161,16 @@ class Resolver:
         self._nursery.start_soon(self._look_up, name, query, shared)
         return shared
 
+    def _patience(self) -> float:
+        """Return the seconds for the server that is asked last, by the host's resolv.conf."""
+        return self._timeouts.last * self._timeouts.options().seconds / Options().seconds
+
     async def _look_up(self, name: str, query: QueryMessage, shared: _SharedLookup) -> None:
         """Ask until there is an answer or a verdict; whoever waits learns of it in any case."""
-        limits = Limits(self._timeouts.outage, self._timeouts.failing, self._timeouts.restart)
-        hold = Hold(limits, self._clock())
         try:
-            while shared.lookup is None:
-                servers = self._servers()
-                try:
-                    shared.lookup = await self._ask(query, servers)
-                except ResolverError as error:
-                    shared.error = error
-                    if not await self._is_asked_again(name, hold, shared):
-                        return
-            self._keep(name, shared.lookup, servers)
+            async with trio.open_nursery() as nursery:
+                await self._ask_on(name, query, shared, Late(nursery))
+                nursery.cancel_scope.cancel()
         except Exception as error:  # noqa: BLE001 - what nobody expected ends this lookup alone
             note(self._record, "lookup", error)
             cause = f"a defect: {type(error).__name__}"
@@ -182,15 +180,37 @@ class Resolver:
             del self._lookups[name]
             shared.done.set()
 
-    async def _ask(self, query: QueryMessage, servers: tuple[Destination, ...]) -> Lookup:
+    async def _ask_on(
+        self, name: str, query: QueryMessage, shared: _SharedLookup, late: Late
+    ) -> None:
+        """Ask round after round; a late answer to one ends the next, and the wait for it."""
+        limits = Limits(self._timeouts.outage, self._timeouts.failing, self._timeouts.restart)
+        hold = Hold(limits, self._clock())
+        while shared.lookup is None:
+            servers, is_asked_again = self._servers(), True
+            with trio.CancelScope() as late.waiting:
+                try:
+                    shared.lookup = await self._ask(query, servers, late)
+                except ResolverError as error:
+                    shared.error = error
+                    is_asked_again = await self._is_asked_again(name, hold, shared)
+            if not is_asked_again and late.answer is None:
+                return
+        self._keep(name, shared.lookup, servers)
+
+    async def _ask(
+        self, query: QueryMessage, servers: tuple[Destination, ...], late: Late
+    ) -> Lookup:
         """Ask for a name's addresses, and for the rest of a chain that was cut short.
 
         Some resolvers follow a long chain for a while alone. Where they do not answer about its
         rest, what they did say counts, as it does for libc.
         """
-        patience = self._timeouts.last
+        patience = self._patience()
+        answer, late.answer = late.answer, None
         try:
-            found = end = from_answer(await self._rounds.ask(query, servers, patience))
+            answer = answer or await self._rounds.ask(query, servers, patience, late)
+            found = end = from_answer(answer)
             with contextlib.suppress(ResolverError):
                 for _ in range(MAX_FURTHER):
                     if not end.is_cut_short:
