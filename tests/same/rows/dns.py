@@ -18,6 +18,7 @@ from tests.same.networks.dns import (
     tcp_alone,
     without_opt,
 )
+from tests.same.networks.names import dead_stub
 from tests.same.programs import bun, curl, getent, java, musl, node, python
 from tests.same.row import Differs, Program, Row, Situation
 from tests.support.internet.servers.zone import Trouble
@@ -109,6 +110,12 @@ ROWS: Final = [
         resolv_conf(f"nameserver {NAMES}\n", large),
         _CURL,
         node("resolve v4.test"),
+    ),
+    Row(
+        situation="a stub that does not run",
+        network=dead_stub,
+        program=node("resolve v4.test"),
+        differs=Differs("worse", "SERVFAIL is the word by which a name server says so"),
     ),
     Row(
         situation="a resolver that answers from another address, and a second one",
