@@ -208,18 +208,15 @@ class Resolver:
         """
         patience = self._patience()
         answer, late.answer = late.answer, None
-        try:
-            answer = answer or await self._rounds.ask(query, servers, patience, late)
-            found = end = from_answer(answer)
-            with contextlib.suppress(ResolverError):
-                for _ in range(MAX_FURTHER):
-                    if not end.is_cut_short:
-                        break
-                    further = address_query(end.owner)
-                    end = from_answer(await self._rounds.ask(further, servers, patience))
-                    found = joined(found, end)
-        except dns.exception.DNSException as error:  # it contradicts itself
-            raise ResolverError(str(error), Kind.MALFORMED, Meaning.VERDICT) from error
+        answer = answer or await self._rounds.ask(query, servers, patience, late)
+        found = end = from_answer(answer)
+        with contextlib.suppress(ResolverError):
+            for _ in range(MAX_FURTHER):
+                if not found.is_cut_short or not end.chain:
+                    break
+                further = address_query(found.owner)
+                end = from_answer(await self._rounds.ask(further, servers, patience))
+                found = joined(found, end)
         return found
 
     def network_changed(self) -> None:

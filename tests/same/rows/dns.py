@@ -42,6 +42,8 @@ _SPOILT: Final = {
     "answers with EDNS cut": middlebox(Trouble(spoil=without_opt, with_edns=True)),
 }
 
+_ALIAS: Final = curl("", "http://alias.test/")
+_CONNECT: Final = python("connect", "alias.test 80", "create_connection")
 _CURL: Final = curl("", "http://v4.test/")
 
 
@@ -93,8 +95,8 @@ ROWS: Final = [
         program=node("texts v4.test"),
         differs=Differs("better", "what can be read of an answer is passed on"),
     ),
-    *_of("40 aliases", aliases(40), _CURL, getent("alias.test"), musl("alias.test", 80)),
-    *_of("an alias of itself", alias_loop, curl("", "http://alias.test/")),
+    *_of("40 aliases", aliases(40), _ALIAS, getent("alias.test"), musl("alias.test", 80)),
+    *_of("an alias of itself", alias_loop, _ALIAS, node("lookup alias.test"), _CONNECT),
     *(
         row
         for words, text in _CONF.items()
