@@ -95,7 +95,9 @@ def _resolvers(settings: Settings, resolv_conf: str) -> Check:
 
     None is needed: a session starts in an outage too, and holds what it cannot find out.
     """
-    servers = tuple(map(parse_nameserver, settings.nameservers or parse_resolv_conf(resolv_conf)))
+    servers = tuple(
+        map(parse_nameserver, settings.nameservers or parse_resolv_conf(resolv_conf).servers)
+    )
     failures = trio.run(try_all, servers, _RESOLVER_SECONDS)
     return Check(
         "resolvers",

@@ -58,7 +58,9 @@ class NameService:
                 lambda: configured or of_host(),
                 self._record,
                 nursery,
-                resolver.ResolverTimeouts(outage=self._settings.patience),
+                resolver.ResolverTimeouts(
+                    outage=self._settings.patience, options=lambda: of_host.options
+                ),
             )
             self._is_ready.set()
             answers = responder.Responder(
