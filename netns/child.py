@@ -25,7 +25,7 @@ from netns import (
 from netns.errors import SandboxError
 from netns.hints import REPORT, host_facts, namespace_hint, refused_call
 from netns.holding import SynSockets
-from netns.plan import OWN_ADDRESS, Intercept, Plan
+from netns.plan import Intercept, Plan
 
 EXIT_OWN_FAILURE: Final = 125
 
@@ -111,7 +111,7 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
     with _step("network and mount namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
     with _step("loopback and routes", end):
-        links.bring_up()
+        links.bring_up(plan.own_address)
         # The host's may be bbr, whose pacing halves throughput over lo.
         links.sysctl("ipv4/tcp_congestion_control", "reno")
         # Root loses NET_BIND_SERVICE, a capability over the network, but not port 80.
@@ -196,7 +196,7 @@ def _listeners_for(way: Intercept, plan: Plan, *, held: bool) -> list[socket.soc
     transparent = way == "tproxy"
     sock = _listen("127.0.0.1" if transparent else "0.0.0.0", 0, transparent=transparent)  # noqa: S104
     try:
-        interception.install(way, OWN_ADDRESS, sock.getsockname()[1], held=held)
+        interception.install(way, plan.own_address, sock.getsockname()[1], held=held)
     except BaseException:
         sock.close()
         raise

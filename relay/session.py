@@ -14,9 +14,10 @@ import trio
 
 from netns.inherited import release_streams
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
-from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
+from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
 from relay import __version__, server, startup
+from relay.addresses import parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.command import signals
 from relay.command.passing import Passing
@@ -144,7 +145,8 @@ def plan(
     prepared: gateway.Prepared | gateway.Without | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
-    files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
+    own_address = str(parse_pool(settings.dns_pool)[1])
+    files = {RESOLV_CONF: for_namespace(resolv_conf, own_address)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
     roots = _roots_files()
@@ -154,6 +156,7 @@ def plan(
         roots.files,
         roots.folders,
         environment,
+        own_address,
         WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
