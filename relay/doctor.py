@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from netns.errors import KeeplineError
+from netns.hints import refused_call
 from netns.sandbox import Sandbox
 from relay import session
 from relay.addresses import parse_pool
@@ -129,7 +130,12 @@ def _pool(settings: Settings) -> Check:
 
 def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     """Make a namespace as `run` does, without a command."""
-    sandbox = Sandbox()
+    try:
+        sandbox = Sandbox()
+    except OSError as error:
+        cause, fix = refused_call(error)
+        yield Check("namespace", works=False, detail=cause, fix=fix)
+        return
     failure = None
     try:
         sandbox.build(session.plan(settings, _NO_COMMAND, resolv_conf, {}))

@@ -6,6 +6,7 @@ import pwd
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -76,10 +77,10 @@ def _run(
     resolv_conf = read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
-    with gateway.opened(settings, command, bundle, warn) as prepared:
+    with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         environment = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
-        passing = Passing(sandbox, signals.hold(), witness)
+        passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
         if sandbox.withheld:
