@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from relay.gateway.dialect import Dialect
 from relay.gateway.dialects import dialect_of_file, dialect_of_package, dialect_of_program
-from relay.gateway.setup.shell import ASSIGNMENT, simple_commands
+from relay.gateway.setup import shell
 
 _DEPTH: Final = 6
 """Wrappers within wrappers."""
@@ -191,7 +191,7 @@ class _Finder:
     def _by_text(self, text: str, arguments: list[str], depth: int) -> Agent | None:
         """Return the first agent that a text for the shell runs."""
         exported: dict[str, str] = {}
-        for whole in simple_commands(text, arguments):
+        for whole in shell.simple_commands(text, arguments):
             sets = _assignments(whole)
             words = whole[len(sets) :]
             if words[:1] == ["export"]:
@@ -207,7 +207,7 @@ def _assignments(words: Sequence[str]) -> dict[str, str]:
     """Return the assignments that the words begin with."""
     found: dict[str, str] = {}
     for word in words:
-        if not ASSIGNMENT.match(word):
+        if not shell.ASSIGNMENT.match(word):
             break
         name, _, value = word.partition("=")
         found[name] = value
