@@ -7,16 +7,17 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 from netns.errors import KeeplineError
-from netns.sandbox import Sandbox
+from netns.hints import refused_call
+from netns.sandbox import EndedEarlyError, Sandbox
 from relay import __version__, config, doctor, session
+from relay.command.ending import as_ended
 from relay.record import flightlog, selection, status, view
 from relay.record.story import telling
 
 EXIT_OWN_FAILURE: Final = 125
-_EXIT_INTERRUPTED: Final = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,21 +28,25 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(EXIT_OWN_FAILURE, f"{self.prog}: {message}\n")
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End after a help, a version or a mistake; what is printed is written first."""
+        _write("")
+        super().exit(status, message)
+
 
 def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None) -> int:
     """Run the tool; return the exit status. `sandbox`, if any, has been started for `run`."""
-    parsed = _parser().parse_args(arguments)
-    parsed.sandbox = sandbox
-    command: Callable[[argparse.Namespace], int] = parsed.run
     try:
+        parsed = _parser().parse_args(arguments)
+        parsed.sandbox = sandbox
+        command: Callable[[argparse.Namespace], int] = parsed.run
         return command(parsed)
     except KeeplineError as error:
         return _fail(error.cause, error.next_step)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `keepline log | head`
-        return 0
-    except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
+        return 0  # `keepline log | head`
+    except OSError as error:
+        return _fail(*refused_call(error))
     except Exception:  # noqa: BLE001 - a defect has a status of its own, and a traceback
         traceback.print_exc()
         return _fail("this is a defect of keepline", "please report it with what stands above")
@@ -57,14 +62,35 @@ def _warn(message: str) -> None:
         return
     try:
         sys.stderr.write(f"keepline: {message}\n")
-    except OSError:  # nobody reads it: what is buffered must not change the status at exit
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    except OSError:  # nobody reads it
+        _silence(sys.stderr)
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    _write(f"{text}\n")
+
+
+def _write(text: str) -> None:
+    """Write at once, while a failure can be handled; raises KeeplineError, or BrokenPipeError."""
+    if sys.stdout is None:  # the caller has closed it
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        raise
+    except OSError as error:
+        _silence(sys.stdout)
+        raise KeeplineError(
+            f"cannot write what was asked for: {error.strerror}", "send it elsewhere, or make room"
+        ) from error
+
+
+def _silence(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere: it must not change the status at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,7 +139,12 @@ def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         return _fail("there is no command to run", _RUN_USAGE)
-    return session.run(arguments.sandbox or Sandbox(), _settings(arguments), command, _warn)
+    sandbox = arguments.sandbox or Sandbox()
+    try:
+        ended = session.run(sandbox, _settings(arguments), command, _warn)
+    except EndedEarlyError as early:
+        ended = early.ended
+    return as_ended(ended)
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
@@ -161,8 +192,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _log(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
     if arguments.json:
-        sys.stdout.write(path.read_text())
-        sys.stdout.flush()  # while a closed pipe can be handled
+        _write(path.read_text())
         return 0
     for line in view.log_lines(flightlog.read(path)):
         _print(line)

@@ -100,6 +100,7 @@ class _Running:
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
+        relay.names.synthetic.live = self._connections.dialled
         self._inbound = _ways_in(relay.listeners, programs, record)
         self._network = network
         self._has_watched = False
@@ -163,7 +164,7 @@ def _gateway(
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
-) -> Callable[[Destination], Handler | None]:
+) -> Callable[[Destination, Handler], Handler | None]:
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
     if isinstance(prepared, Without):
         return Unused(record, prepared.why, by_choice=prepared.by_choice).handler_at

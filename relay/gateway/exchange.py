@@ -13,9 +13,10 @@ import trio
 
 from relay.gateway import http as fields
 from relay.gateway import resend
-from relay.gateway.answers.taking import LostAnswer, Taking, lost
+from relay.gateway.answers.taking import Taking, lost
 from relay.gateway.downstream.connection import Downstream
 from relay.gateway.http import LostError, Request, UntrustedError
+from relay.gateway.resend import LostAnswer
 from relay.gateway.setup.prepare import Prepared
 from relay.gateway.upstream.pool import Pool
 from relay.outbound.patience import DialError
@@ -69,8 +70,13 @@ class Exchange:
                 is_kept=self._downstream.body.is_kept,
                 resends=self._resends,
                 is_final=loss.is_final,
+                retry_after=loss.retry_after,
             )
-            verdict = resend.decide(state, random.random)
+            verdict = resend.decide(state, random.random, self._prepared.patience)
+            if isinstance(verdict, resend.Resend) and not self._pool.budget.lose(
+                self, trio.current_time(), is_streamed=self._taking.streamed is not None
+            ):
+                verdict = resend.BUDGET_SPENT
             if isinstance(verdict, resend.DoNotResend):
                 await self._give_up(loss, verdict.why)
                 return
@@ -87,6 +93,8 @@ class Exchange:
                 )
             )
             await trio.sleep(verdict.pause)
+        if self._taking.is_answered:
+            self._pool.budget.answered(is_streamed=self._taking.streamed is not None)
 
     async def _try_in_time(self) -> LostAnswer | None:
         """Try once; an answer whose head the program has must begin anew within patience.

@@ -98,6 +98,8 @@ class Stream(Protocol):
 _LENGTH: Final = re.compile(rb"[0-9]{1,20}")
 """As many digits as h11 takes; int() raises ValueError for more than 4,300."""
 
+_SECONDS: Final = re.compile(rb"[0-9]{1,9}")
+
 BODILESS: Final = frozenset({204, 304})
 """Statuses whose responses have no body, whatever their Content-Length says."""
 
@@ -151,3 +153,9 @@ def length(fields: Iterable[Field]) -> int | None:
     """Return Content-Length; None if there is none, or none that can be read."""
     found = set(values(fields, b"content-length"))
     return int(found.pop()) if len(found) == 1 and _LENGTH.fullmatch(min(found)) else None
+
+
+def retry_after(fields: Iterable[Field]) -> float:
+    """Return the seconds that Retry-After names; 0 if there is none, or a date."""
+    found = values(fields, b"retry-after")
+    return float(found[0]) if len(found) == 1 and _SECONDS.fullmatch(found[0]) else 0.0

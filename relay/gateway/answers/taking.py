@@ -18,27 +18,13 @@ from relay.gateway.dialect import Dialect, Rules
 from relay.gateway.downstream.connection import Downstream
 from relay.gateway.downstream.filler import keep_patient
 from relay.gateway.http import LostError, Response, Stream
+from relay.gateway.resend import LostAnswer
 from relay.record.kinds import Kind
 
 HELD: Final = 32 * 1024 * 1024
 """Bytes of an answer that is no stream of events, held until it is complete."""
 
 _ERROR_TEXT: Final = 64 * 1024
-
-
-@dataclass(frozen=True)
-class LostAnswer:
-    """The outcome of a try that gave no answer."""
-
-    cause: str
-    kind: Kind
-    may_be_processed: bool = True
-    is_final: bool = False
-    """Whether no other try will help: patience has ended, or it is lasting."""
-    is_lasting: bool = False
-    """Whether the cause stays as it is, whoever asks again, the program too."""
-    error: bytes = b""
-    """The error event that upstream gave instead, for when there is no other try."""
 
 
 def lost(error: LostError) -> LostAnswer:
@@ -63,6 +49,8 @@ class Taking:
     """For tasks beside the exchange; they end with it."""
     is_committed: bool = False
     """Whether the program has something of the answer's content."""
+    is_answered: bool = False
+    """Whether upstream has answered, with a status that says that it works."""
     streamed: Answer | None = None
     """What is being held back, once the program has the head of a stream."""
     _silent_tries: int = field(default=0, init=False)
@@ -72,6 +60,7 @@ class Taking:
         try:
             response = await stream.response()
             begun()
+            self.is_answered = not self.dialect.is_passing(response.status)
             response = replace(response, fields=fields.end_to_end(response.fields))
             if self.rules.is_streamed and response.status == 200 and self._is_stream(response):
                 return await self._stream_of_events(response, stream)
@@ -171,6 +160,7 @@ class Taking:
             Kind.STATUS,
             is_final=not self.dialect.is_passing(response.status),
             error=self.dialect.as_error_event(text),
+            retry_after=fields.retry_after(response.fields),
         )
 
     def _wants_filler(self) -> bool:

@@ -14,6 +14,7 @@ from relay.barrier import contained
 from relay.gateway.answers.manners import Manners
 from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Origin
+from relay.gateway.upstream.budget import Budget
 from relay.gateway.upstream.connector import Connector, Reached
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2, Http2Stream
@@ -47,6 +48,7 @@ class Pool:
 
     def __post_init__(self) -> None:
         """Start without any."""
+        self.budget = Budget()
         self._connector = Connector(self.origin, self.opener, self.record)
         self.manners = Manners(is_own=self.origin.dialect.is_spoken_by(self.origin.host))
         self.shared: list[Http2] = []

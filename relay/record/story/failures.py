@@ -17,6 +17,12 @@ SHORT: Final = 1.0
 dial several, and keep the one that answers first."""
 
 
+_PAST: Final = (
+    "a program that had refused the gateway's certificate went past it: as without the gateway, its"
+    " losses are not hidden"
+)
+
+
 def failure(event: AnyEvent, to: str) -> Entry | None:
     """Return what failed with an event, of a connection to `to`; None if nothing is to tell."""
     found = None
@@ -37,6 +43,8 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
             what = f"its answers are not read by the gateway: {event.why}"
             host = "" if event.by_choice else event.host
             found = _entry(event, Mark.NOTE, event.host, what, host)
+        case events.WentPast():
+            found = _entry(event, Mark.NOTE, event.host, _PAST, "")
         case _:
             pass
     return found

@@ -102,7 +102,7 @@ def _of_gateway(event: events.AskedAgain | events.RequestLost | events.Distruste
         return (
             f"a program {_DISTRUST[event.how]}: it does not know the certificate"
             f" authority that this session has for {event.host}. It takes it from"
-            " NODE_EXTRA_CA_CERTS; for other programs use --gateway=http, or off"
+            f" NODE_EXTRA_CA_CERTS; {_NEXT[event.goes_past]}"
         )
     lost = f"the answer to {event.method} {event.path} was lost ({event.cause})"
     if isinstance(event, events.RequestLost):
@@ -116,6 +116,11 @@ _SAW: Final[dict[events.Saw, str]] = {
     "reset": "a reset",
     "error event": "an error event",
     "status 502": "status 502 with the cause in it",
+}
+
+_NEXT: Final = {
+    True: "the next connections of such programs go past the gateway",
+    False: "for other programs use --gateway=http, or off",
 }
 
 _DISTRUST: Final[dict[events.Distrust, str]] = {

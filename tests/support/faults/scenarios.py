@@ -308,6 +308,15 @@ async def last_words(session: Session) -> None:
         await stream.aclose()
 
 
+async def last_words_of_a_dial(session: Session) -> None:
+    """End the session while a program's host is dialled, to which it has spoken already."""
+    async with await session.connect(SILENT, ECHO) as stream:
+        await stream.send_all(b"words")
+        await stream.send_eof()
+        await trio.testing.wait_all_tasks_blocked()
+        await session.relay.finish()
+
+
 SCENARIOS: Final = (
     Scenario(connection),
     Scenario(names),
@@ -334,5 +343,6 @@ SCENARIOS: Final = (
     Scenario(h1_api, gateway=True),
     Scenario(h2_api, gateway=True),
     Scenario(last_words, ends=True),
+    Scenario(last_words_of_a_dial, way="redirect", ends=True),
     Scenario(None),
 )

@@ -138,6 +138,13 @@ def test_a_program_that_does_not_know_the_ca() -> None:
         assert not hidden
         assert words in what
         assert "NODE_EXTRA_CA_CERTS" in what
+        assert what.endswith("for other programs use --gateway=http, or off")
+
+
+def test_connections_that_go_past_the_gateway() -> None:
+    event = Distrusted(connection=1, host="a.test", how="refused the certificate", goes_past=True)
+    ((_hidden, what),) = told(event)
+    assert what.endswith("the next connections of such programs go past the gateway")
 
 
 def test_a_held_dial() -> None:
