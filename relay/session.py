@@ -12,7 +12,6 @@ from typing import Final
 
 import trio
 
-from netns.inherited import release_streams
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
@@ -83,7 +82,6 @@ def _run(
         passing = Passing(sandbox, signals.hold(), witness)
         if settings.linger:
             adopt_orphans()
-        release_streams()
         if sandbox.withheld:
             what = "; ".join(sandbox.withheld)
             warn(f"descriptors that lead past the relay are not passed on: {what}")
