@@ -100,13 +100,22 @@ _OTHERS: Final = frozenset({"sudo", "doas", "su", "runuser"})
 
 
 def agent_of(command: Sequence[str], look: Look) -> Agent | None:
-    """Return the agent that a command runs; None if it is known to run none."""
-    return _Finder(look).found(list(command), _DEPTH)
+    """Return the agent that a command runs; None if it is known to run none.
+
+    What is read here may be anybody's text, and no reason to fail: the command runs all the same.
+    """
+    try:
+        return Finder(look).found(list(command), _DEPTH)
+    except Exception:  # noqa: BLE001 - a text that is not understood names no agent
+        return None
 
 
 @dataclass(frozen=True)
-class _Finder:
+class Finder:
+    """Finds the agent in words, and in what they name."""
+
     look: Look
+    """Finds files."""
 
     def found(self, words: list[str], depth: int) -> Agent | None:
         """Return the agent that the words run."""
