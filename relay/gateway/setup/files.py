@@ -11,7 +11,7 @@ import msgspec
 
 from relay.gateway.setup.command import File, Look
 
-_MOST: Final = 64 * 1024
+_MOST: Final = 16 * 1024
 """Bytes of a script, or of a package.json, that are read."""
 
 _LEVELS: Final = 3
