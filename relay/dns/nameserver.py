@@ -19,6 +19,8 @@ from relay.dns.insistence import Insistence
 from relay.dns.messages import Query, QueryError
 from relay.dns.responder import Responder
 from relay.inbound.accepting import Acceptor
+from relay.record.events import TurnedAway
+from relay.record.kinds import Kind
 from relay.sockets import PEER_GONE
 
 MAX_QUERIES = 4096
@@ -70,6 +72,7 @@ class NameServer:
         self._slots = trio.Semaphore(MAX_QUERIES)
         self._connections = 0
         self._insistence = Insistence()
+        self._turned_away = 0
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer until cancelled; whoever owns the sockets closes them.
@@ -103,6 +106,7 @@ class NameServer:
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
         """Serve a connection to its end, and close it."""
         if self._connections == MAX_CONNECTIONS:
+            self._turn_away()
             await trio.aclose_forcefully(stream)
             return
         self._connections += 1
@@ -112,6 +116,14 @@ class NameServer:
         finally:
             self._connections -= 1
             await trio.aclose_forcefully(stream)
+
+    def _turn_away(self) -> None:
+        """Record the first, the second, the fourth connection for which there is no room."""
+        self._turned_away += 1
+        count = self._turned_away
+        if count & (count - 1) == 0:
+            where, cause = "the name server", f"it serves {MAX_CONNECTIONS} at a time"
+            self._record(TurnedAway(where=where, kind=Kind.BOUND, cause=cause, count=count))
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         """Answer queries in any order, those under way at the program's FIN too, RFC 7766.

@@ -488,8 +488,14 @@ async def test_connections_beyond_the_bound_are_closed(monkeypatch: pytest.Monke
         async with await made.connect() as first:
             await first.send_all(frame(query.to_wire()))
             await frames(first, 1)
-            async with await made.connect() as second:
-                assert await at_end(second)
+            for _ in range(3):
+                async with await made.connect() as further:
+                    assert await at_end(further)
+            told = [event for event in made.events if isinstance(event, TurnedAway)]
+            assert [(event.kind, event.count) for event in told] == [
+                (Kind.BOUND, 1),
+                (Kind.BOUND, 2),
+            ]
             await first.send_eof()
             assert await at_end(first)
         async with await made.connect() as third:
