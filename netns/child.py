@@ -1,28 +1,32 @@
 """The child's side, in order: unshare, map, links, listeners, interception, mounts, exec."""
 
 import contextlib
-import errno
 import json
 import os
-import shutil
 import signal
 import socket
-import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from netns import handoff, holding, idmap, interception, links, mounts, privileges, syscalls
+from netns import (
+    command,
+    handoff,
+    holding,
+    idmap,
+    inherited,
+    interception,
+    links,
+    mounts,
+    privileges,
+    syscalls,
+)
 from netns.errors import SandboxError
-from netns.hints import host_facts, namespace_hint
+from netns.hints import REPORT, host_facts, namespace_hint
 from netns.holding import SynSockets
 from netns.plan import Intercept, Plan
 
-EXIT_CANNOT_EXECUTE: Final = 126
-EXIT_NOT_FOUND: Final = 127
 EXIT_OWN_FAILURE: Final = 125
-
-REPORT: Final = "this is a defect of keepline: please report it with the output of keepline doctor"
 
 _BACKLOG = 4096
 _DNS_PORT = 53
@@ -40,10 +44,10 @@ class _Interception(NamedTuple):
     held_notes: list[str]
 
 
-def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
-    """Build the namespace and become the command; never returns."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+def main(
+    end: socket.socket, plan_pipe: int, parent: int, passed_on: Collection[int] = ()
+) -> NoReturn:
+    """Build the namespace and become the command, with what is passed on; never returns."""
     try:
         is_root = os.getuid() == 0
         _enter_user_namespace(end)  # before the imports: the parent may wait to map it
@@ -58,7 +62,7 @@ def main(end: socket.socket, plan_pipe: int, parent: int) -> NoReturn:
         end.close()
         if not plan.command:
             os._exit(0)
-        _become(plan, parent)
+        _become(plan, parent, passed_on)
     except SandboxError as error:
         with contextlib.suppress(OSError):  # the parent is gone
             handoff.send_step(end, handoff.Step("", error.cause, error.next_step))
@@ -105,7 +109,7 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
     with _step("resolv.conf and nsswitch.conf", end):
-        mounts.cover(plan.files)
+        mounts.cover(plan.files, plan.owned, plan.owned_folders)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
     return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, diag, syns, notes, held_notes)
@@ -184,47 +188,14 @@ def _listeners_for(way: Intercept, plan: Plan, *, held: bool) -> list[socket.soc
     return [sock]
 
 
-def _become(plan: Plan, parent: int) -> NoReturn:
+def _become(plan: Plan, parent: int, passed_on: Collection[int]) -> NoReturn:
     """Exec the command as its caller would have: signals, descriptors, environment."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores both
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - iterdir would hold one more open
-        if int(name) > 2:
-            with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
-                os.set_inheritable(int(name), False)  # noqa: FBT003 - positional only
+    inherited.pass_on(passed_on)
     # Set last, for a change of credentials clears it. Without the relay the command is cut off.
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGHUP)
     if os.getppid() != parent:
         os._exit(EXIT_OWN_FAILURE)
-    program = plan.command[0]
-    environment = {**os.environ, **plan.environment}
-    if not program:  # execvpe raises ValueError
-        _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
-    try:
-        try:
-            os.execvpe(program, list(plan.command), environment)  # noqa: S606 - what we are for
-        except OSError as error:
-            script = shutil.which(program) or program
-            if error.errno != errno.ENOEXEC or _is_binary(script):
-                raise
-            # A script without "#!": the shell runs it, as execvp(3) has it.
-            os.execve("/bin/sh", ["sh", script, *plan.command[1:]], environment)  # noqa: S606
-    except FileNotFoundError:
-        _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
-    except OSError as error:
-        _refuse(program, error.errno or 0, EXIT_CANNOT_EXECUTE)
-
-
-def _is_binary(path: str) -> bool:
-    """Return whether a file is a program, for another machine, and not a script."""
-    with Path(path).open("rb") as file:
-        head = file.read(128)
-    return b"\0" in head or head.startswith(b"\x7fELF")
-
-
-def _refuse(program: str, number: int, status: int) -> NoReturn:
-    """Report why the command does not start, as a shell would, with a shell's exit status."""
-    if sys.stderr is not None:  # the caller may have closed it
-        sys.stderr.write(f"keepline: {program}: {os.strerror(number)}\n")
-        sys.stderr.flush()
-    os._exit(status)
+    environment = command.changed(command.callers_environment(), plan.environment)
+    command.become(plan.command, inherited.readdressed(environment, parent))

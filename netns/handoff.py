@@ -74,9 +74,11 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
 
 def receive(end: socket.socket) -> Step | Listeners:
     """Wait for the next message; raises EOFError when the other end is gone."""
-    data, ancillary, _flags, _address = end.recvmsg(
-        _MAX_MESSAGE, socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
-    )
+    room = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
+    try:
+        data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
+    except ConnectionResetError:  # it has left unread what was sent to it, unix(7)
+        data = b""
     if not data:
         raise EOFError
     message: dict[str, Any] = json.loads(data)

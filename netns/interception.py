@@ -89,6 +89,7 @@ def _add_chain(
     """Add table, chain and rules, all or none, and read back that they are there."""
     hook, chain_type, priority = base
     rules: list[list[Expression]] = [
+        *([_LOG_LOOPBACK_REFUSAL] if held else []),
         [*_payload_is(_NETWORK_HEADER, 16, b"\x7f"), _ACCEPT],
         [*_payload_is(_NETWORK_HEADER, 16, socket.inet_aton(own_address)), _ACCEPT],
         [*_IS_TCP, *_payload_is(_TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), _ACCEPT],
@@ -192,6 +193,15 @@ _LOG_AND_DROP: list[Expression] = [
     ("log", [("GROUP", GROUP), ("QTHRESHOLD", 1)]),  # each one at once
     _verdict(0),
 ]
+_LOG_LOOPBACK_REFUSAL: list[Expression] = [
+    *_payload_is(_NETWORK_HEADER, 12, b"\x7f"),
+    *_IS_TCP,
+    *_payload_is(_TRANSPORT_HEADER, 13, b"\x14"),  # RST and ACK, in answer to a SYN:
+    *_payload_is(_TRANSPORT_HEADER, 4, bytes(4)),  # its sequence number is 0
+    ("limit", [("RATE", 20), ("UNIT", 1), ("BURST", 20), ("TYPE", 0), ("FLAGS", 0)]),
+    ("log", [("GROUP", GROUP), ("QTHRESHOLD", 1)]),
+]
+"""So that people can be told of it; twenty a second, for some programs poll."""
 _BURST_SET = {
     "NFTA_SET_TABLE": _TABLE,
     "NFTA_SET_NAME": _BURSTS,

@@ -30,6 +30,10 @@ class Plan:
     """Empty: make everything, hand it over, and exit (doctor)."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Texts that the namespace sees in place of the host's files, by path."""
+    owned: Sequence[str] = ()
+    """Files of root that programs read only if they are root's or the caller's own."""
+    owned_folders: Sequence[str] = ()
+    """Folders of such files alone."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the caller's."""
     own_address: str = OWN_ADDRESS

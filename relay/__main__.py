@@ -1,18 +1,23 @@
 """Starts: the child is forked before anything that it does not need is loaded."""
 
-import sys
+from relay.command import first
 
-from relay import startup
+first.prepare()
+
+import sys  # noqa: E402 - what is imported from here on finds all in order
+
+from relay import startup  # noqa: E402
 
 startup.begin()
 
-from netns.sandbox import Sandbox  # noqa: E402 - what follows is loaded as startup.py has it
+from netns import inherited  # noqa: E402 - what follows is loaded as startup.py has it
+from netns.sandbox import Sandbox  # noqa: E402
 from relay import cli  # noqa: E402
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    sandbox = Sandbox() if sys.argv[1:2] == ["run"] else None
+    sandbox = Sandbox(inherited.take()) if sys.argv[1:2] == ["run"] else None
     return cli.main(sandbox=sandbox)
 
 

@@ -107,8 +107,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "auto"
     stream_silence: Annotated[
-        int, _help("seconds of silence after which a streamed answer is lost", 1, _DAY)
-    ] = 60
+        int,
+        _help(
+            "seconds of silence after which a streamed answer is lost; 0: 60 where upstream is"
+            " known to fill silence, else never",
+            0,
+            _DAY,
+        ),
+    ] = 0
     linger: Annotated[
         bool, _help("stay until all processes the command left behind have ended")
     ] = False

@@ -16,10 +16,11 @@ from relay.config import Settings
 from relay.descriptors import SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
-from relay.gateway.setup.prepare import Prepared
+from relay.gateway.setup.prepare import Prepared, Without
+from relay.gateway.unused import PAST_BASE_URL, Unused
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
-from relay.inbound.held import SynHolder
+from relay.inbound.held.holder import SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
@@ -31,10 +32,8 @@ from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
+from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.watch.liveness import Liveness
-
-_DRAIN: Final = 10.0
-"""Seconds after the command's end for what it sent last to be delivered."""
 
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""
@@ -50,8 +49,8 @@ class Relay:
     settings: Settings
     listeners: Listeners
     record: Record
-    prepared: Prepared | None
-    """The gateway's; None if it is off."""
+    prepared: Prepared | Without
+    """The gateway's, or why there is none."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
 
@@ -70,7 +69,7 @@ class Relay:
             self._running = None
 
     async def finish(self) -> None:
-        """Relay what the command sent last before it ended, for a bounded time."""
+        """Relay what the command sent last before it ended, as long as it moves."""
         if self._running is not None:
             await self._running.finish()
 
@@ -141,11 +140,11 @@ class _Running:
         self._network.notify()
 
     async def finish(self) -> None:
-        """Relay what the command sent last before it ended, for a bounded time."""
+        """Relay what the command sent last before it ended, as long as it moves."""
         for each in self._inbound:
             with contained(self._record, "end"):
                 each.take_waiting(self._connections.start)
-        with contained(self._record, "end"), trio.move_on_after(_DRAIN):
+        with contained(self._record, "end"):
             await self._connections.finish()
 
 
@@ -153,19 +152,26 @@ def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> lis
     """Return what offers connections: each listener, the first one behind held SYNs if possible."""
     first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
     syns = listeners.syns
-    return [first if syns is None else SynHolder(syns, first, programs, record), *others]
+    if syns is None:
+        return [first, *others]
+    holder = SynHolder(syns, first, programs, record)
+    holder.take_other = LoopbackRefusals(record).note
+    return [holder, *others]
 
 
 def _gateway(
-    prepared: Prepared | None,
+    prepared: Prepared | Without,
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
-) -> Callable[[Destination], Handler | None]:
+) -> Callable[[Destination, Handler], Handler | None]:
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
-    if prepared is None:
-        return lambda _destination: None
-    return gateway.Gateway(prepared, opener, record, nursery).handler_at
+    if isinstance(prepared, Without):
+        return Unused(record, prepared.why, by_choice=prepared.by_choice).handler_at
+    served = gateway.Gateway(prepared, opener, record, nursery)
+    if prepared.chosen.mode == "tls":
+        return served.handler_at
+    return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
 
 
 def _keepalive(settings: Settings) -> KeepAlive:

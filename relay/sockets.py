@@ -19,6 +19,9 @@ TCP_LISTEN: Final = 10
 TCP_CLOSING: Final = 11
 """Some states of include/net/tcp_states.h; CLOSE_WAIT: the peer's FIN has arrived."""
 
+ENDED_BY_PEER: Final = frozenset({TCP_CLOSE, TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING})
+"""States of a socket whose peer's FIN, or RST, has arrived."""
+
 CLOSED_BY_ITS_SIDE: Final = frozenset({TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_CLOSING})
 """States of a socket whose own side has closed, with data or a FIN not acknowledged yet."""
 

@@ -13,7 +13,7 @@ from relay.addresses import Endpoint
 from relay.barrier import Record
 from relay.inbound.accepting import Acceptor
 from relay.inbound.offer import GIVEN_UP, Offer, Refusal
-from relay.sockets import TCP_CLOSE_WAIT, TCP_ESTABLISHED, resets_on_close, state
+from relay.sockets import ENDED_BY_PEER, TCP_ESTABLISHED, resets_on_close, state
 
 _SO_ORIGINAL_DST: Final = 80  # linux/netfilter_ipv4.h
 
@@ -42,9 +42,21 @@ class AcceptedOffer:
         return state(self._sock) == TCP_ESTABLISHED
 
     @property
-    def has_half_closed(self) -> bool:
-        """Whether the program's FIN has arrived."""
-        return state(self._sock) == TCP_CLOSE_WAIT
+    def has_ended(self) -> bool:
+        """Whether the program's FIN has arrived, or its RST.
+
+        Where our FIN went first, the kernel has closed the socket by then; what came before the
+        program's end can be read from it all the same.
+        """
+        return state(self._sock) in ENDED_BY_PEER
+
+    @property
+    def has_words(self) -> bool:
+        """Whether data are here; MSG_PEEK leaves them."""
+        try:
+            return bool(self._sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def on_withdrawal(self, call: Callable[[], None]) -> None:
         """Do nothing: `is_wanted` is asked when a dial has failed."""

@@ -51,8 +51,12 @@ class Offer(Protocol):
         """Whether the program still waits for it, and may want more than to close."""
 
     @property
-    def has_half_closed(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the program's FIN has arrived; what it sent before is still to be relayed."""
+
+    @property
+    def has_words(self) -> bool:
+        """Whether data of the program are here that nobody has read."""
 
     def on_withdrawal(self, call: Callable[[], None]) -> None:
         """Have `call` called, in place of the one before, once nobody waits for it any more.

@@ -72,6 +72,8 @@ class Kind(StrEnum):
     # Decisions
     POLICY = "policy"
     """A rule of the session forbids the destination."""
+    UNDIALABLE = "undialable"
+    """The address is none of another host, or stands for no name of this session."""
     RETIRED = "retired"
     """Idle for longer than idle_retire allows."""
     PROGRAM_GONE = "program-gone"

@@ -28,11 +28,9 @@ async def while_wanted(connection: Connection, dial: Callable[[], Awaitable[_T]]
     release it when this raises.
     """
     shared, offer = connection.shared, connection.offer
-    if shared.is_ending and not (
-        connection.delivers_last_words and shared.has_last_words(connection)
-    ):
+    if shared.is_ending and not (shared.has_last_words(connection) and offer.has_words):
         raise DialError(_ENDED, Kind.SESSION_END)
-    before, ended = connection.abort, (_ENDED, Kind.SESSION_END)
+    before, ended = (connection.abort, connection.leave), (_ENDED, Kind.SESSION_END)
 
     def give_up() -> None:
         nonlocal ended
@@ -42,10 +40,10 @@ async def while_wanted(connection: Connection, dial: Callable[[], Awaitable[_T]]
     offer.on_withdrawal(give_up)
     try:
         with trio.CancelScope() as scope:
-            connection.abort = scope.cancel
+            connection.abort, connection.leave = scope.cancel, lambda: offer.has_words
             outcome = await dial()
     finally:
-        connection.abort = before
+        connection.abort, connection.leave = before
         offer.on_withdrawal(_do_nothing)
     if scope.cancel_called:
         raise DialError(*ended)

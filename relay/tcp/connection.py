@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
@@ -13,6 +13,12 @@ from relay.inbound.socket_table import SocketTable
 from relay.outbound.standing import Standing
 from relay.record.events import ConnectionOpened, Event
 from relay.sockets import CLOSED_BY_ITS_SIDE
+
+STALL: Final = 1.0
+"""Seconds without progress after which last words are not waited for any longer."""
+
+LOOK: Final = 0.1
+"""Seconds between two looks at what has moved."""
 
 
 class Handler(Protocol):
@@ -87,30 +93,60 @@ class Connections:
         Its FIN has arrived, or is behind data for which our receive buffer had no room.
         """
         offer = connection.offer
-        if offer.has_half_closed or not connection.delivers_last_words:
-            return offer.has_half_closed
+        if offer.has_ended or not connection.delivers_last_words:
+            return connection.delivers_last_words
         try:
             return self._programs.state(offer.source, offer.destination) in CLOSED_BY_ITS_SIDE
         except OSError:  # it cannot be found out: what may be lost is waited for
             return True
 
     async def finish(self) -> None:
-        """Deliver what programs that have ended sent last; reset connections that nobody reads.
+        """Hand what programs that have ended sent last to the kernel; reset all other connections.
 
-        A connection whose program's side is closed runs on until both directions have ended.
+        Nobody reads an answer any more. So a connection ends once upstream's socket has taken all,
+        and the FIN: the kernel delivers that in the background, as it does for a program alone.
+        This goes on while bytes move, and for STALL seconds in which none do; then all that is left
+        is reset.
+        """
+        self.is_ending = True
+        for connection in tuple(self._live):
+            with barrier.contained(self.record, "end", connection.number):
+                if not (self.has_last_words(connection) and connection.leave()):
+                    connection.abort()
+        await self._stalled()
+        for connection in tuple(self._live):
+            with barrier.contained(self.record, "end", connection.number):
+                connection.abort()
+        await self._ended_within(LOOK)
+
+    async def _stalled(self) -> None:
+        """Return when all have ended, or when nothing has moved for STALL seconds."""
+        moved, since = self._delivered(), trio.current_time()
+        while self._live and trio.current_time() - since < STALL:
+            await self._ended_within(LOOK)
+            now = self._delivered()
+            if now != moved:
+                moved, since = now, trio.current_time()
+
+    def _delivered(self) -> dict[int, int]:
+        """Return how many bytes of each live connection its upstream has acknowledged."""
+        found: dict[int, int] = {}
+        for connection in self._live:
+            with barrier.contained(self.record, "end", connection.number):
+                found[connection.number] = connection.delivered()
+        return found
+
+    async def _ended_within(self, seconds: float) -> None:
+        """Wait until all have ended, so long at most.
 
         The event is made anew after the last connection could have set it and before this task
         waits, and no other task runs in between. A connection that is started later is waited for
         too: it leaves the live ones after it has joined them, and the last one sets the event.
         """
-        self.is_ending = True
-        for connection in tuple(self._live):
-            with barrier.contained(self.record, "end", connection.number):
-                if not self.has_last_words(connection):
-                    connection.abort()
         if self._live:
             self._all_ended = trio.Event()
-            await self._all_ended.wait()
+            with trio.move_on_after(seconds):
+                await self._all_ended.wait()
 
 
 @dataclass(slots=True, eq=False)
@@ -126,3 +162,8 @@ class Connection:
     """Whether what the program said before its end is passed on, also if it is not here yet."""
     abort: Callable[[], None] = lambda: None
     """Ends what is done for it now, as the command has ended: the dial, or the copying."""
+    leave: Callable[[], bool] = lambda: True
+    """Has it end by itself once the last words of its program are delivered; False: there are none.
+    """
+    delivered: Callable[[], int] = lambda: 0
+    """Returns how many bytes of the program's upstream has acknowledged; raises OSError."""

@@ -114,7 +114,7 @@ async def test_the_status_is_kept_with_all_standard_streams_closed(keepline: Kee
         (["run", "--dns", "some", "--", "true"], "argument --dns: invalid choice: 'some'"),
         (["run", "--nameservers", "::1", "--", "true"], "'::1' is not an IPv4 ADDRESS[:PORT]"),
         (["run", "--allow", "a b", "--", "true"], "--allow: allow: 'a b': the form is HOST[:PORT]"),
-        (["log", "no-such"], "there is no session no-such"),
+        (["explain"], "there is no session in"),
         (["log"], "there is no session in"),
     ],
 )
@@ -219,17 +219,6 @@ async def test_signals_are_ignored_and_blocked_as_outside(keepline: Keepline) ->
     assert int(within["SigIgn"], 16) & 1 << (signal.SIGPIPE - 1) == 0
     done = await keepline.run("bash", "-o", "pipefail", "-c", "yes | head -n 1", check=False)
     assert (done.status, done.stdout, done.stderr) == (128 + signal.SIGPIPE, b"y\n", "")
-
-
-async def test_no_descriptor_of_the_caller_or_of_keepline_comes_in(keepline: Keepline) -> None:
-    read, write = os.pipe()
-    high = os.dup2(read, 200)
-    try:
-        told = await facts(keepline, pass_fds=(read, write, high))
-    finally:
-        for fd in (read, write, high):
-            os.close(fd)
-    assert told["descriptors"] == [0, 1, 2]
 
 
 async def test_arguments_of_any_bytes_come_through(keepline: Keepline) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 import dns.exception
 import dns.message
@@ -19,11 +19,11 @@ from relay.addresses import Destination, canonical
 from relay.barrier import note
 from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer, joined
 from relay.dns.lookup.errors import Meaning, ResolverError
-from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
+from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, ResolverTimeouts, is_verdict
 from relay.dns.lookup.probe import Prober, address_query
 from relay.dns.lookup.round import Late, Rounds
 from relay.host.resolv_conf import Options
-from relay.record.events import Event, LookupFailed, ServedStale
+from relay.record.events import Event, LookupFailed, LookupHeld, ServedStale
 from relay.record.kinds import Kind
 
 STALE_TTL = 30
@@ -40,30 +40,8 @@ MAX_TOLD = 10_000
 """Verdicts that are recorded once; each further one is recorded whenever it is given."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResolverTimeouts:
-    """How long to wait for resolvers, in seconds."""
-
-    server: float = 2.0
-    """For one server, before the next is asked too; also between two datagrams to the same one."""
-    last: float = 5.0
-    """For the last of them: they are asked twice, or once for twice as long, which is as long as
-    libc asks by itself. Where resolv.conf(5) has other numbers, it is their part of its 10 s."""
-    options: Callable[[], Options] = Options
-    """Returns how the host's libc asks now."""
-    outage: float = 300.0
-    """For the addresses of a name never seen, while nothing is answered: a program copes better
-    with a slow answer than with a failure."""
-    failing: float = 30.0
-    """For the same, while the resolvers answer SERVFAIL to all that is asked."""
-    restart: float = 5.0
-    """For the same, while nobody listens where a resolver has answered before: as long as it may
-    take to start again. A program alone would fail at once."""
-    pause: float = 1.0
-    """Before all of them are asked again."""
-    stale: float = 0.5
-    """Before an expired answer is served, while the lookup goes on. RFC 8767 section 5 waits for
-    1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
+ORDINARY: Final = 1.0
+"""Seconds without an answer that are nothing to tell of when the session ends."""
 
 
 @dataclass(slots=True)
@@ -167,6 +145,7 @@ class Resolver:
 
     async def _look_up(self, name: str, query: QueryMessage, shared: _SharedLookup) -> None:
         """Ask until there is an answer or a verdict; whoever waits learns of it in any case."""
+        began = self._clock()
         try:
             async with trio.open_nursery() as nursery:
                 await self._ask_on(name, query, shared, Late(nursery))
@@ -176,6 +155,9 @@ class Resolver:
             cause = f"a defect: {type(error).__name__}"
             shared.error = ResolverError(cause, Kind.DEFECT, Meaning.LOCAL)
             self._note_failure(name, "A", shared.error, verdict=False)
+        except BaseException:  # cancelled, alone or in a group: the session ends
+            self._note_unanswered(name, shared.error, self._clock() - began)
+            raise
         finally:
             del self._lookups[name]
             shared.done.set()
@@ -185,18 +167,21 @@ class Resolver:
     ) -> None:
         """Ask round after round; a late answer to one ends the next, and the wait for it."""
         limits = Limits(self._timeouts.outage, self._timeouts.failing, self._timeouts.restart)
-        hold = Hold(limits, self._clock())
+        hold, began, first = Hold(limits, self._clock()), self._clock(), ""
         while shared.lookup is None:
             servers, is_asked_again = self._servers(), True
             with trio.CancelScope() as late.waiting:
                 try:
                     shared.lookup = await self._ask(query, servers, late)
                 except ResolverError as error:
-                    shared.error = error
+                    shared.error, first = error, first or error.cause
                     is_asked_again = await self._is_asked_again(name, hold, shared)
             if not is_asked_again and late.answer is None:
                 return
         self._keep(name, shared.lookup, servers)
+        if first:
+            kind, seconds = shared.error.kind, self._clock() - began
+            self._record(LookupHeld(name=name, kind=kind, cause=first, seconds=seconds))
 
     async def _ask(
         self, query: QueryMessage, servers: tuple[Destination, ...], late: Late
@@ -276,6 +261,18 @@ class Resolver:
             self._told.add((name, rdtype, cause))
         event = LookupFailed(name=name, type=rdtype, kind=kind, cause=cause, verdict=verdict)
         self._record(event)
+
+    def _note_unanswered(self, name: str, error: ResolverError, seconds: float) -> None:
+        """Record that the session ended before there was an answer, or a verdict.
+
+        A lookup that has just begun is of a program that did not want to know.
+        """
+        if seconds >= ORDINARY:
+            self._record(
+                LookupFailed(
+                    name=name, type="A", kind=Kind.SESSION_END, cause=error.cause, seconds=seconds
+                )
+            )
 
     def _keep(self, name: str, lookup: Lookup, servers: tuple[Destination, ...]) -> None:
         self._cache.keep(name, lookup, servers, self._clock())

@@ -184,6 +184,7 @@ class Rounds:
                 try:
                     server, outcome = outcomes.receive_nowait()
                 except trio.WouldBlock:
+                    self._note_silence(latest, _silence(patience))
                     return None
             if outcome is None:
                 self._note_silence(latest, _silence(interval))

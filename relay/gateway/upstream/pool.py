@@ -11,8 +11,10 @@ from typing import Final
 import trio
 
 from relay.barrier import contained
+from relay.gateway.answers.manners import Manners
 from relay.gateway.http import LostError, Stream, UntrustedError
 from relay.gateway.setup.choice import Origin
+from relay.gateway.upstream.budget import Budget
 from relay.gateway.upstream.connector import Connector, Reached
 from relay.gateway.upstream.http1 import Http1
 from relay.gateway.upstream.http2 import Http2, Http2Stream
@@ -46,7 +48,9 @@ class Pool:
 
     def __post_init__(self) -> None:
         """Start without any."""
+        self.budget = Budget()
         self._connector = Connector(self.origin, self.opener, self.record)
+        self.manners = Manners(is_own=self.origin.dialect.is_spoken_by(self.origin.host))
         self.shared: list[Http2] = []
         self.idle: list[Http1] = []
         """Kept for requests to come."""
@@ -123,6 +127,7 @@ class Pool:
             try:
                 yield opened
             finally:
+                self._speaks_http1 |= opened.is_unfit  # clients that speak no HTTP/2 meet no such
                 opened.release()
                 for surplus in [each for each in self.shared if each.is_idle][1:]:
                     surplus.retire()

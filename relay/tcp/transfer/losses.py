@@ -16,6 +16,9 @@ from relay.sockets import TCP_CLOSE, pending_error, state
 _FIRST_WAIT: Final = 0.001
 _LONGEST_WAIT: Final = 0.25
 
+_DISCARD: Final = 1 << 20
+_DISCARDS: Final = 64
+
 
 def lost(sock: socket.socket) -> OSError:
     """Return how a socket was lost: its SO_ERROR, or a reset where that was read before."""
@@ -40,12 +43,19 @@ async def drained(sock: socket.socket) -> None:
     There is no event for it, so the queue's length is read (SIOCOUTQ, tcp(7)), ever more rarely.
     """
     wait = _FIRST_WAIT
-    while _unacknowledged(sock) and state(sock) != TCP_CLOSE:
+    while unacknowledged(sock) and state(sock) != TCP_CLOSE:
         await trio.sleep(wait)
         wait = min(2 * wait, _LONGEST_WAIT)
 
 
-def _unacknowledged(sock: socket.socket) -> int:
+def discard(sock: socket.socket) -> None:
+    """Read and forget what has come, a receive buffer's worth at most; raises OSError."""
+    for _ in range(_DISCARDS):
+        if not sock.recv(_DISCARD, socket.MSG_TRUNC):
+            return
+
+
+def unacknowledged(sock: socket.socket) -> int:
     """Return how many sent bytes the peer has not acknowledged; a FIN counts as one."""
     (length,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))
     return int(length)

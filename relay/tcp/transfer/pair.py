@@ -5,6 +5,7 @@ import errno
 import math
 import socket
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
@@ -13,6 +14,9 @@ from relay.record.events import Closer, How
 from relay.record.kinds import Kind, kind_of
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses
+
+_DRAIN_LIMIT: Final = 60.0
+"""Seconds for a peer that does not read."""
 
 
 @dataclass(slots=True)
@@ -69,6 +73,9 @@ class Pair:
         self.outcome = Outcome()
         self.is_over = False
         """Whether both directions are to end, or have."""
+        self.is_left = False
+        """Whether the command has ended: what the program said is delivered, and nothing else."""
+        self._draining: trio.CancelScope | None = None
 
     def note_loss(self, side: Side, error: OSError) -> None:
         """Keep the first loss; it counts more than a FIN before it."""
@@ -126,6 +133,63 @@ class Pair:
         except OSError as error:
             if error.errno != errno.ENOTCONN:  # else the kernel has noticed the loss too
                 self.stop()
+
+    def lose_sink(self, sink: Side, error: OSError) -> None:
+        """Note a loss met while sending: what `sink` had sent before is still to be read.
+
+        The kernel may have refused the call alone, for want of memory: the connection then stands,
+        and whoever reads from it would wait for an end that never comes.
+        """
+        self.note_loss(sink, error)
+        if sink.ended:
+            self.stop()
+        elif sink.is_open:  # else another upstream is being dialled
+            if sink is self.upstream:
+                with contextlib.suppress(OSError):  # the kernel has noticed the loss too
+                    resets_on_close(sink.sock)
+            self.shut(sink, socket.SHUT_RD)
+
+    async def pass_loss_on(self) -> None:
+        """After a loss, reset the other side once it has all that was received before.
+
+        The program's side too if it is the lost one: if it stands all the same, half of what it was
+        to get must not end as if it were all. Where the command has ended, nothing is waited for:
+        a program alone that ends with data unread resets its connection at once.
+        """
+        if self.program.loss is None and self.upstream.loss is None:
+            return
+        for side in (self.program, self.upstream):
+            if side.is_open and (side.loss is None or side is self.program):
+                if not self.is_left:
+                    with trio.move_on_after(_DRAIN_LIMIT) as self._draining:
+                        await losses.drained(side.sock)
+                resets_on_close(side.sock)
+
+    def leave(self) -> bool:
+        """Deliver what the program said before its end, and end then: nobody reads an answer."""
+        self.is_left = True
+        if self._draining is not None:
+            self._draining.cancel()
+        elif self.program.ended:  # its FIN was passed on
+            self.stop()
+        return True
+
+    def delivered(self) -> int:
+        """Return how many bytes of the program's upstream has acknowledged; raises OSError."""
+        waiting = losses.unacknowledged(self.upstream.sock) if self.upstream.is_open else 0
+        return self.program.received - waiting
+
+    def part(self) -> None:
+        """Have both sockets close as those of a program that has ended.
+
+        Upstream's has all of the last words and the FIN, which the kernel delivers in the
+        background, unless there are data unread: a close would then be a reset, and discard them.
+        A process that was left behind, and still reads, is not to take the end for a clean one.
+        """
+        with contextlib.suppress(OSError):  # lost in the meantime
+            losses.discard(self.upstream.sock)
+        with contextlib.suppress(OSError):
+            resets_on_close(self.program.sock)
 
     def retire(self, cause: str) -> None:
         """Close an idle pair before somebody else does it in the middle of a request."""

@@ -4,7 +4,6 @@ Backpressure is not reading. System calls are tried first and waited for only on
 upstream's first byte, a lost upstream is replaced as far as first_flight.py allows.
 """
 
-import contextlib
 import errno
 import math
 import socket
@@ -31,9 +30,6 @@ _BULK: Final = 512 * 1024
 
 # One buffer serves every connection: what it holds is sent or copied before the next await.
 _buffer = memoryview(bytearray(_BUFFER_SIZE))
-
-_DRAIN_LIMIT: Final = 60.0
-"""Seconds for a peer that does not read."""
 
 Redial: TypeAlias = Callable[[OSError | None, str], Awaitable[Opened | None]]
 """Connects once more after a loss (None: a FIN), to the address to avoid last; returns None if that
@@ -86,7 +82,7 @@ class Pump(Pair):
             await self._second_done.wait()
             if self._fault is not None:
                 raise self._fault  # noqa: TRY301 - of the other task
-            await self._pass_loss_on()
+            await self.pass_loss_on()
         except Exception:
             self.abort()
             raise
@@ -95,6 +91,8 @@ class Pump(Pair):
             raise
         finally:
             self._fault = None  # which holds the frame of the other task
+            if self.is_left:
+                self.part()
             self.program.sock.close()
             self.upstream.sock.close()
         return self.outcome
@@ -115,7 +113,7 @@ class Pump(Pair):
         """Copy one direction, turn by turn, until its end or until either socket is lost."""
         try:
             while not self.is_over:
-                is_bulk = source.received >= _BULK and not self._flight.is_open
+                is_bulk = source.received >= _BULK and not (self._flight.is_open or self.is_left)
                 pipe = pipes.borrow() if is_bulk else None
                 try:
                     after = await self._turn(source, sink, pipe)
@@ -150,6 +148,8 @@ class Pump(Pair):
             source.received += count
             source.last_byte = trio.current_time()
             moved += count
+            if self.is_left and source is self.upstream:
+                continue  # nobody reads it
             if pipe is not None:
                 went = await self._empty(pipe, sink)
             else:
@@ -171,7 +171,7 @@ class Pump(Pair):
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(sink.sock)
             except OSError as error:
-                self._lose(sink, error)
+                self.lose_sink(sink, error)
                 return False
         return True
 
@@ -194,7 +194,7 @@ class Pump(Pair):
                     sink.loss = error  # the direction that reads from it replaces it
                     self.shut(sink, socket.SHUT_RD)
                     return True
-                self._lose(sink, error)
+                self.lose_sink(sink, error)
                 return False
         return True
 
@@ -263,33 +263,6 @@ class Pump(Pair):
             sink.sock.shutdown(socket.SHUT_WR)
         except OSError as error:  # ENOTCONN: lost in the meantime
             is_lost = error.errno == errno.ENOTCONN
-            self._lose(sink, losses.lost(sink.sock) if is_lost else error)
-
-    def _lose(self, sink: Side, error: OSError) -> None:
-        """Note a loss met while sending: what `sink` had sent before is still to be read.
-
-        The kernel may have refused the call alone, for want of memory: the connection then stands,
-        and whoever reads from it would wait for an end that never comes.
-        """
-        self.note_loss(sink, error)
-        if sink.ended:
+            self.lose_sink(sink, losses.lost(sink.sock) if is_lost else error)
+        if self.is_left and source is self.program:
             self.stop()
-        elif sink.is_open:  # else another upstream is being dialled
-            if sink is self.upstream:
-                with contextlib.suppress(OSError):  # the kernel has noticed the loss too
-                    resets_on_close(sink.sock)
-            self.shut(sink, socket.SHUT_RD)
-
-    async def _pass_loss_on(self) -> None:
-        """After a loss, reset the other side once it has all that was received before.
-
-        The program's side too if it is the lost one: if it stands all the same, half of what it was
-        to get must not end as if it were all.
-        """
-        if self.program.loss is None and self.upstream.loss is None:
-            return
-        for side in (self.program, self.upstream):
-            if side.is_open and (side.loss is None or side is self.program):
-                with trio.move_on_after(_DRAIN_LIMIT):
-                    await losses.drained(side.sock)
-                resets_on_close(side.sock)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from tests.same.row import Row
-from tests.same.rows import connections, dns, firewall, names, refused, silent
+from tests.same.rows import connections, dns, firewall, gateway, names, refused, silent
 
 ROWS: Final[list[Row]] = [
     *refused.ROWS,
@@ -12,4 +12,5 @@ ROWS: Final[list[Row]] = [
     *connections.ROWS,
     *names.ROWS,
     *dns.ROWS,
+    *gateway.ROWS,
 ]

@@ -48,6 +48,14 @@ def facts() -> None:
         "session": os.getsid(0),
         "priority": os.getpriority(os.PRIO_PROCESS, 0),
         "limits": [resource.getrlimit(n) for n in range(resource.RLIMIT_NICE)],
+        "arguments": Path("/proc/self/cmdline").read_text(),
+        "name": Path("/proc/self/comm").read_text(),
+        "score": Path("/proc/self/oom_score_adj").read_text(),
+        "timers": [signal.getitimer(kind) for kind in (0, 1, 2)],
+        "scheduling": [os.sched_getscheduler(0), sorted(os.sched_getaffinity(0))],
+        "personality": Path("/proc/self/personality").read_text(),
+        "terminal": Path("/proc/self/stat").read_text().rpartition(") ")[2].split()[4],
+        "new privileges": Path("/proc/self/status").read_text().partition("NoNewPrivs:")[2][:3],
         "dumpable": syscalls.prctl(_PR_GET_DUMPABLE),
         "descriptors": descriptors,
         "files": [[os.fstat(fd).st_dev, os.fstat(fd).st_ino] for fd in descriptors],
@@ -62,6 +70,29 @@ def hear() -> None:
     tell("ready")
     tell(signal.Signals(signal.sigwait(HEARS)).name)
     sys.exit(7)
+
+
+def count_signals(last: str) -> None:
+    """Tell of each signal that comes, as often as it comes, until the one of this name."""
+    wanted = {int(number) for number in signal.valid_signals()} - {signal.SIGKILL, signal.SIGSTOP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    tell("ready")
+    name = ""
+    while name != last:
+        name = name_of_signal(signal.sigwait(wanted))
+        tell(name)
+
+
+def hold_on() -> None:
+    """Do nothing, and take signals as they are by default."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    tell("ready")
+    signal.pause()
+
+
+def name_of_signal(number: int) -> str:
+    """Return its name; real-time signals have numbers alone."""
+    return signal.Signals(number).name if number <= signal.SIGSYS else str(int(number))
 
 
 def outlive_interrupts() -> None:

@@ -299,12 +299,21 @@ async def last_words(session: Session) -> None:
     """End the session while one program has just said something and gone, and another is there."""
     there = await session.connect(SERVER, ECHO)
     await session.echoed(there)
+    waiting = await session.connect(SERVER, ECHO)
     async with await session.connect(SERVER, SINK) as stream:
         await stream.send_all(bytes(100))
-    waiting = await session.connect(SERVER, ECHO)
     await session.relay.finish()
     for stream in (there, waiting):
         await stream.aclose()
+
+
+async def last_words_of_a_dial(session: Session) -> None:
+    """End the session while a program's host is dialled, to which it has spoken already."""
+    async with await session.connect(SILENT, ECHO) as stream:
+        await stream.send_all(b"words")
+        await stream.send_eof()
+        await trio.testing.wait_all_tasks_blocked()
+        await session.relay.finish()
 
 
 SCENARIOS: Final = (
@@ -333,5 +342,6 @@ SCENARIOS: Final = (
     Scenario(h1_api, gateway=True),
     Scenario(h2_api, gateway=True),
     Scenario(last_words, ends=True),
+    Scenario(last_words_of_a_dial, way="redirect", ends=True),
     Scenario(None),
 )

@@ -59,7 +59,7 @@ def whole_session(world: World) -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-    assert status == _STATUS, f"{status}: {said}"
+    assert status.status == _STATUS, f"{status}: {said}"
 
 
 def _leave_behind(folder: Path) -> None:

@@ -23,7 +23,7 @@ class Pending:
 
     source: Endpoint = ("198.18.0.1", 40000)
     destination: Endpoint = ("198.18.1.0", 443)
-    has_half_closed = False
+    has_ended = has_words = False
     withdrawal = GIVEN_UP
 
     def __init__(self, *, is_held: bool = True) -> None:
