@@ -20,7 +20,7 @@ from relay.barrier import note
 from relay.dns.lookup.account import Account
 from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer, joined
 from relay.dns.lookup.errors import Meaning, ResolverError
-from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
+from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, ResolverTimeouts, is_verdict
 from relay.dns.lookup.probe import Prober, address_query
 from relay.dns.lookup.round import Late, Rounds
 from relay.host.resolv_conf import Options
@@ -35,32 +35,6 @@ RECHECK = 30.0
 
 MAX_FURTHER = 64
 """Questions about the rest of a chain of CNAMEs."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResolverTimeouts:
-    """How long to wait for resolvers, in seconds."""
-
-    server: float = 2.0
-    """For one server, before the next is asked too; also between two datagrams to the same one."""
-    last: float = 5.0
-    """For the last of them: they are asked twice, or once for twice as long, which is as long as
-    libc asks by itself. Where resolv.conf(5) has other numbers, it is their part of its 10 s."""
-    options: Callable[[], Options] = Options
-    """Returns how the host's libc asks now."""
-    outage: float = 300.0
-    """For the addresses of a name never seen, while nothing is answered: a program copes better
-    with a slow answer than with a failure."""
-    failing: float = 30.0
-    """For the same, while the resolvers answer SERVFAIL to all that is asked."""
-    restart: float = 5.0
-    """For the same, while nobody listens where a resolver has answered before: as long as it may
-    take to start again. A program alone would fail at once."""
-    pause: float = 1.0
-    """Before all of them are asked again."""
-    stale: float = 0.5
-    """Before an expired answer is served, while the lookup goes on. RFC 8767 section 5 waits for
-    1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
 
 
 @dataclass(slots=True)

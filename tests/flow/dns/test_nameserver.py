@@ -22,7 +22,8 @@ from relay.addresses import Destination
 from relay.descriptors import SPARE
 from relay.dns import nameserver, responder
 from relay.dns.framing import Unframer, frame
-from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
+from relay.dns.lookup.evidence import ResolverTimeouts
+from relay.dns.lookup.resolver import Resolver
 from relay.dns.messages import Query
 from relay.dns.nameserver import IP_PKTINFO, NameServer
 from relay.dns.responder import Responder

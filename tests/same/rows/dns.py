@@ -11,6 +11,7 @@ from tests.same.networks.dns import (
     large,
     middlebox,
     other_sender,
+    quiet_name,
     resolv_conf,
     resolvers_away,
     serving,
@@ -101,6 +102,26 @@ ROWS: Final = [
         row
         for words, text in _CONF.items()
         for row in _of(words, resolv_conf(text), _CURL, getent("v4.test"))
+    ),
+    *(
+        Row(
+            situation=f"a name that its resolver is silent about{words}",
+            network=resolv_conf(f"nameserver {NAMES}\n{options}", quiet_name),
+            program=getent("quiet.test"),
+            marks={seconds: f"after {seconds:g} s"},
+        )
+        for words, options, seconds in (
+            ("", "", 10.0),
+            (", timeout:1", "options timeout:1\n", 2.0),
+            (", timeout:2 attempts:3", "options timeout:2 attempts:3\n", 6.0),
+        )
+    ),
+    Row(
+        situation="a name that its resolver is silent about",
+        network=resolv_conf(f"nameserver {NAMES}\n", quiet_name),
+        program=musl("quiet.test", 80),
+        marks={5.0: "after the 5 s of its libc", 10.0: "after 10 s"},
+        differs=Differs("worse", "until other names are answered twice, it may be an outage"),
     ),
     *_of(
         "use-vc, and UDP leads nowhere",

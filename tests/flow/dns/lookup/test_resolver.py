@@ -15,7 +15,8 @@ import trio.testing
 
 from relay.addresses import Destination
 from relay.dns.lookup.errors import ResolverError
-from relay.dns.lookup.resolver import MAX_FURTHER, Resolver, ResolverTimeouts
+from relay.dns.lookup.evidence import ResolverTimeouts
+from relay.dns.lookup.resolver import MAX_FURTHER, Resolver
 from relay.host.resolv_conf import Options
 from relay.record.events import Event, LookupFailed, ResolverSilent, ServedStale
 from relay.record.kinds import Kind
