@@ -11,6 +11,7 @@ from typing import Final
 
 import trio
 
+from netns.left import left_behind
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
@@ -22,7 +23,7 @@ from relay.host.interfaces import require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.record import story
-from relay.record.events import FORMAT, SessionEnded, SessionStarted
+from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -37,6 +38,12 @@ _SIGNALLED: Final = 128
 
 _IN_HASTE: Final = 0.1
 """Seconds for last words where a signal ended the command."""
+
+_JUST_ENDING: Final = (0.02, 0.08)
+"""Seconds between the looks at processes that may be about to end."""
+
+_NAMED: Final = 3
+"""Processes left behind that are named at the end."""
 
 _MIB: Final = 1 << 20
 
@@ -76,9 +83,11 @@ def run(
             log.record(_started(name, command, settings, listeners, prepared))
             log.flush()  # nobody is woken for it yet
             startup.end()
-            status = trio.run(_relay, settings, sandbox, listeners, log, prepared)
+            status, left = trio.run(_relay, settings, sandbox, listeners, log, prepared)
         finally:
             log.close()
+    if left:
+        warn(_tell_left(left))
     _tell_end(log, name, warn)
     return status
 
@@ -93,6 +102,15 @@ def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None]) -> None:
         summary = f"{summary} The record is not complete: {log.failure}.".lstrip()
     if summary:
         warn(f"{summary} See: keepline explain {name}")
+
+
+def _tell_left(left: Sequence[str]) -> str:
+    """Return which processes have lost their network, and what would have kept it."""
+    more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+    return (
+        f"left behind, without a network from now on: {', '.join(left[:_NAMED])}{more};"
+        " to stay until they have ended: keepline run --linger"
+    )
 
 
 def _leave_signals_to_command() -> None:
@@ -163,8 +181,11 @@ async def _relay(
     listeners: Listeners,
     log: FlightLog,
     prepared: gateway.Prepared | None,
-) -> int:
-    """Relay until the command has ended; then deliver what it sent last."""
+) -> tuple[int, list[str]]:
+    """Relay until the command has ended, and deliver what it sent last.
+
+    Return its status, and the processes that it has left behind.
+    """
     started = trio.current_time()
     with trio.open_signal_receiver(signal.SIGCHLD, *_PASSED_ON) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
@@ -178,9 +199,24 @@ async def _relay(
                 await _orphans_end(signals, log.record)
             await _deliver_last_words(relay, status)
             nursery.cancel_scope.cancel()
+        left = await _left_behind(listeners, log.record)
+    if left:
+        log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started
     log.record(SessionEnded(status=status, connections=relay.standing.opened, seconds=seconds))
-    return status
+    return status, left
+
+
+async def _left_behind(listeners: Listeners, record: Record) -> list[str]:
+    """Return the processes that lose their network now, but for those that are just ending."""
+    left: list[str] = []
+    with contained(record, "look at the processes left"):
+        for pause in (0, *_JUST_ENDING):
+            await trio.sleep(pause)
+            left = [str(process) for process in left_behind(listeners.dns_udp)]
+            if not left:
+                break
+    return left
 
 
 async def _deliver_last_words(relay: server.Relay, status: int) -> None:

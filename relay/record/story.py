@@ -209,7 +209,7 @@ def lines(log: Iterable[AnyEvent], *, verbose: bool = False) -> Iterator[str]:
     start = known[0].at
     yield known[0].text()
     for event in known:
-        if isinstance(event, events.Slept):
+        if isinstance(event, events.Slept | events.LeftBehind):
             yield f"{event.at - start:9.1f} s           {event.text()}"
     found = list(losses(known))
     for loss in found:

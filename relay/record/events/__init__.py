@@ -19,11 +19,13 @@ from relay.record.events.names import (
     ServedStale,
 )
 from relay.record.events.session import (
-    Fault, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
+    Fault, LeftBehind, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept,
+    TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
-    SessionStarted | SessionEnded | LogFull | LogLost | Slept | Fault | ServiceDown | TurnedAway
+    SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | Slept | Fault | ServiceDown
+    | TurnedAway
     | ConnectionOpened | ConnectionDenied | Dialled | DialFailed | DialHeld | Replaying
     | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
     | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost | Distrusted
@@ -34,8 +36,8 @@ AnyEvent: TypeAlias = (
 __all__ = [
     "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
     "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "DialFailed", "DialHeld", "Dialled",
-    "Distrust", "Distrusted", "Event", "Fault", "How", "LogFull", "LogLost", "LookupFailed",
-    "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
+    "Distrust", "Distrusted", "Event", "Fault", "How", "LeftBehind", "LogFull", "LogLost",
+    "LookupFailed", "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
     "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
     "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
     "UpstreamOpened", "UpstreamReady", "size",
