@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
@@ -22,7 +23,7 @@ from netns import (
     syscalls,
 )
 from netns.errors import SandboxError
-from netns.hints import REPORT, host_facts, namespace_hint
+from netns.hints import REPORT, host_facts, namespace_hint, refused_call
 from netns.holding import SynSockets
 from netns.plan import Intercept, Plan
 
@@ -48,6 +49,7 @@ def main(
     end: socket.socket, plan_pipe: int, parent: int, passed_on: Collection[int] = ()
 ) -> NoReturn:
     """Build the namespace and become the command, with what is passed on; never returns."""
+    sys.unraisablehook = _say_nothing
     try:
         is_root = os.getuid() == 0
         _enter_user_namespace(end)  # before the imports: the parent may wait to map it
@@ -64,12 +66,25 @@ def main(
             os._exit(0)
         _become(plan, parent, passed_on)
     except SandboxError as error:
-        with contextlib.suppress(OSError):  # the parent is gone
-            handoff.send_step(end, handoff.Step("", error.cause, error.next_step))
+        _tell(end, error.cause, error.next_step)
+    except OSError as error:
+        _tell(end, *refused_call(error))
     except BaseException as error:  # noqa: BLE001 - a fork must not return into the parent's code
-        with contextlib.suppress(OSError):
-            handoff.send_step(end, handoff.Step("", f"{type(error).__name__}: {error}", REPORT))
+        _tell(end, f"{type(error).__name__}: {error}", REPORT)
     os._exit(EXIT_OWN_FAILURE)
+
+
+def _say_nothing(_: object) -> None:
+    """Take what fails while a failed attempt is cleaned up, which has been told already."""
+
+
+def _tell(end: socket.socket, cause: str, next_step: str) -> None:
+    """Say why there will be no command: to the parent, or to people once it listens no more."""
+    with contextlib.suppress(OSError):  # the parent is gone, or its stderr is
+        if end.fileno() != -1:
+            handoff.send_step(end, handoff.Step("", cause, next_step))
+        else:
+            os.write(2, f"keepline: {cause}\n  try: {next_step}\n".encode())
 
 
 def _receive_plan(pipe: int) -> Plan:

@@ -50,6 +50,20 @@ class Inherited:
         for fd in self.passed_on:
             os.close(fd)
 
+    @staticmethod
+    def release_streams() -> None:
+        """Put /dev/null in the place of our stdin and stdout, which the command has.
+
+        Whoever writes to the command is to be told when it reads no more, and who reads from it
+        when it has closed its stdout. What the caller had closed is left alone: another file may be
+        there.
+        """
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd, stream in enumerate((sys.stdin, sys.stdout)):
+            if stream is not None:
+                os.dup2(null, fd)
+        os.close(null)
+
 
 def take() -> Inherited:
     """Look at what was inherited, and close what leads outside; to be called before any fork."""
@@ -106,16 +120,3 @@ def readdressed(environment: Sequence[bytes], pid: int) -> list[bytes]:
     if value_of(environment, "LISTEN_PID") != str(pid):
         return list(environment)
     return changed(environment, {"LISTEN_PID": str(os.getpid()), "LISTEN_PIDFDID": None})
-
-
-def release_streams() -> None:
-    """Put /dev/null in the place of our stdin and stdout, which the command has.
-
-    Whoever writes to the command is to be told when it reads no more, and who reads from it when it
-    has closed its stdout. What the caller had closed is left alone: another file may be there.
-    """
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd, stream in enumerate((sys.stdin, sys.stdout)):
-        if stream is not None:
-            os.dup2(null, fd)
-    os.close(null)

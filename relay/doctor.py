@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from netns.errors import KeeplineError
+from netns.hints import refused_call
 from netns.sandbox import Sandbox
 from relay import session
 from relay.addresses import parse_pool
@@ -95,7 +96,9 @@ def _resolvers(settings: Settings, resolv_conf: str) -> Check:
 
     None is needed: a session starts in an outage too, and holds what it cannot find out.
     """
-    servers = tuple(map(parse_nameserver, settings.nameservers or parse_resolv_conf(resolv_conf)))
+    servers = tuple(
+        map(parse_nameserver, settings.nameservers or parse_resolv_conf(resolv_conf).servers)
+    )
     failures = trio.run(try_all, servers, _RESOLVER_SECONDS)
     return Check(
         "resolvers",
@@ -127,7 +130,12 @@ def _pool(settings: Settings) -> Check:
 
 def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     """Make a namespace as `run` does, without a command."""
-    sandbox = Sandbox()
+    try:
+        sandbox = Sandbox()
+    except OSError as error:
+        cause, fix = refused_call(error)
+        yield Check("namespace", works=False, detail=cause, fix=fix)
+        return
     failure = None
     try:
         sandbox.build(session.plan(settings, _NO_COMMAND, resolv_conf, {}))

@@ -6,13 +6,13 @@ import pwd
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from netns.inherited import release_streams
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
@@ -77,13 +77,12 @@ def _run(
     resolv_conf = read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
-    with gateway.opened(settings, command, bundle, warn) as prepared:
+    with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         environment = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
-        passing = Passing(sandbox, signals.hold(), witness)
+        passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
-        release_streams()
         if sandbox.withheld:
             what = "; ".join(sandbox.withheld)
             warn(f"descriptors that lead past the relay are not passed on: {what}")

@@ -26,14 +26,13 @@ DEFERRED: Final = frozenset({
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.
     "relay.doctor", "relay.record.selection", "relay.record.status", "relay.record.story.telling",
-    "relay.record.view",
-    "tomllib", "traceback",
+    "relay.record.view", "tomllib", "traceback",
     # 35 ms: dnspython, at the first question.
     "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",
     # 29 ms: the gateway. h11, h2 and ssl at its first connection, certificates if it is on.
     "relay.gateway.downstream.connection", "relay.gateway.exchange", "relay.gateway.gateway",
-    "relay.gateway.setup.certificates", "relay.gateway.setup.trust", "relay.gateway.upgrade",
-    "relay.gateway.upstream.pool", "ssl",
+    "relay.gateway.setup.certificates", "relay.gateway.setup.shell", "relay.gateway.setup.trust",
+    "relay.gateway.upgrade", "relay.gateway.upstream.pool", "ssl",
 })
 # fmt: on
 """Modules that run when the first of their names is asked for, not when they are imported."""

@@ -12,6 +12,7 @@ from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
+from relay.dns.lookup.evidence import ResolverTimeouts
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
@@ -58,7 +59,7 @@ class NameService:
                 lambda: configured or of_host(),
                 self._record,
                 nursery,
-                resolver.ResolverTimeouts(outage=self._settings.patience),
+                ResolverTimeouts(outage=self._settings.patience, options=lambda: of_host.options),
             )
             self._is_ready.set()
             answers = responder.Responder(

@@ -22,6 +22,11 @@ _PAST: Final = (
     " losses are not hidden"
 )
 
+_OF_RESOLVERS: Final = frozenset(
+    {Kind.REFUSED, Kind.TIMEOUT, Kind.UNREACHABLE, Kind.NOT_PERMITTED, Kind.MALFORMED, Kind.OTHER}
+)
+"""Kinds of how a resolver failed, about which the same is to be done: others may be named."""
+
 
 def failure(event: AnyEvent, to: str) -> Entry | None:
     """Return what failed with an event, of a connection to `to`; None if nothing is to tell."""
@@ -75,14 +80,14 @@ def _denied(rule: str) -> str:
 
 
 def _lookup(event: events.LookupFailed) -> Entry:
+    mark, what = Mark.VISIBLE, f"not resolved ({event.cause}); the program got an error"
     if event.kind in UNAWAITED:
+        mark = Mark.GAVE_UP
         what = f"not resolved for {event.seconds:.1f} s ({event.cause}); then the command ended"
-        return _entry(event, Mark.GAVE_UP, event.name, what, event.name)
-    if event.verdict:
-        what = f"not resolved ({event.cause}), as without keepline"
-        return _entry(event, Mark.FAILED, event.name, what, event.name)
-    what = f"not resolved ({event.cause}); the program got an error"
-    return _entry(event, Mark.VISIBLE, event.name, what, event.name)
+    elif event.verdict:
+        mark, what = Mark.FAILED, f"not resolved ({event.cause}), as without keepline"
+    entry = _entry(event, mark, event.name, what, event.name)
+    return replace(entry, kind=Kind.NAME_FAILURE) if event.kind in _OF_RESOLVERS else entry
 
 
 def _loopback(event: events.LoopbackRefused) -> Entry:

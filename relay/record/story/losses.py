@@ -1,6 +1,7 @@
 """What was lost, hidden or seen: events joined to losses, each told once. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final, assert_never
 
 from relay.record import events
@@ -85,15 +86,16 @@ def _own_loss(
             evidence += event.traceback.splitlines()
             hidden = not event.saw
         case events.TurnedAway():
-            times = "a connection" if event.count == 1 else f"{event.count} connections so far"
-            what = f"{event.where} reset {times} ({event.cause})"
-            hidden = False
+            what, hidden = f"{event.where} turned a connection away ({event.cause})", False
         case events.ServiceDown() | events.LogLost():
             what, hidden = event.text(), isinstance(event, events.LogLost)
         case _:
             assert_never(event)
     mark = Mark.HIDDEN if hidden else Mark.VISIBLE
-    return Entry(event.at, mark, what, event.kind, tuple(evidence))
+    entry = Entry(event.at, mark, what, event.kind, tuple(evidence))
+    if isinstance(event, events.TurnedAway):
+        return replace(entry, count=event.count, same=what)
+    return entry
 
 
 def _of_gateway(event: events.AskedAgain | events.RequestLost | events.Distrusted) -> str:

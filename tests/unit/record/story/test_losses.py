@@ -26,7 +26,7 @@ from relay.record.events import (
     UpstreamOpened,
 )
 from relay.record.kinds import Kind
-from relay.record.story.entry import Mark
+from relay.record.story.entry import Mark, joined
 from relay.record.story.losses import entries, losses
 
 STARTED = SessionStarted(
@@ -336,18 +336,15 @@ def test_a_fault_is_seen_or_not_as_it_says() -> None:
     ]
 
 
-def test_a_limit_says_how_to_raise_it() -> None:
-    away = TurnedAway(
-        where="the listener", kind=Kind.RESOURCES, cause="Too many open files", count=1
+def test_connections_that_are_turned_away_are_one_loss_with_a_count() -> None:
+    cause = "Too many open files"
+    away, more = (
+        TurnedAway(at=at, where="the listener", kind=Kind.RESOURCES, cause=cause, count=count)
+        for at, count in ((102, 1), (103, 4))
     )
-    more = TurnedAway(
-        where="the listener", kind=Kind.RESOURCES, cause="Too many open files", count=4
-    )
-    hint = "(Too many open files)"
-    assert told(away, more) == [
-        (False, f"the listener reset a connection {hint}"),
-        (False, f"the listener reset 4 connections so far {hint}"),
-    ]
+    (entry,) = joined(losses([STARTED, away, more]))
+    what = "the listener turned a connection away (Too many open files)"
+    assert (entry.hidden, entry.what, entry.count, entry.until) == (False, what, 4, 103)
 
 
 def test_a_service_that_rests_is_seen_and_a_log_that_is_not_complete_is_not() -> None:

@@ -191,6 +191,7 @@ def test_a_dial_that_the_program_gave_up() -> None:
     assert "no answer for 2.0 s" in at_end(dial_failed())
     assert story(dial_failed(seconds=0.5)) == ["Nothing was lost."], "it dials several"
     ended = dial_failed(kind=Kind.SESSION_END)
+    assert not ended.is_loss
     assert "then the command ended" in story(ended)[0]
 
 
