@@ -1,18 +1,16 @@
 """The child's side, in order: unshare, map, links, listeners, interception, mounts, exec."""
 
 import contextlib
-import errno
 import json
 import os
-import shutil
 import signal
 import socket
-import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from netns import (
+    command,
     handoff,
     holding,
     idmap,
@@ -26,10 +24,8 @@ from netns import (
 from netns.errors import SandboxError
 from netns.hints import REPORT, host_facts, namespace_hint
 from netns.holding import SynSockets
-from netns.plan import OWN_ADDRESS, Intercept, Plan
+from netns.plan import Intercept, Plan
 
-EXIT_CANNOT_EXECUTE: Final = 126
-EXIT_NOT_FOUND: Final = 127
 EXIT_OWN_FAILURE: Final = 125
 
 _BACKLOG = 4096
@@ -100,7 +96,7 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
     with _step("network and mount namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
     with _step("loopback and routes", end):
-        links.bring_up()
+        links.bring_up(plan.own_address)
         # The host's may be bbr, whose pacing halves throughput over lo.
         links.sysctl("ipv4/tcp_congestion_control", "reno")
         # Root loses NET_BIND_SERVICE, a capability over the network, but not port 80.
@@ -185,7 +181,7 @@ def _listeners_for(way: Intercept, plan: Plan, *, held: bool) -> list[socket.soc
     transparent = way == "tproxy"
     sock = _listen("127.0.0.1" if transparent else "0.0.0.0", 0, transparent=transparent)  # noqa: S104
     try:
-        interception.install(way, OWN_ADDRESS, sock.getsockname()[1], held=held)
+        interception.install(way, plan.own_address, sock.getsockname()[1], held=held)
     except BaseException:
         sock.close()
         raise
@@ -201,36 +197,5 @@ def _become(plan: Plan, parent: int, passed_on: Collection[int]) -> NoReturn:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGHUP)
     if os.getppid() != parent:
         os._exit(EXIT_OWN_FAILURE)
-    program = plan.command[0]
-    environment = {**os.environ, **plan.environment}
-    inherited.readdress(environment, parent)
-    if not program:  # execvpe raises ValueError
-        _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
-    try:
-        try:
-            os.execvpe(program, list(plan.command), environment)  # noqa: S606 - what we are for
-        except OSError as error:
-            script = shutil.which(program) or program
-            if error.errno != errno.ENOEXEC or _is_binary(script):
-                raise
-            # A script without "#!": the shell runs it, as execvp(3) has it.
-            os.execve("/bin/sh", ["sh", script, *plan.command[1:]], environment)  # noqa: S606
-    except FileNotFoundError:
-        _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
-    except OSError as error:
-        _refuse(program, error.errno or 0, EXIT_CANNOT_EXECUTE)
-
-
-def _is_binary(path: str) -> bool:
-    """Return whether a file is a program, for another machine, and not a script."""
-    with Path(path).open("rb") as file:
-        head = file.read(128)
-    return b"\0" in head or head.startswith(b"\x7fELF")
-
-
-def _refuse(program: str, number: int, status: int) -> NoReturn:
-    """Report why the command does not start, as a shell would, with a shell's exit status."""
-    if sys.stderr is not None:  # the caller may have closed it
-        sys.stderr.write(f"keepline: {program}: {os.strerror(number)}\n")
-        sys.stderr.flush()
-    os._exit(status)
+    environment = command.changed(command.callers_environment(), plan.environment)
+    command.become(plan.command, inherited.readdressed(environment, parent))

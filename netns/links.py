@@ -6,8 +6,6 @@ from pathlib import Path
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from netns.plan import OWN_ADDRESS
-
 _LO_INDEX = 1
 _LOCAL_TABLE = 255
 _LINEAR = "ipv4/tcp_syn_linear_timeouts"
@@ -20,7 +18,7 @@ def load() -> None:
     """Do nothing: the call itself loads a deferred module, and pyroute2 with it."""
 
 
-def bring_up() -> None:
+def bring_up(own_address: str) -> None:
     """Bring lo up and have the kernel terminate every IPv4 connection here; raises OSError.
 
     Without an address of its own as source, a connection could be its own peer. IPv6 keeps
@@ -29,14 +27,14 @@ def bring_up() -> None:
     try:
         with IPRoute() as ip:
             ip.link("set", index=_LO_INDEX, state="up")
-            ip.addr("add", index=_LO_INDEX, address=OWN_ADDRESS, prefixlen=32)
+            ip.addr("add", index=_LO_INDEX, address=own_address, prefixlen=32)
             ip.route(
                 "add",
                 dst="0.0.0.0/0",
                 type="local",
                 scope="host",
                 oif=_LO_INDEX,
-                prefsrc=OWN_ADDRESS,
+                prefsrc=own_address,
                 table=_LOCAL_TABLE,
             )
     except NetlinkError as error:

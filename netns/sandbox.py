@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -53,15 +54,20 @@ _ASK_TO_END: Final = frozenset(
 class Sandbox:
     """One command in its namespace, from fork to exit."""
 
-    def __init__(self, inherited: Inherited = Inherited()) -> None:  # noqa: B008 - it is constant
+    withheld: Sequence[str] = ()
+    """What the command does not get of what was inherited, for people."""
+
+    def __init__(self, inherited: Inherited | None = None) -> None:
         """Fork: the child loads what it needs while the caller finds out what to run.
 
         The caller has one thread and lives as long as the command: its end is the child's
-        SIGHUP. Without build(), the child ends with the caller. What was inherited is the
-        command's from here on.
+        SIGHUP. Without build(), the child ends with the caller. What the process has
+        inherited, if it is given, is the command's alone: its copies here are closed, those of
+        stdin and stdout by build().
         """
-        self.withheld = inherited.withheld
-        """What the command does not get of what was inherited, for people."""
+        self._inherited = inherited
+        if inherited is not None:
+            self.withheld = inherited.withheld
         self.steps: list[Step] = []
         """What the namespace needed so far, in order, for people."""
         parent = os.getpid()
@@ -74,8 +80,10 @@ class Sandbox:
                 signal.setitimer(kind, *left)
             self._end.close()
             os.close(self._plan_pipe)
-            child.main(childs_end, childs_pipe, parent, inherited.passed_on)
-        inherited.close()
+            passed_on = inherited.passed_on if inherited is not None else ()
+            child.main(childs_end, childs_pipe, parent, passed_on)
+        if inherited is not None:
+            inherited.close()
         childs_end.close()
         os.close(childs_pipe)
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
@@ -96,6 +104,8 @@ class Sandbox:
                 json.dump(asdict(plan), file)
         except (BrokenPipeError, ConnectionResetError):
             raise self._early_end() from None
+        if self._inherited is not None:
+            self._inherited.release_streams()
 
     def _write_map(self) -> None:
         """Map the range for the child: only its parent's namespace may."""

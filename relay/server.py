@@ -100,6 +100,7 @@ class _Running:
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
+        relay.names.synthetic.live = self._connections.dialled
         self._inbound = _ways_in(relay.listeners, programs, record)
         self._network = network
         self._has_watched = False

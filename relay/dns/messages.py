@@ -20,7 +20,7 @@ from dns.rdataclass import IN
 from dns.rdatatype import AAAA, AXFR, HINFO, IXFR, MAILA, MAILB, NONE, OPT, PTR, TKEY, TSIG, A
 from dns.rrset import from_rdata_list
 
-from relay.addresses import canonical
+from relay.addresses import canonical, is_ipv4
 from relay.dns.cleaning import cleaned
 from relay.dns.framing import HEADER_SIZE, PAYLOAD
 from relay.dns.lookup.cache import Lookup
@@ -131,7 +131,7 @@ def local_answer(query: Query, synthetic: SyntheticAddresses) -> dns.message.Mes
     address = _reversed_address(query)
     if address.startswith("127."):
         return _pointer(query, "localhost")
-    if synthetic.covers(address):
+    if is_ipv4(address) and synthetic.covers(address):
         name = synthetic.name_of(address)
         return reply(query, dns.rcode.NXDOMAIN) if name is None else _pointer(query, name)
     return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from netns.mounts import RESOLV_CONF
-from relay.addresses import is_dialable
+from relay.addresses import is_dialable, parse_pool
 from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
@@ -30,7 +30,8 @@ class NameService:
     """
 
     def __init__(self, settings: Settings, policy: Policy, record: Callable[[Event], None]) -> None:
-        self.synthetic = SyntheticAddresses()
+        pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
+        self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
         self._policy = policy
         self._record = record

@@ -4,6 +4,8 @@ import array
 import fcntl
 import socket
 import struct
+from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Final
 
 from relay.descriptors import at_all_costs
@@ -11,6 +13,7 @@ from relay.host import HostError
 
 _SIOCGIFCONF: Final = 0x8912  # netdevice(7)
 _IFREQ_SIZE: Final = 40
+_ROUTES: Final = Path("/proc/net/route")
 _MOST_ADDRESSES: Final = 1024
 _SOMEWHERE: Final = ("192.0.2.1", 9)
 
@@ -35,6 +38,17 @@ def require_ipv4() -> None:
 def local_addresses() -> frozenset[str]:
     """Read this network namespace's IPv4 addresses, SIOCGIFCONF of netdevice(7)."""
     return at_all_costs(_read)
+
+
+def routed_networks() -> list[IPv4Network]:
+    """Return the networks that the main table has a route to, but for everywhere, proc(5)."""
+    try:
+        lines = _ROUTES.read_text().splitlines()[1:]
+    except OSError:
+        return []
+    rows = [line.split() for line in lines]
+    parts = [[socket.ntohl(int(row[column], 16)) for column in (1, 7)] for row in rows]
+    return [IPv4Network((network, mask.bit_count())) for network, mask in parts if mask]
 
 
 def _read() -> frozenset[str]:

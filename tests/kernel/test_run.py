@@ -114,7 +114,7 @@ async def test_the_status_is_kept_with_all_standard_streams_closed(keepline: Kee
         (["run", "--dns", "some", "--", "true"], "argument --dns: invalid choice: 'some'"),
         (["run", "--nameservers", "::1", "--", "true"], "'::1' is not an IPv4 ADDRESS[:PORT]"),
         (["run", "--allow", "a b", "--", "true"], "--allow: allow: 'a b': the form is HOST[:PORT]"),
-        (["log", "no-such"], "there is no session no-such"),
+        (["explain"], "there is no session in"),
         (["log"], "there is no session in"),
     ],
 )

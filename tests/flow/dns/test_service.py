@@ -13,10 +13,12 @@ from relay.config import Settings
 from relay.dns.framing import frame
 from relay.dns.nameserver import IP_PKTINFO
 from relay.dns.service import NameService
+from relay.dns.synthetic import SyntheticAddresses
 from relay.outbound.patience import DialError
 from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import Script, says, start
 
+SYNTHETIC = SyntheticAddresses.of().assign("www.example", 0).address
 ADDRESS = says("www.example 60 A 192.0.2.1")
 QUERY = dns.message.make_query("www.example", "A").to_wire()
 
@@ -60,7 +62,7 @@ async def test_a_datagram_comes_first() -> None:
             await sock.connect(address)
             await sock.send(QUERY)
             assert dns.message.from_wire(await sock.recv(512)).rcode() == dns.rcode.NOERROR
-        assert service.synthetic.name_of("198.18.1.0") == "www.example"
+        assert service.synthetic.name_of(SYNTHETIC) == "www.example"
 
 
 async def test_a_connection_comes_first() -> None:

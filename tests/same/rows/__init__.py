@@ -3,7 +3,7 @@
 from typing import Final
 
 from tests.same.row import Row
-from tests.same.rows import connections, firewall, names, refused, silent
+from tests.same.rows import connections, dns, firewall, gateway, names, refused, silent
 
 ROWS: Final[list[Row]] = [
     *refused.ROWS,
@@ -11,4 +11,6 @@ ROWS: Final[list[Row]] = [
     *firewall.ROWS,
     *connections.ROWS,
     *names.ROWS,
+    *dns.ROWS,
+    *gateway.ROWS,
 ]

@@ -313,9 +313,9 @@ async def last_words(session: Session) -> None:
     """End the session while one program has just said something and gone, and another is there."""
     there = await session.connect(SERVER, ECHO)
     await session.echoed(there)
+    waiting = await session.connect(SERVER, ECHO)
     async with await session.connect(SERVER, SINK) as stream:
         await stream.send_all(bytes(100))
-    waiting = await session.connect(SERVER, ECHO)
     await session.relay.finish()
     for stream in (there, waiting):
         await stream.aclose()

@@ -9,6 +9,7 @@ import dns.message
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
+import dns.reversename
 import dns.rrset
 import pytest
 from hypothesis import given, settings
@@ -258,7 +259,7 @@ def test_aaaa_of_a_name_with_addresses_is_nodata() -> None:
 )
 def test_localhost(name: str, rdtype: str, value: str | None) -> None:
     asked = query(name, rdtype)
-    answer = messages.local_answer(asked, SyntheticAddresses())
+    answer = messages.local_answer(asked, SyntheticAddresses.of())
     assert answer is not None
     response = sent(asked, answer)
     assert response.rcode() == dns.rcode.NOERROR
@@ -266,10 +267,10 @@ def test_localhost(name: str, rdtype: str, value: str | None) -> None:
 
 
 def test_ptr_of_our_own_addresses() -> None:
-    names = SyntheticAddresses()
-    names.address_for(r"odd\.\200.example")
+    names = SyntheticAddresses.of()
+    address = names.assign(r"odd\.\200.example", 0).address
     for reverse, rcode, expected in [
-        ("0.1.18.198.in-addr.arpa", "NOERROR", r"odd\.\200.example."),
+        (dns.reversename.from_address(address).to_text(), "NOERROR", r"odd\.\200.example."),
         ("1.1.18.198.in-addr.arpa", "NXDOMAIN", None),
         ("1.0.0.127.in-addr.arpa", "NOERROR", "localhost."),
     ]:
@@ -295,7 +296,7 @@ def test_ptr_of_our_own_addresses() -> None:
     ],
 )
 def test_everything_else_is_not_ours(name: str, rdtype: str) -> None:
-    assert messages.local_answer(query(name, rdtype), SyntheticAddresses()) is None
+    assert messages.local_answer(query(name, rdtype), SyntheticAddresses.of()) is None
 
 
 def test_any() -> None:
@@ -388,8 +389,8 @@ FOUND = lookup("www.example. 90 IN CNAME x.example.", "x.example. 20 IN A 192.0.
 def answers(asked: Query) -> list[dns.message.Message]:
     """Every answer that the query could get."""
     return [
-        messages.local_answer(asked, SyntheticAddresses()) or messages.minimal_any(asked),
-        messages.addresses(asked, FOUND, [SyntheticAddresses().address_for(asked.name)]),
+        messages.local_answer(asked, SyntheticAddresses.of()) or messages.minimal_any(asked),
+        messages.addresses(asked, FOUND, [SyntheticAddresses.of().assign(asked.name, 0).address]),
         messages.no_addresses(asked, FOUND),
         messages.forwarded(asked, dns.message.from_wire(UPSTREAM)).response,
         messages.reply(asked, dns.rcode.SERVFAIL),
