@@ -23,7 +23,7 @@ from relay.command.passing import Passing
 from relay.command.witness import Witness
 from relay.config import SESSION_VARIABLE, Settings
 from relay.gateway.setup import prepare as gateway
-from relay.host.interfaces import require_ipv4
+from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import RootsFiles, checked_by_ssh
@@ -147,14 +147,17 @@ def plan(
     files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
-    roots = _roots_files()
+    roots, host = _roots_files(), host_network()
     return Plan(
         command,
         files,
-        roots.files,
-        roots.folders,
-        environment,
-        WAYS if settings.intercept == "auto" else (settings.intercept,),
+        owned=roots.files,
+        owned_folders=roots.folders,
+        device=host.device,
+        addresses=host.addresses,
+        gateway=host.gateway,
+        environment=environment,
+        intercept=WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,
