@@ -1,10 +1,8 @@
 """The child's side, in order: unshare, map, links, listeners, interception, mounts, exec."""
 
 import contextlib
-import errno
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from netns import (
+    command,
     handoff,
     holding,
     idmap,
@@ -24,13 +23,11 @@ from netns import (
     syscalls,
 )
 from netns.errors import SandboxError
-from netns.hints import REPORT, host_facts, namespace_hint
+from netns.hints import REPORT, host_facts, namespace_hint, refused_call
 from netns.holding import RELAYS_MARK, SO_MARK, SynSockets
 from netns.host_addresses import HostAddresses, open_set
-from netns.plan import OWN_ADDRESS, Intercept, Plan
+from netns.plan import Intercept, Plan
 
-EXIT_CANNOT_EXECUTE: Final = 126
-EXIT_NOT_FOUND: Final = 127
 EXIT_OWN_FAILURE: Final = 125
 
 _BACKLOG = 4096
@@ -57,6 +54,7 @@ def main(
     end: socket.socket, plan_pipe: int, parent: int, passed_on: Collection[int] = ()
 ) -> NoReturn:
     """Build the namespace and become the command, with what is passed on; never returns."""
+    sys.unraisablehook = _say_nothing
     try:
         is_root = os.getuid() == 0
         _enter_user_namespace(end)  # before the imports: the parent may wait to map it
@@ -73,12 +71,25 @@ def main(
             os._exit(0)
         _become(plan, parent, passed_on)
     except SandboxError as error:
-        with contextlib.suppress(OSError):  # the parent is gone
-            handoff.send_step(end, handoff.Step("", error.cause, error.next_step))
+        _tell(end, error.cause, error.next_step)
+    except OSError as error:
+        _tell(end, *refused_call(error))
     except BaseException as error:  # noqa: BLE001 - a fork must not return into the parent's code
-        with contextlib.suppress(OSError):
-            handoff.send_step(end, handoff.Step("", f"{type(error).__name__}: {error}", REPORT))
+        _tell(end, f"{type(error).__name__}: {error}", REPORT)
     os._exit(EXIT_OWN_FAILURE)
+
+
+def _say_nothing(_: object) -> None:
+    """Take what fails while a failed attempt is cleaned up, which has been told already."""
+
+
+def _tell(end: socket.socket, cause: str, next_step: str) -> None:
+    """Say why there will be no command: to the parent, or to people once it listens no more."""
+    with contextlib.suppress(OSError):  # the parent is gone, or its stderr is
+        if end.fileno() != -1:
+            handoff.send_step(end, handoff.Step("", cause, next_step))
+        else:
+            os.write(2, f"keepline: {cause}\n  try: {next_step}\n".encode())
 
 
 def _receive_plan(pipe: int) -> Plan:
@@ -105,7 +116,7 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
     with _step("network and mount namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
     with _step("loopback and routes", end):
-        no_device = links.bring_up(plan.device, plan.addresses, plan.gateway)
+        no_device = links.bring_up(plan)
         # The host's may be bbr, whose pacing halves throughput over lo.
         links.sysctl("ipv4/tcp_congestion_control", "reno")
         # Root loses NET_BIND_SERVICE, a capability over the network, but not port 80.
@@ -211,15 +222,15 @@ def _listeners_for(
     if way == "redirect":
         sock = _listen("0.0.0.0", 0)  # noqa: S104
         with _closed_on_failure(sock):
-            interception.install(way, OWN_ADDRESS, sock.getsockname()[1], held=held)
+            interception.install(way, plan.own_address, sock.getsockname()[1], held=held)
         return [sock], None, _NEEDS_TPROXY
     sock = _listen("127.0.0.1", 0, transparent=True)
     port = sock.getsockname()[1]
     with _closed_on_failure(sock):
         try:
-            interception.install(way, OWN_ADDRESS, port, held=held, servers=True)
+            interception.install(way, plan.own_address, port, held=held, servers=True)
         except OSError as error:
-            interception.install(way, OWN_ADDRESS, port, held=held)
+            interception.install(way, plan.own_address, port, held=held)
             return [sock], None, f"no socket expression of nf_tables: {error.strerror or error}"
         addresses = [address for address, _length in plan.addresses]
         host_addresses = open_set(interception.TABLE, addresses)
@@ -244,36 +255,5 @@ def _become(plan: Plan, parent: int, passed_on: Collection[int]) -> NoReturn:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGHUP)
     if os.getppid() != parent:
         os._exit(EXIT_OWN_FAILURE)
-    program = plan.command[0]
-    environment = {**os.environ, **plan.environment}
-    inherited.readdress(environment, parent)
-    if not program:  # execvpe raises ValueError
-        _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
-    try:
-        try:
-            os.execvpe(program, list(plan.command), environment)  # noqa: S606 - what we are for
-        except OSError as error:
-            script = shutil.which(program) or program
-            if error.errno != errno.ENOEXEC or _is_binary(script):
-                raise
-            # A script without "#!": the shell runs it, as execvp(3) has it.
-            os.execve("/bin/sh", ["sh", script, *plan.command[1:]], environment)  # noqa: S606
-    except FileNotFoundError:
-        _refuse(program, errno.ENOENT, EXIT_NOT_FOUND)
-    except OSError as error:
-        _refuse(program, error.errno or 0, EXIT_CANNOT_EXECUTE)
-
-
-def _is_binary(path: str) -> bool:
-    """Return whether a file is a program, for another machine, and not a script."""
-    with Path(path).open("rb") as file:
-        head = file.read(128)
-    return b"\0" in head or head.startswith(b"\x7fELF")
-
-
-def _refuse(program: str, number: int, status: int) -> NoReturn:
-    """Report why the command does not start, as a shell would, with a shell's exit status."""
-    if sys.stderr is not None:  # the caller may have closed it
-        sys.stderr.write(f"keepline: {program}: {os.strerror(number)}\n")
-        sys.stderr.flush()
-    os._exit(status)
+    environment = command.changed(command.callers_environment(), plan.environment)
+    command.become(plan.command, inherited.readdressed(environment, parent))

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from netns.command import changed, value_of
+
 _FOLDER: Final = "/proc/self/fd"
 _STANDARD: Final = 2
 """stdin, stdout and stderr are up to here: they are the command's whatever they are."""
@@ -47,6 +49,20 @@ class Inherited:
         """Close our copies: a pipe ends, and a lock is free, once nobody has a copy any more."""
         for fd in self.passed_on:
             os.close(fd)
+
+    @staticmethod
+    def release_streams() -> None:
+        """Put /dev/null in the place of our stdin and stdout, which the command has.
+
+        Whoever writes to the command is to be told when it reads no more, and who reads from it
+        when it has closed its stdout. What the caller had closed is left alone: another file may be
+        there.
+        """
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd, stream in enumerate((sys.stdin, sys.stdout)):
+            if stream is not None:
+                os.dup2(null, fd)
+        os.close(null)
 
 
 def take() -> Inherited:
@@ -99,21 +115,8 @@ def pass_on(passed_on: Collection[int]) -> None:
                 os.set_inheritable(int(name), False)  # noqa: FBT003 - positional only
 
 
-def readdress(environment: dict[str, str], pid: int) -> None:
+def readdressed(environment: Sequence[bytes], pid: int) -> list[bytes]:
     """Have what systemd passed on to process `pid` be for this one, sd_listen_fds(3)."""
-    if environment.get("LISTEN_PID") == str(pid):
-        environment["LISTEN_PID"] = str(os.getpid())
-        environment.pop("LISTEN_PIDFDID", None)
-
-
-def release_streams() -> None:
-    """Put /dev/null in the place of our stdin and stdout, which the command has.
-
-    Whoever writes to the command is to be told when it reads no more, and who reads from it when it
-    has closed its stdout. What the caller had closed is left alone: another file may be there.
-    """
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd, stream in enumerate((sys.stdin, sys.stdout)):
-        if stream is not None:
-            os.dup2(null, fd)
-    os.close(null)
+    if value_of(environment, "LISTEN_PID") != str(pid):
+        return list(environment)
+    return changed(environment, {"LISTEN_PID": str(os.getpid()), "LISTEN_PIDFDID": None})

@@ -7,14 +7,14 @@ interface that is up finds one, with the host's name and addresses, and nothing 
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from netns.plan import OWN_ADDRESS
+from netns.plan import Plan
 
 _LO_INDEX = 1
 _OTHER_END = "keepline"
@@ -36,7 +36,7 @@ def load() -> None:
     """Do nothing: the call itself loads a deferred module, and pyroute2 with it."""
 
 
-def bring_up(device: str, addresses: Sequence[tuple[str, int]], gateway: str) -> str:
+def bring_up(plan: Plan) -> str:
     """Bring lo and the device up, and have the kernel terminate every IPv4 connection here.
 
     Return why there is no device, if there is none. Raises OSError if lo cannot be used.
@@ -49,12 +49,12 @@ def bring_up(device: str, addresses: Sequence[tuple[str, int]], gateway: str) ->
     """
     with _errors(), IPRoute() as ip:
         ip.link("set", index=_LO_INDEX, state="up")
-        ip.addr("add", index=_LO_INDEX, address=OWN_ADDRESS, prefixlen=32)
-        index, source, why_not = _LO_INDEX, OWN_ADDRESS, ""
-        if device and addresses:
+        ip.addr("add", index=_LO_INDEX, address=plan.own_address, prefixlen=32)
+        index, source, why_not = _LO_INDEX, plan.own_address, ""
+        if plan.device and plan.addresses:
             try:
-                index = _add_device(ip, device, addresses[:_MOST_ADDRESSES], gateway)
-                source = addresses[0][0]
+                index = _add_device(ip, plan)
+                source = plan.addresses[0][0]
             except (NetlinkError, OSError) as error:
                 why_not = f"no veth: {getattr(error, 'strerror', '') or error}"
         local = {"dst": "0.0.0.0/0", "type": "local", "scope": "host", "table": _LOCAL_TABLE}
@@ -62,9 +62,7 @@ def bring_up(device: str, addresses: Sequence[tuple[str, int]], gateway: str) ->
     return why_not
 
 
-def _add_device(
-    ip: IPRoute, device: str, addresses: Sequence[tuple[str, int]], gateway: str
-) -> int:
+def _add_device(ip: IPRoute, plan: Plan) -> int:
     """Make the pair, bring it up and number the device; return its index. Raises as pyroute2.
 
     The addresses bring no route to their networks, which would come before the local one to
@@ -73,19 +71,19 @@ def _add_device(
     made only as long as the gateway is not local.
     """
     without_ipv6 = _without_ipv6()
-    ip.link("add", ifname=_OTHER_END, kind="veth", peer={"ifname": device})
-    index, other = socket.if_nametoindex(device), socket.if_nametoindex(_OTHER_END)
+    ip.link("add", ifname=_OTHER_END, kind="veth", peer={"ifname": plan.device})
+    index, other = socket.if_nametoindex(plan.device), socket.if_nametoindex(_OTHER_END)
     try:
         for each in (other, index):
             ip.link("set", index=each, state="up", **without_ipv6)
-        for address, length in addresses:
+        for address, length in plan.addresses[:_MOST_ADDRESSES]:
             ip.addr("add", index=index, address=address, prefixlen=length, flags=_NO_PREFIX_ROUTE)
     except BaseException:
         ip.link("del", index=index)
         raise
-    if gateway:
+    if plan.gateway:
         with contextlib.suppress(NetlinkError):
-            ip.route("add", dst="0.0.0.0/0", oif=index, gateway=gateway, flags=_ON_LINK)
+            ip.route("add", dst="0.0.0.0/0", oif=index, gateway=plan.gateway, flags=_ON_LINK)
     return index
 
 

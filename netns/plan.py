@@ -19,7 +19,7 @@ Ports that development servers like are not here: the program could not bind the
 """
 
 OWN_ADDRESS: Final = "198.18.0.1"
-"""The namespace's address, from RFC 2544's range: never the address of a host outside."""
+"""The namespace's address by default, from RFC 2544's range: never that of a host outside."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Plan:
     """Of the host's default route; empty if it has none, or none with a gateway."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the caller's."""
+    own_address: str = OWN_ADDRESS
     intercept: Sequence[Intercept] = WAYS
     """Ways to catch TCP connections, the preferred one first."""
     loopback_port: int | None = None

@@ -1,8 +1,10 @@
 """The parent's side: fork the child, map its ids, collect its listeners, wait, pass signals on."""
 
+import contextlib
 import json
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -10,7 +12,7 @@ from netns import child, handoff, idmap, syscalls
 from netns.child import EXIT_OWN_FAILURE
 from netns.errors import SandboxError
 from netns.handoff import Listeners, Step
-from netns.hints import REPORT, end_hint, host_facts, namespace_hint
+from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
 from netns.inherited import Inherited
 from netns.plan import Plan
 
@@ -36,6 +38,13 @@ class Stopped:
     """The command was stopped by a signal, such as Ctrl-Z's."""
 
 
+def _timers() -> list[tuple[int, tuple[float, float]]]:
+    """Take the timers that the caller has set off this process: they are the command's."""
+    with contextlib.suppress(OSError):  # a filter forbids it; then they are left alone
+        return [(kind, signal.setitimer(kind, 0)) for kind in _TIMERS]
+    return []
+
+
 class EndedEarlyError(Exception):
     """The child was ended before it had become the command, by a signal that asks to end."""
 
@@ -53,29 +62,36 @@ _ASK_TO_END: Final = frozenset(
 class Sandbox:
     """One command in its namespace, from fork to exit."""
 
-    def __init__(self, inherited: Inherited = Inherited()) -> None:  # noqa: B008 - it is constant
+    withheld: Sequence[str] = ()
+    """What the command does not get of what was inherited, for people."""
+
+    def __init__(self, inherited: Inherited | None = None) -> None:
         """Fork: the child loads what it needs while the caller finds out what to run.
 
         The caller has one thread and lives as long as the command: its end is the child's
-        SIGHUP. Without build(), the child ends with the caller. What was inherited is the
-        command's from here on.
+        SIGHUP. Without build(), the child ends with the caller. What the process has
+        inherited, if it is given, is the command's alone: its copies here are closed, those of
+        stdin and stdout by build().
         """
-        self.withheld = inherited.withheld
-        """What the command does not get of what was inherited, for people."""
+        self._inherited = inherited
+        if inherited is not None:
+            self.withheld = inherited.withheld
         self.steps: list[Step] = []
         """What the namespace needed so far, in order, for people."""
         parent = os.getpid()
         self._end, childs_end = handoff.channel()
         childs_pipe, self._plan_pipe = os.pipe()
-        timers = [(kind, signal.setitimer(kind, 0)) for kind in _TIMERS]
+        timers = _timers()
         self.pid = os.fork()
         if self.pid == 0:
             for kind, left in timers:  # exec keeps them, fork does not: getitimer(2)
                 signal.setitimer(kind, *left)
             self._end.close()
             os.close(self._plan_pipe)
-            child.main(childs_end, childs_pipe, parent, inherited.passed_on)
-        inherited.close()
+            passed_on = inherited.passed_on if inherited is not None else ()
+            child.main(childs_end, childs_pipe, parent, passed_on)
+        if inherited is not None:
+            inherited.close()
         childs_end.close()
         os.close(childs_pipe)
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
@@ -96,6 +112,8 @@ class Sandbox:
                 json.dump(asdict(plan), file)
         except (BrokenPipeError, ConnectionResetError):
             raise self._early_end() from None
+        if self._inherited is not None:
+            self._inherited.release_streams()
 
     def _write_map(self) -> None:
         """Map the range for the child: only its parent's namespace may."""
@@ -130,7 +148,8 @@ class Sandbox:
         if ended.signal:
             how = f"killed by {signal.Signals(ended.signal).name}"
             return SandboxError(f"the child was {how} early", end_hint(ended.signal, host_facts()))
-        return SandboxError(f"the child ended early, with status {ended.status}", REPORT)
+        cause = f"the child ended early, with status {ended.status}"
+        return SandboxError(cause, silent_hint(host_facts()))
 
     def listeners(self) -> Listeners:
         """Wait until the namespace is complete and take its listeners; raises SandboxError."""

@@ -2,7 +2,8 @@
 
 import ctypes
 import os
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 # Clone flags, clone(2).
 CLONE_NEWNS: Final = 0x0002_0000
@@ -76,3 +77,10 @@ def umount(target: str, flags: int = 0) -> None:
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     """Set or read an attribute of the calling process."""
     return _check(_libc.prctl(option, arg2, arg3, 0, 0), "prctl")
+
+
+def execve(path: bytes, argv: Sequence[bytes], environment: Sequence[bytes]) -> NoReturn:
+    """Become another program, with an environment of any entries; os.execve takes names alone."""
+    arrays = [(ctypes.c_char_p * (len(each) + 1))(*each, None) for each in (argv, environment)]
+    _check(_libc.execve(path, *arrays), "execve")
+    raise AssertionError("execve does not return")

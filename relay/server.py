@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from netns.handoff import Listeners
-from relay.addresses import Destination
+from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings
 from relay.descriptors import SPARE
@@ -109,8 +109,10 @@ class _Running:
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
+        relay.names.synthetic.live = self._connections.dialled
         self._inbound = _ways_in(relay.listeners, programs, record)
         self._network = network
+        self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
             standing.connections, keepalive, network, record, SuspendDetector(time_suspended)
         )
@@ -146,7 +148,7 @@ class _Running:
             self._names.network_changed()
         if (own := self._listeners.host_addresses) is not None:
             with contained(self._record, "network change"):
-                own.replace(filter(is_shown, addresses))
+                own.replace(each for each in addresses if is_shown(each, self._pool))
         self._network.notify()
 
     async def finish(self) -> None:
@@ -174,7 +176,7 @@ def _gateway(
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
-) -> Callable[[Destination], Handler | None]:
+) -> Callable[[Destination, Handler], Handler | None]:
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
     if isinstance(prepared, Without):
         return Unused(record, prepared.why, by_choice=prepared.by_choice).handler_at

@@ -6,17 +6,18 @@ import pwd
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from netns.inherited import release_streams
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
-from netns.plan import COMMON_PORTS, OWN_ADDRESS, WAYS, Plan
+from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
 from relay import __version__, server, startup
+from relay.addresses import parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.command import signals
 from relay.command.passing import Passing
@@ -76,13 +77,12 @@ def _run(
     resolv_conf = read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
-    with gateway.opened(settings, command, bundle, warn) as prepared:
+    with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         environment = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
-        passing = Passing(sandbox, signals.hold(), witness)
+        passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
-        release_streams()
         if sandbox.withheld:
             what = "; ".join(sandbox.withheld)
             warn(f"descriptors that lead past the relay are not passed on: {what}")
@@ -144,10 +144,12 @@ def plan(
     prepared: gateway.Prepared | gateway.Without | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
-    files = {RESOLV_CONF: for_namespace(resolv_conf, OWN_ADDRESS)}
+    pool = parse_pool(settings.dns_pool)
+    own_address = str(pool[1])
+    files = {RESOLV_CONF: for_namespace(resolv_conf, own_address)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
-    roots, host = _roots_files(), host_network()
+    roots, host = _roots_files(), host_network(pool)
     return Plan(
         command,
         files,
@@ -157,6 +159,7 @@ def plan(
         addresses=host.addresses,
         gateway=host.gateway,
         environment=environment,
+        own_address=own_address,
         intercept=WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
@@ -182,7 +185,7 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
         warn(f"no flight log for this session: {folder}: {error.strerror}")
         return FlightLog(None, clock=time.time, limit=0)
     with contextlib.suppress(OSError):  # what stays takes room alone
-        prune(folder)
+        prune(folder, time.time())
     return log
 
 
@@ -224,7 +227,7 @@ async def _load_rest(gateway: bool) -> None:  # noqa: FBT001 - a nursery passes 
         await trio.sleep(_LOAD_PAUSE)
 
 
-async def _deliver_last_words(relay: server.Relay, passing: Passing, ended: Ended) -> None:
+async def _deliver_last_words(relay: "server.Relay", passing: Passing, ended: Ended) -> None:
     """Deliver what the command sent last; no longer if a signal ended it, or asks us to end."""
     with trio.CancelScope() as scope:
         if _SIGNALLED < ended.status <= _SIGNALLED + signal.NSIG:
@@ -235,7 +238,7 @@ async def _deliver_last_words(relay: server.Relay, passing: Passing, ended: Ende
             nursery.cancel_scope.cancel()
 
 
-async def _cancelled_by(passing: Passing, scope: trio.CancelScope) -> None:
+async def _cancelled_by(passing: Passing, scope: "trio.CancelScope") -> None:
     """Cancel when a signal asks to end; Ctrl-Z stops us alone, for the command has ended."""
     while not (came := await passing.receive()) & _ENDING:
         if signal.SIGTSTP in came:

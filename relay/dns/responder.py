@@ -10,6 +10,7 @@ from typing import Literal
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import trio
 
 from relay.addresses import is_ipv4
 from relay.dns import messages
@@ -37,7 +38,8 @@ class Responder:
     """Returns the rule that denies a name, None if it may be looked up."""
     _record: Callable[[Event], None]
     _mode: Literal["synthetic", "real"]
-    _is_own: Callable[[str], bool] = lambda _address: False
+    _clock: Callable[[], float] = trio.current_time
+    is_own: Callable[[str], bool] = lambda _address: False
     """Returns whether an address is the host's own, which the namespace shows as its own too."""
     _withheld: set[tuple[str, str]] = field(default_factory=set)
 
@@ -98,12 +100,11 @@ class Responder:
         """
         if self._mode == "real" or not lookup.is_dialable or is_ipv4(query.name):
             return lookup.addresses
-        if any(map(self._is_own, lookup.addresses)):
+        if any(map(self.is_own, lookup.addresses)):
             return lookup.addresses
-        assigned = len(self._synthetic)
-        address = self._synthetic.address_for(query.name)
-        if len(self._synthetic) > assigned:
-            self._record(NameAssigned(name=query.name, address=address))
+        address, is_new, displaced = self._synthetic.assign(query.name, self._clock())
+        if is_new:
+            self._record(NameAssigned(name=query.name, address=address, displaced=displaced))
         return [address]
 
     def _note_withheld(self, query: Query, why: str) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import trio
 
 from netns.mounts import RESOLV_CONF
-from relay.addresses import is_dialable
+from relay.addresses import is_dialable, parse_pool
 from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
+from relay.dns.lookup.evidence import ResolverTimeouts
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
@@ -38,7 +39,8 @@ class NameService:
     ) -> None:
         """Take what the session has; `is_own` returns whether an address is the host's own."""
         self._is_own = is_own
-        self.synthetic = SyntheticAddresses()
+        pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
+        self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
         self._policy = policy
         self._record = record
@@ -65,7 +67,7 @@ class NameService:
                 lambda: configured or of_host(),
                 self._record,
                 nursery,
-                resolver.ResolverTimeouts(outage=self._settings.patience),
+                ResolverTimeouts(outage=self._settings.patience, options=lambda: of_host.options),
             )
             self._is_ready.set()
             answers = responder.Responder(
@@ -74,7 +76,7 @@ class NameService:
                 self._policy.denied_name,
                 self._record,
                 self._settings.dns,
-                self._is_own,
+                is_own=self._is_own,
             )
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 

@@ -77,6 +77,17 @@ class Rules(NamedTuple):
     """Whether the provider may charge for each time it is sent."""
 
 
+class Identity(NamedTuple):
+    """The variables by which a program is told of the certificate that it presents to servers."""
+
+    certificate: str
+    """Names a PEM file, with the certificates that lead to an authority after it."""
+    key: str
+    """Names the PEM file of its private key."""
+    passphrase: str
+    """Has the key's passphrase."""
+
+
 class Dialect(Protocol):
     """One API, as the gateway and its clients know it."""
 
@@ -88,6 +99,8 @@ class Dialect(Protocol):
     """Ends of folders in which each file is such a program: versions, side by side."""
     base_url: str
     """The environment variable that tells such a program where to send its requests."""
+    identity: Identity | None
+    """How such a program is told of its certificate; None if it has none."""
     stream_type: bytes
     """The media type of a streamed answer, in lower case."""
     filler: bytes

@@ -95,6 +95,9 @@ class Stream(Protocol):
         """Make the next try, and all other requests, use another connection."""
 
 
+TOKEN: Final = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+"""What a field's name is, RFC 9110 section 5.6.2."""
+
 _LENGTH: Final = re.compile(rb"[0-9]{1,20}")
 """As many digits as h11 takes; int() raises ValueError for more than 4,300."""
 

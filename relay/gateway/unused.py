@@ -22,13 +22,13 @@ class Unused:
     _record: Callable[[Event], None]
     _why: str
     by_choice: bool = False
-    served: Callable[[Destination], Handler | None] = lambda _destination: None
+    served: Callable[[Destination, Handler], Handler | None] = lambda _destination, _past: None
     """Asked first: it returns what serves a destination all the same."""
     _told: set[str] = field(default_factory=set)
 
-    def handler_at(self, destination: Destination) -> Handler | None:
+    def handler_at(self, destination: Destination, past: Handler) -> Handler | None:
         """Return what serves a destination; record one that a gateway could have served."""
-        if (handler := self.served(destination)) is not None:
+        if (handler := self.served(destination, past)) is not None:
             return handler
         host = destination.name
         if host is not None and host not in self._told and is_api_host(host):

@@ -6,6 +6,8 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Final
 
 from relay.descriptors import at_all_costs
@@ -17,6 +19,7 @@ _MASK: Final = 7  # a column of /proc/net/route
 _FIRST_ROUTES: Final = 4096
 """Characters: default routes come first, and some routers have a million others."""
 _IFREQ_SIZE: Final = 40
+_ROUTES: Final = Path("/proc/net/route")
 _MOST_ADDRESSES: Final = 1024
 _SOMEWHERE: Final = ("192.0.2.1", 9)
 
@@ -55,18 +58,18 @@ class HostNetwork:
     gateway: str = ""
 
 
-def is_shown(address: str) -> bool:
+def is_shown(address: str, pool: IPv4Network) -> bool:
     """Return whether the namespace shows an address of the host.
 
-    Loopback's are its own, and so are those of the range whose addresses stand for names.
+    Loopback's are its own, and so are those of the pool, which stand for names.
     """
-    return not address.startswith(("127.", "198.18.", "198.19."))
+    return not address.startswith("127.") and IPv4Address(address) not in pool
 
 
-def host_network() -> HostNetwork:
-    """Read what the namespace is to show of the host."""
+def host_network(pool: IPv4Network) -> HostNetwork:
+    """Read what the namespace is to show of the host; `pool` are the addresses of names."""
     device, gateway = _default_route()
-    requests = [request for request in _read() if is_shown(_address_in(request))]
+    requests = [request for request in _read() if is_shown(_address_in(request), pool)]
     if not requests:
         return HostNetwork()
     names = [device, *map(_name_in, requests)]
@@ -85,7 +88,7 @@ def host_network() -> HostNetwork:
 def _default_route() -> tuple[str, str]:
     """Return the device and the gateway of the main table's best default route, or two ""."""
     try:
-        with open("/proc/net/route", encoding="ascii") as file:  # noqa: PTH123 - a part of it
+        with _ROUTES.open(encoding="ascii") as file:
             text = file.read(_FIRST_ROUTES)
     except OSError:
         return "", ""
@@ -108,6 +111,17 @@ def _source() -> str:
             return ""
         address: str = probe.getsockname()[0]
         return address
+
+
+def routed_networks() -> list[IPv4Network]:
+    """Return the networks that the main table has a route to, but for everywhere, proc(5)."""
+    try:
+        lines = _ROUTES.read_text().splitlines()[1:]
+    except OSError:
+        return []
+    rows = [line.split() for line in lines]
+    parts = [[socket.ntohl(int(row[column], 16)) for column in (1, 7)] for row in rows]
+    return [IPv4Network((network, mask.bit_count())) for network, mask in parts if mask]
 
 
 def _read() -> list[bytes]:

@@ -12,6 +12,7 @@ from typing import Final
 import trio
 
 from relay.barrier import Record, contained
+from relay.host.addresses import Addresses
 from relay.host.interfaces import local_addresses
 
 _RTMGRP_LINK = 0x1
@@ -49,24 +50,39 @@ async def watch(
 ) -> None:
     """Call `on_change(local IPv4 addresses)` after each burst of link, address or route events.
 
+    An address that has gone is still among them for SETTLE seconds, unless another has come, as
+    Addresses has it: then there is one more call.
+
     The socket is emptied before the addresses are read. What the kernel changes between the two is
     either in what is read or makes the socket readable again, and mostly both: no change is missed,
     and one call too many does no harm. Where the addresses cannot be read, they are after a pause.
     Raises OSError if the kernel refuses the socket; `again`, after that, begins with a call, for a
     change may have been missed.
     """
+    addresses = Addresses()
     with _open() as sock:
+        again = again or not _looked(addresses, _nobody, record)
         while True:
             if not again:
-                await trio.lowlevel.wait_readable(sock)
+                with trio.move_on_at(addresses.deadline):
+                    await trio.lowlevel.wait_readable(sock)
             again = False
             _discard(sock)
-            while True:
-                with contained(record, "network change") as look:
-                    on_change(local_addresses())
-                if not look.failed:
-                    break
+            while not _looked(addresses, on_change, record):  # noqa: ASYNC110 - a pause
                 await trio.sleep(AGAIN)
+
+
+def _looked(
+    addresses: Addresses, on_change: Callable[[frozenset[str]], None], record: Record
+) -> bool:
+    """Read the addresses, and tell which count as the host's; return whether it went well."""
+    with contained(record, "network change") as look:
+        on_change(addresses.now(local_addresses(), trio.current_time()))
+    return not look.failed
+
+
+def _nobody(_addresses: frozenset[str]) -> None:
+    """Hear of the addresses at the start."""
 
 
 def _open() -> socket.socket:

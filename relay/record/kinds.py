@@ -40,6 +40,8 @@ class Kind(StrEnum):
     """The peer, or a NAT, does not know the connection any more, and answers a new one."""
     RESOURCES = "resources"
     """The host, or keepline, has no descriptor, memory or address left."""
+    BOUND = "bound"
+    """More at a time than keepline serves, by a bound of its own."""
     NOT_PERMITTED = "not-permitted"
     """By a firewall: the host's own, or one on the way that says so by ICMP."""
     DEFECT = "defect"

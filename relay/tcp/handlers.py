@@ -22,11 +22,11 @@ from relay.tcp.transfer.pump import Pump
 class Naming(Protocol):
     """What is asked of the synthetic addresses."""
 
-    def name_of(self, address: str) -> str | None:
+    def dialled(self, address: str, now: float) -> str | None:
         """Return the name that a synthetic address stands for."""
 
     def covers(self, address: str) -> bool:
-        """Return whether an address is in the synthetic range."""
+        """Return whether an address is in the pool of synthetic ones."""
 
 
 @dataclass
@@ -36,16 +36,17 @@ class Handlers:
     _policy: Policy
     _naming: Naming
     _opener: Opener
-    _gateway: Callable[[Destination], Handler | None]
-    """Asked first: it returns its handler for what it serves, None for all else."""
+    _gateway: Callable[[Destination, Handler], Handler | None]
+    """Asked first: it returns its handler for what it serves, None for all else. The second
+    argument is the handler of what goes past it."""
 
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
         address, port = dialled
-        destination = Destination(self._naming.name_of(address) or address, port)
-        handler = self._gateway(destination) or PumpHandler(
-            destination, self._opener, self._policy.idle_retire(destination)
-        )
+        name = self._naming.dialled(address, trio.current_time())
+        destination = Destination(name or address, port)
+        pump = PumpHandler(destination, self._opener, self._policy.idle_retire(destination))
+        handler = self._gateway(destination, pump) or pump
         if mistake := self._mistake_in(handler.destination):
             return RefusalHandler(handler.destination, mistake, Kind.UNDIALABLE)
         verdict = self._policy.decide(handler.destination)
@@ -61,7 +62,7 @@ class Handlers:
         """Return why nothing can be dialled there, whatever the rules are; empty if it can."""
         if destination.name is None:
             if self._naming.covers(destination.host):
-                return "no name of this session has this address"
+                return "it is in dns_pool, and no name of this session has it"
             if not is_dialable(destination.host):
                 return "not an address of another host"
         return ""

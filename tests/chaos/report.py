@@ -69,7 +69,7 @@ over HTTP/1.1, where the fault is not HTTP/2's own; bare 2 of each, over HTTP/1.
 the client speaks. One keepline carries 32 of these requests at a time (100 in row 20), on two cores
 that play three rows at once, so its times are those of a busy machine. Half of the losses come
 right behind the last byte, half 30 ms later. Silence before the head is no loss: a head may be as
-late as ten minutes. The limit for silence, 60 s, is set to the seconds shown, and the client's own
+late as ten minutes. The limit for silence is set to the seconds shown, and the client's own
 watchdogs (300 s without an event, 600 s without a head) are set to 15 s and 60 s, bare to 3 s; its
 retries pause 10 to 100 ms. Each sample also asks the server's log: at most 1 + 5 tries of a
 request, all with the same body and header fields, none after the client had content, none of a POST

@@ -139,6 +139,7 @@ async def test_doctor_finds_nothing_where_all_works(keepline: Keepline) -> None:
         "settings",
         "IPv4 on this host",
         "resolvers",
+        "addresses that stand for names",
         "user namespace",
         "id map",
         "network and mount namespace",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from relay.host.addresses import SETTLE
 from relay.record.events import (
     Cleared,
     ConnectionClosed,
@@ -23,7 +24,7 @@ from tests.support.internet.faults import drop
 from tests.support.internet.patterns import Packets
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
-from tests.support.internet.world import SERVER, Internet
+from tests.support.internet.world import CLIENT, SERVER, Internet
 from tests.support.pace import within
 
 ECHO = 7
@@ -150,6 +151,36 @@ async def test_a_vanished_address_is_told(
     assert await program(at.receive_to_end, number) == (b"", "ConnectionResetError")
     assert within(program.seconds, VANISHED_WITHIN)
     await used(program)
+    assert within(program.seconds, VANISHED_WITHIN)
+
+
+@pytest.mark.parametrize("waiting", [True, False], ids=["waiting", "idle"])
+async def test_a_lease_that_is_renewed_costs_no_connection(
+    internet: Internet, program: Program, slow: Slow, waiting: bool
+) -> None:
+    """The same address goes and comes back, as some clients of DHCP have it; so does the route."""
+    number = await asked(program, slow) if waiting else await used(program)
+    access, address = internet.access.left, f"{CLIENT}/24"
+    access.remove_address(address)
+    await trio.sleep(0.2)
+    access.add_address(address)
+    access.up()
+    await trio.sleep(SETTLE + 0.5)  # for what is told late
+    if waiting:
+        slow.answer.set()
+        assert await program(at.receive, number, 6) == b"answer"
+    else:
+        await program(at.send, number, b"hello")
+        assert await program(at.receive, number, 5) == b"hello"
+    assert not [e for e in program.session.events() if isinstance(e, ConnectionClosed)]
+
+
+async def test_an_address_that_stays_away_is_told_after_a_second(
+    internet: Internet, program: Program, slow: Slow
+) -> None:
+    number = await asked(program, slow)
+    internet.access.left.remove_address(f"{CLIENT}/24")
+    assert await program(at.receive_to_end, number) == (b"", "ConnectionResetError")
     assert within(program.seconds, VANISHED_WITHIN)
 
 

@@ -8,14 +8,17 @@ import sys
 import pytest
 
 from netns import links
-from netns.plan import OWN_ADDRESS
+from netns.plan import OWN_ADDRESS, Plan
 from tests.support.command.inside import inside
 from tests.support.command.keepline import Keepline
 from tests.support.internet.hosts import Host
 from tests.support.internet.world import CLIENT, GATEWAY, SERVER, Internet
 
 OTHER = "10.9.0.1"
-NETWORK = "from relay.host import interfaces; n = interfaces.host_network(); "
+NETWORK = (
+    "from ipaddress import IPv4Network; from relay.host import interfaces;"
+    " n = interfaces.host_network(IPv4Network('198.18.0.0/15')); "
+)
 
 
 @pytest.fixture
@@ -63,6 +66,10 @@ async def test_addresses_of_lo_are_the_hosts_too(internet: Internet) -> None:
     assert await shown(internet.client) == f"eth0 ('{OTHER}', 32)"
 
 
+def planned(device: str, gateway: str = "") -> Plan:
+    return Plan((), device=device, addresses=[(CLIENT, 24)], gateway=gateway)
+
+
 def addresses(host: Host) -> dict[str, list[str]]:
     """Return the addresses of each interface."""
     with host.netlink() as netlink:
@@ -76,7 +83,7 @@ def addresses(host: Host) -> dict[str, list[str]]:
 async def test_the_device_has_ipv4_addresses_alone_and_its_other_end_none() -> None:
     host = Host("bare")
     try:
-        assert host.call(lambda: links.bring_up("eth0", [(CLIENT, 24)], GATEWAY)) == ""
+        assert host.call(lambda: links.bring_up(planned("eth0", GATEWAY))) == ""
         found = addresses(host)
         assert sorted(found.pop("lo")) == ["127.0.0.1", OWN_ADDRESS, "::1"]
         assert found == {"eth0": [CLIENT], "keepline": []}
@@ -88,7 +95,7 @@ async def test_the_device_has_ipv4_addresses_alone_and_its_other_end_none() -> N
 async def test_without_a_veth_it_goes_on_by_lo_alone(device: str) -> None:
     host = Host("bare")
     try:
-        why = host.call(lambda: links.bring_up(device, [(CLIENT, 24)], ""))
+        why = host.call(lambda: links.bring_up(planned(device)))
         assert why.startswith("no veth: ")
         assert list(addresses(host)) == ["lo"]
         with host.netlink() as netlink:

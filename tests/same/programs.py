@@ -39,7 +39,14 @@ def lacking(*, large: bool) -> Iterator[str]:
     for name in (*_NEEDED, *(_LARGE if large else ())):
         if shutil.which(name) is None:
             yield name
-    made = [_NPM / "bun", _NPM / "wait-on", _BUILT / "connect", _BUILT / "Connect.class", _PYTHON]
+    made = [
+        _NPM / "bun",
+        _NPM / "wait-on",
+        _NPM / "claude",
+        _BUILT / "connect",
+        _BUILT / "Connect.class",
+        _PYTHON,
+    ]
     for path in made:
         if not path.exists():
             yield str(path.relative_to(_ROOT))
@@ -198,6 +205,12 @@ def chromium(url: str) -> Program:
         f" --user-data-dir=$HOME/profile --dump-dom {url}"
     )
     return shell(f"chromium --headless --dump-dom {url}", script, r"(onLine is \w+)", 8)
+
+
+def claude(words: str) -> Program:
+    """Ask an agent's command line for one answer."""
+    argv = (str(_NPM / "claude"), "-p", words, "--output-format", "json")
+    return Program(f'claude -p "{words}"', argv, r'"result":"([^"]{1,48})|^said: (.*)$', 2.5)
 
 
 def getent(name: str) -> Program:

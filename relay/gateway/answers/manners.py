@@ -8,9 +8,9 @@ the API, is taken as it shows itself:
    that filler has ended, if that is more. A request that was lost to silence is given twice as long
    the next time, and so on. A setting of the user's holds instead, each time.
 2. A clean end of a stream that has told neither its STOP nor its END, with no part unfinished, is
-   taken for a loss once. If the next such answer ends in the same way, and the upstream has not
-   told an end or a stop in this session, that is its manner: then it is the end, as for a client
-   without the gateway. It is not at the API's own hosts.
+   a loss. But if UNTOLD streams have ended so, and none has told a STOP or an END in this session,
+   that is the upstream's manner: then it is the end, as for a client without the gateway. It is
+   not at the API's own hosts.
 """
 
 import math
@@ -18,6 +18,8 @@ from typing import Final
 
 LEAST: Final = 60.0
 PINGS: Final = 4
+UNTOLD: Final = 6
+"""As many as one request's tries: its last one is given then, instead of none."""
 
 FILLED: Final = 1.0
 """Seconds of silence that filler has to end to count: APIs send some at the beginning too."""
@@ -51,4 +53,4 @@ class Manners:
     def takes_untold_end(self) -> bool:
         """Note a clean end that was not told; return whether it is the upstream's manner."""
         self._untold_ends += 1
-        return self._untold_ends > 1 and not self._has_told_ends
+        return self._untold_ends >= UNTOLD and not self._has_told_ends

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.gateway.dialect import AnswerEvent, Dialect, Reader, Role, Rules
+from relay.gateway.dialect import AnswerEvent, Dialect, Identity, Reader, Role, Rules
 from relay.gateway.sse import ServerSentEvent, SseReader
 
 _MESSAGES: Final = "/v1/messages"
@@ -53,6 +53,9 @@ class _Anthropic:
     )
     folders: tuple[str, ...] = ("/claude/versions",)
     base_url = "ANTHROPIC_BASE_URL"
+    identity: Identity | None = Identity(
+        "CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_CLIENT_KEY", "CLAUDE_CODE_CLIENT_KEY_PASSPHRASE"
+    )
     stream_type = b"text/event-stream"
     filler = b'event: ping\ndata: {"type": "ping"}\n\n'
     """As the API itself writes it."""

@@ -1,6 +1,5 @@
 """What the file is that a command's word names: its true name, its package, its text."""
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -8,9 +7,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from relay.gateway.setup.command import File, Look
 
-_MOST: Final = 64 * 1024
+_MOST: Final = 16 * 1024
 """Bytes of a script, or of a package.json, that are read."""
 
 _LEVELS: Final = 3
@@ -34,14 +35,14 @@ def _package(file: Path) -> str:
     """Return the name of the package to which a file belongs as one of its commands."""
     for folder in file.parents[:_LEVELS]:
         try:
-            described = json.loads(_beginning(folder / "package.json"))
+            described = msgspec.json.decode(_beginning(folder / "package.json"))
             commands = described.get("bin", {})
             paths = commands.values() if isinstance(commands, dict) else (commands,)
             is_command = any(os.path.realpath(folder / each) == str(file) for each in paths)
             return str(described["name"]) if is_command or file.stem == "cli" else ""
         except OSError:
             continue
-        except (ValueError, KeyError, TypeError, AttributeError):  # not what npm writes
+        except (msgspec.MsgspecError, KeyError, TypeError, AttributeError):  # not what npm writes
             return ""
     return ""
 

@@ -107,6 +107,7 @@ def opened(
             warn(f"the gateway is off: {chosen.why}")
         yield Without(chosen.why, by_choice=settings.gateway == "off")
         return
+    _check_identities(chosen, warn)
     made, variables = None, chosen.environment(BASE_URL_PORT)
     if chosen.certificate_hosts:
         openssl = certificates.find()
@@ -130,6 +131,13 @@ def opened(
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()
+
+
+def _check_identities(chosen: Enabled, warn: Callable[[str], None]) -> None:
+    """Warn of certificates that are to be presented to the origins, and cannot be."""
+    for identity in {origin.dialect.identity for origin in chosen.origins if origin.tls}:
+        if identity is not None:
+            trust.check_identity(os.environ, identity, warn)
 
 
 def _warn_of_denial(

@@ -36,7 +36,7 @@ def simple_commands(text: str, arguments: Sequence[str] = ()) -> Iterator[list[s
     words: list[str] = []
     depth, is_target = 0, False
     for word in [*tokens, "\n"]:
-        if not word or not set(word) <= set(_PUNCTUATION):
+        if not word or not set(word) <= set(_PUNCTUATION):  # an empty one was quoted
             if not is_target and not (not words and word in _LEADING):
                 words += arguments if word == ARGUMENTS else [word]
             is_target = False

@@ -127,6 +127,7 @@ class Pool:
             try:
                 yield opened
             finally:
+                self._speaks_http1 |= opened.is_unfit  # clients that speak no HTTP/2 meet no such
                 opened.release()
                 for surplus in [each for each in self.shared if each.is_idle][1:]:
                     surplus.retire()

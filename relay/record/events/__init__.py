@@ -12,7 +12,7 @@ from relay.record.events.connections import (
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
-    UpstreamClosed, UpstreamOpened, UpstreamReady,
+    UpstreamClosed, UpstreamOpened, UpstreamReady, WentPast,
 )
 from relay.record.events.names import (
     AnswerWithheld, LookupFailed, LookupHeld, NameAssigned, NameRefused, ResolversChanged,
@@ -27,7 +27,7 @@ AnyEvent: TypeAlias = (
     | ConnectionOpened | ConnectionDenied | Dialled | DialFailed | DialHeld | Replaying
     | Suspected | Cleared | PathDown | PathUp | ConnectionClosed | LoopbackRefused
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
-    | Distrusted | GatewayUnused
+    | Distrusted | WentPast | GatewayUnused
     | NameAssigned | AnswerWithheld | NameRefused | LookupFailed | LookupHeld | ServedStale
     | ResolverSilent | ResolversChanged
 )
@@ -40,5 +40,5 @@ __all__ = [
     "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
     "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
     "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "size",
+    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

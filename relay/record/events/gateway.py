@@ -133,6 +133,8 @@ class Distrusted(CausedEvent):
     connection: int
     host: str
     how: Distrust
+    goes_past: bool = False
+    """Whether its next connections go past the gateway."""
 
     @property
     def is_loss(self) -> bool:
@@ -141,4 +143,18 @@ class Distrusted(CausedEvent):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} {self.how} of the gateway for {self.host}"
+        past = "; its next connections go past it" if self.goes_past else ""
+        return f"#{self.connection} {self.how} of the gateway for {self.host}{past}"
+
+
+class WentPast(Event):
+    """A connection goes past the gateway, as its program has refused the certificate before."""
+
+    connection: int
+    host: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return (
+            f"#{self.connection} goes past the gateway for {self.host}, which its program refused"
+        )

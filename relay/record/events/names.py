@@ -5,14 +5,17 @@ from relay.record.kinds import UNAWAITED
 
 
 class NameAssigned(Event):
-    """A name got its synthetic address for the rest of the session."""
+    """A name got its synthetic address."""
 
     name: str
     address: str
+    displaced: str = ""
+    """The name that had it before, and was used longest ago."""
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"name {self.name} is {self.address} in this session"
+        instead = f", which was that of {self.displaced}" if self.displaced else ""
+        return f"name {self.name} is {self.address} in this session{instead}"
 
 
 class AnswerWithheld(Event):

@@ -48,6 +48,7 @@ ADVICE: Final[dict[Kind, Advice]] = {
         ("--keepidle",),
     ),
     Kind.RESOURCES: Advice("ulimit -Hn is the limit of descriptors: raise it", ("ulimit -Hn",)),
+    Kind.BOUND: Advice("a bound of keepline's own, which nothing changes: fewer at a time"),
     Kind.NOT_PERMITTED: Advice("a firewall forbids it, this host's own or one on the way"),
     Kind.DEFECT: Advice(
         "a fault is a defect of keepline: please report it with keepline explain -v"

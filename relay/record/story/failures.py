@@ -17,6 +17,17 @@ SHORT: Final = 1.0
 dial several, and keep the one that answers first."""
 
 
+_PAST: Final = (
+    "a program that had refused the gateway's certificate went past it: as without the gateway, its"
+    " losses are not hidden"
+)
+
+_OF_RESOLVERS: Final = frozenset(
+    {Kind.REFUSED, Kind.TIMEOUT, Kind.UNREACHABLE, Kind.NOT_PERMITTED, Kind.MALFORMED, Kind.OTHER}
+)
+"""Kinds of how a resolver failed, about which the same is to be done: others may be named."""
+
+
 def failure(event: AnyEvent, to: str) -> Entry | None:
     """Return what failed with an event, of a connection to `to`; None if nothing is to tell."""
     found = None
@@ -37,6 +48,8 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
             what = f"its answers are not read by the gateway: {event.why}"
             host = "" if event.by_choice else event.host
             found = _entry(event, Mark.NOTE, event.host, what, host)
+        case events.WentPast():
+            found = _entry(event, Mark.NOTE, event.host, _PAST, "")
         case _:
             pass
     return found
@@ -67,14 +80,14 @@ def _denied(rule: str) -> str:
 
 
 def _lookup(event: events.LookupFailed) -> Entry:
+    mark, what = Mark.VISIBLE, f"not resolved ({event.cause}); the program got an error"
     if event.kind in UNAWAITED:
+        mark = Mark.GAVE_UP
         what = f"not resolved for {event.seconds:.1f} s ({event.cause}); then the command ended"
-        return _entry(event, Mark.GAVE_UP, event.name, what, event.name)
-    if event.verdict:
-        what = f"not resolved ({event.cause}), as without keepline"
-        return _entry(event, Mark.FAILED, event.name, what, event.name)
-    what = f"not resolved ({event.cause}); the program got an error"
-    return _entry(event, Mark.VISIBLE, event.name, what, event.name)
+    elif event.verdict:
+        mark, what = Mark.FAILED, f"not resolved ({event.cause}), as without keepline"
+    entry = _entry(event, mark, event.name, what, event.name)
+    return replace(entry, kind=Kind.NAME_FAILURE) if event.kind in _OF_RESOLVERS else entry
 
 
 def _loopback(event: events.LoopbackRefused) -> Entry:

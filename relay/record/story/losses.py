@@ -1,6 +1,7 @@
 """What was lost, hidden or seen: events joined to losses, each told once. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final, assert_never
 
 from relay.record import events
@@ -85,15 +86,16 @@ def _own_loss(
             evidence += event.traceback.splitlines()
             hidden = not event.saw
         case events.TurnedAway():
-            times = "a connection" if event.count == 1 else f"{event.count} connections so far"
-            what = f"{event.where} reset {times} ({event.cause})"
-            hidden = False
+            what, hidden = f"{event.where} turned a connection away ({event.cause})", False
         case events.ServiceDown() | events.LogLost():
             what, hidden = event.text(), isinstance(event, events.LogLost)
         case _:
             assert_never(event)
     mark = Mark.HIDDEN if hidden else Mark.VISIBLE
-    return Entry(event.at, mark, what, event.kind, tuple(evidence))
+    entry = Entry(event.at, mark, what, event.kind, tuple(evidence))
+    if isinstance(event, events.TurnedAway):
+        return replace(entry, count=event.count, same=what)
+    return entry
 
 
 def _of_gateway(event: events.AskedAgain | events.RequestLost | events.Distrusted) -> str:
@@ -102,7 +104,7 @@ def _of_gateway(event: events.AskedAgain | events.RequestLost | events.Distruste
         return (
             f"a program {_DISTRUST[event.how]}: it does not know the certificate"
             f" authority that this session has for {event.host}. It takes it from"
-            " NODE_EXTRA_CA_CERTS; for other programs use --gateway=http, or off"
+            f" NODE_EXTRA_CA_CERTS; {_NEXT[event.goes_past]}"
         )
     lost = f"the answer to {event.method} {event.path} was lost ({event.cause})"
     if isinstance(event, events.RequestLost):
@@ -116,6 +118,11 @@ _SAW: Final[dict[events.Saw, str]] = {
     "reset": "a reset",
     "error event": "an error event",
     "status 502": "status 502 with the cause in it",
+}
+
+_NEXT: Final = {
+    True: "the next connections of such programs go past the gateway",
+    False: "for other programs use --gateway=http, or off",
 }
 
 _DISTRUST: Final[dict[events.Distrust, str]] = {

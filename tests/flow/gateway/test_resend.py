@@ -99,6 +99,7 @@ async def test_six_losses_in_a_row_are_told(
     if fault in PASSED_ON | {Fault.GOAWAY_DRAIN}:
         return
     async with fake_api(protocols=protocols) as served, gateway(served, patience=500) as it:
+        await ask(it, 7, "well", is_stream=True)  # so that it is known to tell its ends
         for place in places(fault):
             key = place.name
             is_stream = place is not Position.IN_BODY

@@ -3,7 +3,7 @@
 from typing import Final
 
 from tests.same.row import Row
-from tests.same.rows import connections, firewall, machine, names, refused, silent
+from tests.same.rows import connections, dns, firewall, gateway, machine, names, refused, silent
 
 ROWS: Final[list[Row]] = [
     *refused.ROWS,
@@ -12,4 +12,6 @@ ROWS: Final[list[Row]] = [
     *connections.ROWS,
     *machine.ROWS,
     *names.ROWS,
+    *dns.ROWS,
+    *gateway.ROWS,
 ]

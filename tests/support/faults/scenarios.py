@@ -111,15 +111,16 @@ async def redirected(session: Session) -> None:
 
 
 async def refusals(session: Session) -> None:
-    """Meet a refusal by policy, and one by the server.
+    """Meet a refusal by policy, one by the server, and one on loopback.
 
     If the packet that says it is lost, the program's kernel asks again after a second of its own
     time, for which nobody waits here.
     """
-    for port in (DENIED, NOBODY):
+    for address, port in ((SERVER, DENIED), (SERVER, NOBODY), ("127.0.0.1", NOBODY)):
         with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(1):
-            async with await session.connect(SERVER, port) as stream:
+            async with await session.connect(address, port) as stream:
                 await stream.receive_some()
+    await trio.testing.wait_all_tasks_blocked()  # the relay has read of the last
 
 
 async def names(session: Session) -> None:
@@ -299,9 +300,9 @@ async def last_words(session: Session) -> None:
     """End the session while one program has just said something and gone, and another is there."""
     there = await session.connect(SERVER, ECHO)
     await session.echoed(there)
+    waiting = await session.connect(SERVER, ECHO)
     async with await session.connect(SERVER, SINK) as stream:
         await stream.send_all(bytes(100))
-    waiting = await session.connect(SERVER, ECHO)
     await session.relay.finish()
     for stream in (there, waiting):
         await stream.aclose()

@@ -6,7 +6,7 @@ CHAT is a second one, small and written here, as a new file in relay/gateway/dia
 import json
 from dataclasses import dataclass
 
-from relay.gateway.dialect import AnswerEvent, Dialect, Reader, Role, Rules
+from relay.gateway.dialect import AnswerEvent, Dialect, Identity, Reader, Role, Rules
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.http import Fields
 from relay.gateway.sse import ServerSentEvent, SseReader
@@ -19,6 +19,7 @@ class Chat:
     packages: tuple[str, ...] = ("@chat/chatter",)
     folders: tuple[str, ...] = ()
     base_url = "CHAT_BASE_URL"
+    identity: Identity | None = None
     stream_type = b"text/event-stream"
     filler = b": still here\n\n"
     filler_interval = 7.0

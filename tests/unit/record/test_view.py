@@ -45,6 +45,7 @@ from relay.record.events import (
     UpstreamClosed,
     UpstreamOpened,
     UpstreamReady,
+    WentPast,
     size,
 )
 from relay.record.events.connections import ENDS
@@ -121,6 +122,10 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         GatewayUnused(host="api.example", why="gateway = off"),
         "api.example is asked without the gateway: gateway = off",
+    ),
+    (
+        WentPast(connection=1, host="api.example"),
+        "#1 goes past the gateway for api.example, which its program refused",
     ),
     (
         LoopbackRefused(address="127.0.0.1", port=5432, kind=Kind.REFUSED, on_host=True),

@@ -453,6 +453,30 @@ def test_content_after_a_stop_reason_takes_it_back(hold: Hold) -> None:
         assert made.end() == NO_END
 
 
+@pytest.mark.parametrize("hold", HOLDS)
+def test_an_end_that_is_not_told_may_be_taken_for_one(hold: Hold) -> None:
+    for count, may_be in ((1, False), (3, False), (5, True), (7, False), (9, True)):
+        made = fed(hold, raw(TWO[:count]))
+        assert made.may_be_whole is may_be
+        assert not made.has_told_end
+    given_ = b""
+    made = answering(hold)
+    for _, data in TWO[:9]:
+        given_ += made.receive(data).deliver
+    assert given_ + made.end_untold().deliver == raw(TWO[:9])
+    assert made.is_complete
+    assert not made.may_be_whole
+
+
+def test_filler_that_came_last_is_known() -> None:
+    made = answering("message")
+    known = []
+    for data in (PING, TWO[0][1], PING + TWO[1][1], PING + b": x\n\n", b": y"):
+        made.receive(data)
+        known.append(made.was_filler)
+    assert known == [True, False, False, True, False]
+
+
 def test_a_foreign_stream_has_no_stop() -> None:
     made = fed("message", b"data: [DONE]\n\n" + TWO[-2][1])
     assert not made.has_all

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from relay.gateway.answers.manners import LEAST, PINGS, Manners
+from relay.gateway.answers.manners import LEAST, PINGS, UNTOLD, Manners
 
 
 def test_silence_is_no_loss_where_nobody_fills_it() -> None:
@@ -25,13 +25,14 @@ def test_silence_is_a_loss_where_it_was_filled_before(filled: float, limit: floa
     assert [manners.silence(times) for times in range(2)] == [limit, 2 * limit]
 
 
-def test_the_second_end_that_was_not_told_is_one() -> None:
+def test_an_end_that_is_never_told_is_one() -> None:
     manners = Manners(is_own=False)
-    assert [manners.takes_untold_end() for _ in range(3)] == [False, True, True]
+    assert not any(manners.takes_untold_end() for _ in range(UNTOLD - 1))
+    assert all(manners.takes_untold_end() for _ in range(3))
     manners.note_end()
     assert not manners.takes_untold_end()
 
 
 def test_the_apis_own_host_tells_each_end() -> None:
     manners = Manners(is_own=True)
-    assert [manners.takes_untold_end() for _ in range(3)] == [False] * 3
+    assert [manners.takes_untold_end() for _ in range(9)] == [False] * 9

@@ -3,9 +3,12 @@
 from shlex import split as words_of
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
-from relay.gateway.setup.command import Agent, File, agent_of
+from relay.gateway.setup.command import Agent, File, Finder, agent_of
+from relay.gateway.setup.shell import simple_commands
 
 PACKAGE = "@anthropic-ai/claude-code"
 VERSIONS = "/home/p/.local/share/claude/versions"
@@ -79,6 +82,7 @@ RUN = [
 ]
 
 NOT = [
+    'sh -c \'echo ""; "" claude\'',
     "true",
     "echo claude",
     "env claude=1",
@@ -168,3 +172,25 @@ def test_what_it_is_given_on_the_way(line: str, sets: dict[str, str]) -> None:
     agent = found(*words_of(line))
     assert agent is not None
     assert agent.sets == sets
+
+
+WORDS = st.sampled_from(
+    [
+        *("claude", "", "env", "sh", "-c", "npx", "-p", "--", "-", "X=1", "timeout", "'", '"'),
+        *("<", ">", "<<", "|", "&", "&&", ";", "(", ")", "\n", "\\", "#", "exec", "case", "$@"),
+    ]
+)
+
+
+@given(st.lists(WORDS | st.text()), st.lists(WORDS | st.text()).map(" ".join))
+def test_no_text_breaks_a_start(words: list[str], text: str) -> None:
+    for command in (words, ["sh", "-c", text, *words], ["env", "-S", text]):
+        Finder(FILES.get).found(command, 6)
+    list(simple_commands(text, words))
+
+
+def test_what_cannot_be_read_is_no_agent() -> None:
+    def fail(word: str) -> File:
+        raise RecursionError(word)
+
+    assert agent_of(["x"], fail) is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP
 
-from relay.inbound.held.segments import again, parse_syn, reset, unreachable
+from relay.inbound.held.segments import again, parse_syn, refused_end, reset, unreachable
 
 ADDRESSES = st.ip_addresses(v=4).map(str)
 PORTS = st.integers(1, 65535)
@@ -114,3 +114,28 @@ def assert_checksum_is_right(packet: Any, layer: Any) -> None:
     found = packet[layer].chksum
     del packet[layer].chksum
     assert IP(bytes(packet))[layer].chksum == found
+
+
+LO = {"src": "127.0.0.1", "dst": "127.0.0.1"}
+
+
+def test_a_refusal_on_loopback_tells_of_which_end() -> None:
+    packet = syn(sport=5432, dport=40000, seq=0, ack=8, flags="RA", ip=LO)
+    assert refused_end(packet) == ("127.0.0.1", 5432)
+    assert refused_end(memoryview(packet)) == ("127.0.0.1", 5432)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        syn(seq=0, flags="RA"),
+        syn(seq=9, flags="RA", ip=LO),
+        syn(seq=0, flags="R", ip=LO),
+        syn(seq=0, flags="S", ip=LO),
+        syn(seq=0, flags="RA", ip=LO)[:30],
+        bytes(IP(**LO) / ICMP() / bytes(20)),
+    ],
+)
+def test_what_is_no_refusal_on_loopback(packet: bytes) -> None:
+    assert refused_end(packet) is None

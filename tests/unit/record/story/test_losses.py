@@ -26,7 +26,7 @@ from relay.record.events import (
     UpstreamOpened,
 )
 from relay.record.kinds import Kind
-from relay.record.story.entry import Mark
+from relay.record.story.entry import Mark, joined
 from relay.record.story.losses import entries, losses
 
 STARTED = SessionStarted(
@@ -138,6 +138,13 @@ def test_a_program_that_does_not_know_the_ca() -> None:
         assert not hidden
         assert words in what
         assert "NODE_EXTRA_CA_CERTS" in what
+        assert what.endswith("for other programs use --gateway=http, or off")
+
+
+def test_connections_that_go_past_the_gateway() -> None:
+    event = Distrusted(connection=1, host="a.test", how="refused the certificate", goes_past=True)
+    ((_hidden, what),) = told(event)
+    assert what.endswith("the next connections of such programs go past the gateway")
 
 
 def test_a_held_dial() -> None:
@@ -329,18 +336,15 @@ def test_a_fault_is_seen_or_not_as_it_says() -> None:
     ]
 
 
-def test_a_limit_says_how_to_raise_it() -> None:
-    away = TurnedAway(
-        where="the listener", kind=Kind.RESOURCES, cause="Too many open files", count=1
+def test_connections_that_are_turned_away_are_one_loss_with_a_count() -> None:
+    cause = "Too many open files"
+    away, more = (
+        TurnedAway(at=at, where="the listener", kind=Kind.RESOURCES, cause=cause, count=count)
+        for at, count in ((102, 1), (103, 4))
     )
-    more = TurnedAway(
-        where="the listener", kind=Kind.RESOURCES, cause="Too many open files", count=4
-    )
-    hint = "(Too many open files)"
-    assert told(away, more) == [
-        (False, f"the listener reset a connection {hint}"),
-        (False, f"the listener reset 4 connections so far {hint}"),
-    ]
+    (entry,) = joined(losses([STARTED, away, more]))
+    what = "the listener turned a connection away (Too many open files)"
+    assert (entry.hidden, entry.what, entry.count, entry.until) == (False, what, 4, 103)
 
 
 def test_a_service_that_rests_is_seen_and_a_log_that_is_not_complete_is_not() -> None:

@@ -19,6 +19,7 @@ from relay.record.events import (
     ServedStale,
     SessionEnded,
     Slept,
+    WentPast,
 )
 from relay.record.kinds import Kind
 from relay.record.story.advice import ADVICE, GATEWAY_OFF
@@ -190,6 +191,7 @@ def test_a_dial_that_the_program_gave_up() -> None:
     assert "no answer for 2.0 s" in at_end(dial_failed())
     assert story(dial_failed(seconds=0.5)) == ["Nothing was lost."], "it dials several"
     ended = dial_failed(kind=Kind.SESSION_END)
+    assert not ended.is_loss
     assert "then the command ended" in story(ended)[0]
 
 
@@ -285,3 +287,10 @@ def test_a_keepline_that_was_killed() -> None:
 def test_a_fault_that_nobody_saw_needs_no_advice() -> None:
     hidden = Fault(at=103, where="x", kind=Kind.DEFECT, error="KeyError", cause="KeyError")
     assert story(hidden)[-1] == "1 loss: 1 hidden, 0 visible."
+
+
+def test_connections_that_go_past_the_gateway_are_told_in_one_line() -> None:
+    past = [WentPast(at=102 + number, connection=number, host="api.test") for number in range(3)]
+    (line,) = [each for each in story(*past) if "api.test" in each]
+    assert "api.test: a program that had refused the gateway's certificate went past it" in line
+    assert "(3 times" in line
