@@ -156,6 +156,13 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     )
     holds = listeners.syns is not None
     yield Check(
+        "the host's interface and addresses are shown",
+        works=not listeners.lacks,
+        needed=False,
+        detail="; ".join(listeners.lacks),
+        fix="tproxy, and a kernel with veth and nft_socket; else some think they are offline",
+    )
+    yield Check(
         "a connect() is held until its destination is reached",
         works=holds,
         needed=False,

@@ -23,7 +23,7 @@ from relay.command.passing import Passing
 from relay.command.witness import Witness
 from relay.config import SESSION_VARIABLE, Settings
 from relay.gateway.setup import prepare as gateway
-from relay.host.interfaces import require_ipv4
+from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
@@ -145,19 +145,23 @@ def plan(
     prepared: gateway.Prepared | gateway.Without | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
-    own_address = str(parse_pool(settings.dns_pool)[1])
+    pool = parse_pool(settings.dns_pool)
+    own_address = str(pool[1])
     files = {RESOLV_CONF: for_namespace(resolv_conf, own_address)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
-    roots = checked_for_caller()
+    roots, host = checked_for_caller(), host_network(pool)
     return Plan(
         command,
         files,
-        roots.files,
-        roots.folders,
-        environment,
-        own_address,
-        WAYS if settings.intercept == "auto" else (settings.intercept,),
+        owned=roots.files,
+        owned_folders=roots.folders,
+        device=host.device,
+        addresses=host.addresses,
+        gateway=host.gateway,
+        environment=environment,
+        own_address=own_address,
+        intercept=WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,

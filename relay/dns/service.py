@@ -30,7 +30,15 @@ class NameService:
     is set before those who wait are woken. If the session ends first, they are all cancelled.
     """
 
-    def __init__(self, settings: Settings, policy: Policy, record: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy,
+        record: Callable[[Event], None],
+        is_own: Callable[[str], bool] = lambda _address: False,
+    ) -> None:
+        """Take what the session has; `is_own` returns whether an address is the host's own."""
+        self._is_own = is_own
         pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
         self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
@@ -68,6 +76,7 @@ class NameService:
                 self._policy.denied_name,
                 self._record,
                 self._settings.dns,
+                is_own=self._is_own,
             )
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
