@@ -8,7 +8,7 @@ from typing import TypeAlias
 from relay.record.events.base import FORMAT, CausedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
     Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened, DialFailed, DialHeld,
-    Dialled, How, PathDown, PathUp, Replaying, Suspected, Told,
+    Dialled, Excuse, How, PathDown, PathUp, Replaying, Suspected, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, Distrust, Distrusted, RequestLost, Saw, UpstreamClosed, UpstreamOpened,
@@ -36,8 +36,9 @@ AnyEvent: TypeAlias = (
 __all__ = [
     "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
     "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "DialFailed", "DialHeld", "Dialled",
-    "Distrust", "Distrusted", "Event", "Fault", "How", "LeftBehind", "LogFull", "LogLost",
-    "LookupFailed", "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
+    "Distrust", "Distrusted", "Event", "Excuse", "Fault", "How", "LeftBehind", "LogFull", "LogLost",
+    "LookupFailed", "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying",
+    "RequestLost",
     "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
     "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
     "UpstreamOpened", "UpstreamReady", "size",
