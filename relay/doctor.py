@@ -11,7 +11,7 @@ import trio
 
 from netns.errors import KeeplineError
 from netns.hints import refused_call
-from netns.sandbox import Sandbox
+from netns.sandbox import Listeners, Sandbox
 from relay import session
 from relay.addresses import parse_pool
 from relay.config import DNS_PORT, ConfigError, Settings, parse_nameserver
@@ -147,6 +147,11 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         yield failure
         return
     listeners.close()
+    yield from _ways(listeners)
+
+
+def _ways(listeners: Listeners) -> Iterator[Check]:
+    """Return how well the namespace stands in for the host's network."""
     yield Check(
         "best interception (tproxy)",
         works=listeners.intercept == "tproxy",
