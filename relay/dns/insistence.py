@@ -1,18 +1,22 @@
 """Which programs take an error for silence, and so ask again until their time is up; pure.
 
 musl ignores REFUSED and SERVFAIL, waits, and sends the same datagram again. All others take the
-error, and whoever asks again asks from another port, by another number, or within milliseconds. To
-be told over TCP is an end for musl too: so for a question that is asked again an error over UDP
-becomes "truncated". musl before 1.2.4 knows no TCP, and takes that for a name without addresses.
+error; if they ask again, it is at once, or by another port or number. To be told over TCP is an end
+for musl too: so for a question that is asked again an error over UDP becomes "truncated". musl
+before 1.2.4 knows no TCP, and takes that for a name without addresses.
 """
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Final
 
-LEAST: Final = 0.5
-"""Seconds after which a question that is asked again is one: the C-ares library, and musl at
-SERVFAIL, try at once once more."""
+LEAST: Final = 2.0
+"""Seconds between an error and the same question: glibc and c-ares ask at once again, and musl no
+sooner than every three seconds (relay/host/resolv_conf.py), but once at SERVFAIL."""
+
+MOST_WITHOUT_ANSWER: Final = 20.0
+"""Seconds between two equal questions without an answer: the others wait for thirty."""
 
 KEPT: Final = 120.0
 """Seconds for which a question is remembered: musl asks for a minute at most."""
@@ -21,29 +25,40 @@ MOST: Final = 4096
 """Questions that are remembered."""
 
 
+@dataclass(slots=True)
+class _Question:
+    asked: float
+    refused: float | None = None
+    """When it was last answered by an error."""
+    is_insistent: bool = False
+
+
 class Insistence:
-    """Remembers questions, and when they were first asked."""
+    """Remembers questions, each of which is a program's port, a number, a name and a type."""
 
     def __init__(self) -> None:
-        self._first: OrderedDict[Hashable, float] = OrderedDict()
-        self._insistent: set[Hashable] = set()
+        self._questions: OrderedDict[Hashable, _Question] = OrderedDict()
 
     def asked(self, question: Hashable, now: float) -> None:
-        """Note that a program asks: the question is its port, the number, the name and the type."""
-        first = self._first.get(question)
-        if first is not None and now - first < KEPT:
-            if now - first >= LEAST:
-                self._insistent.add(question)
+        """Note that a program asks."""
+        known = self._questions.get(question)
+        if known is None or now - known.asked >= KEPT:
+            self._questions.pop(question, None)
+            self._questions[question] = _Question(now)
+            if len(self._questions) > MOST:
+                self._questions.popitem(last=False)
             return
-        self._forget(question)
-        self._first[question] = now
-        if len(self._first) > MOST:
-            self._forget(next(iter(self._first)))
+        if known.refused is not None:
+            is_again = now - known.refused >= LEAST
+        else:
+            is_again = LEAST <= now - known.asked <= MOST_WITHOUT_ANSWER
+        known.is_insistent |= is_again
+        known.asked = now
 
-    def is_insistent(self, question: Hashable) -> bool:
-        """Return whether a program has asked again."""
-        return question in self._insistent
-
-    def _forget(self, question: Hashable) -> None:
-        self._first.pop(question, None)
-        self._insistent.discard(question)
+    def refused(self, question: Hashable, now: float) -> bool:
+        """Note that the answer is an error; return whether it is to be told over TCP."""
+        known = self._questions.get(question)
+        if known is None:
+            return False
+        known.refused = now
+        return known.is_insistent

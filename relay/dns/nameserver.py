@@ -202,7 +202,7 @@ class NameServer:
         the address to send from, ip(7): so it goes back as it came.
         """
         program, wire = question
-        if is_error(answer) and self._insistence.is_insistent(question):
+        if is_error(answer) and self._insistence.refused(question, trio.current_time()):
             answer = truncated(wire)
         with contained(self._record, "answer"), udp_errors_survived():
             await udp.sendmsg([answer], info, 0, program)

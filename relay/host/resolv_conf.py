@@ -28,6 +28,9 @@ WAIT = "timeout:30 attempts:5"
 MUSL_SECONDS, MUSL_ATTEMPTS = 60, 10
 """What musl takes at most. Its time is that of all attempts together."""
 
+MUSL_PAUSE = 3
+"""Seconds between its attempts at least, by which it can be told from others that ask again."""
+
 DEFAULTS = {"timeout:": "5", "attempts:": "2"}
 """resolv.conf(5)."""
 
@@ -142,7 +145,7 @@ def _pause(options: Sequence[str], before: int) -> int:
     seconds = first.get("timeout:", before)
     if " ".join(options).endswith(WAIT):
         seconds //= max(1, first["attempts:"])
-    return max(1, min(seconds, MUSL_SECONDS))
+    return max(MUSL_PAUSE, min(seconds, MUSL_SECONDS))
 
 
 def _is_dropped(option: str) -> bool:

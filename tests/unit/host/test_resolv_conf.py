@@ -77,7 +77,7 @@ ALONE = "timeout:50 attempts:10"
         (
             "nameserver 192.0.2.1\noptions rotate ndots:2 inet6 edns0 trust-ad timeout:1\n",
             "nameserver 198.18.0.1\noptions ndots:2 edns0 trust-ad\n",
-            "timeout:10 attempts:10",
+            "timeout:30 attempts:10",
         ),
         (
             "options  use-vc   attempts:3\n",
@@ -87,11 +87,11 @@ ALONE = "timeout:50 attempts:10"
         (
             "options timeout:1 timeout:4\noptions timeout:x attempts:\n",
             "nameserver 198.18.0.1\n",
-            "timeout:10 attempts:10",
+            "timeout:30 attempts:10",
         ),
         ("options timeout:20\n", "nameserver 198.18.0.1\n", "timeout:60 attempts:3"),
         ("options timeout:99\n", "nameserver 198.18.0.1\n", "timeout:60 attempts:1"),
-        ("options timeout:0\n", "nameserver 198.18.0.1\n", "timeout:10 attempts:10"),
+        ("options timeout:0\n", "nameserver 198.18.0.1\n", "timeout:30 attempts:10"),
         ("options rotate\nsearch x\n", "nameserver 198.18.0.1\nsearch x\n", ALONE),
     ],
 )
