@@ -11,7 +11,7 @@ import trio
 
 from netns.errors import KeeplineError
 from netns.hints import refused_call
-from netns.sandbox import Sandbox
+from netns.sandbox import Listeners, Sandbox
 from relay import session
 from relay.addresses import parse_pool
 from relay.config import DNS_PORT, ConfigError, Settings, parse_nameserver
@@ -147,6 +147,11 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         yield failure
         return
     listeners.close()
+    yield from _given(listeners)
+
+
+def _given(listeners: Listeners) -> Iterator[Check]:
+    """Say how good a namespace is that was made."""
     yield Check(
         "best interception (tproxy)",
         works=listeners.intercept == "tproxy",
@@ -154,7 +159,6 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         detail="; ".join(listeners.notes) or listeners.intercept,
         fix=f"a kernel with nft_tproxy; {listeners.intercept} is used meanwhile",
     )
-    holds = listeners.syns is not None
     yield Check(
         "the host's interface and addresses are shown",
         works=not listeners.lacks,
@@ -162,6 +166,7 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         detail="; ".join(listeners.lacks),
         fix="tproxy, and a kernel with veth and nft_socket; else some think they are offline",
     )
+    holds = listeners.syns is not None
     yield Check(
         "a connect() is held until its destination is reached",
         works=holds,
