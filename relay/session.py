@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pwd
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orp
 from relay import __version__, server, startup
 from relay.addresses import parse_pool
 from relay.barrier import Record, contained, kept_running
-from relay.command import signals
+from relay.command import left_behind, signals
 from relay.command.passing import Passing
 from relay.command.witness import Witness
 from relay.config import SESSION_VARIABLE, Settings
@@ -27,8 +26,8 @@ from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
-from relay.host.ssh_config import RootsFiles, checked_by_ssh
-from relay.record.events import FORMAT, SessionEnded, SessionStarted
+from relay.host.ssh_config import checked_for_caller
+from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 from relay.record.story import telling
 
@@ -97,9 +96,11 @@ def _run(
             log.record(_started(name, command, settings, listeners, prepared))
             log.flush()  # nobody is woken for it yet
             startup.end()
-            ended = trio.run(_relay, settings, passing, listeners, log, prepared)
+            ended, left = trio.run(_relay, settings, passing, listeners, log, prepared)
         finally:
             log.close()
+    if left:
+        warn(left_behind.told(left))
     _tell_end(log, name, warn, ended.status)
     return ended
 
@@ -149,7 +150,7 @@ def plan(
     files = {RESOLV_CONF: for_namespace(resolv_conf, own_address)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
-    roots, host = _roots_files(), host_network(pool)
+    roots, host = checked_for_caller(), host_network(pool)
     return Plan(
         command,
         files,
@@ -165,15 +166,6 @@ def plan(
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,
     )
-
-
-def _roots_files() -> RootsFiles:
-    """Find the files of root that are to be shown as an ordinary caller's own; root needs none."""
-    uid = os.getuid()
-    with contextlib.suppress(OSError, KeyError):  # nobody in passwd(5): ssh itself gives up then
-        if uid != 0:
-            return checked_by_ssh(Path(pwd.getpwuid(uid).pw_dir))
-    return RootsFiles()
 
 
 def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
@@ -195,8 +187,11 @@ async def _relay(
     listeners: Listeners,
     log: FlightLog,
     prepared: gateway.Prepared | gateway.Without,
-) -> Ended:
-    """Relay until the command has ended; then deliver what it sent last."""
+) -> tuple[Ended, list[str]]:
+    """Relay until the command has ended, and deliver what it sent last.
+
+    Return how it ended, and the processes that it has left behind.
+    """
     started = trio.current_time()
     relay = server.Relay(settings, listeners, log.record, prepared)
     async with trio.open_nursery() as nursery:
@@ -209,11 +204,14 @@ async def _relay(
             await _orphans_end(passing, log.record)
         await _deliver_last_words(relay, passing, ended)
         nursery.cancel_scope.cancel()
+    left = await left_behind.look(listeners.dns_udp, log.record)
+    if left:
+        log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started
     log.record(
         SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
     )
-    return ended
+    return ended, left
 
 
 async def _load_rest(gateway: bool) -> None:  # noqa: FBT001 - a nursery passes positions
