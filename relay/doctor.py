@@ -147,11 +147,11 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         yield failure
         return
     listeners.close()
-    yield from _given(listeners)
+    yield from _ways(listeners)
 
 
-def _given(listeners: Listeners) -> Iterator[Check]:
-    """Say how good a namespace is that was made."""
+def _ways(listeners: Listeners) -> Iterator[Check]:
+    """Return how well the namespace stands in for the host's network."""
     yield Check(
         "best interception (tproxy)",
         works=listeners.intercept == "tproxy",
@@ -159,6 +159,7 @@ def _given(listeners: Listeners) -> Iterator[Check]:
         detail="; ".join(listeners.notes) or listeners.intercept,
         fix=f"a kernel with nft_tproxy; {listeners.intercept} is used meanwhile",
     )
+    holds = listeners.syns is not None
     yield Check(
         "the host's interface and addresses are shown",
         works=not listeners.lacks,
@@ -166,7 +167,6 @@ def _given(listeners: Listeners) -> Iterator[Check]:
         detail="; ".join(listeners.lacks),
         fix="tproxy, and a kernel with veth and nft_socket; else some think they are offline",
     )
-    holds = listeners.syns is not None
     yield Check(
         "a connect() is held until its destination is reached",
         works=holds,

@@ -10,7 +10,8 @@ A reset is a loss where the program waited for something and did not get it. Two
 What is not clearly one of these is a loss. So an answer counts as early only if the program was in
 the middle of a long run of its own, of which upstream had not taken all; if that was the first word
 of upstream's in it, for in HTTP/2 a server speaks all the time while it takes an upload; if it was
-more than the frames and alerts of a protocol; and if the reset came right after it.
+more than the frames and alerts of a protocol; and if the reset came right after it. An answer that
+is cut after a whole request, a stream's for example, has nothing of the request behind it.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ RUN: Final = 16 * 1024
 
 ANSWER: Final = 96
 """Bytes; an HTTP answer has more, what acknowledges an upload or tells an alert has fewer."""
+
+STILL: Final = 4 * 1024
+"""Bytes of the upload that come after the answer: more than what HTTP/2 acknowledges one with."""
 
 RIGHT_AFTER: Final = 1.0
 """Seconds."""
@@ -43,14 +47,14 @@ class Dialogue:
         self.run_before, self.run = self.run, sent - self.asked
         self.asked, self.answered = sent, received
 
-    def came_early(self, sent: int, received: int, unacknowledged: int, seconds: float) -> bool:
+    def came_early(self, sent: int, received: int, untaken: int, seconds: float) -> bool:
         """Return whether a reset now, so long after upstream's last byte, follows an early answer.
 
-        `unacknowledged` are the program's bytes that upstream had not taken by then.
+        `untaken` are the program's bytes that have not reached upstream, or have not been read.
         """
         return (
             self.run >= RUN > self.run_before
-            and (sent > self.asked or unacknowledged > 0)
+            and sent - self.asked + untaken >= STILL
             and received - self.answered >= ANSWER
             and seconds <= RIGHT_AFTER
         )

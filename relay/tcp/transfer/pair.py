@@ -114,6 +114,22 @@ class Pair:
         if self.dialogue.came_early(self.program.received, side.received, unacknowledged, seconds):
             self.excuse = "the answer had come early"
 
+    def excuse_loss(self) -> None:
+        """Look whether the program has missed anything by the loss of upstream; raises OSError.
+
+        It is asked when all has been read that came from upstream before.
+        """
+        if self.has_gone():
+            self.excuse = "the program had gone"
+        elif self.outcome.how == "reset":
+            untaken = losses.unread(self.program.sock)
+            if self.upstream.is_open:  # else another one was dialled
+                untaken += losses.unacknowledged(self.upstream.sock)
+            seconds = trio.current_time() - self.upstream.last_byte
+            sent, received = self.program.received, self.upstream.received
+            if self.dialogue.came_early(sent, received, untaken, seconds):
+                self.excuse = "the answer had come early"
+
     def stop(self) -> None:
         """End both directions, a waiting one with ClosedResourceError."""
         self.is_over = True

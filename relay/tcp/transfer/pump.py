@@ -82,8 +82,8 @@ class Pump(Pair):
             await self._second_done.wait()
             if self._fault is not None:
                 raise self._fault  # noqa: TRY301 - of the other task
-            if self.upstream.loss is not None and self.has_gone():
-                self.excuse = "the program had gone"
+            if self.upstream.loss is not None:
+                self.excuse_loss()
             await self.pass_loss_on()
         except Exception:
             self.abort()
