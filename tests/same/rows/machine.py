@@ -5,11 +5,10 @@ from typing import Final
 from tests.same.networks.machine import OTHER, named_host, page, second_address
 from tests.same.networks.situations import served
 from tests.same.programs import chromium, erlang, python
-from tests.same.row import Differs, Row
+from tests.same.row import Row
 from tests.support.internet.world import CLIENT, SERVER
 
 _SERVER: Final = "the program listens"
-_REDIRECTED: Final = Differs("worse", "servers at the host's own addresses are found with tproxy")
 
 ROWS: Final = [
     Row(
@@ -31,13 +30,6 @@ ROWS: Final = [
             ("me.test", CLIENT),
             ("me.test", "me.test"),
         )
-    ),
-    Row(
-        situation=f"{_SERVER} at 0.0.0.0, `--intercept redirect`",
-        network=served,
-        options=("--intercept", "redirect"),
-        program=python("served", f"{CLIENT} 8080 0.0.0.0", f"connect to {CLIENT}:8080"),
-        differs=_REDIRECTED,
     ),
     Row(
         situation=f"{_SERVER} at all addresses, and the other host has that port too",
