@@ -27,6 +27,8 @@ _TRIES: Final = 5
 def work(options: Options) -> None:
     """Run the part that is asked for, and say a line of each run."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run in circles ends too
+    # A whole session reads it by signalfd, and no thread that is started here may take it away.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         world = World(Path(folder))
         found, said = _record(world)
