@@ -1,6 +1,8 @@
 """Which setting of the host most likely forbids what failed while a namespace was made."""
 
+import contextlib
 import errno
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,14 @@ _FACTS: Final = {
 }
 
 
+REPORT: Final = "this is a defect of keepline: please report it with the output of keepline doctor"
+
+_UNCONFINED: Final = (
+    "a seccomp filter is in force: start the container with"
+    " --security-opt seccomp=unconfined (or a profile that allows unshare and mount)"
+)
+
+
 def host_facts() -> dict[str, str]:
     """Read the settings that decide whether namespaces may be made; absent ones are left out."""
     facts = {}
@@ -22,8 +32,8 @@ def host_facts() -> dict[str, str]:
             facts[name] = Path(path).read_text().strip("\0\n ")
         except OSError:
             continue  # not on this kernel, or hidden from this container
-    status = Path("/proc/self/status").read_text()
-    facts["seccomp"] = status.split("Seccomp:")[1].split()[0]
+    with contextlib.suppress(OSError, IndexError):  # a kernel without seccomp names none
+        facts["seccomp"] = Path("/proc/self/status").read_text().split("Seccomp:")[1].split()[0]
     return facts
 
 
@@ -36,6 +46,8 @@ def namespace_hint(  # noqa: PLR0911 - one return a cause
             return f"as root: sysctl user.{limit}=15000"
     if number == errno.ENOSPC:
         return "too many namespaces are open: end some, or raise user.max_*_namespaces with sysctl"
+    if number == errno.ENOSYS and facts.get("seccomp") == "2":
+        return _UNCONFINED
     if number in (errno.ENOSYS, errno.EINVAL):
         return "use a kernel built with CONFIG_USER_NS and CONFIG_NET_NS"
     if facts.get("unprivileged_userns_clone") == "0":
@@ -46,10 +58,47 @@ def namespace_hint(  # noqa: PLR0911 - one return a cause
             " an AppArmor profile that allows userns"
         )
     if facts.get("seccomp") == "2":
-        return (
-            "a seccomp filter is in force: start the container with"
-            " --security-opt seccomp=unconfined (or a profile that allows unshare and mount)"
-        )
+        return _UNCONFINED
     if facts.get("apparmor_profile", "unconfined") != "unconfined":
         return "start the container with --security-opt apparmor=unconfined"
     return "check that this user may make user namespaces: unshare --user --net true"
+
+
+def end_hint(number: int, facts: Mapping[str, str]) -> str:
+    """Name what most likely has ended a process with signal `number`."""
+    if number == signal.SIGKILL:
+        return "free memory, or raise the limit of this control group: see dmesg"
+    if number == signal.SIGSYS and facts.get("seccomp") == "2":
+        return _UNCONFINED
+    return REPORT
+
+
+def silent_hint(facts: Mapping[str, str]) -> str:
+    """Name what most likely kept a process from saying why it has ended."""
+    return _UNCONFINED if facts.get("seccomp") == "2" else REPORT
+
+
+def refused_call(error: OSError) -> tuple[str, str]:
+    """Return cause and next step for a call to the kernel that failed where nobody expected it.
+
+    Which call it was is not known; the line that made it says more than nothing.
+    """
+    place = ""
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f"{Path(code.co_filename).name}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    what = error.filename or f"a call to the kernel in {place}"
+    cause = f"{what}: {error.strerror or error}"
+    if error.errno in (errno.EPERM, errno.ENOSYS, errno.EACCES):
+        if host_facts().get("seccomp") == "2":
+            return cause, _UNCONFINED
+        return cause, "look for what forbids it: a security module, or a kernel without this call"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return cause, "raise the limit of open files: ulimit -n"
+    if error.errno in (errno.EAGAIN, errno.ENOMEM):
+        return cause, "free memory, or raise the limit of processes: ulimit -u"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return cause, "make room on that file system, or make it writable"
+    return cause, "keepline doctor; if it finds nothing, please report both"

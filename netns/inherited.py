@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from netns.command import changed, value_of
+
 _FOLDER: Final = "/proc/self/fd"
 _STANDARD: Final = 2
 """stdin, stdout and stderr are up to here: they are the command's whatever they are."""
@@ -113,8 +115,8 @@ def pass_on(passed_on: Collection[int]) -> None:
                 os.set_inheritable(int(name), False)  # noqa: FBT003 - positional only
 
 
-def readdress(environment: dict[str, str], pid: int) -> None:
+def readdressed(environment: Sequence[bytes], pid: int) -> list[bytes]:
     """Have what systemd passed on to process `pid` be for this one, sd_listen_fds(3)."""
-    if environment.get("LISTEN_PID") == str(pid):
-        environment["LISTEN_PID"] = str(os.getpid())
-        environment.pop("LISTEN_PIDFDID", None)
+    if value_of(environment, "LISTEN_PID") != str(pid):
+        return list(environment)
+    return changed(environment, {"LISTEN_PID": str(os.getpid()), "LISTEN_PIDFDID": None})

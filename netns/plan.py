@@ -19,7 +19,7 @@ Ports that development servers like are not here: the program could not bind the
 """
 
 OWN_ADDRESS: Final = "198.18.0.1"
-"""The namespace's address, from RFC 2544's range: never the address of a host outside."""
+"""The namespace's address by default, from RFC 2544's range: never that of a host outside."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,19 @@ class Plan:
     """Empty: make everything, hand it over, and exit (doctor)."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Texts that the namespace sees in place of the host's files, by path."""
+    owned: Sequence[str] = ()
+    """Files of root that programs read only if they are root's or the caller's own."""
+    owned_folders: Sequence[str] = ()
+    """Folders of such files alone."""
+    device: str = ""
+    """The name of the host's interface, which the namespace's is to have; empty: lo alone."""
+    addresses: Sequence[tuple[str, int]] = ()
+    """The host's, with the lengths of their prefixes; the one that it sends from comes first."""
+    gateway: str = ""
+    """Of the host's default route; empty if it has none, or none with a gateway."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the caller's."""
+    own_address: str = OWN_ADDRESS
     intercept: Sequence[Intercept] = WAYS
     """Ways to catch TCP connections, the preferred one first."""
     loopback_port: int | None = None

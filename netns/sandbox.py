@@ -12,7 +12,7 @@ from netns import child, handoff, idmap, syscalls
 from netns.child import EXIT_OWN_FAILURE
 from netns.errors import SandboxError
 from netns.handoff import Listeners, Step
-from netns.hints import host_facts, namespace_hint
+from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
 from netns.inherited import Inherited
 from netns.plan import Plan
 
@@ -20,17 +20,43 @@ __all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "Sandbox
 
 _SIGNAL_STATUS: Final = 128
 
+_TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+"""What a caller may have set before exec: `perl -e 'alarm 60; exec @ARGV' COMMAND`."""
+
 
 @dataclass(frozen=True)
 class Ended:
     """The command has ended; `status` is what a shell would show: 128+N for a signal."""
 
     status: int
+    signal: int = 0
+    """The signal that ended it; 0 for none."""
 
 
 @dataclass(frozen=True)
 class Stopped:
     """The command was stopped by a signal, such as Ctrl-Z's."""
+
+
+def _timers() -> list[tuple[int, tuple[float, float]]]:
+    """Take the timers that the caller has set off this process: they are the command's."""
+    with contextlib.suppress(OSError):  # a filter forbids it; then they are left alone
+        return [(kind, signal.setitimer(kind, 0)) for kind in _TIMERS]
+    return []
+
+
+class EndedEarlyError(Exception):
+    """The child was ended before it had become the command, by a signal that asks to end."""
+
+    def __init__(self, ended: Ended) -> None:
+        super().__init__(ended)
+        self.ended = ended
+
+
+_ASK_TO_END: Final = frozenset(
+    {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGPIPE}
+    | {signal.SIGUSR1, signal.SIGUSR2}
+)
 
 
 class Sandbox:
@@ -55,8 +81,11 @@ class Sandbox:
         parent = os.getpid()
         self._end, childs_end = handoff.channel()
         childs_pipe, self._plan_pipe = os.pipe()
+        timers = _timers()
         self.pid = os.fork()
         if self.pid == 0:
+            for kind, left in timers:  # exec keeps them, fork does not: getitimer(2)
+                signal.setitimer(kind, *left)
             self._end.close()
             os.close(self._plan_pipe)
             passed_on = inherited.passed_on if inherited is not None else ()
@@ -77,9 +106,12 @@ class Sandbox:
         self._receive()  # the user namespace
         if idmap.can_map_range():
             self._write_map()
-        self._end.send(b"m")
-        with open(self._plan_pipe, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
-            json.dump(asdict(plan), file)
+        try:
+            self._end.send(b"m")
+            with open(self._plan_pipe, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+                json.dump(asdict(plan), file)
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._early_end() from None
         if self._inherited is not None:
             self._inherited.release_streams()
 
@@ -96,17 +128,28 @@ class Sandbox:
         try:
             message = handoff.receive(self._end)
         except EOFError:
-            ended = self._reap(os.waitpid(self.pid, 0)[1])
-            raise SandboxError(
-                f"the child ended early, with status {ended}", child.REPORT
-            ) from None
+            raise self._early_end() from None
         if isinstance(message, Listeners):
             return message
         self.steps.append(message)
         if message.error is not None:
             os.waitpid(self.pid, 0)
-            raise SandboxError(message.error, message.hint or child.REPORT)
+            raise SandboxError(message.error, message.hint or REPORT)
         return None
+
+    def _early_end(self) -> Exception:
+        """Return what it means that the child has ended without a word.
+
+        A signal to the group, such as Ctrl-C's, meets the child as it would have met the command.
+        """
+        ended = self._reap(os.waitpid(self.pid, 0)[1])
+        if ended.signal in _ASK_TO_END:
+            return EndedEarlyError(ended)
+        if ended.signal:
+            how = f"killed by {signal.Signals(ended.signal).name}"
+            return SandboxError(f"the child was {how} early", end_hint(ended.signal, host_facts()))
+        cause = f"the child ended early, with status {ended.status}"
+        return SandboxError(cause, silent_hint(host_facts()))
 
     def listeners(self) -> Listeners:
         """Wait until the namespace is complete and take its listeners; raises SandboxError."""
@@ -130,7 +173,7 @@ class Sandbox:
             return None
         if os.WIFSTOPPED(status):
             return Stopped()
-        return Ended(self._reap(status))
+        return self._reap(status)
 
     def has_news(self) -> bool:
         """Return whether poll() would have news: it went on, stopped or ended, waitid(2)."""
@@ -138,14 +181,9 @@ class Sandbox:
         return os.waitid(os.P_PID, self.pid, kinds | os.WNOHANG | os.WNOWAIT) is not None
 
     @staticmethod
-    def _reap(status: int) -> int:
+    def _reap(status: int) -> Ended:
         code = os.waitstatus_to_exitcode(status)
-        return code if code >= 0 else _SIGNAL_STATUS - code
-
-    def signal(self, number: int) -> None:
-        """Pass a signal on to the command."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # ended, or another user's
-            os.kill(self.pid, number)
+        return Ended(code) if code >= 0 else Ended(_SIGNAL_STATUS - code, -code)
 
 
 def adopt_orphans() -> None:

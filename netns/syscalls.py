@@ -2,7 +2,8 @@
 
 import ctypes
 import os
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 # Clone flags, clone(2).
 CLONE_NEWNS: Final = 0x0002_0000
@@ -10,9 +11,11 @@ CLONE_NEWUSER: Final = 0x1000_0000
 CLONE_NEWNET: Final = 0x4000_0000
 
 # Mount flags, mount(2) and umount2(2).
+MS_RDONLY: Final = 0x1
 MS_NOSUID: Final = 0x2
 MS_NODEV: Final = 0x4
 MS_NOEXEC: Final = 0x8
+MS_REMOUNT: Final = 0x20
 MS_BIND: Final = 0x1000
 MS_REC: Final = 0x4000
 MS_SLAVE: Final = 0x8_0000
@@ -74,3 +77,10 @@ def umount(target: str, flags: int = 0) -> None:
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     """Set or read an attribute of the calling process."""
     return _check(_libc.prctl(option, arg2, arg3, 0, 0), "prctl")
+
+
+def execve(path: bytes, argv: Sequence[bytes], environment: Sequence[bytes]) -> NoReturn:
+    """Become another program, with an environment of any entries; os.execve takes names alone."""
+    arrays = [(ctypes.c_char_p * (len(each) + 1))(*each, None) for each in (argv, environment)]
+    _check(_libc.execve(path, *arrays), "execve")
+    raise AssertionError("execve does not return")

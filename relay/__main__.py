@@ -1,8 +1,12 @@
 """Starts: the child is forked before anything that it does not need is loaded."""
 
-import sys
+from relay.command import first
 
-from relay import startup
+first.prepare()
+
+import sys  # noqa: E402 - what is imported from here on finds all in order
+
+from relay import startup  # noqa: E402
 
 startup.begin()
 
@@ -13,7 +17,12 @@ from relay import cli  # noqa: E402
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    sandbox = Sandbox(inherited.take()) if sys.argv[1:2] == ["run"] else None
+    sandbox: Sandbox | OSError | None = None
+    if sys.argv[1:2] == ["run"]:
+        try:
+            sandbox = Sandbox(inherited.take())
+        except OSError as error:  # told by what can print
+            sandbox = error
     return cli.main(sandbox=sandbox)
 
 

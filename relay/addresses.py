@@ -16,6 +16,26 @@ _PORT: Final = re.compile(r"[0-9]{1,5}")
 _MOST_CHARACTERS: Final = 253
 _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_BROADCAST: Final = "255.255.255.255"
+_LONGEST_PREFIX: Final = 22
+
+DEFAULT_POOL: Final = "198.18.0.0/15"
+"""RFC 2544's range for benchmarks, in which the internet has no host."""
+
+_PRIVATE: Final = tuple(
+    map(
+        IPv4Network,
+        (
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            DEFAULT_POOL,
+            "240.0.0.0/4",
+        ),
+    )
+)
+_C_NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -65,6 +85,31 @@ def ipv4_number(address: str) -> int:
     return first << 24 | second << 16 | third << 8 | fourth
 
 
+def numbers_and_dots(text: str) -> str | None:
+    """Return the dotted address of a text that inet_aton(3) reads whole, None if it does not.
+
+    There may be one to four numbers, decimal, octal or hexadecimal; the last one fills the rest.
+    """
+    parts = text.split(".")
+    if len(parts) > 4 or not all(map(_C_NUMBER.fullmatch, parts)):
+        return None
+    *first, last = map(_c_number, parts)
+    if any(number > 255 for number in first) or last >= 1 << 8 * (4 - len(first)):
+        return None
+    return ipv4_text(sum(number << 24 - 8 * at for at, number in enumerate(first)) + last)
+
+
+def _c_number(text: str) -> int:
+    if text[:2] in {"0x", "0X"}:
+        return int(text, 16)
+    return int(text, 8 if text.startswith("0") else 10)
+
+
+def ipv4_text(number: int) -> str:
+    """Return a number of 32 bits as a dotted address."""
+    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
 def ipv4_network(text: str) -> IPv4Network:
     """Read an address or ADDRESS/LENGTH without host bits; raises ValueError."""
     return IPv4Network(text)
@@ -76,11 +121,32 @@ def is_loopback(address: str) -> bool:
 
 
 def is_dialable(address: str) -> bool:
-    """Return whether an IPv4 address may be another host's: no loopback, multicast or reserved one.
+    """Return whether an IPv4 address may be another host's: no loopback, multicast or broadcast.
 
-    The namespace has a loopback of its own; the host's is not the program's to reach.
+    The namespace has a loopback of its own; the host's is not the program's to reach. 240.0.0.0/4
+    is reserved (RFC 1112), but Linux connects to it, and some networks have hosts there.
     """
-    return not is_loopback(address) and int(address.partition(".")[0]) < 224
+    if is_loopback(address) or address == _BROADCAST:
+        return False
+    return not 224 <= int(address.partition(".")[0]) < 240
+
+
+def parse_pool(text: str) -> IPv4Network:
+    """Read a network whose addresses may stand for names, ADDRESS/LENGTH; raises ValueError.
+
+    It has to be one in which the internet has no host, and has room for a session's names.
+    """
+    try:
+        pool = IPv4Network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IPv4 network, ADDRESS/LENGTH") from None
+    if not any(pool.subnet_of(private) for private in _PRIVATE):
+        raise ValueError(f"{text!r} is in none of {', '.join(map(str, _PRIVATE))}")
+    if pool.prefixlen > _LONGEST_PREFIX:
+        raise ValueError(f"{text!r} is too small: its length may be {_LONGEST_PREFIX} at most")
+    if str(pool.broadcast_address) == _BROADCAST:
+        raise ValueError(f"{text!r} has {_BROADCAST} in it, to which nobody can connect")
+    return pool
 
 
 def split_port(text: str, *, lowest: int = 1) -> tuple[str, int | None]:

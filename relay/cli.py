@@ -7,15 +7,17 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 from netns.errors import KeeplineError
-from netns.sandbox import Sandbox
+from netns.hints import refused_call
+from netns.sandbox import EndedEarlyError, Sandbox
 from relay import __version__, config, doctor, session
-from relay.record import flightlog, status, story, view
+from relay.command.ending import as_ended
+from relay.record import flightlog, selection, status, view
+from relay.record.story import telling
 
 EXIT_OWN_FAILURE: Final = 125
-_EXIT_INTERRUPTED: Final = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,21 +28,27 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(EXIT_OWN_FAILURE, f"{self.prog}: {message}\n")
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End after a help, a version or a mistake; what is printed is written first."""
+        _write("")
+        super().exit(status, message)
 
-def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None) -> int:
+
+def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | OSError | None = None) -> int:
     """Run the tool; return the exit status. `sandbox`, if any, has been started for `run`."""
-    parsed = _parser().parse_args(arguments)
-    parsed.sandbox = sandbox
-    command: Callable[[argparse.Namespace], int] = parsed.run
     try:
+        if isinstance(sandbox, OSError):
+            raise sandbox  # noqa: TRY301 - what follows tells of it
+        parsed = _parser().parse_args(arguments)
+        parsed.sandbox = sandbox
+        command: Callable[[argparse.Namespace], int] = parsed.run
         return command(parsed)
     except KeeplineError as error:
         return _fail(error.cause, error.next_step)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `keepline log | head`
-        return 0
-    except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
+        return 0  # `keepline log | head`
+    except OSError as error:
+        return _fail(*refused_call(error))
     except Exception:  # noqa: BLE001 - a defect has a status of its own, and a traceback
         traceback.print_exc()
         return _fail("this is a defect of keepline", "please report it with what stands above")
@@ -56,14 +64,35 @@ def _warn(message: str) -> None:
         return
     try:
         sys.stderr.write(f"keepline: {message}\n")
-    except OSError:  # nobody reads it: what is buffered must not change the status at exit
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    except OSError:  # nobody reads it
+        _silence(sys.stderr)
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    _write(f"{text}\n")
+
+
+def _write(text: str) -> None:
+    """Write at once, while a failure can be handled; raises KeeplineError, or BrokenPipeError."""
+    if sys.stdout is None:  # the caller has closed it
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        raise
+    except OSError as error:
+        _silence(sys.stdout)
+        raise KeeplineError(
+            f"cannot write what was asked for: {error.strerror}", "send it elsewhere, or make room"
+        ) from error
+
+
+def _silence(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere: it must not change the status at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,8 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, function, text in _COMMANDS:
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=function)
-        if name in ("log", "explain"):
-            command.add_argument("session", nargs="?", help="its name; the latest if left out")
+        if name != "doctor":
+            command.add_argument("session", nargs="?", help=_SESSION_HELP)
         if name == "explain":
             command.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
         else:
@@ -88,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_SESSION_HELP = "its name or how that begins, or latest; without it, that of $KEEPLINE_SESSION"
 _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
 
 
@@ -111,7 +141,12 @@ def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         return _fail("there is no command to run", _RUN_USAGE)
-    return session.run(arguments.sandbox or Sandbox(), _settings(arguments), command, _warn)
+    sandbox = arguments.sandbox or Sandbox()
+    try:
+        ended = session.run(sandbox, _settings(arguments), command, _warn)
+    except EndedEarlyError as early:
+        ended = early.ended
+    return as_ended(ended)
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
@@ -159,8 +194,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _log(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
     if arguments.json:
-        sys.stdout.write(path.read_text())
-        sys.stdout.flush()  # while a closed pipe can be handled
+        _write(path.read_text())
         return 0
     for line in view.log_lines(flightlog.read(path)):
         _print(line)
@@ -168,24 +202,26 @@ def _log(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    events = flightlog.read(_session(arguments.session))
-    for line in story.lines(events, verbose=arguments.verbose):
+    path = _session(arguments.session)
+    is_live = flightlog.is_live(path)  # first: one that ends meanwhile has its end in the log
+    for line in telling.lines(flightlog.read(path), verbose=arguments.verbose, is_live=is_live):
         _print(line)
     return 0
 
 
 def _session(name: str | None) -> Path:
-    """Find a session's file, the latest without a name; ends with an error if there is none."""
+    """Find a session's file; raises SelectionError."""
     folder = flightlog.sessions_folder(os.environ)
-    known = [path for path in flightlog.sessions(folder) if name in (None, path.stem)]
-    if not known:
-        wanted = f"session {name}" if name else "session"
-        raise SystemExit(_fail(f"there is no {wanted} in {folder}", f"ls {folder}"))
-    return known[-1]
+    known = [path.stem for path in flightlog.sessions(folder)]
+    own = os.environ.get(config.SESSION_VARIABLE)
+    return folder / f"{selection.select(known, name, own, str(folder))}.jsonl"
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    paths = flightlog.sessions(flightlog.sessions_folder(os.environ))
+    if arguments.session is not None or config.SESSION_VARIABLE in os.environ:
+        paths = [_session(arguments.session)]
+    else:
+        paths = flightlog.sessions(flightlog.sessions_folder(os.environ))
     states = []
     for path in filter(flightlog.is_live, paths):
         with contextlib.suppress(OSError):  # it is somebody else's, or was removed just now

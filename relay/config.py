@@ -12,7 +12,14 @@ import msgspec
 from msgspec import Meta
 
 from netns.errors import KeeplineError
-from relay.addresses import Destination, is_ipv4, parse_destination, split_port
+from relay.addresses import (
+    DEFAULT_POOL,
+    Destination,
+    is_ipv4,
+    parse_destination,
+    parse_pool,
+    split_port,
+)
 from relay.policy.rules import Policy
 
 GatewayMode: TypeAlias = Literal["tls", "http"]
@@ -69,6 +76,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["synthetic", "real"],
         _help("addresses the program sees: one per name, or the real ones"),
     ] = "synthetic"
+    dns_pool: Annotated[
+        str, _help("private network whose addresses stand for names, ADDRESS/LENGTH")
+    ] = DEFAULT_POOL
     nameservers: Annotated[
         _Texts, _help("IPv4 resolvers to ask, ADDRESS[:PORT], instead of resolv.conf's")
     ] = ()
@@ -97,8 +107,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "auto"
     stream_silence: Annotated[
-        int, _help("seconds of silence after which a streamed answer is lost", 1, _DAY)
-    ] = 60
+        int,
+        _help(
+            "seconds of silence after which a streamed answer is lost; 0: 60 where upstream is"
+            " known to fill silence, else never",
+            0,
+            _DAY,
+        ),
+    ] = 0
     linger: Annotated[
         bool, _help("stay until all processes the command left behind have ended")
     ] = False
@@ -109,6 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         """Check what types cannot express; raises ValueError."""
         self.policy()
+        parse_pool(self.dns_pool)
         for server in self.nameservers:
             parse_nameserver(server)
         for host in self.gateway_hosts:

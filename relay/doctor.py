@@ -1,5 +1,6 @@
 """Tries each thing that `run` needs on this machine, in order, and names the fix for what fails."""
 
+import ipaddress
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -9,14 +10,16 @@ import msgspec
 import trio
 
 from netns.errors import KeeplineError
-from netns.sandbox import Sandbox
+from netns.hints import refused_call
+from netns.sandbox import Listeners, Sandbox
 from relay import session
+from relay.addresses import parse_pool
 from relay.config import DNS_PORT, ConfigError, Settings, parse_nameserver
 from relay.dns.lookup.trial import try_all
 from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
-from relay.host.interfaces import require_ipv4
+from relay.host.interfaces import local_addresses, require_ipv4, routed_networks
 from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
@@ -56,6 +59,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
         resolv_conf = ""
     else:
         yield _resolvers(settings, resolv_conf)
+    yield _pool(settings)
     yield from _namespace(settings, resolv_conf)
     yield _rto_max()
     yield _flight_log()
@@ -92,7 +96,9 @@ def _resolvers(settings: Settings, resolv_conf: str) -> Check:
 
     None is needed: a session starts in an outage too, and holds what it cannot find out.
     """
-    servers = tuple(map(parse_nameserver, settings.nameservers or parse_resolv_conf(resolv_conf)))
+    servers = tuple(
+        map(parse_nameserver, settings.nameservers or parse_resolv_conf(resolv_conf).servers)
+    )
     failures = trio.run(try_all, servers, _RESOLVER_SECONDS)
     return Check(
         "resolvers",
@@ -107,9 +113,29 @@ def _resolvers(settings: Settings, resolv_conf: str) -> Check:
     )
 
 
+def _pool(settings: Settings) -> Check:
+    """Look whether the host itself uses addresses that stand for names, as with a fake-IP proxy."""
+    pool = parse_pool(settings.dns_pool)
+    used = [f"the host's {own}" for own in local_addresses() if ipaddress.ip_address(own) in pool]
+    used += [f"a route to {network}" for network in routed_networks() if network.overlaps(pool)]
+    return Check(
+        "addresses that stand for names",
+        works=settings.dns == "real" or not used,
+        needed=False,
+        detail=f"{pool}" + (f", in which there is {', '.join(sorted(used))}" if used else ""),
+        fix="names are reached all the same, and addresses of that range without a name are not: if"
+        " programs dial them, set another dns_pool, such as 10.254.0.0/16, or dns = real",
+    )
+
+
 def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     """Make a namespace as `run` does, without a command."""
-    sandbox = Sandbox()
+    try:
+        sandbox = Sandbox()
+    except OSError as error:
+        cause, fix = refused_call(error)
+        yield Check("namespace", works=False, detail=cause, fix=fix)
+        return
     failure = None
     try:
         sandbox.build(session.plan(settings, _NO_COMMAND, resolv_conf, {}))
@@ -121,6 +147,11 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         yield failure
         return
     listeners.close()
+    yield from _ways(listeners)
+
+
+def _ways(listeners: Listeners) -> Iterator[Check]:
+    """Return how well the namespace stands in for the host's network."""
     yield Check(
         "best interception (tproxy)",
         works=listeners.intercept == "tproxy",
@@ -129,6 +160,13 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         fix=f"a kernel with nft_tproxy; {listeners.intercept} is used meanwhile",
     )
     holds = listeners.syns is not None
+    yield Check(
+        "the host's interface and addresses are shown",
+        works=not listeners.lacks,
+        needed=False,
+        detail="; ".join(listeners.lacks),
+        fix="tproxy, and a kernel with veth and nft_socket; else some think they are offline",
+    )
     yield Check(
         "a connect() is held until its destination is reached",
         works=holds,

@@ -10,16 +10,18 @@ from typing import Final
 import trio
 
 from netns.handoff import Listeners
-from relay.addresses import Destination
+from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings
 from relay.descriptors import SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
-from relay.gateway.setup.prepare import Prepared
+from relay.gateway.setup.prepare import Prepared, Without
+from relay.gateway.unused import PAST_BASE_URL, Unused
+from relay.host.interfaces import is_shown
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
-from relay.inbound.held import SynHolder
+from relay.inbound.held.holder import SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
@@ -31,6 +33,7 @@ from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
+from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.transfer import urgent
 from relay.tcp.watch.liveness import Liveness
 
@@ -48,15 +51,23 @@ class Relay:
     settings: Settings
     listeners: Listeners
     record: Record
-    prepared: Prepared | None
-    """The gateway's; None if it is off."""
+    prepared: Prepared | Without
+    """The gateway's, or why there is none."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
 
     def __post_init__(self) -> None:
         """Make what outlives a fault."""
         self.policy = self.settings.policy()
-        self.names = NameService(self.settings, self.policy, self.record)
+        self.names = NameService(self.settings, self.policy, self.record, self._is_own)
+
+    def _is_own(self, address: str) -> bool:
+        """Return whether an address is the host's own, and no rule speaks of names.
+
+        Its name is then answered with it. A rule about the name would not hold for the address.
+        """
+        own = self.listeners.host_addresses
+        return own is not None and not self.policy.has_names and address in own
 
     async def serve(self) -> None:
         """Relay until cancelled; after a fault, this may be called again."""
@@ -99,9 +110,10 @@ class _Running:
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
+        relay.names.synthetic.live = self._connections.dialled
         self._inbound = _ways_in(relay.listeners, programs, record)
         self._network = network
-        self._has_watched = False
+        self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
             standing.connections, keepalive, network, record, SuspendDetector(time_suspended)
         )
@@ -125,8 +137,8 @@ class _Running:
         self._nursery.start_soon(kept_running, self._record, where, service)
 
     async def _watch_network(self) -> None:
-        again, self._has_watched = self._has_watched, True
-        await watch(self._network_changed, self._record, again=again)
+        """Watch, and begin with a look: a change since the namespace was planned was not seen."""
+        await watch(self._network_changed, self._record, again=True)
 
     def _network_changed(self, addresses: frozenset[str]) -> None:
         """Act on a change of the network below, where the host has these `addresses` now."""
@@ -135,6 +147,11 @@ class _Running:
                 drop_vanished(each, addresses)
         with contained(self._record, "network change"):
             self._liveness.network_changed()
+        with contained(self._record, "network change"):
+            self._names.network_changed()
+        if (own := self._listeners.host_addresses) is not None:
+            with contained(self._record, "network change"):
+                own.replace(each for each in addresses if is_shown(each, self._pool))
         self._network.notify()
 
     async def finish(self) -> None:
@@ -150,19 +167,26 @@ def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> lis
     """Return what offers connections: each listener, the first one behind held SYNs if possible."""
     first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
     syns = listeners.syns
-    return [first if syns is None else SynHolder(syns, first, programs, record), *others]
+    if syns is None:
+        return [first, *others]
+    holder = SynHolder(syns, first, programs, record)
+    holder.take_other = LoopbackRefusals(record).note
+    return [holder, *others]
 
 
 def _gateway(
-    prepared: Prepared | None,
+    prepared: Prepared | Without,
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
-) -> Callable[[Destination], Handler | None]:
+) -> Callable[[Destination, Handler], Handler | None]:
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
-    if prepared is None:
-        return lambda _destination: None
-    return gateway.Gateway(prepared, opener, record, nursery).handler_at
+    if isinstance(prepared, Without):
+        return Unused(record, prepared.why, by_choice=prepared.by_choice).handler_at
+    served = gateway.Gateway(prepared, opener, record, nursery)
+    if prepared.chosen.mode == "tls":
+        return served.handler_at
+    return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
 
 
 def _keepalive(settings: Settings) -> KeepAlive:

@@ -6,6 +6,8 @@ tests.bench.startup` on two quiet cores: `true` took 131 with all of them, 312 w
 
 import contextlib
 import gc
+import importlib
+import os
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
@@ -23,14 +25,14 @@ DEFERRED: Final = frozenset({
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.
-    "relay.doctor", "relay.record.story", "relay.record.status", "relay.record.view",
-    "tomllib", "traceback",
+    "relay.doctor", "relay.record.selection", "relay.record.status", "relay.record.story.telling",
+    "relay.record.view", "tomllib", "traceback",
     # 35 ms: dnspython, at the first question.
     "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",
     # 29 ms: the gateway. h11, h2 and ssl at its first connection, certificates if it is on.
     "relay.gateway.downstream.connection", "relay.gateway.exchange", "relay.gateway.gateway",
-    "relay.gateway.setup.certificates", "relay.gateway.setup.trust", "relay.gateway.upgrade",
-    "relay.gateway.upstream.pool", "ssl",
+    "relay.gateway.setup.certificates", "relay.gateway.setup.shell", "relay.gateway.setup.trust",
+    "relay.gateway.upgrade", "relay.gateway.upstream.pool", "ssl",
 })
 # fmt: on
 """Modules that run when the first of their names is asked for, not when they are imported."""
@@ -89,6 +91,46 @@ def end() -> None:
     """End the start: what is loaded by now stays, so that no collection looks at it again."""
     gc.freeze()
     gc.enable()
+
+
+# fmt: off
+LATER: Final = (
+    # What a fault, and the end, need.
+    "linecache", "traceback", "relay.record.story.telling",
+    # dnspython, in pieces.
+    "dns.name", "dns.rdata", "dns.rrset", "dns.message", "dns.rdtypes.ANY", "dns.rdtypes.IN",
+    "relay.dns.responder", "relay.dns.nameserver", "relay.dns.lookup.resolver", "encodings.idna",
+)
+LATER_WITH_GATEWAY: Final = (
+    "ssl", "h11", "h2.connection", "relay.gateway.setup.trust", "relay.gateway.exchange",
+    "relay.gateway.downstream.connection", "relay.gateway.upstream.pool", "relay.gateway.upgrade",
+    "relay.gateway.gateway",
+)
+# fmt: on
+"""What a session runs with, though it starts without: see load_rest()."""
+
+
+def load_rest(*, gateway: bool) -> Iterator[None]:
+    """Load all that a session may need later, a few milliseconds' worth at a time.
+
+    What is installed may be upgraded or removed while a session runs, and a module that is loaded
+    only after that is another version's, or is not there. From then on nothing is read from files.
+    The parts of a package that are found by name alone, as dnspython's for each type of a record
+    are, come after it. What is gone already is left out: its first use fails as it would have.
+    """
+    for name in (*LATER, *(LATER_WITH_GATEWAY if gateway else ())):
+        yield
+        with contextlib.suppress(ImportError, OSError):
+            module = importlib.import_module(name)
+            load(module)
+            if name in _FOUND_BY_NAME:
+                for file in [file for folder in module.__path__ for file in os.listdir(folder)]:  # noqa: PTH208 - pathlib is slower
+                    if file.endswith(".py") and not file.startswith("_"):
+                        yield
+                        importlib.import_module(f"{name}.{file.removesuffix('.py')}")
+
+
+_FOUND_BY_NAME: Final = frozenset({"dns.rdtypes.ANY", "dns.rdtypes.IN"})
 
 
 def load(module: ModuleType) -> None:

@@ -20,7 +20,7 @@ from dns.rdataclass import IN
 from dns.rdatatype import AAAA, AXFR, HINFO, IXFR, MAILA, MAILB, NONE, OPT, PTR, TKEY, TSIG, A
 from dns.rrset import from_rdata_list
 
-from relay.addresses import canonical
+from relay.addresses import canonical, is_ipv4
 from relay.dns.cleaning import cleaned
 from relay.dns.framing import HEADER_SIZE, PAYLOAD
 from relay.dns.lookup.cache import Lookup
@@ -107,14 +107,17 @@ def parse(wire: bytes) -> Query | None:
 
 
 def upstream_query(query: Query) -> dns.message.QueryMessage:
-    """Return the same question for a resolver: a new id, and no options, which are for one hop."""
+    """Return the same question for a resolver: a new id, and EDNS if the program's has it.
+
+    Its options are left out: they are for one hop.
+    """
     return dns.message.make_query(
         query.owner,
         query.type,
-        use_edns=0,
+        use_edns=query.message.edns >= 0,
         payload=PAYLOAD,
         want_dnssec=_wants_dnssec(query),
-        flags=query.message.flags & (dns.flags.RD | dns.flags.CD),
+        flags=query.message.flags & (dns.flags.RD | dns.flags.CD | dns.flags.AD),
     )
 
 
@@ -128,7 +131,7 @@ def local_answer(query: Query, synthetic: SyntheticAddresses) -> dns.message.Mes
     address = _reversed_address(query)
     if address.startswith("127."):
         return _pointer(query, "localhost")
-    if synthetic.covers(address):
+    if is_ipv4(address) and synthetic.covers(address):
         name = synthetic.name_of(address)
         return reply(query, dns.rcode.NXDOMAIN) if name is None else _pointer(query, name)
     return None
@@ -157,10 +160,17 @@ def no_addresses(query: Query, lookup: Lookup) -> dns.message.Message:
 
 
 def forwarded(query: Query, upstream: dns.message.Message) -> Forwarded:
-    """Answer with the records of an upstream answer that the program may see."""
+    """Answer with the records of an upstream answer that the program may see.
+
+    Whether they are authentic, the AD bit, is what the host's resolver says of all of them.
+    """
     response = reply(query, upstream.rcode())
     response.sections[1:] = cleaned(upstream)
-    return Forwarded(response, withheld=response.sections[1:] != upstream.sections[1:])
+    withheld = response.sections[1:] != upstream.sections[1:]
+    asks_for_ad = _wants_dnssec(query) or query.message.flags & dns.flags.AD
+    if asks_for_ad and not withheld:  # RFC 6840 section 5.8
+        response.flags |= upstream.flags & dns.flags.AD
+    return Forwarded(response, withheld)
 
 
 def reply(

@@ -14,10 +14,13 @@ import trio
 from relay.addresses import Endpoint
 from relay.barrier import Record, contained, kept_running, note
 from relay.dns import messages
-from relay.dns.framing import FrameError, Unframer, frame, servfail
+from relay.dns.framing import FrameError, Unframer, frame, is_error, servfail, truncated
+from relay.dns.insistence import Insistence
 from relay.dns.messages import Query, QueryError
 from relay.dns.responder import Responder
 from relay.inbound.accepting import Acceptor
+from relay.record.events import TurnedAway
+from relay.record.kinds import Kind
 from relay.sockets import PEER_GONE
 
 MAX_QUERIES = 4096
@@ -68,6 +71,8 @@ class NameServer:
         self._record = record
         self._slots = trio.Semaphore(MAX_QUERIES)
         self._connections = 0
+        self._insistence = Insistence()
+        self._turned_away = 0
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer until cancelled; whoever owns the sockets closes them.
@@ -93,12 +98,15 @@ class NameServer:
         while True:
             with udp_errors_survived():
                 wire, info, _, program = await udp.recvmsg(MAX_QUERY_SIZE, PKTINFO_SPACE)
-                reply = partial(self._send, udp, info, program)
+                question = program, wire
+                self._insistence.asked(question, trio.current_time())
+                reply = partial(self._send, udp, info, question)
                 await self._handle(wire, nursery, reply, tcp=False)
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
         """Serve a connection to its end, and close it."""
         if self._connections == MAX_CONNECTIONS:
+            self._turn_away()
             await trio.aclose_forcefully(stream)
             return
         self._connections += 1
@@ -108,6 +116,14 @@ class NameServer:
         finally:
             self._connections -= 1
             await trio.aclose_forcefully(stream)
+
+    def _turn_away(self) -> None:
+        """Record the first, the second, the fourth connection for which there is no room."""
+        self._turned_away += 1
+        count = self._turned_away
+        if count & (count - 1) == 0:
+            where, cause = "the name server", f"it serves {MAX_CONNECTIONS} at a time"
+            self._record(TurnedAway(where=where, kind=Kind.BOUND, cause=cause, count=count))
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         """Answer queries in any order, those under way at the program's FIN too, RFC 7766.
@@ -177,7 +193,7 @@ class NameServer:
         self,
         udp: trio.socket.SocketType,
         info: list[tuple[int, int, bytes]],
-        program: object,
+        question: tuple[object, bytes],
         answer: bytes,
     ) -> None:
         """Send an answer from the address that was asked.
@@ -185,6 +201,9 @@ class NameServer:
         in_pktinfo.ipi_spec_dst is, when received, the local address that was asked and, when sent,
         the address to send from, ip(7): so it goes back as it came.
         """
+        program, wire = question
+        if is_error(answer) and self._insistence.is_insistent(question):
+            answer = truncated(wire)
         with contained(self._record, "answer"), udp_errors_survived():
             await udp.sendmsg([answer], info, 0, program)
 

@@ -10,6 +10,7 @@ from typing import Literal
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import trio
 
 from relay.addresses import is_ipv4
 from relay.dns import messages
@@ -37,6 +38,9 @@ class Responder:
     """Returns the rule that denies a name, None if it may be looked up."""
     _record: Callable[[Event], None]
     _mode: Literal["synthetic", "real"]
+    _clock: Callable[[], float] = trio.current_time
+    is_own: Callable[[str], bool] = lambda _address: False
+    """Returns whether an address is the host's own, which the namespace shows as its own too."""
     _withheld: set[tuple[str, str]] = field(default_factory=set)
 
     def at_once(self, query: Query) -> dns.message.Message | None:
@@ -90,15 +94,17 @@ class Responder:
         """Return the addresses for the program: a synthetic one in place of the real ones.
 
         Addresses that the relay may not dial stay as they are, and mean what they mean where they
-        are written as such: loopback the program's own, for example. So do those of a name that is
-        written like an address, for a synthetic one could not tell the two apart.
+        are written as such: loopback the program's own, for example. So do those of the host's own
+        name, for at them servers of the namespace are found, and those of a name that is written
+        like an address, for a synthetic one could not tell the two apart.
         """
         if self._mode == "real" or not lookup.is_dialable or is_ipv4(query.name):
             return lookup.addresses
-        assigned = len(self._synthetic)
-        address = self._synthetic.address_for(query.name)
-        if len(self._synthetic) > assigned:
-            self._record(NameAssigned(name=query.name, address=address))
+        if any(map(self.is_own, lookup.addresses)):
+            return lookup.addresses
+        address, is_new, displaced = self._synthetic.assign(query.name, self._clock())
+        if is_new:
+            self._record(NameAssigned(name=query.name, address=address, displaced=displaced))
         return [address]
 
     def _note_withheld(self, query: Query, why: str) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import trio
 
 from netns.mounts import RESOLV_CONF
-from relay.addresses import is_dialable
+from relay.addresses import is_dialable, parse_pool
 from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
+from relay.dns.lookup.evidence import ResolverTimeouts
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
@@ -29,8 +30,17 @@ class NameService:
     is set before those who wait are woken. If the session ends first, they are all cancelled.
     """
 
-    def __init__(self, settings: Settings, policy: Policy, record: Callable[[Event], None]) -> None:
-        self.synthetic = SyntheticAddresses()
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy,
+        record: Callable[[Event], None],
+        is_own: Callable[[str], bool] = lambda _address: False,
+    ) -> None:
+        """Take what the session has; `is_own` returns whether an address is the host's own."""
+        self._is_own = is_own
+        pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
+        self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
         self._policy = policy
         self._record = record
@@ -57,7 +67,7 @@ class NameService:
                 lambda: configured or of_host(),
                 self._record,
                 nursery,
-                resolver.ResolverTimeouts(outage=self._settings.patience),
+                ResolverTimeouts(outage=self._settings.patience, options=lambda: of_host.options),
             )
             self._is_ready.set()
             answers = responder.Responder(
@@ -66,6 +76,7 @@ class NameService:
                 self._policy.denied_name,
                 self._record,
                 self._settings.dns,
+                is_own=self._is_own,
             )
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
@@ -90,6 +101,11 @@ class NameService:
         if not addresses:
             raise DialError(_nothing_to_dial(found.addresses), Kind.NAME_FAILURE, is_final=True)
         return addresses
+
+    def network_changed(self) -> None:
+        """Forget what was true of the resolvers on the network before."""
+        if self._resolver is not None:
+            self._resolver.network_changed()
 
     async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Wait until either socket has something to read, or a name is to be dialled."""

@@ -15,6 +15,7 @@ class Role(StrEnum):  # StrEnum is hashed in C, Enum in Python: this happens for
     PART_START = "begins a part of the answer"
     CONTENT = "carries content of a part"
     PART_END = "ends a part"
+    STOP = "says why the answer stops: all of its parts have come"
     MESSAGE = "belongs to the answer in another way"
     END = "ends the answer"
     ERROR = "is an error, which ends the answer too"
@@ -44,6 +45,8 @@ class Reader(Protocol):
 
     end_name: str
     """What an unfinished answer lacks, as the flight log calls it."""
+    closing: bytes
+    """The event that ends an answer after its STOP, for servers that leave it out."""
 
     def feed(self, data: bytes) -> Sequence[AnswerEvent]:
         """Return the events that are complete with `data`."""
@@ -74,13 +77,30 @@ class Rules(NamedTuple):
     """Whether the provider may charge for each time it is sent."""
 
 
+class Identity(NamedTuple):
+    """The variables by which a program is told of the certificate that it presents to servers."""
+
+    certificate: str
+    """Names a PEM file, with the certificates that lead to an authority after it."""
+    key: str
+    """Names the PEM file of its private key."""
+    passphrase: str
+    """Has the key's passphrase."""
+
+
 class Dialect(Protocol):
     """One API, as the gateway and its clients know it."""
 
     programs: tuple[str, ...]
     """Commands that speak it: for them the gateway is on by default."""
+    packages: tuple[str, ...]
+    """Packages of npm whose command is such a program."""
+    folders: tuple[str, ...]
+    """Ends of folders in which each file is such a program: versions, side by side."""
     base_url: str
     """The environment variable that tells such a program where to send its requests."""
+    identity: Identity | None
+    """How such a program is told of its certificate; None if it has none."""
     stream_type: bytes
     """The media type of a streamed answer, in lower case."""
     filler: bytes

@@ -14,7 +14,8 @@ import trio
 from relay.addresses import Destination
 from relay.gateway import exchange, upgrade
 from relay.gateway.downstream import connection as downstream
-from relay.gateway.downstream.handshake import AT_ONCE, DistrustError, secure
+from relay.gateway.downstream.clients import Clients
+from relay.gateway.downstream.handshake import AT_ONCE, DistrustError, first_word, secure
 from relay.gateway.downstream.program_stream import ProgramStream
 from relay.gateway.http import values
 from relay.gateway.setup.choice import Origin
@@ -23,10 +24,18 @@ from relay.gateway.upstream import pool
 from relay.inbound.offer import Offer
 from relay.outbound.opener import Opener
 from relay.outbound.patience import DialError
-from relay.record.events import ConnectionClosed, Distrust, Distrusted, Event
+from relay.record.events import (
+    ConnectionClosed,
+    ConnectionServed,
+    Distrust,
+    Distrusted,
+    Event,
+    WentPast,
+)
 from relay.record.kinds import Kind
 from relay.tcp.acceptance import accept, refuse, while_wanted
-from relay.tcp.connection import Connection
+from relay.tcp.connection import Connection, Handler
+from relay.tcp.transfer.client_hello import ClientHello, Fingerprint, NoClientHello
 
 _BASE_URL: Final = Destination("127.0.0.1", BASE_URL_PORT)
 
@@ -42,14 +51,16 @@ class Gateway:
     nursery: trio.Nursery
     """For what lives on between connections."""
     pools: dict[Origin, "pool.Pool"] = field(default_factory=dict)
-    _is_trusted: bool = False
-    """Whether a program has sent a request: it accepts the certificate, or needs none."""
+    clients: Clients = field(default_factory=Clients)
 
-    def handler_at(self, destination: Destination) -> "GatewayHandler | None":
-        """Return the handler of a connection that the gateway serves; None if it does not."""
+    def handler_at(self, destination: Destination, past: Handler) -> "GatewayHandler | None":
+        """Return the handler of a connection that the gateway serves; None if it does not.
+
+        `past` is that of the programs that go past the gateway.
+        """
         chosen = self.prepared.chosen
         origin = chosen.base if destination == _BASE_URL else chosen.origin_at(*destination)
-        return GatewayHandler(self, origin) if origin is not None else None
+        return GatewayHandler(self, origin, past) if origin is not None else None
 
     async def reach(self, origin: Origin) -> None:
         """Return once there is an upstream that lives, dialled if need be; raises DialError."""
@@ -60,83 +71,137 @@ class Gateway:
             self.pools[origin] = pool.Pool(origin, self.opener, self.nursery, self.record)
         return self.pools[origin]
 
-    async def serve(self, program: socket.socket, number: int, origin: Origin) -> None:
-        """Serve a connection of a program to its end."""
+    async def serve(self, program: socket.socket, number: int, origin: Origin) -> bool:
+        """Serve a connection of a program to its end; return False if it is to go past instead.
+
+        Nothing was read from it then.
+        """
+        began = trio.current_time()
         with program.dup() as own:  # a stream closes it; `program` is asked for its state meanwhile
-            began = trio.current_time()
             plain = ProgramStream(own)
-            stream = await self._secured(plain, origin, number)
-            side = downstream.Downstream(stream, own) if stream is not None else None
+            word = await first_word(plain) if self._has_tls(origin) else NoClientHello()
+            client = word.fingerprint() if isinstance(word, ClientHello) else None
+            if self.clients.goes_past(client):
+                return False
+            side: downstream.Downstream | None = None
             try:
-                if side is not None:
-                    await self._requests(side, origin, number)
+                stream = await self._secured(plain, origin, number, client) if word else None
+                if stream is not None:
+                    side = downstream.Downstream(stream, own)
+                    await self._requests(side, origin, number, client)
+                    if not side.received and trio.current_time() - began < AT_ONCE:
+                        self._note_closed(plain, origin, number, client)
             except Exception:  # a fault, which is the caller's to tell
                 if side is not None:
                     side.abort()
                 raise
             finally:
-                ended = trio.current_time()
-                is_first = not self._is_trusted and side is not None and not side.requests
-                if is_first and ended - began < AT_ONCE:
-                    self._note_distrust(number, origin, "closed right after the handshake")
-                aborted = side is not None and side.is_aborted
-                by, how, kind, cause = plain.end(aborted=aborted)
-                self.record(
-                    ConnectionClosed(
-                        connection=number,
-                        by=by,
-                        how=how,
-                        kind=kind,
-                        cause=cause,
-                        sent=side.received if side is not None else 0,
-                        received=side.sent if side is not None else 0,
-                        seconds=ended - began,
-                        idle=ended - side.written if side is not None else 0.0,
-                    )
-                )
+                self._note_end(plain, side, number, began)
+        return True
+
+    def _note_end(
+        self,
+        plain: ProgramStream,
+        side: "downstream.Downstream | None",
+        number: int,
+        began: float,
+    ) -> None:
+        by, how, kind, cause = plain.end(aborted=side is not None and side.is_aborted)
+        ended = trio.current_time()
+        self.record(
+            ConnectionClosed(
+                connection=number,
+                by=by,
+                how=how,
+                kind=kind,
+                cause=cause,
+                sent=side.received if side is not None else 0,
+                received=side.sent if side is not None else 0,
+                seconds=ended - began,
+                idle=ended - side.written if side is not None else 0.0,
+            )
+        )
+
+    def _has_tls(self, origin: Origin) -> bool:
+        """Return whether programs meet a certificate of the session there."""
+        return self.prepared.chosen.mode == "tls" and origin.tls
 
     async def _secured(
-        self, plain: ProgramStream, origin: Origin, number: int
+        self, plain: ProgramStream, origin: Origin, number: int, client: Fingerprint | None
     ) -> trio.abc.Stream | None:
         """Complete a TLS handshake where the program expects one; None if it fails."""
-        if self.prepared.chosen.mode == "http" or not origin.tls:
+        if not self._has_tls(origin):
             return plain
         assert self.prepared.certificates is not None
         try:
             return await secure(plain, self.prepared.certificates.server_context(origin.host))
-        except DistrustError:
-            self._note_distrust(number, origin, "refused the certificate")
+        except DistrustError as error:
+            if error.is_said:
+                self.clients.has_refused(client)
+            elif plain.has_closed_by_fin:
+                self.clients.has_closed(client)
+            self._note_distrust(number, origin, "refused the certificate", client)
             return None
 
-    def _note_distrust(self, number: int, origin: Origin, how: Distrust) -> None:
-        if self.prepared.chosen.mode == "tls" and origin.tls:
-            kind = Kind.UNTRUSTED
-            self.record(Distrusted(connection=number, kind=kind, host=origin.host, how=how))
+    def _note_closed(
+        self, plain: ProgramStream, origin: Origin, number: int, client: Fingerprint | None
+    ) -> None:
+        """Note that a program has closed right after the handshake, without a word of its own."""
+        if self._has_tls(origin) and not self.clients.believes(client):
+            if plain.has_said_goodbye:
+                self.clients.has_closed(client)
+            self._note_distrust(number, origin, "closed right after the handshake", client)
 
-    async def _requests(self, side: "downstream.Downstream", origin: Origin, number: int) -> None:
+    def _note_distrust(
+        self, number: int, origin: Origin, how: Distrust, client: Fingerprint | None
+    ) -> None:
+        self.record(
+            Distrusted(
+                connection=number,
+                kind=Kind.UNTRUSTED,
+                host=origin.host,
+                how=how,
+                goes_past=self.clients.goes_past(client),
+            )
+        )
+
+    async def _requests(
+        self,
+        side: "downstream.Downstream",
+        origin: Origin,
+        number: int,
+        client: Fingerprint | None,
+    ) -> None:
         """Answer one request after the other."""
         upstream = self._pool(origin)
         while (request := await side.request()) is not None:
-            self._is_trusted = True
+            self.clients.has_sent_data(client)
             if values(request.fields, b"upgrade") and not request.is_framed:
                 await upgrade.pass_through(side, request, upstream)
                 break
             async with side.exchange() as nursery:
-                await exchange.Exchange(
+                asked = exchange.Exchange(
                     request, side, upstream, self.prepared, number, nursery, self.record
-                ).run()
+                )
+                try:
+                    await asked.run()
+                finally:
+                    upstream.budget.leave(asked)
             if not await side.next_is_possible():
                 break
+        if side.received:  # also of what is no HTTP
+            self.clients.has_sent_data(client)
         await side.close()
 
 
 class GatewayHandler:
     """The handler of a connection that the gateway serves."""
 
-    def __init__(self, gateway: Gateway, origin: Origin) -> None:
+    def __init__(self, gateway: Gateway, origin: Origin, past: Handler) -> None:
         self.destination = origin.destination
         self._gateway = gateway
         self._origin = origin
+        self._past = past
 
     async def serve(self, connection: Connection) -> None:
         """Accept, and serve to the end, or until the command has ended.
@@ -150,9 +215,15 @@ class GatewayHandler:
         except DialError as error:
             refuse(connection, error)
             return
+        connection.shared.record(ConnectionServed(connection=connection.number))
+        before, is_served = connection.abort, True
         with trio.CancelScope() as scope:
             connection.abort = scope.cancel
-            await self._gateway.serve(program, connection.number, self._origin)
+            is_served = await self._gateway.serve(program, connection.number, self._origin)
+        if not is_served:
+            connection.abort, connection.delivers_last_words = before, True
+            self._gateway.record(WentPast(connection=connection.number, host=self._origin.host))
+            await self._past.serve(connection)
 
     async def _accepted(self, offer: Offer) -> socket.socket:
         """Accept once upstream is reached, if the program's connect() is still pending.

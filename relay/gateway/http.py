@@ -47,10 +47,16 @@ class Response:
 class LostError(CausedError):
     """An answer will not be completed; `cause` is for people and quotes no byte of it."""
 
-    def __init__(self, cause: str, kind: Kind, *, may_be_processed: bool = True) -> None:
-        """Keep the cause, its kind, and whether upstream may have acted on the request."""
+    def __init__(
+        self, cause: str, kind: Kind, *, may_be_processed: bool = True, is_lasting: bool = False
+    ) -> None:
+        """Keep the cause, its kind, and whether upstream may have acted on the request.
+
+        `is_lasting` is whether the cause stays as it is, so that asking again is of no use.
+        """
         super().__init__(cause, kind)
         self.may_be_processed = may_be_processed
+        self.is_lasting = is_lasting
 
 
 class UntrustedError(Exception):
@@ -89,8 +95,13 @@ class Stream(Protocol):
         """Make the next try, and all other requests, use another connection."""
 
 
+TOKEN: Final = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+"""What a field's name is, RFC 9110 section 5.6.2."""
+
 _LENGTH: Final = re.compile(rb"[0-9]{1,20}")
 """As many digits as h11 takes; int() raises ValueError for more than 4,300."""
+
+_SECONDS: Final = re.compile(rb"[0-9]{1,9}")
 
 BODILESS: Final = frozenset({204, 304})
 """Statuses whose responses have no body, whatever their Content-Length says."""
@@ -145,3 +156,9 @@ def length(fields: Iterable[Field]) -> int | None:
     """Return Content-Length; None if there is none, or none that can be read."""
     found = set(values(fields, b"content-length"))
     return int(found.pop()) if len(found) == 1 and _LENGTH.fullmatch(min(found)) else None
+
+
+def retry_after(fields: Iterable[Field]) -> float:
+    """Return the seconds that Retry-After names; 0 if there is none, or a date."""
+    found = values(fields, b"retry-after")
+    return float(found[0]) if len(found) == 1 and _SECONDS.fullmatch(found[0]) else 0.0

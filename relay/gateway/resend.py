@@ -7,16 +7,23 @@ Rules:
 4. If it may have been processed: only GET, HEAD and what the dialect lists as safe to repeat.
 5. MOST times at most, with growing pauses.
 6. Never if no other try would help: patience is over, or upstream is not trusted.
+7. Not before the time that upstream names by Retry-After, and never if that is beyond patience.
+
+What all requests to one origin may cost together is upstream/budget.py's.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from relay.record.kinds import Kind
+
 MOST: Final = 5
 
 _FIRST_PAUSE: Final = 0.25
-_LONGEST_PAUSE: Final = 4.0
+"""Seconds; each further pause is twice as long, and a random part of that is waited (full jitter).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,23 @@ Verdict: TypeAlias = Resend | DoNotResend
 
 
 @dataclass(frozen=True, slots=True)
+class LostAnswer:
+    """The outcome of a try that gave no answer."""
+
+    cause: str
+    kind: Kind
+    may_be_processed: bool = True
+    is_final: bool = False
+    """Whether no other try will help: patience has ended, or it is lasting."""
+    is_lasting: bool = False
+    """Whether the cause stays as it is, whoever asks again, the program too."""
+    error: bytes = b""
+    """The error event that upstream gave instead, for when there is no other try."""
+    retry_after: float = 0.0
+    """Seconds that upstream wants to be left alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What is known of a request whose answer was lost."""
 
@@ -52,10 +76,15 @@ class State:
     """How often it has been sent again already."""
     is_final: bool = False
     """Whether no other try would help, as the loss's cause says."""
+    retry_after: float = 0.0
+    """Seconds that upstream wants to be left alone, RFC 9110 section 10.2.3."""
 
 
-def decide(state: State, jitter: Callable[[], float]) -> Verdict:
-    """Apply the rules; `jitter` returns a number from 0 to 1."""
+BUDGET_SPENT: Final = DoNotResend("the resends to this host are used up until it answers")
+
+
+def decide(state: State, jitter: Callable[[], float], patience: float = math.inf) -> Verdict:
+    """Apply the rules; `jitter` returns a number from 0 to 1, `patience` is in seconds."""
     if state.is_committed:
         return DoNotResend("the program has part of the answer")
     if not state.is_kept:
@@ -64,6 +93,7 @@ def decide(state: State, jitter: Callable[[], float]) -> Verdict:
         return DoNotResend("it may have been processed, and is not known to be safe to repeat")
     if state.resends >= MOST:
         return DoNotResend(f"asked {MOST + 1} times already")
-    if state.is_final:
-        return DoNotResend("")
-    return Resend(jitter() * min(_FIRST_PAUSE * 2**state.resends, _LONGEST_PAUSE))
+    if state.is_final or state.retry_after > patience:
+        return DoNotResend("" if state.is_final else "upstream asks for a pause beyond patience")
+    pause = jitter() * min(_FIRST_PAUSE * 2**state.resends, patience)
+    return Resend(state.retry_after + pause)

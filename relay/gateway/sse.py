@@ -114,13 +114,19 @@ class SseReader:
     """The Reader of a dialect that streams server-sent events."""
 
     def __init__(
-        self, read: Callable[[ServerSentEvent], AnswerEvent], *, end_name: str, content: str = ""
+        self,
+        read: Callable[[ServerSentEvent], AnswerEvent],
+        *,
+        end_name: str,
+        closing: bytes,
+        content: str = "",
     ) -> None:
         """Interpret each event by `read`.
 
         `content` is the event field of the type that carries content, if there is one.
         """
         self.end_name = end_name
+        self.closing = closing
         self.splitter = Splitter()
         self._read = read
         self._content = content

@@ -8,7 +8,7 @@ import trio
 GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 """What a stream raises once one of its ends is gone."""
 
-MAX_HEAD: Final = 128 * 1024
+MAX_HEAD: Final = 512 * 1024
 """Bytes of a head in HTTP/1.1; a larger one is an error."""
 
 PIECE: Final = 64 * 1024

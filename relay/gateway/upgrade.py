@@ -52,7 +52,9 @@ async def _agreed(
         if downstream.has_head:
             downstream.abort()
         else:
-            await _fail(downstream, pool, f"no answer from {pool.origin.host}: {error.cause}")
+            message = f"no answer from {pool.origin.host}: {error.cause}"
+            may_pass = isinstance(error, DialError) or not error.is_lasting
+            await _fail(downstream, pool, message, retry=may_pass)
     except UntrustedError as error:
         await _fail(downstream, pool, f"{pool.origin.host} is not trusted: {error}", retry=False)
     return None

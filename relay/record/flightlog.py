@@ -12,9 +12,16 @@ import msgspec
 
 from relay.record.events import AnyEvent, Event, Fault, LogFull, LogLost, SessionEnded
 from relay.record.kinds import kind_of_errno
+from relay.record.repeats import Repeats
 
 SESSIONS_KEPT: Final = 50
-"""Files of older sessions are removed when a new one starts."""
+"""Files of older sessions are removed when a new one starts, if they are not young."""
+
+YOUNG: Final = 3600.0
+"""Seconds for which the record of a session that has ended can be asked for, however many start."""
+
+SESSIONS_AT_MOST: Final = 1000
+"""Files that are kept because they are young."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -43,7 +50,10 @@ class FlightLog:
         self._told: set[tuple[str, str, str]] = set()
         """The faults whose tracebacks are in the log."""
         self.has_losses = False
-        """Whether there is something to explain."""
+        """Whether something was lost."""
+        self.has_failures = False
+        """Whether something was denied, refused, or given up."""
+        self._repeats = Repeats()
 
     def record(self, event: Event) -> None:
         """Append an event with the time; past the limit only the session's end is kept.
@@ -54,11 +64,12 @@ class FlightLog:
         try:
             event.at = round(self._clock(), 3)
             self.has_losses |= event.is_loss
+            self.has_failures |= event.is_failure
             if isinstance(event, Fault):
                 self._shorten(event)
-            self._append(
-                _encoder.encode(event), is_end=isinstance(event, SessionEnded), at=event.at
-            )
+            is_end = isinstance(event, SessionEnded)
+            for each in (*self._repeats.last(), event) if is_end else self._repeats.passed(event):
+                self._append(_encoder.encode(each), is_end=each is event and is_end, at=event.at)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller has other work to do
             self._lose(1, error)
 
@@ -184,16 +195,32 @@ def is_live(path: Path) -> bool:
     return False
 
 
-def prune(folder: Path) -> None:
+def prune(folder: Path, now: float) -> None:
     """Remove the oldest ended sessions beyond SESSIONS_KEPT, and what killed ones left behind.
 
-    A file that cannot be removed stays: that is no reason to run without a log.
+    `now` is in seconds since the epoch. A file that cannot be removed stays: that is no reason to
+    run without a log.
     """
     known = sessions(folder)
-    for path in known[:-SESSIONS_KEPT]:
+    for path in known[:-SESSIONS_AT_MOST]:
         _remove_ended(path, path)
+    for path in known[-SESSIONS_AT_MOST:-SESSIONS_KEPT]:
+        if not _is_young(path, now):
+            _remove_ended(path, path)
     for path in known:
         _remove_ended(path.with_suffix(".pem"), path)
+    for pattern in ("*.pem", "*.new"):  # of starts that were killed before they had a log
+        for path in folder.glob(pattern):
+            if not path.with_suffix(".jsonl").exists() and not _is_young(path, now):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _is_young(path: Path, now: float) -> bool:
+    try:
+        return now - path.stat().st_mtime < YOUNG
+    except OSError:  # removed by another
+        return True
 
 
 def _remove_ended(file: Path, session: Path) -> None:

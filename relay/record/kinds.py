@@ -40,6 +40,8 @@ class Kind(StrEnum):
     """The peer, or a NAT, does not know the connection any more, and answers a new one."""
     RESOURCES = "resources"
     """The host, or keepline, has no descriptor, memory or address left."""
+    BOUND = "bound"
+    """More at a time than keepline serves, by a bound of its own."""
     NOT_PERMITTED = "not-permitted"
     """By a firewall: the host's own, or one on the way that says so by ICMP."""
     DEFECT = "defect"
@@ -72,6 +74,8 @@ class Kind(StrEnum):
     # Decisions
     POLICY = "policy"
     """A rule of the session forbids the destination."""
+    UNDIALABLE = "undialable"
+    """The address is none of another host, or stands for no name of this session."""
     RETIRED = "retired"
     """Idle for longer than idle_retire allows."""
     PROGRAM_GONE = "program-gone"

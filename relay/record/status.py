@@ -16,9 +16,27 @@ class OpenConnection(msgspec.Struct):
     since: float
     """Seconds since the epoch."""
     reached: str | None = None
-    """The upstream address; None while it is being dialled."""
+    """The upstream address; None while it is being dialled, and where the gateway answers."""
     held: str | None = None
     """Why it is dialled again while the program waits."""
+    served: bool = False
+    """Whether the gateway answers it, by connections of its own."""
+    protocol: str | None = None
+    """What the gateway speaks on a connection of its own; None until that is agreed on."""
+    suspected: str | None = None
+    """Why it may be dead: it has not answered for so long."""
+
+    def state(self) -> str:
+        """Return for people how it stands."""
+        if self.held is not None:
+            return f"held, and dialled again: {self.held}"
+        if self.served:
+            return "answered by the gateway"
+        if self.reached is None:
+            return "being dialled"
+        protocol = f" ({self.protocol})" if self.protocol else ""
+        doubt = f", suspected: {self.suspected}" if self.suspected else ""
+        return f"{self.reached}{protocol}{doubt}"
 
 
 class SessionState(msgspec.Struct):
@@ -40,14 +58,12 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
         match event:
             case events.SessionStarted():
                 state.program, state.pid = event.program, event.pid
+            case events.LogFull():
+                state.complete = False
             case events.ConnectionOpened(connection=number):
                 open_[number] = OpenConnection(number, event.to, event.at)
             case events.UpstreamOpened(connection=number):
                 open_[number] = OpenConnection(number, f"{event.to} (gateway)", event.at)
-            case events.Dialled(connection=number) if number in open_:
-                open_[number].reached, open_[number].held = event.address, None
-            case events.DialHeld(connection=number) if number in open_:
-                open_[number].held = event.cause
             case (
                 events.ConnectionClosed()
                 | events.ConnectionDenied()
@@ -57,11 +73,28 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
                 open_.pop(event.connection, None)
             case events.Fault(connection=int(number)) if event.ends_connection:
                 open_.pop(number, None)
-            case events.LogFull():
-                state.complete = False
-            case _:
-                pass
+            case _ if (known := open_.get(getattr(event, "connection", None) or 0)) is not None:
+                _note(known, event)
     return state
+
+
+def _note(connection: OpenConnection, event: AnyEvent) -> None:
+    """Note what has become of a connection, which goes on."""
+    match event:
+        case events.Dialled():
+            connection.reached, connection.held = event.address, None
+        case events.DialHeld() | events.Replaying():
+            connection.reached, connection.held = None, event.cause
+        case events.ConnectionServed():
+            connection.served = True
+        case events.UpstreamReady():
+            connection.protocol = event.protocol
+        case events.Suspected():
+            connection.suspected = f"silent for {event.silence:.0f} s"
+        case events.Cleared():
+            connection.suspected = None
+        case _:
+            pass
 
 
 def as_json(states: list[SessionState]) -> str:
@@ -78,6 +111,4 @@ def lines(states: list[SessionState]) -> Iterator[str]:
         if not state.complete:
             yield "  the log is full: connections as they were then"
         for open_ in state.connections.values():
-            held = f"held: {open_.held}" if open_.held is not None else None
-            reached = open_.reached or held or "being dialled"
-            yield f"  #{open_.connection:<5} {open_.to:40} {reached}"
+            yield f"  #{open_.connection:<5} {open_.to:40} {open_.state()}"

@@ -1,14 +1,16 @@
-"""The flight log for people: one line an event, times since the session's start."""
+"""The flight log for people: one line an event with its local time, and one for each day."""
 
 from collections.abc import Iterable, Iterator
+from datetime import tzinfo
 
 from relay.record.events import AnyEvent
+from relay.record.times import Clock
 
 
-def log_lines(events: Iterable[AnyEvent]) -> Iterator[str]:
-    """Yield each event's line."""
-    start = None
+def log_lines(events: Iterable[AnyEvent], zone: tzinfo | None = None) -> Iterator[str]:
+    """Yield each event's line; times are those of `zone`, or of this machine."""
+    clock = Clock(zone)
     for event in events:
-        if start is None:
-            start = event.at
-        yield f"{event.at - start:9.3f}  {event.text()}"
+        if day := clock.day(event.at):
+            yield day
+        yield f"{clock.time(event.at, 'milliseconds')}  {event.text()}"

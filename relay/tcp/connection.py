@@ -52,6 +52,10 @@ class Connections:
         self._live.add(connection)
         self.nursery.start_soon(self._serve, connection)
 
+    def dialled(self) -> frozenset[str]:
+        """Return the addresses to which programs have connections, pending ones too."""
+        return frozenset(connection.offer.destination[0] for connection in self._live)
+
     async def _serve(self, connection: "Connection") -> None:
         offer = connection.offer
         try:

@@ -22,11 +22,11 @@ from relay.tcp.transfer.pump import Pump
 class Naming(Protocol):
     """What is asked of the synthetic addresses."""
 
-    def name_of(self, address: str) -> str | None:
+    def dialled(self, address: str, now: float) -> str | None:
         """Return the name that a synthetic address stands for."""
 
     def covers(self, address: str) -> bool:
-        """Return whether an address is in the synthetic range."""
+        """Return whether an address is in the pool of synthetic ones."""
 
 
 @dataclass
@@ -36,49 +36,53 @@ class Handlers:
     _policy: Policy
     _naming: Naming
     _opener: Opener
-    _gateway: Callable[[Destination], Handler | None]
-    """Asked first: it returns its handler for what it serves, None for all else."""
+    _gateway: Callable[[Destination, Handler], Handler | None]
+    """Asked first: it returns its handler for what it serves, None for all else. The second
+    argument is the handler of what goes past it."""
 
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
         address, port = dialled
-        destination = Destination(self._naming.name_of(address) or address, port)
-        handler = self._gateway(destination) or PumpHandler(
-            destination, self._opener, self._policy.idle_retire(destination)
-        )
-        verdict = self._judge(handler.destination)
+        name = self._naming.dialled(address, trio.current_time())
+        destination = Destination(name or address, port)
+        pump = PumpHandler(destination, self._opener, self._policy.idle_retire(destination))
+        handler = self._gateway(destination, pump) or pump
+        if mistake := self._mistake_in(handler.destination):
+            return RefusalHandler(handler.destination, mistake, Kind.UNDIALABLE)
+        verdict = self._policy.decide(handler.destination)
         match verdict:
             case Deny(rule):
-                return RefusalHandler(handler.destination, rule)
+                return RefusalHandler(handler.destination, rule, Kind.POLICY)
             case Allow():
                 return handler
             case _:
                 assert_never(verdict)
 
-    def _judge(self, destination: Destination) -> Allow | Deny:
-        """Apply what always holds, then the session's rules."""
+    def _mistake_in(self, destination: Destination) -> str:
+        """Return why nothing can be dialled there, whatever the rules are; empty if it can."""
         if destination.name is None:
             if self._naming.covers(destination.host):
-                return Deny("no name of this session has this address")
+                return "it is in dns_pool, and no name of this session has it"
             if not is_dialable(destination.host):
-                return Deny("not an address of another host")
-        return self._policy.decide(destination)
+                return "not an address of another host"
+        return ""
 
 
 @dataclass(slots=True)
 class RefusalHandler:
-    """Refuses a connection that policy forbids."""
+    """Refuses a connection that policy forbids, or to what cannot be dialled."""
 
     destination: Destination
     _rule: str
     """The one that forbids it."""
+    _kind: Kind
 
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
         offer, number = connection.offer, connection.number
         saw = told(offer, Refusal.PROHIBITED)
         connection.shared.record(
-            ConnectionDenied(connection=number, kind=Kind.POLICY, rule=self._rule, told=saw)
+            ConnectionDenied(connection=number, kind=self._kind, rule=self._rule, told=saw)
         )
         offer.refuse(Refusal.PROHIBITED)
 

@@ -34,7 +34,7 @@ WITHOUT: Final = {
     "dnspython: at the first question": _but("relay.dns"),
     "the gateway: when there is one": _but("relay.gateway"),
     "what other commands need": (
-        "startup.DEFERRED -= {'relay.doctor', 'relay.record.story', 'relay.record.status',"
+        "startup.DEFERRED -= {'relay.doctor', 'relay.record.story.telling', 'relay.record.status',"
         " 'relay.record.view', 'tomllib', 'traceback'}"
     ),
     "any of them": (

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal, TypeAlias
 
-from relay.record.story import losses
+from relay.record.story.entry import Mark
+from relay.record.story.losses import entries
 
 from .players import Kind, Player
 from .stage import Stage
@@ -151,7 +152,8 @@ class Scene:
             loss.hidden
             for player in self.everyone
             if player.under_keepline
-            for loss in losses(player.events())
+            for loss in entries(player.events())
+            if loss.mark in (Mark.HIDDEN, Mark.VISIBLE, Mark.GAVE_UP)
         ]
         return sum(found), len(found) - sum(found)
 

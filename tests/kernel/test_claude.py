@@ -5,6 +5,7 @@ the one whose rules tests/chaos/clients/agent.mjs has.
 """
 
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 import pytest
 import trio
 
-from relay.record.events import AskedAgain, RequestLost
+from relay.record.events import AskedAgain, NameRefused, RequestLost
 from tests.support.command.asking import keepline_of
 from tests.support.command.keepline import Done, Keepline
 from tests.support.command.programs import needs
@@ -153,6 +154,54 @@ async def test_under_keepline_it_sees_nothing_of_it(
     assert len(api.log.tries(KEY)) == 4
 
 
+def through(how: str, keepline: Keepline) -> Sequence[str]:
+    """Give a command line that runs it in another way than by its name."""
+    agent, *words = claude()
+    match how:
+        case "env":
+            return ["env", "X=1", agent, *words]
+        case "sh -c":
+            return ["sh", "-c", 'cd . && exec "$@"', "sh", agent, *words]
+        case "timeout":
+            return ["timeout", "60", agent, *words]
+        case "a link":
+            link = keepline.folder / "helper"
+            link.symlink_to(agent)
+            return [str(link), *words]
+        case _:
+            packages = Path(agent).parents[1]
+            (keepline.folder / "node_modules").symlink_to(packages)
+            return [needs("npx"), "--offline", "claude", *words]
+
+
+@pytest.mark.parametrize("how", ["env", "sh -c", "timeout", "a link", "npx"])
+async def test_it_is_known_by_what_runs_it(api: Api, keepline: Keepline, how: str) -> None:
+    """Bare, the same cut is the reported error, whatever runs it."""
+    api.script.add(Failure(Fault.FIN, Position.IN_TOOL_USE, pause=0.1), key=KEY)
+    command = through(how, keepline)
+    done = await keepline.run(*command, cwd=keepline.folder)
+    assert result(done.stdout) == SAID_LAST
+    assert runs_of_the_tool(keepline.folder) == 1
+    assert len(done.all(AskedAgain)) == 1
+
+
+async def test_a_denied_api_is_told_before_it_starts_and_at_the_end(
+    api: Api, keepline: Keepline
+) -> None:
+    """It asks again and again, and says nothing for minutes."""
+    options = ["--deny", HOST]
+    async with keepline.start(*claude(), options=options, cwd=keepline.folder) as session:
+        first = (await session.readline_of_stderr()).decode()
+        assert first == (
+            f"keepline: claude needs {HOST}:443, which this session denies (deny {HOST}); --allow"
+            " and --deny change that\n"
+        )
+        await session.until(NameRefused, lambda event: event.count >= 2)
+        session.process.send_signal(signal.SIGTERM)
+        done = await session.end()
+    assert f"{HOST}: denied by the rule deny {HOST}, " in done.stderr
+
+
 @pytest.mark.parametrize("failure", CUTS)
 async def test_what_is_not_held_it_gets_over(
     api: Api, keepline: Keepline, failure: Failure
@@ -163,3 +212,14 @@ async def test_what_is_not_held_it_gets_over(
     done = await went_well(keepline, "--stream-silence=2", "--hold=block")
     assert done.only(RequestLost).saw == "reset"
     assert len(api.log.tries(KEY)) == 3
+
+
+@pytest.mark.parametrize("options", [(), ("--hold=block",)], ids=["message", "block"])
+async def test_nothing_is_missed_after_the_stop_reason(
+    api: Api, keepline: Keepline, options: Sequence[str]
+) -> None:
+    api.script.add(Failure(Fault.FIN, Position.AFTER_DELTA, pause=0.1), key=KEY)
+    done = await went_well(keepline, *options)
+    assert not done.all(AskedAgain)
+    assert not done.all(RequestLost)
+    assert len(api.log.tries(KEY)) == 2

@@ -11,7 +11,9 @@ from relay.record.events import (
     PathDown,
     SessionStarted,
 )
-from relay.record.story import ADVICE
+from relay.record.kinds import Kind
+from relay.record.story.advice import ADVICE
+from relay.record.story.telling import REPEAT
 from tests.support.command import program as at
 from tests.support.command.driver import inside
 from tests.support.command.keepline import Keepline
@@ -74,9 +76,9 @@ async def test_one_loss_of_each_kind(internet: Internet, nursery: trio.Nursery) 
         done = await session.end()
 
     counted = "6 losses: 4 hidden, 2 visible."
-    assert (
-        done.stderr
-        == f"keepline: {counted} See: keepline explain {done.only(SessionStarted).session}\n"
+    session_name = done.only(SessionStarted).session
+    assert done.stderr == (
+        f"keepline: {counted} What changes it: --keepidle. See: keepline explain {session_name}\n"
     )
     first, *lines = (await keepline.call("explain")).stdout.decode().splitlines()
     assert first.startswith("session ")
@@ -92,7 +94,12 @@ async def test_one_loss_of_each_kind(internet: Internet, nursery: trio.Nursery) 
         r" answered\) while it waited for an answer, .*; the program saw a reset",
     ]
     for line, pattern in zip(lines, expected, strict=False):
-        assert re.fullmatch(rf" +\d+\.\d s  {pattern}", line)
-    assert lines[6:] == [counted, ADVICE]
+        assert re.fullmatch(rf"\d\d:\d\d:\d\d  {pattern}", line)
+    assert lines[6:] == [
+        counted,
+        f"  reset: {ADVICE[Kind.RESET].text}.",
+        f"  forgotten: {ADVICE[Kind.FORGOTTEN].text}.",
+        REPEAT,
+    ]
     verbose = (await keepline.call("explain", "-v")).stdout.decode()
     assert "3 retransmissions" in verbose

@@ -346,7 +346,7 @@ async def test_the_config_file_has_a_table_for_it(api: Api, keepline: Keepline) 
         ('[gateway]\nhosts = ["localhost"]', ":2", "'localhost' is the program's own loopback"),
         ('[gateway]\n\nhosts = ["a.test:0"]', ":3", "'a.test:0' has a port that is no number"),
         ('[gateway]\nmode = "on"', ":2", "Invalid enum value 'on'"),
-        ("[gateway]\nstream_silence = 0", ":2", "Expected `int` >= 1"),
+        ("[gateway]\nstream_silence = -1", ":2", "Expected `int` >= 0"),
         ('[gateway]\nhost = "a.test"', ":2", "there is no such setting, but mode, hosts, hold"),
     ],
 )

@@ -18,7 +18,7 @@ from relay.record.events import (
     SessionEnded,
     SessionStarted,
 )
-from relay.record.story import ADVICE
+from relay.record.story.telling import REPEAT
 from tests.support.command.asking import (
     HTTP,
     NAME,
@@ -82,7 +82,7 @@ async def test_a_loss_is_hidden_from_the_program_and_told_to_people(
     name = done.only(SessionStarted).session
     assert done.stderr == (f"keepline: 1 loss: 1 hidden, 0 visible. See: keepline explain {name}\n")
     _first, line, *rest = await explained(keepline)
-    assert re.match(rf" +\d+\.\d s  hidden   {NAME}:443: .* POST /v1/messages ", line)
+    assert re.match(rf"\d\d:\d\d:\d\d  hidden   {NAME}:443: .* POST /v1/messages ", line)
     assert "asked again" in line
     assert line.endswith("may bill both")
     assert rest == ["1 loss: 1 hidden, 0 visible."]
@@ -96,10 +96,10 @@ async def test_a_loss_that_cannot_be_hidden_is_told_too(api: Api, keepline: Keep
     assert "see keepline explain" in answer.text
     assert len(api.log.asked) == 6
     assert "6 losses: 5 hidden, 1 visible. " in done.stderr
-    *_lines, visible, _count, advice = await explained(keepline)
+    *_lines, visible, _count, _kind, advice = await explained(keepline)
     assert "  VISIBLE  " in visible
     assert "the program saw status 502 with the cause in it" in visible
-    assert advice == ADVICE
+    assert advice == REPEAT
 
 
 # What is held

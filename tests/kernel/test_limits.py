@@ -82,6 +82,7 @@ async def test_connections_and_names_are_told_at_once(program: Program) -> None:
     done = await program.session.end()
     assert done.status == 0
     assert "Traceback" not in done.stderr
+    assert "visible. What changes it: ulimit -Hn. See: keepline explain " in done.stderr
     told = [*done.all(DialFailed), *done.all(TurnedAway)]
     assert {event.kind for event in told} == {Kind.RESOURCES}
 

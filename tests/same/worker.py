@@ -72,7 +72,7 @@ async def _run(row: Row, way: Way, network: Network) -> tuple[int | None, str]:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
-            env=_environment(internet.directory),
+            env=_environment(internet.directory) | network.variables,
             start_new_session=True,
         )
     ended = os.pidfd_open(process.pid)

@@ -1,5 +1,6 @@
 """Hosts, ports and addresses: read in one place, and judged as the kernel and the standard do."""
 
+import socket
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 import pytest
@@ -9,9 +10,12 @@ from hypothesis import strategies as st
 from relay.addresses import (
     Destination,
     ipv4_number,
+    ipv4_text,
     is_dialable,
     is_ipv4,
+    numbers_and_dots,
     parse_destination,
+    parse_pool,
     split_port,
 )
 from relay.config import Settings
@@ -38,13 +42,71 @@ def test_what_the_standard_library_refuses_is_none(text: str) -> None:
 @given(IPV4)
 @example(IPv4Address("223.255.255.255"))
 @example(IPv4Address("224.0.0.1"))
+@example(IPv4Address("240.0.0.1"))
+@example(IPv4Address("255.255.255.255"))
 def test_what_may_be_dialled(address: IPv4Address) -> None:
     assert is_dialable(str(address)) is not (
         address.is_loopback
         or address.is_multicast
         or address.is_unspecified
-        or address in IPv4Network("240.0.0.0/4")
+        or address == IPv4Address("255.255.255.255")
     )
+
+
+@given(IPV4)
+def test_numbers_and_addresses(address: IPv4Address) -> None:
+    assert ipv4_number(str(address)) == int(address)
+    assert ipv4_text(int(address)) == str(address)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "192.0.2.1",
+            "127.1",
+            "127.53",
+            "10.1.258",
+            "3232235521",
+            "0x7f.1",
+            "0X7F000001",
+            "010.1",
+        ),
+        *("0", "0.0.0.0", "1.2.3.256", "1.2.65536", "256.1", "4294967296", "08.1", "010.1"),
+        *("1.2.3.4.5", "", ".", "1.", "a", "0x", "1.2.3.4 ", "-1", "1.2.3.4x"),
+    ],
+)
+def test_numbers_and_dots_are_what_libc_reads(text: str) -> None:
+    """inet_aton(3), but for what may stand behind a blank."""
+    try:
+        expected = socket.inet_ntoa(socket.inet_aton(text)) if " " not in text else None
+    except OSError:
+        expected = None
+    assert numbers_and_dots(text) == expected
+
+
+@pytest.mark.parametrize("text", ["198.18.0.0/15", "10.0.0.0/8", "192.168.4.0/22", "240.0.0.0/5"])
+def test_pools(text: str) -> None:
+    assert parse_pool(text) == IPv4Network(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("", "is not an IPv4 network"),
+        ("fd00::/8", "is not an IPv4 network"),
+        ("10.0.0.1/8", "is not an IPv4 network"),
+        ("8.8.0.0/16", "is in none of 10.0.0.0/8"),
+        ("127.0.0.0/8", "is in none of"),
+        ("0.0.0.0/0", "is in none of"),
+        ("10.0.0.0/23", "is too small"),
+        ("240.0.0.0/4", "has 255.255.255.255 in it"),
+    ],
+)
+def test_bad_pools_are_told(text: str, cause: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Settings(dns_pool=text)
+    assert str(caught.value).startswith(f"{text!r} {cause}")
 
 
 def test_a_destination_is_a_name_or_an_address() -> None:

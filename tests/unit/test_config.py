@@ -59,6 +59,7 @@ def test_the_session_variable_is_no_setting() -> None:
         ("[gate]\nway = 1", "c.toml:1: gate: there is no such setting"),
         ("\ndns = 'both'", "c.toml:2: dns: Invalid enum value 'both'"),
         ("allow = ['a b']", "c.toml:1: allow: 'a b': the form is HOST[:PORT]"),
+        ("\ndns_pool = '8.8.0.0/16'", "c.toml:2: dns_pool: '8.8.0.0/16' is in none of 10.0.0.0/8"),
         ("nameservers = ['::1']", "c.toml:1: nameservers: '::1' is not an IPv4 ADDRESS[:PORT]"),
         ("nameservers = ['192.0.2.1:x']", "c.toml:1: nameservers: '192.0.2.1:x' is not an IPv4"),
         ("[destination.x]\nidle_retire = 0", "c.toml:1: destination: Expected `int` >= 1"),

@@ -5,14 +5,15 @@ Expired answers are kept for an outage, RFC 8767.
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import dns.message
 import dns.name
 import dns.rcode
-import dns.rdatatype
 import dns.rrset
+from dns.rdataclass import IN
+from dns.rdatatype import CNAME, SOA, A
 
 from relay.addresses import is_dialable
 from relay.dns.lookup.errors import ResolverError
@@ -51,26 +52,50 @@ class Lookup:
     """The zone's SOA from a negative answer, if it was given: RFC 2308 section 3."""
 
     @property
+    def is_cut_short(self) -> bool:
+        """Whether the answer ends with an alias and says nothing of the name that it leads to."""
+        if self.rcode != dns.rcode.NOERROR or self.addresses or self.soa is not None:
+            return False
+        return bool(self.chain) and self.owner not in {alias.name for alias in self.chain}
+
+    @property
     def is_dialable(self) -> bool:
         """Whether the relay may dial one of the addresses for the program."""
         return any(map(is_dialable, self.addresses))
 
 
 def from_answer(answer: dns.message.QueryMessage) -> Lookup:
-    """Read the answer to an A query.
+    """Read the answer to an A query, however long its chain of CNAMEs is.
 
-    Raises dns.exception.DNSException if it contradicts itself, e.g. by a loop of CNAMEs.
+    As with libc, an alias of itself is a name without addresses, and an NXDOMAIN has none.
     """
-    result = answer.resolve_chaining()
-    soa = next((rrset for rrset in answer.authority if rrset.rdtype == dns.rdatatype.SOA), None)
+    owner, chain = answer.question[0].name, list[dns.rrset.RRset]()
+    records = {(each.name, each.rdtype): each for each in answer.answer if each.rdclass == IN}
+    while (found := records.get((owner, A))) is None:
+        alias = records.pop((owner, CNAME), None)
+        if alias is None:
+            break
+        chain.append(alias)
+        owner = alias[0].target
+    if answer.rcode() == dns.rcode.NXDOMAIN:
+        found = None
+    soa = next((rrset for rrset in answer.authority if rrset.rdtype == SOA), None)
     return Lookup(
         rcode=answer.rcode(),
-        owner=result.canonical_name,
-        addresses=tuple(rdata.address for rdata in result.answer or ()),
-        ttl=_ttl(result, soa),
-        chain=tuple(result.cnames),
+        owner=owner,
+        addresses=tuple(rdata.address for rdata in found or ()),
+        ttl=_ttl(chain, found, soa),
+        chain=tuple(chain),
         soa=soa,
     )
+
+
+def joined(first: Lookup, second: Lookup) -> Lookup:
+    """Return what a chain that was cut short and the answer about its end say together."""
+    known = {alias.name for alias in first.chain}
+    chain = (*first.chain, *(alias for alias in second.chain if alias.name not in known))
+    ttl = min(second.ttl, *(alias.ttl for alias in first.chain))
+    return replace(second, chain=chain, ttl=ttl)
 
 
 @dataclass(slots=True)
@@ -137,9 +162,14 @@ class Failures:
         return None
 
 
-def _ttl(result: dns.message.ChainingResult, soa: dns.rrset.RRset | None) -> int:
-    if result.answer is not None:
-        return min(result.minimum_ttl, MAX_TTL)
+def _ttl(
+    chain: Sequence[dns.rrset.RRset], found: dns.rrset.RRset | None, soa: dns.rrset.RRset | None
+) -> int:
+    """Return the least TTL; a negative answer without SOA is not kept, RFC 2308 section 5."""
+    least = min((alias.ttl for alias in chain), default=MAX_TTL)
+    if found is not None:
+        return min(least, found.ttl, MAX_TTL)
     if soa is None:
-        return 0  # RFC 2308 section 5: a negative answer without SOA is not to be cached
-    return min(result.minimum_ttl, MAX_NEGATIVE_TTL)
+        return 0
+    minimum: int = soa[0].minimum
+    return min(least, soa.ttl, minimum, MAX_NEGATIVE_TTL)

@@ -10,14 +10,17 @@ import trio
 from dns.message import QueryMessage
 
 from relay.addresses import Destination
-from relay.dns.framing import PAYLOAD
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.lookup.round import Rounds
 
 
-def address_query(name: str) -> QueryMessage:
-    """Return the question for a name's addresses; raises DNSException if it is no name."""
-    return dns.message.make_query(name, dns.rdatatype.A, use_edns=0, payload=PAYLOAD)
+def address_query(name: str | dns.name.Name) -> QueryMessage:
+    """Return the question for a name's addresses; raises DNSException if it is no name.
+
+    It has no EDNS, as libc's has none by itself: there are networks in which nothing else is
+    answered, and addresses need no more than TCP gives to those for which a datagram is too small.
+    """
+    return dns.message.make_query(name, dns.rdatatype.A)
 
 
 def root_query() -> QueryMessage:
@@ -39,8 +42,8 @@ class Prober:
 
     _rounds: Rounds
     _servers: Callable[[], tuple[Destination, ...]]
-    _patience: float
-    """Seconds for the server that is asked last."""
+    _patience: Callable[[], float]
+    """Returns the seconds for the server that is asked last."""
     last_good: str | None = None
     _under_way: _Probe | None = None
 
@@ -67,7 +70,7 @@ class Prober:
     async def _ask(self) -> bool:
         query = root_query() if self.last_good is None else address_query(self.last_good)
         try:
-            await self._rounds.ask(query, self._servers(), self._patience)
+            await self._rounds.ask(query, self._servers(), self._patience())
         except ResolverError as error:
             return error.meaning is Meaning.VERDICT
         return True

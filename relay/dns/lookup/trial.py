@@ -10,7 +10,7 @@ import trio
 from relay.addresses import Destination
 from relay.dns.lookup.errors import SERVFAIL, FailureAnswerError, UpstreamError
 from relay.dns.lookup.probe import root_query
-from relay.dns.lookup.question import ask
+from relay.dns.lookup.question import How, ask
 from relay.record.kinds import Kind
 
 INTERVAL = 1.0
@@ -35,7 +35,7 @@ async def try_all(
 async def _failure(server: Destination, seconds: float) -> UpstreamError | None:
     with trio.move_on_after(seconds):
         try:
-            await ask(server, root_query(), interval=INTERVAL)
+            await ask(server, root_query(), How(INTERVAL))
         except FailureAnswerError as error:
             return error if error.rcode == SERVFAIL else None
         except UpstreamError as error:

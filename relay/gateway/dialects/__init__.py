@@ -5,7 +5,6 @@ Each has DIALECT, a Dialect. No other file of relay/ names one of them.
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
 from typing import Final
 
 from relay.config import Settings
@@ -21,10 +20,25 @@ def discovered() -> tuple[Dialect, ...]:
 DIALECTS: Final = discovered()
 
 
-def dialect_of_command(command: Sequence[str]) -> Dialect | None:
-    """Return the dialect that a command is known to speak; None if it is known for none."""
-    program = command[0].rpartition("/")[2] if command else ""
-    return next((dialect for dialect in DIALECTS if program in dialect.programs), None)
+def dialect_of_program(name: str) -> Dialect | None:
+    """Return the dialect that a program of this name is known to speak; None if for none."""
+    return next((dialect for dialect in DIALECTS if name in dialect.programs), None)
+
+
+def dialect_of_package(name: str) -> Dialect | None:
+    """Return the dialect that the command of a package of npm speaks; None if for none."""
+    return next((dialect for dialect in DIALECTS if name in dialect.packages), None)
+
+
+def dialect_of_file(path: str) -> Dialect | None:
+    """Return the dialect that a file speaks by the folder in which it is; None if by none."""
+    folder = path.rpartition("/")[0]
+    return next((dialect for dialect in DIALECTS if folder.endswith(dialect.folders)), None)
+
+
+def is_api_host(host: str) -> bool:
+    """Return whether a host is an API's own, in any dialect."""
+    return any(dialect.is_spoken_by(host) for dialect in DIALECTS)
 
 
 def dialect_of_host(host: str, default: Dialect) -> Dialect:

@@ -1,9 +1,9 @@
 """The Messages API of Anthropic: https://docs.claude.com/en/api/messages-streaming; pure.
 
 A streamed answer is message_start; for each content block content_block_start,
-content_block_deltas and content_block_stop; then message_delta and message_stop. `ping` and
-`error` may come anywhere, and so may types that are not known yet. The type of an event is its
-event field or, without one, the "type" of its data.
+content_block_deltas and content_block_stop; then message_delta, which has the stop reason, and
+message_stop. `ping` and `error` may come anywhere, and so may types that are not known yet. The
+type of an event is its event field or, without one, the "type" of its data.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.gateway.dialect import AnswerEvent, Dialect, Reader, Role, Rules
+from relay.gateway.dialect import AnswerEvent, Dialect, Identity, Reader, Role, Rules
 from relay.gateway.sse import ServerSentEvent, SseReader
 
 _MESSAGES: Final = "/v1/messages"
@@ -23,16 +23,19 @@ _OTHER: Final = Rules(is_repeatable=False, is_streamed=False, is_billed=False)
 
 _START: Final = "message_start"
 _DELTA: Final = "content_block_delta"
+_TOP: Final = "message_delta"
 _END: Final = "message_stop"
 _ROLES: Final[dict[str, tuple[Role, ...]]] = {
     _START: (Role.START,),
     "content_block_start": (Role.PART_START,),
     _DELTA: (Role.CONTENT,),
     "content_block_stop": (Role.PART_END,),
-    "message_delta": (Role.MESSAGE,),
+    _TOP: (Role.MESSAGE,),
     _END: (Role.END,),
     "ping": (Role.FILLER,),
 }
+
+_CLOSING: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 _PASSING: Final = frozenset({"overloaded_error", "api_error"})
 """Errors of the server, not of the request: https://docs.claude.com/en/api/errors."""
@@ -44,7 +47,15 @@ class _Anthropic:
     """See Dialect."""
 
     programs: tuple[str, ...] = ("claude",)
+    packages: tuple[str, ...] = (
+        "@anthropic-ai/claude-code",
+        "@anthropic-ai/claude-agent-sdk",  # brings the program, as cli.js
+    )
+    folders: tuple[str, ...] = ("/claude/versions",)
     base_url = "ANTHROPIC_BASE_URL"
+    identity: Identity | None = Identity(
+        "CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_CLIENT_KEY", "CLAUDE_CODE_CLIENT_KEY_PASSPHRASE"
+    )
     stream_type = b"text/event-stream"
     filler = b'event: ping\ndata: {"type": "ping"}\n\n'
     """As the API itself writes it."""
@@ -64,7 +75,7 @@ class _Anthropic:
         return _READS if path == prefix + _COUNT_TOKENS else _OTHER
 
     def reader(self) -> Reader:
-        return SseReader(_Reading(), end_name=_END, content=_DELTA)
+        return SseReader(_Reading(), end_name=_END, closing=_CLOSING, content=_DELTA)
 
     def is_passing(self, status: int) -> bool:
         return status >= 500 or status in _PASSING_STATUSES
@@ -110,8 +121,17 @@ class _Failure(msgspec.Struct):
     error: _Typed
 
 
+class _Delta(msgspec.Struct):
+    stop_reason: str | None = None
+
+
+class _Top(msgspec.Struct):
+    delta: _Delta
+
+
 _typed: Final = msgspec.json.Decoder(_Typed)
 _failure: Final = msgspec.json.Decoder(_Failure)
+_top: Final = msgspec.json.Decoder(_Top)
 
 
 class _Reading:
@@ -128,6 +148,8 @@ class _Reading:
         roles = _ROLES.get(kind, (Role.UNKNOWN,))
         if not event.data and (kind not in _ROLES or not self._has_begun):
             roles = (Role.FILLER,)
+        if kind == _TOP and _has_stop_reason(event.data):
+            roles = (Role.STOP,)
         return AnswerEvent(event.raw, roles)
 
 
@@ -137,6 +159,14 @@ def _type_of(data: bytes) -> str:
         return _typed.decode(data).type
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is bad UTF-8
         return ""
+
+
+def _has_stop_reason(data: bytes) -> bool:
+    """Return whether a message_delta says why the answer stops."""
+    try:
+        return bool(_top.decode(data).delta.stop_reason)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _passing_error(data: bytes) -> str:

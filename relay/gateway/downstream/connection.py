@@ -219,7 +219,7 @@ class Downstream:
             self._unsent += self._h11.send(kind(**parts)) or b""
         except h11.LocalProtocolError:
             cause = "what it sent is not valid in HTTP/1.1"
-            raise LostError(cause, Kind.UNTRANSLATABLE) from None
+            raise LostError(cause, Kind.UNTRANSLATABLE, is_lasting=True) from None
 
     async def flush(self) -> None:
         """Write what is buffered."""

@@ -6,24 +6,40 @@ from typing import Final
 import trio
 
 from relay.gateway.downstream.program_stream import ProgramStream
+from relay.tcp.transfer.client_hello import First
 
 _LIMIT: Final = 10.0
-"""Seconds for a program to complete the handshake."""
+"""Seconds for a program to say its first word, and as many to complete the handshake."""
 
 AT_ONCE: Final = 1.0
 """Seconds within which a client that checks certificates after the handshake has closed."""
 
-_DISTRUST: Final = frozenset(
+_ALERTS: Final = frozenset(
     {
         *("TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_CERTIFICATE_UNKNOWN"),
         "SSLV3_ALERT_BAD_CERTIFICATE",
-        "UNEXPECTED_EOF_WHILE_READING",  # Node, which closes without an alert
     }
 )
+_CLOSED: Final = "UNEXPECTED_EOF_WHILE_READING"
 
 
 class DistrustError(Exception):
     """The program has refused the certificate."""
+
+    def __init__(self, *, is_said: bool) -> None:
+        """Keep whether it has said so, or has closed without a word as Node does."""
+        super().__init__()
+        self.is_said = is_said
+
+
+async def first_word(plain: ProgramStream) -> First | None:
+    """Return the ClientHello, or whatever it is; None if the program says nothing, or is gone.
+
+    Shielded, for at most _LIMIT seconds: as in secure().
+    """
+    with trio.move_on_after(_LIMIT, shield=True):
+        return await plain.first_word()
+    return None
 
 
 async def secure(plain: ProgramStream, context: "ssl.SSLContext") -> trio.abc.Stream | None:
@@ -34,13 +50,12 @@ async def secure(plain: ProgramStream, context: "ssl.SSLContext") -> trio.abc.St
     """
     stream = trio.SSLStream(plain, context, server_side=True, https_compatible=True)
     with trio.move_on_after(_LIMIT, shield=True):
-        if not await plain.speaks():  # who closes without a byte has seen no certificate
-            return None
         try:
             await stream.do_handshake()
         except trio.BrokenResourceError as error:
-            if getattr(error.__cause__, "reason", None) in _DISTRUST:
-                raise DistrustError from None
+            reason = getattr(error.__cause__, "reason", None)
+            if reason in _ALERTS or reason == _CLOSED:
+                raise DistrustError(is_said=reason in _ALERTS) from None
             return None
         return stream
     return None

@@ -1,12 +1,14 @@
 """The TCP connection of a program, which notes how it was lost."""
 
+import os
 import socket
 
 import trio
 
 from relay.record.events import Closer, How
 from relay.record.kinds import Kind, kind_of
-from relay.sockets import PEER_GONE
+from relay.sockets import PEER_GONE, TCP_CLOSE_WAIT, pending_error, state
+from relay.tcp.transfer.client_hello import LIMIT, First, Incomplete, read
 
 
 class ProgramStream(trio.abc.Stream):
@@ -15,7 +17,9 @@ class ProgramStream(trio.abc.Stream):
     def __init__(self, sock: socket.socket) -> None:
         """Take a connected, non-blocking socket over."""
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        self._sock = sock
         self._loss: OSError | None = None
+        self._has_ended = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send; raises BrokenResourceError."""
@@ -32,18 +36,50 @@ class ProgramStream(trio.abc.Stream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive; raises BrokenResourceError."""
         try:
-            return bytes(await self._stream.receive_some(max_bytes))
+            data = bytes(await self._stream.receive_some(max_bytes))
         except trio.BrokenResourceError as error:
             self._note(error.__cause__)
             raise
+        self._has_ended |= not data
+        return data
 
-    async def speaks(self) -> bool:
-        """Wait for the first byte, which stays unread; return False at an end or a loss."""
+    async def first_word(self) -> First | None:
+        """Wait for a ClientHello, or for what is none; None at an end or a loss. It stays unread.
+
+        It may come in pieces: with post-quantum key shares it fills more than one segment. Those
+        that are there would wake us for ever, so the kernel is told how many bytes are too few
+        (SO_RCVLOWAT, socket(7)). A wake-up without more is the program's end.
+        """
+        sock, size = self._stream.socket, 0
         try:
-            return bool(await self._stream.socket.recv(1, socket.MSG_PEEK))
+            while True:
+                data = await sock.recv(LIMIT, socket.MSG_PEEK)
+                if len(data) == size:
+                    if number := pending_error(self._sock):
+                        raise OSError(number, os.strerror(number))  # noqa: TRY301 - as recv would
+                    return None
+                size, before = len(data), size
+                first = read(data)
+                if not isinstance(first, Incomplete) or size >= LIMIT:
+                    break
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size + 1)
+                await trio.lowlevel.wait_readable(sock)
+            if before:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         except OSError as error:
             self._note(error)
-            return False
+            return None
+        return first
+
+    @property
+    def has_closed_by_fin(self) -> bool:
+        """Whether the program has closed when it had all that was sent to it: nothing met a RST."""
+        return self._has_ended and self._loss is None and state(self._sock) == TCP_CLOSE_WAIT
+
+    @property
+    def has_said_goodbye(self) -> bool:
+        """Whether the program, which sends no more, has said so by TLS: its close_notify came."""
+        return self._loss is None and not self._has_ended
 
     async def aclose(self) -> None:
         """Close."""

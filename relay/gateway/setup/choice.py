@@ -9,14 +9,18 @@ secret (a user, a password, a path with a key), so no message repeats it.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from netns.errors import KeeplineError
 from relay.addresses import Destination, canonical, parse_destination
 from relay.config import GatewayMode, Settings
 from relay.gateway.dialect import Dialect
-from relay.gateway.dialects import DEFAULT, dialect_of_command, dialect_of_host, programs
+from relay.gateway.dialects import DEFAULT, dialect_of_host, programs
+from relay.gateway.setup.command import Agent, Look, agent_of
+
+EXTRA: Final = "NODE_EXTRA_CA_CERTS"
+"""The variable by which a program learns of the session's authority."""
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
@@ -94,6 +98,12 @@ class Disabled:
 
     why: str
     """For people."""
+    program: str = field(default="", compare=False)
+    """The agent that could have had it; empty if there is none, or nobody wants it."""
+
+
+def _find_no_file(word: str) -> None:  # noqa: ARG001 - a Look
+    return None
 
 
 def choose(
@@ -102,42 +112,73 @@ def choose(
     environment: Mapping[str, str],
     *,
     has_openssl: Callable[[], bool],
+    look: Look = _find_no_file,
 ) -> Enabled | Disabled:
-    """Choose for `command`, which gets `environment`.
+    """Choose for `command`, which gets `environment`; `look` finds the files that it names.
 
     `has_openssl` is called only where that decides. Raises GatewayError if the gateway was asked
     for by name but cannot be had; with `auto` it is then off.
     """
     if settings.gateway == "off":
         return Disabled("gateway = off")
-    dialect = dialect_of_command(command)
-    if settings.gateway == "auto" and dialect is None:
+    agent = agent_of(command, look)
+    if settings.gateway == "auto" and agent is None:
         return Disabled(f"the command is not {' or '.join(programs())}")
-    dialect = dialect or DEFAULT
-    configured = [_configured(text, dialect) for text in settings.gateway_hosts]
+    name = agent.name if agent is not None else ""
     try:
-        base = _base(environment, configured, dialect)
+        origins = _origins(settings, agent, environment)
     except GatewayError as error:
         if settings.gateway != "auto":
             raise
-        return Disabled(error.cause)
-    mode, why = _mode(settings, command, has_openssl)
-    return Enabled(mode, _distinct(base, *configured) if mode == "tls" else (base,), why)
+        return Disabled(error.cause, name)
+    mode, why = _mode(settings, agent, has_openssl)
+    if settings.gateway == "auto" and agent is not None:
+        variable = EXTRA if mode == "tls" else agent.dialect.base_url
+        own = f"it is given a {variable} of its own" if variable in agent.sets else ""
+        if obstacle := agent.obstacle or own:
+            return Disabled(f"{agent.why}, but {obstacle}", name)
+    return Enabled(mode, origins if mode == "tls" else origins[:1], why)
+
+
+def needed(
+    settings: Settings, command: Sequence[str], environment: Mapping[str, str], look: Look
+) -> tuple[str, Destination] | None:
+    """Return the agent that the command runs, and what it asks; None if that is not known."""
+    agent = agent_of(command, look)
+    if agent is None:
+        return None
+    try:
+        return agent.name, _origins(settings, agent, environment)[0].destination
+    except GatewayError:
+        return None
+
+
+def _origins(
+    settings: Settings, agent: Agent | None, environment: Mapping[str, str]
+) -> tuple[Origin, ...]:
+    """Return the origins of `tls`, that of the base URL first; raises GatewayError."""
+    dialect = agent.dialect if agent is not None else DEFAULT
+    own = agent.sets.get(dialect.base_url) if agent is not None else None
+    if own is not None and not set("$`") & set(own):  # else it is known in the program alone
+        environment = {**environment, dialect.base_url: own}
+    configured = [_configured(text, dialect) for text in settings.gateway_hosts]
+    return _distinct(_base(environment, configured, dialect), *configured)
 
 
 def _mode(
-    settings: Settings, command: Sequence[str], has_openssl: Callable[[], bool]
+    settings: Settings, agent: Agent | None, has_openssl: Callable[[], bool]
 ) -> tuple[GatewayMode, str]:
     """Choose by what was asked for and what `tls` lacks; return the reason too."""
     if settings.gateway == "http":
         return "http", "gateway = http"
     lack = _lack_of_tls(settings, has_openssl)
-    if settings.gateway == "tls":
+    if settings.gateway == "tls" or agent is None:
         if lack is not None:
             raise lack
         return "tls", "gateway = tls"
-    why = f"the command is {command[0].rpartition('/')[2]}"
-    return ("tls", why) if lack is None else ("http", f"{why}; over plain HTTP: {lack.cause}")
+    if lack is None:
+        return "tls", agent.why
+    return "http", f"{agent.why}; over plain HTTP: {lack.cause}"
 
 
 def _configured(text: str, default: Dialect) -> Origin:

@@ -7,15 +7,16 @@ session; it holds certificates alone, which are no secret.
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from netns.errors import KeeplineError
 from relay.config import Hold, Settings
-from relay.gateway.dialects import dialect_of_command
 from relay.gateway.setup import certificates, choice, trust
 from relay.gateway.setup.choice import Disabled, Enabled
+from relay.gateway.setup.files import looker
+from relay.policy.rules import NOT_ALLOWED, Deny
 
 BASE_URL_PORT: Final = 4430
 """The port of the base URL with `http`: on the namespace's loopback, where every port is free."""
@@ -30,11 +31,17 @@ class Prepared:
     environment: dict[str, str]
     """The variables that the program gets."""
     hold: Hold
-    silence: float
+    silence: float | None
     """Seconds without a byte in an answer that has begun after which it counts as lost; not where
-    it is passed on as it comes, and can be neither read nor asked for again."""
+    it is passed on as it comes, and can be neither read nor asked for again. None: by what is known
+    of the upstream, see answers/manners.py."""
     patience: float
     """Seconds in which a lost answer must have begun anew, once the program has its head."""
+
+    @property
+    def told(self) -> str:
+        """What is told of it in the log's first event."""
+        return describe(self.chosen)
 
     @property
     def port(self) -> int | None:
@@ -42,12 +49,28 @@ class Prepared:
         return BASE_URL_PORT if self.chosen.mode == "http" else None
 
 
+@dataclass(frozen=True)
+class Without:
+    """The session has no gateway."""
+
+    why: str
+    by_choice: bool
+    """Whether the caller wants it so."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    told: str = ""
+    port: None = None
+
+
 def choose(
     settings: Settings, command: Sequence[str], environment: Mapping[str, str]
 ) -> Enabled | Disabled:
     """Choose, and check that the origins' certificates can be verified; raises KeeplineError."""
     chosen = choice.choose(
-        settings, command, environment, has_openssl=lambda: certificates.find() is not None
+        settings,
+        command,
+        environment,
+        has_openssl=lambda: certificates.find() is not None,
+        look=looker(environment),
     )
     if isinstance(chosen, Disabled):  # as in most sessions, which need nothing of what follows
         return chosen
@@ -56,7 +79,7 @@ def choose(
     except KeeplineError as error:
         if settings.gateway != "auto":
             raise
-        return Disabled(error.cause)
+        return Disabled(error.cause, chosen.base.dialect.programs[0])
     return chosen
 
 
@@ -71,18 +94,20 @@ def _require_trust(chosen: Enabled, environment: Mapping[str, str]) -> None:
 @contextlib.contextmanager
 def opened(
     settings: Settings, command: Sequence[str], bundle: Path, warn: Callable[[str], None]
-) -> Iterator[Prepared | None]:
-    """Prepare what the chosen mode needs, for as long as the session lasts; None if it is off.
+) -> Iterator[Prepared | Without]:
+    """Prepare what the chosen mode needs, for as long as the session lasts.
 
     The session's CA is written to `bundle`. Raises KeeplineError; where the gateway was not asked
     for by name, `warn` is called with why it cannot be had.
     """
     chosen = choose(settings, command, os.environ)
+    _warn_of_denial(settings, command, warn)
     if isinstance(chosen, Disabled):
-        if settings.gateway == "auto" and dialect_of_command(command) is not None:
+        if settings.gateway == "auto" and chosen.program:
             warn(f"the gateway is off: {chosen.why}")
-        yield None
+        yield Without(chosen.why, by_choice=settings.gateway == "off")
         return
+    _check_identities(chosen, warn)
     made, variables = None, chosen.environment(BASE_URL_PORT)
     if chosen.certificate_hosts:
         openssl = certificates.find()
@@ -94,17 +119,47 @@ def opened(
             if settings.gateway != "auto":
                 raise
             warn(f"the gateway is off: {error.cause}")
-            yield None
+            yield Without(error.cause, by_choice=False)
             return
-        variables = {trust.EXTRA: str(bundle)}
+        variables = {choice.EXTRA: str(bundle)}
     hold = settings.hold
     if hold == "auto":  # on a terminal somebody reads along; else it may come at once
         hold = "block" if os.isatty(1) else "message"
     try:
-        yield Prepared(chosen, made, variables, hold, settings.stream_silence, settings.patience)
+        silence = settings.stream_silence or None
+        yield Prepared(chosen, made, variables, hold, silence, settings.patience)
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()
+
+
+def _check_identities(chosen: Enabled, warn: Callable[[str], None]) -> None:
+    """Warn of certificates that are to be presented to the origins, and cannot be."""
+    for identity in {origin.dialect.identity for origin in chosen.origins if origin.tls}:
+        if identity is not None:
+            trust.check_identity(os.environ, identity, warn)
+
+
+def _warn_of_denial(
+    settings: Settings, command: Sequence[str], warn: Callable[[str], None]
+) -> None:
+    """Say before the command starts that a rule keeps an agent from its API.
+
+    Many would try for minutes without a word.
+    """
+    if not settings.allow and not settings.deny:
+        return
+    needed = choice.needed(settings, command, os.environ, looker(os.environ))
+    if needed is None:
+        return
+    program, destination = needed
+    verdict = settings.policy().decide(destination)
+    if isinstance(verdict, Deny):
+        rule = verdict.rule if verdict.rule == NOT_ALLOWED else f"deny {verdict.rule}"
+        warn(
+            f"{program} needs {destination.host}:{destination.port}, which this session denies"
+            f" ({rule}); --allow and --deny change that"
+        )
 
 
 def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:

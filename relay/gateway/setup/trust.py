@@ -1,6 +1,7 @@
 """What the gateway trusts upstream: the system's store, SSL_CERT_FILE and NODE_EXTRA_CA_CERTS.
 
-All of it is read as the program would have read it, in whose place the gateway speaks.
+All of it is read as the program would have read it, in whose place the gateway speaks, and so is
+the certificate that it presents.
 """
 
 import contextlib
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from netns.errors import KeeplineError
+from relay.gateway.dialect import Identity
+from relay.gateway.setup.choice import EXTRA
 
 FILE: Final = "SSL_CERT_FILE"
 FOLDER: Final = "SSL_CERT_DIR"
-EXTRA: Final = "NODE_EXTRA_CA_CERTS"
+_VERIFIES: Final = "NODE_TLS_REJECT_UNAUTHORIZED"
 
 ALPN: Final = ("h2", "http/1.1")
 WELL_KNOWN: Final = (
@@ -47,12 +50,16 @@ def client_context(
     environment: Mapping[str, str],
     *,
     alpn: Sequence[str] = ALPN,
+    identity: Identity | None = None,
     warn: Callable[[str], None] = _ignore,
 ) -> ssl.SSLContext:
     """Make the context of connections to upstream: TLS 1.2 or later, name and chain verified.
 
+    They are not where the program is told not to verify them: NODE_TLS_REJECT_UNAUTHORIZED=0.
+
     Takes 20 ms for each file of 140 authorities. Raises TrustError if SSL_CERT_FILE or the system's
-    file cannot be read; a NODE_EXTRA_CA_CERTS that cannot only causes a call of `warn`, as in Node.
+    file cannot be read; a NODE_EXTRA_CA_CERTS that cannot only causes a call of `warn`, as in Node,
+    and so does a certificate of our own that cannot be used: there is none then.
     """
     store, folders = _store(environment)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -67,7 +74,46 @@ def client_context(
             raise _unusable(environment, store, "a certificate in it is broken") from error
     if environment.get(EXTRA) != store:
         _load(context, _extra(environment, warn))
+    if environment.get(_VERIFIES) == "0":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if identity is not None:
+        _present(context, environment, identity, warn)
     return context
+
+
+def check_identity(
+    environment: Mapping[str, str], identity: Identity, warn: Callable[[str], None]
+) -> None:
+    """Call `warn` if a certificate to present is named and cannot be used."""
+    _present(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), environment, identity, warn)
+
+
+def _present(
+    context: ssl.SSLContext,
+    environment: Mapping[str, str],
+    identity: Identity,
+    warn: Callable[[str], None],
+) -> None:
+    """Present the certificate that is named, if one is, to servers that ask for it."""
+    certificate, key = environment.get(identity.certificate), environment.get(identity.key)
+    if not certificate:
+        return
+    passphrase = environment.get(identity.passphrase, "")
+    try:  # with a passphrase, or OpenSSL would ask the terminal for it
+        context.load_cert_chain(certificate, key or None, password=lambda: passphrase)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        names = f"{identity.certificate}={certificate}"
+        if key:
+            names += f" with {identity.key}={key}"
+        warn(f"{names}: {_reason(error)}: servers that ask for a certificate get none")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLError):
+        why = error.reason or "no key in it, or not with this passphrase"  # "PEM lib"
+        return why.lower().replace("_", " ")
+    return str(getattr(error, "strerror", None) or error)
 
 
 def roots(environment: Mapping[str, str]) -> list[str]:

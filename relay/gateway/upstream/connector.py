@@ -21,7 +21,8 @@ from relay.record.events import Event, UpstreamClosed, UpstreamOpened, UpstreamR
 from relay.record.kinds import Kind
 
 HANDSHAKE: Final = 30.0
-"""Seconds for the TLS handshake with an upstream that has accepted the connection."""
+"""Seconds for the TLS handshake with an upstream that has accepted the connection; twice as long
+after each that took too long, until one succeeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Connector:
 
     def __post_init__(self) -> None:
         """Make each TLS context once."""
-        self._context = functools.cache(_context)
+        self._context = functools.cache(self._new_context)
+        self._handshake = HANDSHAKE
 
     async def dial(self) -> Reached:
         """Reach upstream; raises DialError."""
@@ -86,15 +88,23 @@ class Connector:
         except TrustError as error:
             raise UntrustedError(error.cause) from error
         stream = trio.SSLStream(tcp, context, server_hostname=self.origin.host)
-        with trio.move_on_after(HANDSHAKE):
+        with trio.move_on_after(self._handshake):
             try:
                 await stream.do_handshake()
             except trio.BrokenResourceError as error:
                 if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                     raise UntrustedError(error.__cause__.verify_message) from None
-                raise _of_tls(error.__cause__, tcp) from None
+                raise _of_tls(error, tcp) from None
+            self._handshake = HANDSHAKE
             return stream
+        self._handshake *= 2
         raise LostError("no TLS handshake", Kind.TIMEOUT, may_be_processed=False)
+
+    def _new_context(self, http2: bool) -> ssl.SSLContext:  # noqa: FBT001 - which of two
+        """Make a TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
+        alpn, identity = ALPN if http2 else ALPN[1:], self.origin.dialect.identity
+        with SPARE.lent():  # at the limit, files that cannot be opened are no reason for distrust
+            return client_context(os.environ, alpn=alpn, identity=identity)
 
     def _note_failure(self, number: int, error: BaseException) -> None:
         cancelled = isinstance(error, trio.Cancelled)
@@ -103,15 +113,9 @@ class Connector:
         self.record(UpstreamClosed(connection=number, kind=kind, cause=cause))
 
 
-def _context(http2: bool) -> ssl.SSLContext:  # noqa: FBT001 - which of two
-    """Return the TLS context, with or without HTTP/2 in its ALPN; raises TrustError."""
-    with SPARE.lent():  # at the limit, files that cannot be opened are no reason for distrust
-        return client_context(os.environ, alpn=ALPN if http2 else ALPN[1:])
-
-
-def _of_tls(error: BaseException | None, tcp: WatchedStream) -> LostError:
+def _of_tls(error: trio.BrokenResourceError, tcp: WatchedStream) -> LostError:
     """Return the loss in a TLS handshake: by TLS, or of the connection."""
-    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
-        return LostError(f"{tcp.cause} in the TLS handshake", tcp.kind, may_be_processed=False)
-    cause = f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
-    return LostError(cause, Kind.TLS, may_be_processed=False)
+    tcp.note_end_of_tls(error)
+    where = "" if tcp.kind is Kind.TLS else " in the TLS handshake"
+    lasts = tcp.will_end_so_again
+    return LostError(f"{tcp.cause}{where}", tcp.kind, may_be_processed=False, is_lasting=lasts)

@@ -8,12 +8,14 @@ import trio
 
 from relay.gateway.http import Fields, LostError, Pieces, Request, Response, length, values, without
 from relay.gateway.streams import GONE, MAX_HEAD, PIECE
+from relay.gateway.upstream.heads import may_be_http, mend
 from relay.gateway.upstream.watched_stream import WatchedStream
 from relay.record.kinds import Kind
 
 _TOGETHER: Final = 16 * 1024
 """Bytes of a request that are written at once, if they are there; they fit into one TLS record."""
 
+_LAST_CHUNK: Final = b"\n0\r\n"
 _ANSWERING: Final = frozenset({h11.SEND_RESPONSE, h11.SEND_BODY})
 
 BROKEN: Final = "what it sent is not HTTP/1.1"
@@ -31,7 +33,13 @@ class Http1:
         self._stream = stream
         self._authority = authority
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-        tcp.is_awaited = lambda: self._h11.their_state in _ANSWERING
+        self._reader = self._h11
+        """Another one once an answer's head had to be mended."""
+        self._head: bytearray | None = bytearray()
+        """What has come of the head, as it came; None once it is whole."""
+        self._is_for_head = False
+        """Whether the request is HEAD."""
+        tcp.is_awaited = lambda: self._reader.their_state in _ANSWERING
         self._was_written = False
         """Whether upstream may have received a request that it can act on."""
         self._is_sent = False
@@ -40,6 +48,13 @@ class Http1:
         """Whether all of the answer has come."""
         self._unsent = bytearray()
         self._is_condemned = False
+        self._is_chunked = False
+        self._tail = b""
+        """The last bytes that came."""
+        self._has_answered = False
+        """Whether anything has come on the connection."""
+        self._is_http = False
+        """Whether a head of HTTP/1.1 has."""
         self._watching = trio.CancelScope()
         self._watched = trio.Event()
         self.is_dead = False
@@ -51,6 +66,7 @@ class Http1:
         fields = [(b"Host", self._authority), *request.fields]
         if request.is_framed and length(fields) is None:
             fields.append((b"Transfer-Encoding", b"chunked"))
+        self._is_for_head = request.method == b"HEAD"
         head = h11.Request(method=request.method, target=request.target, headers=fields)
         # h11's error: upstream has answered and closed already.
         with contextlib.suppress(*GONE, h11.LocalProtocolError):
@@ -89,9 +105,13 @@ class Http1:
             event = await self._next()
         if not isinstance(event, h11.Response | h11.InformationalResponse):
             raise LostError(BROKEN, Kind.MALFORMED)
+        self._is_http, self._head = True, None
         fields = event.headers.raw_items()
-        if values(fields, b"transfer-encoding"):  # RFC 9112 section 6.3
+        self._is_chunked = bool(values(fields, b"transfer-encoding"))
+        if self._is_chunked and values(fields, b"content-length"):
+            # RFC 9112 section 6.3: others may read the length, and find another answer behind it.
             fields = without(fields, b"content-length")
+            self._is_condemned = True
         return Response(event.status_code, fields, bytes(event.reason))
 
     async def receive(self) -> bytes:
@@ -112,7 +132,7 @@ class Http1:
     def _buffered(self) -> object:
         """Return h11's next event if it has come; an error in it is raised by the next _next()."""
         try:
-            return self._h11.next_event()
+            return self._reader.next_event()
         except h11.RemoteProtocolError:
             return h11.NEED_DATA
 
@@ -121,10 +141,11 @@ class Http1:
         ended = False
         while True:
             try:
-                event = self._h11.next_event()
+                event = self._reader.next_event()
             except h11.RemoteProtocolError:
                 if not ended:
-                    raise self._lost(BROKEN, Kind.MALFORMED) from None
+                    self._mend()
+                    continue
                 event = h11.ConnectionClosed()
             if isinstance(event, h11.ConnectionClosed):
                 raise self._lost(self.tcp.cause, self.tcp.kind)
@@ -132,13 +153,59 @@ class Http1:
                 return event
             try:
                 data = await self._stream.receive_some(PIECE)
-            except GONE:
+            except GONE as error:
+                self.tcp.note_end_of_tls(error, has_answered=self._has_answered)
                 raise self._lost(self.tcp.cause, self.tcp.kind) from None
             ended = not data
-            self._h11.receive_data(bytes(data))
+            self._has_answered |= bool(data)
+            if self._head is not None:
+                self._head += data
+                if not may_be_http(self._head):
+                    raise self._broken()
+            elif ended and self._is_chunked and self._tail == _LAST_CHUNK:
+                return self._last_line()
+            self._reader.receive_data(bytes(data))
+            self._tail = (self._tail + data[-len(_LAST_CHUNK) :])[-len(_LAST_CHUNK) :]
+
+    def _mend(self) -> None:
+        """Read the answer's head once more, as clients would; raises LostError.
+
+        What is sent goes on in h11's own state. The connection ends with this answer: where its
+        body ends is what we think, and perhaps not what upstream does.
+        """
+        mended = mend(bytes(self._head)) if self._head and self._reader is self._h11 else None
+        if mended is None:
+            raise self._broken()
+        self._is_condemned = True
+        self._reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        method = b"HEAD" if self._is_for_head else b"GET"
+        self._reader.send(h11.Request(method=method, target=b"/", headers=[(b"Host", b"x")]))
+        self._reader.send(h11.EndOfMessage())
+        self._reader.receive_data(mended)
+
+    def _last_line(self) -> h11.EndOfMessage:
+        """Return the end of a body that was cut after its last chunk; raises LostError.
+
+        It may be content that looks like one: only where h11 waits for trailers does an empty line
+        end the message.
+        """
+        self._reader.receive_data(b"\r\n")
+        event = self._buffered()
+        if isinstance(event, h11.EndOfMessage):
+            return event
+        raise self._lost(self.tcp.cause, self.tcp.kind)
 
     def _lost(self, cause: str, kind: Kind) -> LostError:
-        return LostError(cause, kind, may_be_processed=self._was_written)
+        """Return the loss; who does not agree on TLS has not seen the request."""
+        lasts = self.tcp.will_end_so_again
+        may_be = self._was_written and not lasts
+        return LostError(cause, kind, may_be_processed=may_be, is_lasting=lasts)
+
+    def _broken(self) -> LostError:
+        """Return the loss by what is not HTTP/1.1: who begins so speaks something else."""
+        lasts = not self._is_http
+        may_be = self._was_written
+        return LostError(BROKEN, Kind.MALFORMED, may_be_processed=may_be, is_lasting=lasts)
 
     def condemn(self) -> None:
         """Carry no other request."""
@@ -146,7 +213,7 @@ class Http1:
 
     def switch(self) -> tuple[trio.abc.Stream, bytes]:
         """After 101: return the stream, and what has come on it already."""
-        return self._stream, self._h11.trailing_data[0]
+        return self._stream, self._reader.trailing_data[0]
 
     def rest(self) -> bool:
         """Get ready for a request, another or the first; return False if it cannot carry one.
@@ -164,6 +231,7 @@ class Http1:
             self._h11.start_next_cycle()
         self.trailers = []
         self._was_written = self._is_sent = self._is_received = False
+        self._head = bytearray()
         self._watching, self._watched = trio.CancelScope(), trio.Event()
         return not self._h11.trailing_data[0]
 

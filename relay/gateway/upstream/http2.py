@@ -46,6 +46,7 @@ class Http2:
         self._settled = trio.Event()
         self._running = trio.CancelScope()
         self._stream = stream
+        self._has_answered = False
         tcp.is_awaited = lambda: bool(self.streams)
 
     @property
@@ -63,6 +64,11 @@ class Http2:
             await self._settled.wait()
         self.engine.is_settled = True
         self._settled.set()
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether upstream is better asked over HTTP/1.1."""
+        return self.engine.is_unfit
 
     def open(self) -> "Http2Stream":
         """Reserve a stream; to be released.
@@ -111,7 +117,8 @@ class Http2:
             # The writer has ended: what it has not taken by now will never reach upstream, and
             # what it has taken may have, even if its write was cancelled.
             try:
-                self._note(self.engine.lose(self.tcp.cause, self.tcp.kind))
+                tcp, lasts = self.tcp, self.tcp.will_end_so_again
+                self._note(self.engine.lose(tcp.cause, tcp.kind, is_lasting=lasts))
             finally:
                 await trio.aclose_forcefully(self._stream)
 
@@ -124,10 +131,12 @@ class Http2:
         while not self.engine.is_lost:
             try:
                 data = await self._stream.receive_some(PIECE)
-            except GONE:
+            except GONE as error:
+                self.tcp.note_end_of_tls(error, has_answered=self._has_answered)
                 return
             if not data:
                 return
+            self._has_answered = True
             changed = self.engine.receive_data(data)
             self.wake()
             self._note(changed)
@@ -194,6 +203,11 @@ class Http2Stream:
         """Who waits for the answer."""
         self._connection = connection
         self._engine = connection.engine
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether upstream is better asked over HTTP/1.1."""
+        return self._connection.is_unfit
 
     def condemn(self) -> None:
         """Have the connection end with the streams that it carries now."""

@@ -35,6 +35,15 @@ INVALID: Final = "the request is not valid in HTTP/2"
 _REFUSAL: Final = "GOAWAY", Kind.NOT_PROCESSED
 """For streams that are reserved on a connection which takes no more."""
 
+_UNFIT: Final = frozenset(
+    {
+        *(ErrorCodes.HTTP_1_1_REQUIRED, ErrorCodes.INADEQUATE_SECURITY),
+        *(ErrorCodes.PROTOCOL_ERROR, ErrorCodes.FRAME_SIZE_ERROR),
+        *(ErrorCodes.FLOW_CONTROL_ERROR, ErrorCodes.COMPRESSION_ERROR),
+    }
+)
+"""Errors of upstream's, after which the two are better off with HTTP/1.1, section 7."""
+
 _FIRST_WINDOW: Final = 65535
 """Bytes, section 6.9.2."""
 
@@ -48,6 +57,8 @@ class Engine:
         self.is_draining = False
         """Whether it takes no new streams."""
         self.is_lost = False
+        self.is_unfit = False
+        """Whether one has broken the protocol in the other's eyes, or upstream wants HTTP/1.1."""
         self._refusal: tuple[str, Kind] | None = None
         """Why streams that were opened and not sent yet are refused, if they are."""
         self._authority = authority
@@ -223,6 +234,7 @@ class Engine:
             # h2 has a GOAWAY ready, behind the requests that wait to be sent: who writes it writes
             # them too, so that they count as taken although data_to_send() is yet to come.
             self._batches += 1
+            self.is_unfit = True
             changed |= self.lose(BROKEN, Kind.MALFORMED)
         return changed
 
@@ -235,6 +247,7 @@ class Engine:
                 self.is_settled = True
                 return (0,)
             case h2.events.ConnectionTerminated():
+                self.is_unfit |= event.error_code in _UNFIT
                 return self._go_away(event.last_stream_id or 0)
         number: int = getattr(event, "stream_id", None) or 0
         stream = self._streams.get(number)
@@ -242,6 +255,7 @@ class Engine:
             return ()
         stream.note(event)
         if isinstance(event, h2.events.StreamReset):
+            self.is_unfit |= event.remote_reset and event.error_code in _UNFIT
             del self._streams[number]
             return (0, number)
         return (number,)
@@ -256,15 +270,20 @@ class Engine:
             )
         return (0, *refused)
 
-    def lose(self, cause: str, kind: Kind) -> set[int]:
-        """Lose the connection with all its streams; return what that has changed."""
+    def lose(self, cause: str, kind: Kind, *, is_lasting: bool = False) -> set[int]:
+        """Lose the connection with all its streams; return what that has changed.
+
+        `is_lasting` is as in LostError; then nothing was processed.
+        """
         if self.is_lost:
             return set()
         self.is_lost = self.is_draining = self.is_settled = True
         self._refusal = cause, kind
         changed = {0, *self._streams}
         for stream in self._streams.values():
-            stream.lose(cause, kind, may_be_processed=stream.head_batch <= self._batches)
+            was_taken = stream.head_batch <= self._batches
+            may_be = was_taken and not is_lasting
+            stream.lose(cause, kind, may_be_processed=may_be, is_lasting=is_lasting)
         self._streams.clear()
         return changed
 

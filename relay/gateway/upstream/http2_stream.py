@@ -8,7 +8,7 @@ from typing import Any, Final
 import h2.events
 from h2.errors import ErrorCodes
 
-from relay.gateway.http import BODILESS, Fields, LostError, Response, length
+from relay.gateway.http import BODILESS, TOKEN, Fields, LostError, Response, length
 from relay.record.kinds import Kind
 
 BROKEN: Final = "what it sent is not HTTP/2"
@@ -40,15 +40,21 @@ class StreamState:
     """Bytes of the windows that what was not taken yet takes up."""
     loss: LostError | None = None
     """Why the answer will not come to its end; it counts after what has come."""
+    _is_bodiless: bool = False
+    """Whether the answer has no body, whatever comes."""
     _left: int | None = None
     """Bytes of the body that are still to come, if that is known."""
     _chunks: list[bytes] = field(default_factory=list)
     """What has come of the body and was not taken yet."""
 
-    def lose(self, cause: str, kind: Kind, *, may_be_processed: bool = True) -> None:
+    def lose(
+        self, cause: str, kind: Kind, *, may_be_processed: bool = True, is_lasting: bool = False
+    ) -> None:
         """Note the first loss; an answer that has come whole is not lost."""
         if self.loss is None and not self.has_ended:
-            self.loss = LostError(cause, kind, may_be_processed=may_be_processed)
+            self.loss = LostError(
+                cause, kind, may_be_processed=may_be_processed, is_lasting=is_lasting
+            )
 
     def note(self, event: h2.events.Event) -> None:
         """Take an event of the answer; 1xx are not passed on."""
@@ -76,18 +82,22 @@ class StreamState:
             self.lose(BROKEN, Kind.MALFORMED)
             return
         self.head = Response(int(status), [each for each in fields if each[0][:1] != b":"])
-        if not self.is_head and self.head.status not in BODILESS:
+        self._is_bodiless = self.is_head or self.head.status in BODILESS
+        if not self._is_bodiless:
             self._left = length(fields)
 
     def _reset(self, event: h2.events.StreamReset) -> None:
         """Lose it as upstream has reset it, or H2Connection for an error of upstream's."""
         code = event.error_code
+        if not event.remote_reset and self.head is not None and self._is_bodiless:
+            self.has_ended = True  # that it sent a body all the same takes nothing from the answer
+            return
         if not event.remote_reset:
             cause = MISMATCHED if code == ErrorCodes.PROTOCOL_ERROR else BROKEN
             self.lose(cause, Kind.MALFORMED)
             return
         name = code.name if isinstance(code, ErrorCodes) else str(code)
-        is_refused = code == ErrorCodes.REFUSED_STREAM
+        is_refused = code in (ErrorCodes.REFUSED_STREAM, ErrorCodes.HTTP_1_1_REQUIRED)
         kind = Kind.NOT_PROCESSED if is_refused else Kind.RESET
         self.lose(f"RST_STREAM {name}", kind, may_be_processed=not is_refused)
 
@@ -109,5 +119,6 @@ class StreamState:
 
 
 def _plain(fields: Iterable[Any]) -> Fields:
-    """Return fields without what HPACK knows of them."""
-    return [(bytes(name), bytes(value)) for name, value in fields]
+    """Return fields without what HPACK knows of them; those whose names are none are dropped."""
+    plain = [(bytes(name), bytes(value)) for name, value in fields]
+    return [field for field in plain if TOKEN.fullmatch(field[0].removeprefix(b":"))]

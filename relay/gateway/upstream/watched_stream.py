@@ -4,8 +4,11 @@ import contextlib
 import errno
 import math
 import os
+import re
 import socket
+import ssl
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
@@ -13,6 +16,20 @@ from relay.outbound.opener import Opened
 from relay.outbound.standing import Watched
 from relay.record.kinds import Kind, kind_of
 from relay.sockets import resets_on_close
+
+_PASSING: Final = frozenset(
+    {
+        "TLSV1_ALERT_INTERNAL_ERROR",
+        "TLSV1_ALERT_USER_CANCELLED",
+        *("SSLV3_ALERT_BAD_RECORD_MAC", "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"),
+        *("TLSV1_ALERT_DECRYPT_ERROR", "TLSV1_ALERT_DECODE_ERROR", "TLSV1_ALERT_RECORD_OVERFLOW"),
+    }
+)
+"""OpenSSL's names for what may be otherwise next time: an error within the server, RFC 8446 section
+6.2, or bytes that were damaged on the way. All others are about what both sides are and demand."""
+
+_OF_CERTIFICATES: Final = re.compile("CERTIFICATE|_CA$|ACCESS_DENIED")
+"""OpenSSL's names for alerts about our certificate, which TLS 1.3 sends after the handshake."""
 
 
 class WatchedStream(trio.abc.Stream):
@@ -32,6 +49,8 @@ class WatchedStream(trio.abc.Stream):
         self._sock = opened.sock
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock))
         self._loss: OSError | None = None
+        self._failure_of_tls = ""
+        self._has_answered_inside = False
         self._ended = False
         self._standing = standing
         standing.add(self)
@@ -82,6 +101,26 @@ class WatchedStream(trio.abc.Stream):
         if self._loss is None and isinstance(error.__cause__, OSError):
             self._loss = error.__cause__
 
+    def note_end_of_tls(self, error: Exception, *, has_answered: bool = False) -> None:
+        """Note that TLS over it failed, if it did: an alert, or no TLS at all.
+
+        In TLS 1.3 the server's alert about our certificate, or about none, comes after the
+        handshake has ended for us, RFC 8446 section 4.4.2.4: it is met by who reads first.
+        `has_answered` is whether something has come through TLS before.
+        """
+        cause = error.__cause__
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            self._failure_of_tls = cause.reason or "failed"
+            self._has_answered_inside = has_answered
+
+    @property
+    def will_end_so_again(self) -> bool:
+        """Whether a new connection would end for the same reason."""
+        name = self._failure_of_tls
+        if not name or name in _PASSING:
+            return False
+        return not self._has_answered_inside or _OF_CERTIFICATES.search(name) is not None
+
     async def aclose(self) -> None:
         """Close."""
         self._standing.discard(self)
@@ -113,6 +152,8 @@ class WatchedStream(trio.abc.Stream):
     @property
     def cause(self) -> str:
         """How the connection ended, for people."""
+        if self._failure_of_tls:
+            return f"TLS: {self._failure_of_tls.lower().replace('_', ' ')}"
         if self._loss is not None:
             return self._loss.strerror or os.strerror(self._loss.errno or 0)
         return "closed" if self._ended else "closed by TLS"
@@ -120,4 +161,6 @@ class WatchedStream(trio.abc.Stream):
     @property
     def kind(self) -> Kind:
         """Return the kind of that cause."""
+        if self._failure_of_tls:
+            return Kind.TLS
         return kind_of(self._loss) if self._loss is not None else Kind.CLOSED

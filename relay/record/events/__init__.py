@@ -5,18 +5,18 @@
 
 from typing import TypeAlias
 
-from relay.record.events.base import FORMAT, CausedEvent, Event, LossEvent, size
+from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
     Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened, DialFailed, DialHeld,
-    Dialled, Excuse, How, PathDown, PathUp, Replaying, Suspected, Told,
+    Dialled, Excuse, How, LoopbackRefused, PathDown, PathUp, Replaying, Suspected, Told,
 )
 from relay.record.events.gateway import (
-    AskedAgain, Distrust, Distrusted, RequestLost, Saw, UpstreamClosed, UpstreamOpened,
-    UpstreamReady,
+    AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
+    UpstreamClosed, UpstreamOpened, UpstreamReady, WentPast,
 )
 from relay.record.events.names import (
-    AnswerWithheld, LookupFailed, NameAssigned, NameRefused, ResolversChanged, ResolverSilent,
-    ServedStale,
+    AnswerWithheld, LookupFailed, LookupHeld, NameAssigned, NameRefused, ResolversChanged,
+    ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
     Fault, LeftBehind, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept,
@@ -27,19 +27,20 @@ AnyEvent: TypeAlias = (
     SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | Slept | Fault | ServiceDown
     | TurnedAway
     | ConnectionOpened | ConnectionDenied | Dialled | DialFailed | DialHeld | Replaying
-    | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
-    | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost | Distrusted
-    | NameAssigned | AnswerWithheld | NameRefused | LookupFailed | ServedStale | ResolverSilent
-    | ResolversChanged
+    | Suspected | Cleared | PathDown | PathUp | ConnectionClosed | LoopbackRefused
+    | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
+    | Distrusted | WentPast | GatewayUnused
+    | NameAssigned | AnswerWithheld | NameRefused | LookupFailed | LookupHeld | ServedStale
+    | ResolverSilent | ResolversChanged
 )
 
 __all__ = [
     "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
-    "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "DialFailed", "DialHeld", "Dialled",
-    "Distrust", "Distrusted", "Event", "Excuse", "Fault", "How", "LeftBehind", "LogFull", "LogLost",
-    "LookupFailed", "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying",
-    "RequestLost",
-    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
-    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "size",
+    "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed", "CountedEvent",
+    "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event", "Excuse", "Fault",
+    "GatewayUnused", "How", "LeftBehind", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
+    "LoopbackRefused", "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp",
+    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
+    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

@@ -27,6 +27,11 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="event",
         """Whether something was lost, hidden or not."""
         return False
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether a program asked for something and did not get it, though nothing was lost."""
+        return False
+
 
 class CausedEvent(Event, kw_only=True):
     """A failure, a loss or an end, and why it came."""
@@ -42,6 +47,22 @@ class LossEvent(CausedEvent):
     def is_loss(self) -> bool:
         """True for every event of this type."""
         return True
+
+
+class CountedEvent(CausedEvent, kw_only=True):
+    """What a program may meet again and again: repeats.py decides of which times it is recorded."""
+
+    count: int = 1
+    """How many of the same there were so far in this session, this one included."""
+
+    @property
+    def is_failure(self) -> bool:
+        """True for every event of this type."""
+        return True
+
+    def times(self) -> str:
+        """Return how many there were so far, as the end of a line for people."""
+        return f"; {self.count} times so far" if self.count > 1 else ""
 
 
 def size(count: float) -> str:

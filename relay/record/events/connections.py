@@ -2,7 +2,8 @@
 
 from typing import Final, Literal, TypeAlias
 
-from relay.record.events.base import CausedEvent, Event, LossEvent, size
+from relay.record.events.base import CausedEvent, CountedEvent, Event, LossEvent, size
+from relay.record.kinds import UNAWAITED, Kind
 
 Closer: TypeAlias = Literal["program", "upstream", "keepline"]
 How: TypeAlias = Literal["fin", "reset", "timeout", "unreachable", "session-end"]
@@ -29,7 +30,7 @@ class ConnectionOpened(Event):
         return f"#{self.connection} opened to {self.to}"
 
 
-class ConnectionDenied(CausedEvent):
+class ConnectionDenied(CountedEvent):
     """Policy forbids the destination."""
 
     connection: int
@@ -38,7 +39,7 @@ class ConnectionDenied(CausedEvent):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} denied: {self.rule}; the program saw {self.told}"
+        return f"#{self.connection} denied: {self.rule}; the program saw {self.told}{self.times()}"
 
 
 class Dialled(Event):
@@ -56,7 +57,7 @@ class Dialled(Event):
         return f"#{self.connection} reached {self.address} in {took}{attempts}"
 
 
-class DialFailed(CausedEvent):
+class DialFailed(CountedEvent):
     """No upstream connection could be established."""
 
     connection: int
@@ -64,12 +65,38 @@ class DialFailed(CausedEvent):
     seconds: float
     told: Told = "a reset"
 
+    @property
+    def is_loss(self) -> bool:
+        """An outage that was longer than patience, or a lack of keepline's own."""
+        if self.kind in UNAWAITED:
+            return False
+        return self.told == "no answer" or self.kind in (Kind.TIMEOUT, Kind.RESOURCES)
+
     def text(self) -> str:
         """Return it as a line for people."""
         return (
             f"#{self.connection} not reached in {self.seconds:.1f} s: {self.cause};"
-            f" the program saw {self.told}"
+            f" the program saw {self.told}{self.times()}"
         )
+
+
+class LoopbackRefused(CountedEvent):
+    """A program dialled 127.0.0.0/8, where nobody listens inside the namespace."""
+
+    address: str
+    port: int
+    on_host: bool
+    """Whether somebody listens there outside: on the host's own loopback."""
+
+    @property
+    def to(self) -> str:
+        """HOST:PORT."""
+        return f"{self.address}:{self.port}"
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        outside = "somebody does on the host" if self.on_host else "nor does anybody on the host"
+        return f"{self.to} refused: nobody listens there inside, {outside}{self.times()}"
 
 
 class DialHeld(LossEvent):

@@ -25,6 +25,32 @@ class UpstreamOpened(Event):
         return f"#{self.connection} opened by the gateway to {self.to}"
 
 
+class ConnectionServed(Event):
+    """A program's connection is accepted by the gateway, which answers its requests."""
+
+    connection: int
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"#{self.connection} served by the gateway"
+
+
+class GatewayUnused(Event):
+    """A program dials an API's host by name, and the gateway does not read that connection.
+
+    Recorded of the first connection to each host.
+    """
+
+    host: str
+    why: str
+    by_choice: bool = False
+    """Whether the gateway is off because the caller wants it so."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"{self.host} is asked without the gateway: {self.why}"
+
+
 class UpstreamReady(Event):
     """The gateway's connection is established, TLS included."""
 
@@ -107,6 +133,8 @@ class Distrusted(CausedEvent):
     connection: int
     host: str
     how: Distrust
+    goes_past: bool = False
+    """Whether its next connections go past the gateway."""
 
     @property
     def is_loss(self) -> bool:
@@ -115,4 +143,18 @@ class Distrusted(CausedEvent):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} {self.how} of the gateway for {self.host}"
+        past = "; its next connections go past it" if self.goes_past else ""
+        return f"#{self.connection} {self.how} of the gateway for {self.host}{past}"
+
+
+class WentPast(Event):
+    """A connection goes past the gateway, as its program has refused the certificate before."""
+
+    connection: int
+    host: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return (
+            f"#{self.connection} goes past the gateway for {self.host}, which its program refused"
+        )

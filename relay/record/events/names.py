@@ -1,17 +1,21 @@
 """The events of names: how the program's queries and our own are answered."""
 
-from relay.record.events.base import CausedEvent, Event, LossEvent
+from relay.record.events.base import CausedEvent, CountedEvent, Event, LossEvent
+from relay.record.kinds import UNAWAITED
 
 
 class NameAssigned(Event):
-    """A name got its synthetic address for the rest of the session."""
+    """A name got its synthetic address."""
 
     name: str
     address: str
+    displaced: str = ""
+    """The name that had it before, and was used longest ago."""
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"name {self.name} is {self.address} in this session"
+        instead = f", which was that of {self.displaced}" if self.displaced else ""
+        return f"name {self.name} is {self.address} in this session{instead}"
 
 
 class AnswerWithheld(Event):
@@ -26,7 +30,7 @@ class AnswerWithheld(Event):
         return f"name {self.name}: {self.type} withheld ({self.why})"
 
 
-class NameRefused(CausedEvent):
+class NameRefused(CountedEvent):
     """Policy forbids the name; no query left."""
 
     name: str
@@ -35,10 +39,10 @@ class NameRefused(CausedEvent):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"name {self.name}: {self.type} refused: {self.rule}"
+        return f"name {self.name}: {self.type} refused: {self.rule}{self.times()}"
 
 
-class LookupFailed(CausedEvent):
+class LookupFailed(CountedEvent):
     """No resolver gave a usable answer."""
 
     name: str
@@ -46,15 +50,31 @@ class LookupFailed(CausedEvent):
     cause: str
     verdict: bool = False
     """Whether the name itself is at fault: the program got the error that it gets alone."""
+    seconds: float = 0.0
+    """For which it was asked, in vain, until the command ended; else 0."""
 
     @property
     def is_loss(self) -> bool:
         """Whether an outage was the reason."""
-        return not self.verdict
+        return not self.verdict and self.kind not in UNAWAITED
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"name {self.name}: {self.type} not resolved: {self.cause}"
+        return f"name {self.name}: {self.type} not resolved: {self.cause}{self.times()}"
+
+
+class LookupHeld(LossEvent):
+    """The resolvers did not answer at first, and then did; who asked has waited meanwhile."""
+
+    name: str
+    cause: str
+    """Of the first failure."""
+    seconds: float
+    """From the first question to the answer."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"name {self.name}: answered after {self.seconds:.1f} s; at first: {self.cause}"
 
 
 class ServedStale(LossEvent):

@@ -100,6 +100,21 @@ class Pair:
         if self.outcome.cause is None:
             cause = error.strerror or str(error)
             self.outcome = Outcome(side.closer, losses.how(error), cause, kind_of(error))
+            if side is self.upstream and self.outcome.how == "reset":
+                self._excuse_early_answer()
+
+    def _excuse_early_answer(self) -> None:
+        """Look whether upstream, which was just reset, had answered in the middle of a request.
+
+        The kernel still knows how much of it was not acknowledged.
+        """
+        side, unacknowledged = self.upstream, 0
+        if side.is_open:  # else another one was dialled
+            with contextlib.suppress(OSError):
+                unacknowledged = losses.unacknowledged(side.sock)
+        seconds = trio.current_time() - side.last_byte
+        if self.dialogue.came_early(self.program.received, side.received, unacknowledged, seconds):
+            self.excuse = "the answer had come early"
 
     def excuse_loss(self) -> None:
         """Look whether the program has missed anything by the loss of upstream; raises OSError.

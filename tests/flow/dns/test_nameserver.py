@@ -5,10 +5,13 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Literal
 
+import dns.flags
 import dns.message
 import dns.rcode
+import dns.reversename
 import pytest
 import trio
 import trio.testing
@@ -17,13 +20,14 @@ from hypothesis import strategies as st
 
 from relay.addresses import Destination
 from relay.descriptors import SPARE
-from relay.dns import nameserver, responder, synthetic
+from relay.dns import nameserver, responder
 from relay.dns.framing import Unframer, frame
-from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
+from relay.dns.lookup.evidence import ResolverTimeouts
+from relay.dns.lookup.resolver import Resolver
 from relay.dns.messages import Query
 from relay.dns.nameserver import IP_PKTINFO, NameServer
 from relay.dns.responder import Responder
-from relay.dns.synthetic import SyntheticAddresses
+from relay.dns.synthetic import KEPT, SyntheticAddresses
 from relay.record.events import (
     AnswerWithheld,
     Event,
@@ -48,9 +52,10 @@ from tests.support.inprocess.fake_resolver import (
 from tests.support.machine.limits import at_the_limit
 from tests.support.packets import PACKETS
 
+SYNTHETIC = SyntheticAddresses.of().assign("www.example", 0).address
 ADDRESS = says("www.example 60 A 192.0.2.1")
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
-TIMEOUTS = ResolverTimeouts(server=0.05, query=0.2, last=0.2, stale=0.05, outage=0, failing=0)
+TIMEOUTS = ResolverTimeouts(server=0.05, last=0.2, stale=0.05, outage=0, failing=0)
 
 
 @dataclass
@@ -59,7 +64,7 @@ class Bench:
 
     upstream: FakeResolver
     address: tuple[str, int]
-    synthetic: SyntheticAddresses = field(default_factory=SyntheticAddresses)
+    synthetic: SyntheticAddresses = field(default_factory=SyntheticAddresses.of)
     events: list[Event] = field(default_factory=list)
 
     async def udp(self, wire: bytes) -> bytes:
@@ -111,12 +116,15 @@ async def serving(
     script: Script,
     mode: Literal["synthetic", "real"] = "synthetic",
     timeouts: ResolverTimeouts = TIMEOUTS,
+    synthetic: SyntheticAddresses | None = None,
 ) -> AsyncIterator[Bench]:
     tcp = bound(socket.SOCK_STREAM)
     tcp.listen()
     udp = bound(socket.SOCK_DGRAM, tcp.getsockname())
     async with trio.open_nursery() as nursery:
-        made = Bench(await start(nursery, script), ("127.0.0.1", tcp.getsockname()[1]))
+        address = ("127.0.0.1", tcp.getsockname()[1])
+        names = synthetic if synthetic is not None else SyntheticAddresses.of()
+        made = Bench(await start(nursery, script), address, names)
         resolver = Resolver(lambda: (made.upstream.server,), made.events.append, nursery, timeouts)
         answers = Responder(resolver, made.synthetic, denied, made.events.append, mode)
         nursery.start_soon(NameServer(answers, made.events.append).serve, udp, tcp)
@@ -131,16 +139,16 @@ async def serving(
 async def test_a_name_gets_a_synthetic_address_once() -> None:
     async with serving(ADDRESS) as made:
         for _ in range(3):
-            assert addresses(await made.ask("WWW.example")) == ["198.18.1.0"]
-        assert made.synthetic.name_of("198.18.1.0") == "www.example"
-        assert made.events == [NameAssigned(name="www.example", address="198.18.1.0")]
+            assert addresses(await made.ask("WWW.example")) == [SYNTHETIC]
+        assert made.synthetic.name_of(SYNTHETIC) == "www.example"
+        assert made.events == [NameAssigned(name="www.example", address=SYNTHETIC)]
         assert len(made.upstream.asked) == 1
 
 
 async def test_a_cname_chain() -> None:
     script = says("www.example 90 CNAME x.example.", "x.example 20 A 192.0.2.1")
     async with serving(script) as made:
-        assert addresses(await made.ask()) == ["x.example.", "198.18.1.0"]
+        assert addresses(await made.ask()) == ["x.example.", SYNTHETIC]
 
 
 async def test_real_addresses() -> None:
@@ -154,7 +162,7 @@ async def test_aaaa_and_a_share_one_lookup() -> None:
         for _ in range(2):
             none = await made.ask(rdtype="AAAA")
             assert (none.rcode(), none.answer) == (dns.rcode.NOERROR, [])
-        assert addresses(await made.ask()) == ["198.18.1.0"]
+        assert addresses(await made.ask()) == [SYNTHETIC]
         assert len(made.upstream.asked) == 1
         assert made.recorded(AnswerWithheld) == [
             AnswerWithheld(name="www.example", type="AAAA", why="IPv4 only")
@@ -212,8 +220,9 @@ async def test_localhost_any_and_reverse_names_are_local() -> None:
     async with serving(silent) as made:
         assert addresses(await made.ask("localhost")) == ["127.0.0.1"]
         assert addresses(await made.ask(rdtype="ANY")) == ['"RFC8482" ""']
-        made.synthetic.address_for("www.example")
-        assert addresses(await made.ask("0.1.18.198.in-addr.arpa", "PTR")) == ["www.example."]
+        address = made.synthetic.assign("www.example", 0).address
+        reverse = dns.reversename.from_address(address).to_text()
+        assert addresses(await made.ask(reverse, "PTR")) == ["www.example."]
         assert made.upstream.asked == []
 
 
@@ -253,8 +262,8 @@ async def test_a_name_that_is_written_like_an_address_has_its_own_addresses() ->
 @pytest.mark.parametrize("name", ["0x7f.1", "127.1", "1.2.3", "4711", "1.2.3.4.5", "1.2.3.256"])
 async def test_a_name_of_numbers_is_a_name(name: str) -> None:
     async with serving(says(f"{name} 60 A 192.0.2.1")) as made:
-        assert addresses(await made.ask(name)) == ["198.18.1.0"]
-        assert made.synthetic.name_of("198.18.1.0") == name
+        [address] = addresses(await made.ask(name))
+        assert made.synthetic.name_of(address) == name
         assert Destination(name, 80).name == name, "looked up when it is dialled"
 
 
@@ -266,13 +275,46 @@ async def test_a_name_that_resolved_once_resolves_in_an_outage() -> None:
         assert len(made.recorded(ServedStale)) == 1
 
 
-async def test_no_address_left_is_servfail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "POOL_SIZE", 1)
-    async with serving(says("a.example 60 A 192.0.2.1")) as made:
+async def test_no_address_left_is_servfail() -> None:
+    of_one = SyntheticAddresses(IPv4Network("10.0.0.0/31"), reserved=1)
+    async with serving(says("a.example 60 A 192.0.2.1"), synthetic=of_one) as made:
         assert (await made.ask("a.example")).rcode() == dns.rcode.NOERROR
         made.upstream.script = says("b.example 60 A 192.0.2.1")
         assert (await made.ask("b.example")).rcode() == dns.rcode.SERVFAIL
-        assert len(made.recorded(LookupFailed)) == 1
+        [event] = made.recorded(LookupFailed)
+        assert isinstance(event, LookupFailed)
+        assert "set a larger dns_pool" in event.cause
+
+
+async def test_an_address_that_passes_to_another_name_is_recorded() -> None:
+    of_one = SyntheticAddresses(IPv4Network("10.0.0.0/31"), reserved=1)
+    of_one.assign("a.example", -KEPT)
+    async with serving(says("b.example 60 A 192.0.2.1"), synthetic=of_one) as made:
+        assert addresses(await made.ask("b.example")) == ["10.0.0.1"]
+        [event] = made.events
+        assert isinstance(event, NameAssigned)
+        assert event.text() == (
+            "name b.example is 10.0.0.1 in this session, which was that of a.example"
+        )
+
+
+async def test_an_error_is_told_over_tcp_to_who_takes_it_for_silence(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """As musl asks: the same datagram, from the same port, after some seconds."""
+    async with serving(says(rcode=dns.rcode.REFUSED)) as made:
+        query = dns.message.make_query("www.example", "A")
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock:
+            await sock.connect(made.address)
+            for seconds, rcode in [(0, 5), (0.1, 5), (5, 0), (5, 0)]:
+                await trio.sleep(seconds)
+                await sock.send(query.to_wire())
+                answer = answer_to(query, await sock.recv(512))
+                assert (answer.rcode(), bool(answer.flags & dns.flags.TC)) == (rcode, rcode == 0)
+        async with await made.connect() as stream:
+            await stream.send_all(frame(query.to_wire()))
+            [wire] = Unframer().feed(bytes(await stream.receive_some()))
+            assert answer_to(query, wire).rcode() == dns.rcode.REFUSED
 
 
 # UDP.
@@ -331,7 +373,7 @@ async def test_a_program_that_is_gone_harms_nobody() -> None:
         for _ in range(3):
             with trio.socket.socket(type=socket.SOCK_DGRAM) as sock:
                 await sock.sendto(dns.message.make_query("localhost", "A").to_wire(), made.address)
-        assert addresses(await made.ask()) == ["198.18.1.0"]
+        assert addresses(await made.ask()) == [SYNTHETIC]
 
 
 def test_only_named_errors_are_survived() -> None:
@@ -393,7 +435,7 @@ async def test_a_malformed_frame_closes(data: bytes) -> None:
     async with serving(ADDRESS) as made, await made.connect() as stream:
         await stream.send_all(data)
         assert await at_end(stream)
-        assert addresses(await made.ask()) == ["198.18.1.0"]
+        assert addresses(await made.ask()) == [SYNTHETIC]
 
 
 async def test_a_bad_query_gets_its_error_and_the_connection_goes_on() -> None:
@@ -447,8 +489,14 @@ async def test_connections_beyond_the_bound_are_closed(monkeypatch: pytest.Monke
         async with await made.connect() as first:
             await first.send_all(frame(query.to_wire()))
             await frames(first, 1)
-            async with await made.connect() as second:
-                assert await at_end(second)
+            for _ in range(3):
+                async with await made.connect() as further:
+                    assert await at_end(further)
+            told = [event for event in made.events if isinstance(event, TurnedAway)]
+            assert [(event.kind, event.count) for event in told] == [
+                (Kind.BOUND, 1),
+                (Kind.BOUND, 2),
+            ]
             await first.send_eof()
             assert await at_end(first)
         async with await made.connect() as third:
@@ -499,7 +547,7 @@ async def test_at_the_limit_a_question_is_answered_servfail_at_once() -> None:
         assert [event.kind for event in failed if isinstance(event, LookupFailed)] == [
             Kind.RESOURCES
         ] * 2
-        assert addresses(await made.ask()) == ["198.18.1.0"]
+        assert addresses(await made.ask()) == [SYNTHETIC]
 
 
 async def test_at_the_limit_a_connection_is_reset_at_once() -> None:
@@ -546,4 +594,4 @@ async def test_a_fault_in_one_question_is_its_servfail(
         (fault,) = made.recorded(Fault)
         assert isinstance(fault, Fault)
         assert (fault.where, fault.error, fault.saw) == ("question", "KeyError", "SERVFAIL")
-        assert addresses(await made.ask()) == ["198.18.1.0"]
+        assert addresses(await made.ask()) == [SYNTHETIC]

@@ -424,7 +424,7 @@ async def test_a_goaway_drains() -> None:
 async def test_a_request_that_could_not_be_written_was_not_processed() -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     await theirs.aclose()
-    tcp = SimpleNamespace(cause="closed", kind=Kind.CLOSED)
+    tcp = SimpleNamespace(cause="closed", kind=Kind.CLOSED, will_end_so_again=False)
     upstream = Http1(ours, tcp, b"x")  # type: ignore[arg-type]
     await upstream.send(Request(b"POST", b"/", [], is_framed=True), body_of(b"abc"))
     with pytest.raises(LostError) as caught:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -28,6 +29,7 @@ from relay.record.events import (
 )
 from relay.record.kinds import Kind
 from relay.tcp.connection import Connections
+from relay.tcp.handlers import PumpHandler
 from tests.support.inprocess.gateway import Answer, Connect, Program, Running, gateway
 from tests.support.inprocess.offers import Pending, session
 from tests.support.internet.servers.api.server import Served, fake_api
@@ -88,7 +90,8 @@ async def ask(offer: Pending) -> Answer:
 @asynccontextmanager
 async def session_to(served: Served, connect: Connect = sockets.connect) -> AsyncIterator[Session]:
     async with gateway(served, connect=connect) as it:
-        handler = GatewayHandler(it.gateway, it.origin)
+        past = PumpHandler(it.origin.destination, it.gateway.opener, math.inf)
+        handler = GatewayHandler(it.gateway, it.origin, past)
         with session(handler, it.standing, it.events.append, it.nursery) as connections:
             yield Session(it, connections)
             it.nursery.cancel_scope.cancel()
@@ -249,6 +252,21 @@ async def test_no_agreement_on_tls_is_the_requests_business(
         await it.it.assert_nothing_is_left()
     assert answer.status == 502
     assert b"in the TLS handshake" in answer.body
+
+
+async def test_an_upstream_that_never_agrees_is_dialled_five_times_more_often_than_asked(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What was dialled for a connect() that then failed is the first try of its request."""
+    async with (
+        fake_api() as trusted,
+        fake_api(is_tls=False) as plain,
+        session_to(replace(plain, authority=trusted.authority)) as it,
+    ):
+        for _ in range(12):
+            assert (await ask(it.offer())).status == 502
+        await it.it.assert_nothing_is_left()
+        assert it.opened() == 12 + 5
 
 
 @asynccontextmanager

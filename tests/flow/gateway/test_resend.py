@@ -8,10 +8,12 @@ import trio
 import trio.testing
 
 from relay.config import Hold
+from relay.record.events import UpstreamOpened
 from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Answer, Running, gateway
 from tests.support.internet.servers.api.faults import (
     ONLY_H2,
+    STATUS_OF_ERROR,
     UNPROCESSED,
     Failure,
     Fault,
@@ -29,12 +31,14 @@ PASSED_ON = {Fault.RATE_LIMIT, Fault.INVALID}
 
 
 def places(fault: Fault) -> list[Position]:
-    """Tell where; a head that does not come is no loss."""
+    """Tell where; a head that does not come is no loss, and after a stop reason none is missed."""
+    harmless = {Position.START} if fault is Fault.SILENCE else set()
+    if fault not in STATUS_OF_ERROR:
+        harmless |= {Position.AFTER_DELTA}
     return [
         each
         for each in possible(fault)
-        if (fault, each) != (Fault.SILENCE, Position.START)
-        and not (fault in UNPROCESSED and each is not Position.START)
+        if each not in harmless and not (fault in UNPROCESSED and each is not Position.START)
     ]
 
 
@@ -95,6 +99,7 @@ async def test_six_losses_in_a_row_are_told(
     if fault in PASSED_ON | {Fault.GOAWAY_DRAIN}:
         return
     async with fake_api(protocols=protocols) as served, gateway(served, patience=500) as it:
+        await ask(it, 7, "well", is_stream=True)  # so that it is known to tell its ends
         for place in places(fault):
             key = place.name
             is_stream = place is not Position.IN_BODY
@@ -111,6 +116,27 @@ async def test_six_losses_in_a_row_are_told(
             await trio.testing.wait_all_tasks_blocked()
             assert it.lost()[-1].resends == 5
             assert_kept_rules(served, it, key)
+            await ask(it, 7, f"{key}-well", is_stream=True)  # which fills the host's budget again
+
+
+@pytest.mark.parametrize("hold", ["message", "block", "none"])
+@pytest.mark.parametrize("protocols", PROTOCOLS)
+@pytest.mark.parametrize("fault", list(Fault))
+async def test_what_comes_after_the_stop_reason_is_no_loss(
+    hold: Hold, protocols: tuple[str, ...], fault: Fault, autojump_clock: trio.testing.MockClock
+) -> None:
+    if fault in set(STATUS_OF_ERROR) | UNPROCESSED | {Fault.GOAWAY_DRAIN}:
+        return
+    if fault in ONLY_H2 and protocols[0] != "h2":
+        protocols = ("h2",)
+    failures = [Failure(fault, Position.AFTER_DELTA, 0.1)] * 2
+    async with fake_api(*failures, protocols=protocols) as served, gateway(served, hold=hold) as it:
+        for seed in (6, 7):
+            answer = await ask(it, seed, str(seed), is_stream=True)
+            assert (answer.is_complete, answer.loss) == (True, "")
+            assert without_pings(answer.body) == body(message(seed), pings=False)
+            assert len(served.log.tries(str(seed))) == 1
+    assert not it.lost()
 
 
 @pytest.mark.parametrize("hold", ["block", "none"])
@@ -203,6 +229,99 @@ async def test_a_status_after_a_stream_was_promised(
     assert len(served.log.asked) == tries
     assert (answer.status, answer.is_complete) == (200, True)
     assert (b"event: error\n" in answer.body) == (code == 400)
+
+
+async def test_upstream_may_say_when_it_is_to_be_asked_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    cut = Failure(Fault.FIN, Position.IN_TEXT)
+    async with (
+        fake_api(cut, Status(529, retry_after=40)) as served,
+        gateway(served, patience=60) as it,
+    ):
+        answer = await ask(it, 7, "a", is_stream=True)
+        assert answer.body.count(b"event: ping") >= 4, "the program is kept patient meanwhile"
+        assert without_pings(answer.body) == body(message(7, 2), pings=False)
+        assert trio.current_time() >= 40
+
+
+async def test_a_pause_that_is_longer_than_patience_is_left_to_the_program(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    cut = Failure(Fault.FIN, Position.IN_TEXT)
+    async with (
+        fake_api(cut, Status(529, retry_after=61)) as served,
+        gateway(served, patience=60) as it,
+    ):
+        answer = await ask(it, 7, "a", is_stream=True)
+        assert b"event: error\n" in answer.body
+        await trio.testing.wait_all_tasks_blocked()
+        assert it.lost()[0].why == "upstream asks for a pause beyond patience"
+
+
+SPENT = "the resends to this host are used up until it answers"
+
+
+@pytest.mark.parametrize("place", [Position.START, Position.IN_TOOL_USE])
+async def test_a_host_that_fails_for_everybody_is_asked_again_five_times_in_all(
+    place: Position, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A client that sends twelve requests before it gives up: then the host answers again."""
+    async with fake_api(*[Failure(Fault.RST, place)] * 17) as served, gateway(served) as it:
+        for number in range(12):
+            await ask(it, 7, str(number), is_stream=True)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(served.log.asked) == 17
+        assert {event.why for event in it.lost()} == {"asked 6 times already", SPENT}
+        assert len(it.resends()) == 5
+        opened = sum(isinstance(event, UpstreamOpened) for event in it.events)
+        assert opened == len(served.log.asked), "nor is it dialled more often"
+
+        assert (await ask(it, 7, "well", is_stream=True)).status == 200
+        served.script.add(Failure(Fault.RST, place), key="again")
+        answer = await ask(it, 7, "again", is_stream=True)
+        assert (answer.status, len(served.log.tries("again"))) == (200, 2)
+
+
+@pytest.mark.parametrize("protocols", PROTOCOLS)
+async def test_requests_that_are_lost_together_are_all_asked_again(
+    protocols: tuple[str, ...], autojump_clock: trio.testing.MockClock
+) -> None:
+    failures = [Failure(Fault.RST, Position.IN_TEXT)] * 10
+    async with fake_api(*failures, protocols=protocols) as served, gateway(served) as it:
+
+        async def one(key: str) -> None:
+            answer = await ask(it, 7, key, is_stream=True)
+            assert (answer.status, answer.loss) == (200, "")
+
+        async with trio.open_nursery() as nursery:
+            for number in range(10):
+                nursery.start_soon(one, str(number))
+        assert not it.lost()
+
+
+async def test_answers_of_other_kinds_do_not_pay_for_streams_that_are_always_cut(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """As by a middlebox with a limit of time; the client falls back on whole documents."""
+    async with fake_api() as served, gateway(served) as it:
+        for number in range(10):
+            served.script.add(*[Failure(Fault.RST, Position.IN_TEXT)] * 6, key=str(number))
+            await ask(it, 7, str(number), is_stream=True)
+            assert (await ask(it, 7, f"whole-{number}", is_stream=False)).status == 200
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(it.resends()) == 5
+
+
+async def test_a_status_that_may_pass_pays_for_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    script: list[Failure | Status] = [*[Failure(Fault.RST)] * 6, Status(529), Failure(Fault.RST)]
+    async with fake_api(*script) as served, gateway(served) as it:
+        statuses = [(await ask(it, 7, str(n), is_stream=True)).status for n in range(3)]
+        await trio.testing.wait_all_tasks_blocked()
+    assert statuses == [502, 529, 502]
+    assert it.lost()[-1].why == SPENT
 
 
 async def test_an_upstream_that_is_not_trusted_gets_nothing() -> None:

@@ -3,7 +3,10 @@
 import errno
 import fcntl
 import os
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ from relay.record.flightlog import FlightLog
 from relay.record.kinds import Kind
 
 NOW = 1_767_322_845.123456
+LATER = time.time() + 2 * flightlog.YOUNG
 END = SessionEnded(status=0, connections=0, seconds=1.0)
 
 
@@ -93,7 +97,7 @@ def test_the_file_is_bounded_and_says_so_once(open_log: Open, path: Path) -> Non
     assert [event.connection for event in kept if isinstance(event, ConnectionDenied)] == list(
         range(len(kept))
     )
-    assert 10 < len(kept) < 20
+    assert 8 < len(kept) < 20
     assert isinstance(full, LogFull)
     assert (full.limit, full.at) == (2000, 1_767_322_845.123)
     assert isinstance(end, SessionEnded)
@@ -177,7 +181,9 @@ def test_the_oldest_ended_sessions_are_removed(open_log: Open, path: Path) -> No
         (folder / f"20260101-{number:06}-1.jsonl").touch()
     (folder / "notes.txt").touch()
     assert len(flightlog.sessions(folder)) == count
-    flightlog.prune(folder)
+    flightlog.prune(folder, time.time())
+    assert len(flightlog.sessions(folder)) == count
+    flightlog.prune(folder, LATER)
     left = flightlog.sessions(folder)
     assert left[0] == live_path
     assert [path.name for path in left[1:]] == [
@@ -185,8 +191,63 @@ def test_the_oldest_ended_sessions_are_removed(open_log: Open, path: Path) -> No
     ]
     assert (folder / "notes.txt").exists()
     live.close()
-    flightlog.prune(folder)
+    flightlog.prune(folder, LATER)
     assert live_path not in flightlog.sessions(folder)
+
+
+def test_of_many_young_sessions_no_more_than_a_bound_are_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flightlog, "SESSIONS_AT_MOST", 60)
+    path.parent.mkdir(parents=True)
+    for number in range(70):
+        (path.parent / f"20260101-{number:06}-1.jsonl").touch()
+    flightlog.prune(path.parent, time.time())
+    left = flightlog.sessions(path.parent)
+    assert (len(left), left[0].stem) == (60, "20260101-000010-1")
+
+
+def test_what_killed_starts_left_behind_is_removed_once_it_is_old(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    left = [path.with_suffix(".pem"), path.with_suffix(".new")]
+    for each in left:
+        each.touch()
+    flightlog.prune(path.parent, time.time())
+    assert all(each.exists() for each in left)
+    flightlog.prune(path.parent, LATER)
+    assert not any(each.exists() for each in left)
+
+
+def test_a_hundred_sessions_that_start_at_once_all_keep_their_log(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each looks for what others have left while they make theirs.
+
+    A lock of flock(2) belongs to an open file, so threads are as good as processes.
+    """
+    monkeypatch.setattr(flightlog, "SESSIONS_AT_MOST", 20)
+    folder, count = path.parent, 100
+    begin = threading.Barrier(count)
+
+    def session(number: int) -> FlightLog:
+        begin.wait()
+        own = folder / f"20260101-000000-{number}.jsonl"
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.with_suffix(".pem").touch()
+        log = FlightLog(own, clock=lambda: NOW, limit=1 << 20)
+        flightlog.prune(folder, time.time())
+        log.record(denied(number))
+        log.flush()
+        return log
+
+    with ThreadPoolExecutor(count) as pool:
+        logs = list(pool.map(session, range(count)))
+    kept = flightlog.sessions(folder)
+    assert len(kept) == count
+    assert all(each.with_suffix(".pem").exists() for each in kept)
+    assert all(len(list(flightlog.read(each))) == 1 for each in kept)
+    for log in logs:
+        log.close()
 
 
 def test_sessions_are_listed_oldest_first_and_none_where_there_is_no_folder(tmp_path: Path) -> None:
@@ -218,7 +279,7 @@ def test_a_session_that_starts_takes_nothing_from_another_that_does(
 
     def prune_first(file: int, operation: int) -> None:
         if operation == fcntl.LOCK_EX:
-            flightlog.prune(path.parent)
+            flightlog.prune(path.parent, time.time())
         lock(file, operation)
 
     path.parent.mkdir(parents=True)
@@ -340,5 +401,5 @@ def test_a_file_of_somebody_else_is_left_alone(
     monkeypatch.setattr(flightlog, "SESSIONS_KEPT", 1)
     path.with_name("two.jsonl").touch()
     path.with_suffix(".pem").touch()
-    flightlog.prune(path.parent)
+    flightlog.prune(path.parent, LATER)
     assert {file.name for file in path.parent.iterdir()} == {"one.jsonl", "one.pem", "two.jsonl"}

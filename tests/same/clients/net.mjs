@@ -1,4 +1,5 @@
-// Node's own ways to connect: `net.mjs connect HOST PORT` by net, `fetch URL` by fetch, `lookup NAME`.
+// Node's own ways to connect: `net.mjs connect HOST PORT` by net, `fetch URL` by fetch, `lookup NAME` by
+// libc, `resolve NAME` and `texts NAME` by c-ares.
 import dns from "node:dns/promises";
 import net from "node:net";
 
@@ -18,6 +19,8 @@ async function get() {
 }
 
 const ways = { connect, fetch: get, lookup: async () => (await dns.lookup(host)) && "found" };
+ways.resolve = async () => (await dns.resolve4(host)) && "found";
+ways.texts = async () => (await dns.resolveTxt(host)).flat().join(" ");
 try {
   console.log("said:", await ways[what]());
 } catch (error) {

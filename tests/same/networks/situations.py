@@ -49,6 +49,8 @@ class Network:
     internet: Internet
     nursery: trio.Nursery
     notes: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    """The program's, besides the usual."""
     began: trio.Event = field(default_factory=trio.Event)
     """The program runs; what lasts for some seconds lasts as long from then on."""
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,14 @@ def facts() -> None:
         "session": os.getsid(0),
         "priority": os.getpriority(os.PRIO_PROCESS, 0),
         "limits": [resource.getrlimit(n) for n in range(resource.RLIMIT_NICE)],
+        "arguments": Path("/proc/self/cmdline").read_text(),
+        "name": Path("/proc/self/comm").read_text(),
+        "score": Path("/proc/self/oom_score_adj").read_text(),
+        "timers": [signal.getitimer(kind) for kind in (0, 1, 2)],
+        "scheduling": [os.sched_getscheduler(0), sorted(os.sched_getaffinity(0))],
+        "personality": Path("/proc/self/personality").read_text(),
+        "terminal": Path("/proc/self/stat").read_text().rpartition(") ")[2].split()[4],
+        "new privileges": Path("/proc/self/status").read_text().partition("NoNewPrivs:")[2][:3],
         "dumpable": syscalls.prctl(_PR_GET_DUMPABLE),
         "descriptors": descriptors,
         "files": [[os.fstat(fd).st_dev, os.fstat(fd).st_ino] for fd in descriptors],
@@ -62,6 +71,29 @@ def hear() -> None:
     tell("ready")
     tell(signal.Signals(signal.sigwait(HEARS)).name)
     sys.exit(7)
+
+
+def count_signals(last: str) -> None:
+    """Tell of each signal that comes, as often as it comes, until the one of this name."""
+    wanted = {int(number) for number in signal.valid_signals()} - {signal.SIGKILL, signal.SIGSTOP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    tell("ready")
+    name = ""
+    while name != last:
+        name = name_of_signal(signal.sigwait(wanted))
+        tell(name)
+
+
+def hold_on() -> None:
+    """Do nothing, and take signals as they are by default."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    tell("ready")
+    signal.pause()
+
+
+def name_of_signal(number: int) -> str:
+    """Return its name; real-time signals have numbers alone."""
+    return signal.Signals(number).name if number <= signal.SIGSYS else str(int(number))
 
 
 def outlive_interrupts() -> None:
@@ -225,6 +257,27 @@ def stay_behind(address: str, port: str, ready: str, parent: str) -> None:
     except OSError as error:
         tell(errno.errorcode[error.errno or 0])
     tell(try_connect(address, port))
+
+
+def serves_at(address: str) -> None:
+    """Listen at all addresses, tell when the server is found at this one, and when no longer."""
+    with socket.create_server(("0.0.0.0", 8080)) as server:
+        server.settimeout(0.2)
+        tell("ready")
+        for wanted, words in ((True, "found"), (False, "lost")):
+            while _finds(server, address) != wanted:
+                time.sleep(0.1)
+            tell(words)
+
+
+def _finds(server: socket.socket, address: str) -> bool:
+    """Return whether a connection to the server's port of this address comes to the server."""
+    try:
+        with socket.create_connection((address, 8080), 0.2):
+            server.accept()[0].close()
+    except OSError:
+        return False
+    return True
 
 
 def resolve(name: str) -> None:

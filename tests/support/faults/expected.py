@@ -17,8 +17,11 @@ NOT_WHILE_RELAYING: Final = (
     "relay/cli.py",
     "relay/doctor.py",
     "relay/gateway/setup/choice.py",
+    "relay/gateway/setup/files.py",
     "relay/gateway/setup/prepare.py",
-    "relay/record/story.py",
+    "relay/host/ssh_config.py",
+    "relay/record/story/losses.py",
+    "relay/record/story/telling.py",
     "relay/record/view.py",
 )
 """What runs before the command starts or after it has ended, and in other commands."""

@@ -111,15 +111,16 @@ async def redirected(session: Session) -> None:
 
 
 async def refusals(session: Session) -> None:
-    """Meet a refusal by policy, and one by the server.
+    """Meet a refusal by policy, one by the server, and one on loopback.
 
     If the packet that says it is lost, the program's kernel asks again after a second of its own
     time, for which nobody waits here.
     """
-    for port in (DENIED, NOBODY):
+    for address, port in ((SERVER, DENIED), (SERVER, NOBODY), ("127.0.0.1", NOBODY)):
         with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(1):
-            async with await session.connect(SERVER, port) as stream:
+            async with await session.connect(address, port) as stream:
                 await stream.receive_some()
+    await trio.testing.wait_all_tasks_blocked()  # the relay has read of the last
 
 
 async def names(session: Session) -> None:
@@ -289,6 +290,20 @@ async def h1_api(session: Session) -> None:
         await _asked(program, "GET", "/v1/models")
 
 
+async def refused_certificate(session: Session) -> None:
+    """Close when the certificate has come, after a ClientHello in two pieces; then within one."""
+    hello = client_hello.real("api.test")
+    address = await session.address_of("api.test")
+    async with await session.connect(address, H1_API) as stream:
+        await stream.send_all(hello[:100])
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.send_all(hello[100:])
+        await stream.receive_some()
+    async with await session.connect(address, H1_API) as stream:
+        await stream.send_all(hello[:100])
+        await trio.testing.wait_all_tasks_blocked()
+
+
 async def cut_api(session: Session) -> None:
     """Lose an answer of which the program has much already."""
     session.cut_answers()
@@ -347,6 +362,7 @@ SCENARIOS: Final = (
     Scenario(suspend),
     Scenario(forgotten),
     Scenario(plain_api, gateway=True),
+    Scenario(refused_certificate, gateway=True),
     Scenario(cut_api, gateway=True),
     Scenario(upgrade, gateway=True),
     Scenario(h1_api, gateway=True),

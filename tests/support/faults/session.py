@@ -17,7 +17,7 @@ from relay import server
 from relay.barrier import kept_running
 from relay.config import DestinationSettings, Settings
 from relay.dns.framing import frame
-from relay.gateway.setup.prepare import Prepared
+from relay.gateway.setup.prepare import Prepared, Without
 from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
@@ -48,6 +48,9 @@ class NoAnswerError(Exception):
     """The name server does not answer, however often it is asked."""
 
 
+_WITHOUT: Final = Without("it is off", by_choice=True)
+
+
 @dataclass
 class Session:
     """A relay that runs in `nursery`."""
@@ -64,7 +67,9 @@ class Session:
     def start(self) -> None:
         """Make and start the relay, as a session does."""
         self.listeners: Listeners = self.namespace.listeners()
-        self.relay = server.Relay(_SETTINGS, self.listeners, self._record, self.prepared)
+        self.relay = server.Relay(
+            _SETTINGS, self.listeners, self._record, self.prepared or _WITHOUT
+        )
         writer = partial(server.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
         self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)

@@ -6,7 +6,7 @@ CHAT is a second one, small and written here, as a new file in relay/gateway/dia
 import json
 from dataclasses import dataclass
 
-from relay.gateway.dialect import AnswerEvent, Dialect, Reader, Role, Rules
+from relay.gateway.dialect import AnswerEvent, Dialect, Identity, Reader, Role, Rules
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.http import Fields
 from relay.gateway.sse import ServerSentEvent, SseReader
@@ -16,7 +16,10 @@ class Chat:
     """Chat completions as OpenAI and many others speak them."""
 
     programs: tuple[str, ...] = ("chatter", "prattler")
+    packages: tuple[str, ...] = ("@chat/chatter",)
+    folders: tuple[str, ...] = ()
     base_url = "CHAT_BASE_URL"
+    identity: Identity | None = None
     stream_type = b"text/event-stream"
     filler = b": still here\n\n"
     filler_interval = 7.0
@@ -30,7 +33,7 @@ class Chat:
         return Rules(generates or is_read, is_streamed=generates, is_billed=generates)
 
     def reader(self) -> Reader:
-        return SseReader(_read, end_name="[DONE]")
+        return SseReader(_read, end_name="[DONE]", closing=b"data: [DONE]\n\n")
 
     def is_passing(self, status: int) -> bool:
         return status >= 500
@@ -73,7 +76,7 @@ def _roles(choice: dict[str, dict[str, str] | str]) -> tuple[Role, ...]:
     delta = choice["delta"]
     roles = [Role.START, Role.PART_START] if "role" in delta else []
     roles += [Role.CONTENT] if "content" in delta else []
-    return (*roles, Role.PART_END) if "finish_reason" in choice else tuple(roles)
+    return (*roles, Role.PART_END, Role.STOP) if "finish_reason" in choice else tuple(roles)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Sample:
     """From the first content to the last event before the part's end."""
     rest: tuple[bytes, ...]
     """From the first part's end to the last event before the END."""
+    stop: int
+    """The number of the event of `rest` that is the STOP."""
     end: bytes
     passing_error: bytes
     """An error after which asking again may help, named `error_name`."""
@@ -117,8 +122,12 @@ SAMPLES = (
         "/v1/messages",
         before=(_typed("message_start"), _typed("ping"), _typed("content_block_start")),
         first_part=(_typed("content_block_delta", delta="a"), _typed("content_block_delta")),
-        rest=(_typed("content_block_stop"), _typed("message_delta")),
-        end=_typed("message_stop"),
+        rest=(
+            _typed("content_block_stop"),
+            _typed("message_delta", delta={"stop_reason": "end_turn"}),
+        ),
+        stop=1,
+        end=b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
         passing_error=_typed("error", error={"type": "overloaded_error"}),
         error_name="overloaded_error",
         final_error=_typed("error", error={"type": "invalid_request_error"}),
@@ -130,6 +139,7 @@ SAMPLES = (
         before=(b": hello\n\n", _chunk(role="assistant")),
         first_part=(_chunk(content="Hel"), _chunk(content="lo")),
         rest=(_chunk(finish_reason="stop"), b'data: {"choices": [], "usage": {}}\n\n'),
+        stop=0,
         end=b"data: [DONE]\n\n",
         passing_error=b'data: {"error": {"type": "server_error"}}\n\n',
         error_name="server_error",

@@ -28,6 +28,7 @@ from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.downstream.body import Body
 from relay.gateway.gateway import Gateway
 from relay.gateway.http import Flush
+from relay.gateway.setup import certificates
 from relay.gateway.setup.choice import Enabled, Origin
 from relay.gateway.setup.prepare import Prepared
 from relay.host.network import NetworkWatch
@@ -36,6 +37,7 @@ from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.standing import Standing
 from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, UpstreamOpened
+from tests.support.command.programs import needs
 from tests.support.internet.servers.api.server import Api, Served, context
 from tests.support.internet.servers.listening import Handler, over_tls, serve
 from tests.support.internet.servers.tls import Authority
@@ -220,29 +222,31 @@ async def gateway(
     *,
     is_trusted: bool = True,
     hold: Hold = "message",
-    silence: float = 60.0,
+    silence: float | None = 60.0,
     patience: float = 5.0,
     host: str = "server.test",
     prefix: str = "",
     dialect: Dialect = ANTHROPIC,
     connect: Connect = sockets.connect,
+    is_tls: bool = False,
 ) -> AsyncIterator[Running]:
-    """Run a gateway for a fake API, reached by `connect`."""
+    """Run a gateway for a fake API, reached by `connect`; with `is_tls` programs meet TLS."""
     events: list[Event] = []
 
     async def lookup(name: str, *, fresh: bool) -> list[str]:
         return ["127.0.0.1"]
 
     origin = Origin(host, served.port, served.authority is not None, prefix, dialect)
-    chosen = Enabled("http", (origin,), "a test")
-    prepared = Prepared(chosen, None, {}, hold, silence, patience)
+    chosen = Enabled("tls" if is_tls else "http", (origin,), "a test")
+    made = certificates.make([host], openssl=needs("openssl")) if is_tls else None
+    prepared = Prepared(chosen, made, {}, hold, silence, patience)
     with _trusting(served if is_trusted else None):
         async with trio.open_nursery() as nursery:
             standing = Standing()
             dialer = Dialer(lookup, KEEPALIVE, connect)
             opener = Opener(dialer, NetworkWatch(), standing, events.append, patience=patience)
-            made = Gateway(prepared, opener, events.append, nursery)
-            yield Running(standing, nursery, made, origin, events)
+            serving = Gateway(prepared, opener, events.append, nursery)
+            yield Running(standing, nursery, serving, origin, events)
             nursery.cancel_scope.cancel()
     check_events(events)
 

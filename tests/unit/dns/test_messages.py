@@ -9,6 +9,7 @@ import dns.message
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
+import dns.reversename
 import dns.rrset
 import pytest
 from hypothesis import given, settings
@@ -258,7 +259,7 @@ def test_aaaa_of_a_name_with_addresses_is_nodata() -> None:
 )
 def test_localhost(name: str, rdtype: str, value: str | None) -> None:
     asked = query(name, rdtype)
-    answer = messages.local_answer(asked, SyntheticAddresses())
+    answer = messages.local_answer(asked, SyntheticAddresses.of())
     assert answer is not None
     response = sent(asked, answer)
     assert response.rcode() == dns.rcode.NOERROR
@@ -266,10 +267,10 @@ def test_localhost(name: str, rdtype: str, value: str | None) -> None:
 
 
 def test_ptr_of_our_own_addresses() -> None:
-    names = SyntheticAddresses()
-    names.address_for(r"odd\.\200.example")
+    names = SyntheticAddresses.of()
+    address = names.assign(r"odd\.\200.example", 0).address
     for reverse, rcode, expected in [
-        ("0.1.18.198.in-addr.arpa", "NOERROR", r"odd\.\200.example."),
+        (dns.reversename.from_address(address).to_text(), "NOERROR", r"odd\.\200.example."),
         ("1.1.18.198.in-addr.arpa", "NXDOMAIN", None),
         ("1.0.0.127.in-addr.arpa", "NOERROR", "localhost."),
     ]:
@@ -295,7 +296,7 @@ def test_ptr_of_our_own_addresses() -> None:
     ],
 )
 def test_everything_else_is_not_ours(name: str, rdtype: str) -> None:
-    assert messages.local_answer(query(name, rdtype), SyntheticAddresses()) is None
+    assert messages.local_answer(query(name, rdtype), SyntheticAddresses.of()) is None
 
 
 def test_any() -> None:
@@ -319,6 +320,30 @@ def test_an_innocent_answer_is_passed_on_whole() -> None:
     assert texts(response.authority) == [SOA]
     assert response.section_count("ADDITIONAL") == 1
     assert not response.flags & (dns.flags.AD | dns.flags.AA)
+
+
+@pytest.mark.parametrize("asks", ["AD", "DO", ""])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_whether_it_is_authentic_is_said_of_all_or_nothing(asks: str, is_whole: bool) -> None:
+    message = dns.message.make_query("www.example", "MX", want_dnssec=asks == "DO")
+    if asks == "AD":
+        message.flags |= dns.flags.AD
+    asked = messages.parse(message.to_wire())
+    assert asked is not None
+    assert bool(messages.upstream_query(asked).flags & dns.flags.AD) is (asks == "AD")
+    glue = () if is_whole else ("mail.example. 60 IN A 192.0.2.1",)
+    answer = upstream("MX", ("www.example. 60 IN MX 10 mail.example.",), (), glue)
+    answer.flags |= dns.flags.AD
+    response = sent(asked, messages.forwarded(asked, answer).response)
+    assert bool(response.flags & dns.flags.AD) is (is_whole and bool(asks))
+
+
+def test_edns_is_asked_for_if_the_program_does() -> None:
+    for edns in (-1, 0):
+        message = dns.message.make_query("www.example", "MX", use_edns=edns)
+        asked = messages.parse(message.to_wire())
+        assert asked is not None
+        assert messages.upstream_query(asked).edns == edns
 
 
 def test_an_upstream_nxdomain_stays_one() -> None:
@@ -388,8 +413,8 @@ FOUND = lookup("www.example. 90 IN CNAME x.example.", "x.example. 20 IN A 192.0.
 def answers(asked: Query) -> list[dns.message.Message]:
     """Every answer that the query could get."""
     return [
-        messages.local_answer(asked, SyntheticAddresses()) or messages.minimal_any(asked),
-        messages.addresses(asked, FOUND, [SyntheticAddresses().address_for(asked.name)]),
+        messages.local_answer(asked, SyntheticAddresses.of()) or messages.minimal_any(asked),
+        messages.addresses(asked, FOUND, [SyntheticAddresses.of().assign(asked.name, 0).address]),
         messages.no_addresses(asked, FOUND),
         messages.forwarded(asked, dns.message.from_wire(UPSTREAM)).response,
         messages.reply(asked, dns.rcode.SERVFAIL),

@@ -61,9 +61,17 @@ def test_a_length_has_as_many_digits_as_any_peer_may_mean() -> None:
     assert fields.length([(b"content-length", b"1" * 5000)]) is None
 
 
+def test_the_time_that_upstream_wants_to_be_left_alone() -> None:
+    assert fields.retry_after([(b"Retry-After", b"7")]) == 7
+    assert fields.retry_after([]) == 0
+    for odd in (b"Fri, 31 Dec 1999 23:59:59 GMT", b"-1", b"1.5", b"1, 2", b"9" * 10):
+        assert fields.retry_after([(b"retry-after", odd)]) == 0
+
+
 @given(st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8))))
 def test_any_fields_are_read_and_none_is_made_up(given: list[tuple[bytes, bytes]]) -> None:
     assert set(fields.end_to_end(given)) <= set(given)
     fields.length(given)
+    fields.retry_after(given)
     fields.media_type(given)
     fields.is_plain(given)

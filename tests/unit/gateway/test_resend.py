@@ -51,6 +51,18 @@ def test_pauses_grow_and_have_a_limit() -> None:
     assert resend.decide(LOST, lambda: 0.0) == Resend(0.0)
 
 
+def test_no_pause_is_longer_than_patience() -> None:
+    state = dataclasses.replace(LOST, resends=4)
+    assert resend.decide(state, lambda: 1.0, 3.0) == Resend(3.0)
+
+
+def test_upstream_may_say_when_it_is_to_be_asked_again() -> None:
+    state = dataclasses.replace(LOST, retry_after=20.0)
+    assert resend.decide(state, lambda: 1.0, 300.0) == Resend(20.25)
+    verdict = resend.decide(state, lambda: 1.0, 19.0)
+    assert verdict == DoNotResend("upstream asks for a pause beyond patience")
+
+
 @given(
     st.builds(State, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 9))
 )

@@ -5,19 +5,25 @@ import json
 from relay.record import status
 from relay.record.events import (
     AnyEvent,
+    Cleared,
     ConnectionClosed,
     ConnectionDenied,
     ConnectionOpened,
+    ConnectionServed,
     DialFailed,
     DialHeld,
     Dialled,
     Fault,
     LogFull,
     NameAssigned,
+    Replaying,
     SessionStarted,
+    Suspected,
     UpstreamClosed,
     UpstreamOpened,
+    UpstreamReady,
 )
+from relay.record.kinds import Kind
 
 STARTED = SessionStarted(
     session="s1",
@@ -117,6 +123,9 @@ def test_json_for_programs() -> None:
                     "since": 5.0,
                     "reached": None,
                     "held": None,
+                    "served": False,
+                    "protocol": None,
+                    "suspected": None,
                 }
             },
             "complete": True,
@@ -140,6 +149,30 @@ def test_a_fault_that_the_program_saw_has_ended_its_connection() -> None:
     assert list(status.state_of("s1", [opened(1), fault]).connections) == [1]
     fault.saw = "a reset"
     assert status.state_of("s1", [opened(1), fault]).connections == {}
+
+
+def test_each_connection_says_how_it_stands() -> None:
+    upstream = UpstreamOpened(connection=2, host="a.example", port=443)
+    ready = UpstreamReady(connection=2, protocol="h2", seconds=0.1)
+    suspected = Suspected(
+        connection=2, retransmits=3, probes=0, unacked=1, silence=4.2, kind=Kind.SILENT
+    )
+    held = DialHeld(connection=1, cause="no answer")
+    replaying = Replaying(connection=1, cause="closed")
+
+    def state(*log: AnyEvent) -> str:
+        *_others, last = status.state_of("s1", log).connections.values()
+        return last.state()
+
+    assert state(opened(1)) == "being dialled"
+    assert state(opened(1), held) == "held, and dialled again: no answer"
+    assert state(opened(1), dialled(1)) == "192.0.2.1"
+    assert state(opened(1), dialled(1), replaying) == "held, and dialled again: closed"
+    assert state(opened(1), ConnectionServed(connection=1)) == "answered by the gateway"
+    assert state(upstream, dialled(2), ready) == "192.0.2.1 (h2)"
+    doubt = "192.0.2.1 (h2), suspected: silent for 4 s"
+    assert state(upstream, dialled(2), ready, suspected) == doubt
+    assert state(upstream, dialled(2), suspected, Cleared(connection=2)) == "192.0.2.1"
 
 
 def test_a_connection_that_is_held_says_why_until_it_is_reached() -> None:

@@ -1,5 +1,6 @@
 """Each event has one line for people, and no event has none."""
 
+from datetime import UTC
 from typing import get_args
 
 import pytest
@@ -13,16 +14,20 @@ from relay.record.events import (
     ConnectionClosed,
     ConnectionDenied,
     ConnectionOpened,
+    ConnectionServed,
     DialFailed,
     DialHeld,
     Dialled,
     Distrusted,
     Fault,
+    GatewayUnused,
     How,
     LeftBehind,
     LogFull,
     LogLost,
     LookupFailed,
+    LookupHeld,
+    LoopbackRefused,
     NameAssigned,
     NameRefused,
     PathDown,
@@ -41,6 +46,7 @@ from relay.record.events import (
     UpstreamClosed,
     UpstreamOpened,
     UpstreamReady,
+    WentPast,
     size,
 )
 from relay.record.events.connections import ENDS
@@ -108,6 +114,32 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         ConnectionDenied(connection=1, rule="deny a.example"),
         "#1 denied: deny a.example; the program saw a reset",
+    ),
+    (
+        ConnectionDenied(connection=1, rule="*", told="unreachable", count=4),
+        "#1 denied: *; the program saw unreachable; 4 times so far",
+    ),
+    (ConnectionServed(connection=1), "#1 served by the gateway"),
+    (
+        GatewayUnused(host="api.example", why="gateway = off"),
+        "api.example is asked without the gateway: gateway = off",
+    ),
+    (
+        WentPast(connection=1, host="api.example"),
+        "#1 goes past the gateway for api.example, which its program refused",
+    ),
+    (
+        LoopbackRefused(address="127.0.0.1", port=5432, kind=Kind.REFUSED, on_host=True),
+        "127.0.0.1:5432 refused: nobody listens there inside, somebody does on the host",
+    ),
+    (
+        LoopbackRefused(address="127.0.0.1", port=1, kind=Kind.REFUSED, on_host=False, count=2),
+        "127.0.0.1:1 refused: nobody listens there inside, nor does anybody on the host;"
+        " 2 times so far",
+    ),
+    (
+        LookupHeld(name="a.example", kind=Kind.TIMEOUT, cause="no answer in 10 s", seconds=12.5),
+        "name a.example: answered after 12.5 s; at first: no answer in 10 s",
     ),
     (
         Dialled(connection=1, address="192.0.2.1", seconds=0.0123),
@@ -260,13 +292,20 @@ def test_no_event_is_forgotten_here() -> None:
     assert set(get_args(How)) == set(ENDS)
 
 
-def test_lines_count_from_the_first_event() -> None:
+def test_lines_have_the_time_of_day_and_the_day_where_it_changes() -> None:
     events: list[AnyEvent] = [
         LogFull(limit=1, at=100.0),
         LogFull(limit=2, at=100.25),
-        LogFull(limit=3, at=3700.0),
+        LogFull(limit=3, at=86_400.0),
     ]
-    assert [line.split()[0] for line in view.log_lines(events)] == ["0.000", "0.250", "3600.000"]
+    lines = list(view.log_lines(events, UTC))
+    assert [line.split("  ")[0] for line in lines] == [
+        "1970-01-01, UTC+00:00",
+        "00:01:40.000",
+        "00:01:40.250",
+        "1970-01-02, UTC+00:00",
+        "00:00:00.000",
+    ]
     assert list(view.log_lines([])) == []
 
 

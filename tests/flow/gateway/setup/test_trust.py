@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import trustme
 
+from relay.gateway.dialect import Identity
 from relay.gateway.setup import trust
 from relay.gateway.setup.trust import TrustError, client_context, extra_ca_text, roots
 from tests.support.command.programs import needs
 from tests.support.inprocess.handshakes import shake_hands
+from tests.support.internet.servers.tls import Authority
 
 HOST = "api.example"
 NOWHERE = "/nonexistent"
@@ -382,3 +384,53 @@ def test_broken_ones_are_left_out(authority: trustme.CA, tmp_path: Path) -> None
     text = extra_ca_text({"NODE_EXTRA_CA_CERTS": str(path)}, pem(session), warn=notes.append)
     assert text == pem(session) + pem(authority)
     assert notes == [f"NODE_EXTRA_CA_CERTS={path}: 4 of its certificates cannot be read"]
+
+
+@pytest.mark.parametrize(("told", "is_verified"), [("0", False), ("1", True), ("", True)])
+def test_who_need_not_be_verified_is_not(
+    system: Callable[..., None], told: str, is_verified: bool
+) -> None:
+    context = client_context({"NODE_TLS_REJECT_UNAUTHORIZED": told})
+    assert context.verify_mode == (ssl.CERT_REQUIRED if is_verified else ssl.CERT_NONE)
+    assert context.check_hostname is is_verified
+
+
+IDENTITY = Identity("CERT", "KEY", "PASSPHRASE")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({}, ""),
+        ({"CERT": ""}, ""),
+        ({"CERT": NOWHERE}, "No such file or directory"),
+        ({"KEY": NOWHERE}, "No such file or directory"),
+        ({"KEY": ""}, "no key in it, or not with this passphrase"),
+        ({"KEY": "other.key"}, "key values mismatch"),
+        ({"PASSPHRASE": "wrong"}, "no key in it, or not with this passphrase"),
+        ({"PASSPHRASE": ""}, "no key in it, or not with this passphrase"),
+        ({"PASSPHRASE": "x" * 2000}, "password cannot be longer than 1024 bytes"),
+    ],
+    ids=str,
+)
+def test_a_certificate_of_our_own_that_cannot_be_used_is_told(
+    changed: dict[str, str], reason: str, tmp_path: Path
+) -> None:
+    """Nobody is asked for its passphrase: that would be on the terminal, and wait for ever."""
+    made = Authority(tmp_path).identity(tmp_path, "a secret")
+    other = trustme.CA().issue_cert(HOST).private_key_pem
+    other.write_to_path(str(tmp_path / "other.key"))
+    environment = dict(zip(IDENTITY, made.values(), strict=True))
+    environment |= {
+        name: text.replace("other", f"{tmp_path}/other") for name, text in changed.items()
+    }
+    told: list[str] = []
+    trust.check_identity(environment, IDENTITY, told.append)
+    if not reason:
+        assert not told
+        return
+    (line,) = told
+    assert reason in line
+    assert line.startswith(f"CERT={environment['CERT']}")
+    assert line.endswith(": servers that ask for a certificate get none")
+    assert "a secret" not in line

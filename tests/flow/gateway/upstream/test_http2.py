@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 from h2.errors import ErrorCodes
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import GoAwayFrame, SettingsFrame
 
 from relay.gateway.downstream.body import Body
 from relay.gateway.http import Flush, LostError, Request
@@ -50,6 +50,8 @@ class Upstream:
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
+        if isinstance(stream, trio.SSLStream) and stream.selected_alpn_protocol() != "h2":
+            return  # it is asked over HTTP/1.1 after it has broken HTTP/2
         config = h2.config.H2Configuration(
             client_side=False,
             validate_outbound_headers=False,
@@ -203,6 +205,7 @@ class _Wire:
     answered: float = 0.0
     asked: float = 0.0
     is_awaited: Callable[[], bool] = bool
+    will_end_so_again: bool = False
 
 
 class _Socket(trio.abc.Stream):
@@ -574,6 +577,102 @@ async def test_a_body_where_none_may_be_is_left_out(status: str) -> None:
     upstream = Upstream(head={":status": status})
     async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
         assert await ask(it) == (int(status), "")
+
+
+class Odd(Upstream):
+    """Sends fields that HTTP/2 forbids, and a body whatever it is asked."""
+
+    def answer(self, it: h2.connection.H2Connection, number: int) -> None:
+        fields = [
+            *((":status", "200"), ("X-A", "1"), ("connection", "keep-alive"), ("bad name", "2")),
+            *(("transfer-encoding", "chunked"), ("content-length", "5")),
+        ]
+        it.send_headers(number, fields)
+        it.send_data(number, b"hello", end_stream=True)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_fields_that_http2_forbids_are_dropped_and_so_is_a_body_to_head(
+    method: str,
+) -> None:
+    upstream = Odd()
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        async with it.connection() as program:
+            for _ in range(2):
+                answer = await program.ask(method, "/v1/models")
+                assert answer.status == 200
+                assert answer.body == (b"hello" if method == "GET" else b"")
+                assert answer.is_complete
+                assert answer.fields == [(b"X-A", b"1"), (b"content-length", b"5")]
+        assert not it.resends()
+    assert upstream.connections == 1
+
+
+@pytest.mark.parametrize("how", ["wanted", "reset", "goaway", "junk"])
+async def test_who_is_unfit_for_http2_is_asked_over_http1(
+    how: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    asked = []
+
+    async def serve(stream: trio.abc.Stream) -> None:
+        assert isinstance(stream, trio.SSLStream)
+        protocol = stream.selected_alpn_protocol()
+        asked.append(protocol)
+        if protocol == "h2":
+            await UNFIT[how].serve(stream)
+            return
+        while await stream.receive_some():
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+    async with (
+        bare_upstream(serve, protocols=("h2", "http/1.1")) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        for _ in range(2):
+            answer = await program.ask("GET", "/v1/models")
+            assert (answer.body, answer.is_complete) == (b"hello", True)
+        assert len(it.resends()) == 1
+    assert asked == ["h2", "http/1.1"]
+
+
+class Erring(Upstream):
+    """Answers by an error."""
+
+    def __init__(self, code: ErrorCodes) -> None:
+        super().__init__()
+        self.code = code
+
+    def answer(self, it: h2.connection.H2Connection, number: int) -> None:
+        it.reset_stream(number, self.code)
+
+
+class Complaining(Upstream):
+    """Ends the connection because of our errors."""
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        await stream.receive_some()
+        gone = GoAwayFrame(0, error_code=ErrorCodes.COMPRESSION_ERROR)
+        await stream.send_all(SettingsFrame(0).serialize() + gone.serialize())
+        async for _ in stream:
+            pass
+
+
+class Junk(Upstream):
+    """Breaks the protocol."""
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        await stream.send_all(bytes(99))
+        async for _ in stream:
+            pass
+
+
+UNFIT = {
+    "wanted": Erring(ErrorCodes.HTTP_1_1_REQUIRED),
+    "reset": Erring(ErrorCodes.PROTOCOL_ERROR),
+    "goaway": Complaining(),
+    "junk": Junk(),
+}
 
 
 class Unchanged(Upstream):

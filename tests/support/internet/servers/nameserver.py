@@ -1,7 +1,7 @@
 """A name server for a `Zone`, over UDP and TCP, on one address of a host."""
 
 import struct
-from typing import Final
+from typing import Final, Literal
 
 import dns.exception
 import dns.flags
@@ -55,7 +55,7 @@ async def _answer_datagram(
     if query is None:
         return
     zone.note(query, "udp")
-    response = await _answer_in_time(query, zone)
+    response = await _answer_in_time(query, zone, "udp")
     if response is None:
         return
     room = max(query.payload, _PLAIN_UDP)
@@ -64,6 +64,9 @@ async def _answer_datagram(
         response.answer.clear()
         response.flags |= dns.flags.TC  # the asker comes back over TCP
         wire = response.to_wire()
+    spoil = zone.trouble_with(query).spoil
+    if spoil is not None:
+        wire = spoil(wire)
     await datagrams.sendto(wire, sender)
 
 
@@ -81,7 +84,7 @@ async def _answer_stream(stream: trio.SocketStream, zone: Zone) -> None:
         if query is None:
             return
         zone.note(query, "tcp")
-        response = await _answer_in_time(query, zone)
+        response = await _answer_in_time(query, zone, "tcp")
         if response is not None:
             wire = response.to_wire(max_size=65535)
             await stream.send_all(_LENGTH.pack(len(wire)) + wire)
@@ -96,11 +99,13 @@ def _parse(packet: bytes) -> dns.message.Message | None:
     return query if len(query.question) == 1 else None
 
 
-async def _answer_in_time(query: dns.message.Message, zone: Zone) -> dns.message.Message | None:
+async def _answer_in_time(
+    query: dns.message.Message, zone: Zone, transport: Literal["udp", "tcp"]
+) -> dns.message.Message | None:
     """Answer after the delay the zone wants, or not at all."""
-    trouble = zone.trouble_with(query)
+    trouble = zone.trouble_with(query, transport)
     if trouble.silent:
         return None
     if trouble.delay:
         await trio.sleep(trouble.delay)
-    return zone.answer(query)
+    return zone.answer(query, trouble)

@@ -1,6 +1,10 @@
 """A certificate authority for one test run, and how programs are told to trust it."""
 
+import contextlib
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -24,6 +28,29 @@ class Authority:
         """Make the context of a client that trusts this authority and no other."""
         return ssl.create_default_context(cafile=str(self.file))
 
+    def identity(self, folder: Path, passphrase: str = "") -> dict[str, str]:
+        """Issue a client's certificate, and give the variables by which `claude` presents it."""
+        from cryptography.hazmat.primitives import serialization
+
+        issued = self._ca.issue_cert("client@test")
+        certificate, key = folder / "client.pem", folder / "client.key"
+        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        named = {
+            "CLAUDE_CODE_CLIENT_CERT": str(certificate),
+            "CLAUDE_CODE_CLIENT_KEY": str(key),
+        }
+        if not passphrase:
+            issued.private_key_pem.write_to_path(str(key))
+            return named
+        loaded = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
+        encrypted = loaded.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(passphrase.encode()),
+        )
+        key.write_bytes(encrypted)
+        return named | {"CLAUDE_CODE_CLIENT_KEY_PASSPHRASE": passphrase}
+
     def environment(self) -> dict[str, str]:
         """Give the variables by which curl, git, Node, Bun, OpenSSL and Python trust it."""
         names = (
@@ -34,3 +61,27 @@ class Authority:
             "SSL_CERT_FILE",
         )
         return dict.fromkeys(names, str(self.file))
+
+
+@contextlib.contextmanager
+def refusing(listener: socket.socket, context: ssl.SSLContext, notes: list[str]) -> Iterator[None]:
+    """Serve handshakes that fail, in a thread: unlike trio's, ssl's own sockets send alerts.
+
+    Each connection is noted.
+    """
+
+    def refuse() -> None:
+        with contextlib.suppress(OSError):  # the listener is shut down
+            while True:
+                accepted, _address = listener.accept()
+                notes.append("a connection")
+                with accepted, contextlib.suppress(OSError):
+                    context.wrap_socket(accepted, server_side=True).read(1)
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    try:
+        yield
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()

@@ -5,7 +5,7 @@ code, silence, or a delay. Every question asked is kept in `queries`.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-_MOST_ALIASES = 16
+_MOST_ALIASES = 1000
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class Trouble:
     silent: bool = False
     rcode: dns.rcode.Rcode | None = None  # answer nothing but this code
     delay: float = 0.0  # seconds before the answer
+    spoil: Callable[[bytes], bytes] | None = None  # what becomes of the answer on its way
+    with_edns: bool = False  # whether all this befalls only questions that have EDNS
+    over_udp: bool = False  # whether it befalls only datagrams
 
 
 class _InOrder(dns.rrset.RRset):
@@ -87,9 +90,14 @@ class Zone:
         """Have one name misbehave; a `Trouble()` makes it well again whatever the others do."""
         self._troubles[_absolute(name)] = trouble
 
-    def trouble_with(self, query: dns.message.Message) -> Trouble:
+    def trouble_with(
+        self, query: dns.message.Message, transport: Literal["udp", "tcp"] = "udp"
+    ) -> Trouble:
         """Tell how the answer to this query is to go wrong."""
-        return self._troubles.get(query.question[0].name, self.trouble)
+        trouble = self._troubles.get(query.question[0].name, self.trouble)
+        if trouble.with_edns and query.edns < 0:
+            return Trouble()
+        return Trouble() if trouble.over_udp and transport != "udp" else trouble
 
     def note(self, query: dns.message.Message, transport: Literal["udp", "tcp"]) -> None:
         """Keep the question for the tests to look at."""
@@ -97,12 +105,14 @@ class Zone:
         name = question.name.to_text(omit_final_dot=True)
         self.queries.append(Query(name, dns.rdatatype.to_text(question.rdtype), transport))
 
-    def answer(self, query: dns.message.Message) -> dns.message.Message:
+    def answer(
+        self, query: dns.message.Message, trouble: Trouble | None = None
+    ) -> dns.message.Message:
         """Build the whole answer, however large; aliases are followed."""
         response = dns.message.make_response(query, our_payload=1232)
         response.flags |= dns.flags.RA | dns.flags.AA
         question = query.question[0]
-        wrong = self.trouble_with(query).rcode
+        wrong = (trouble or self.trouble_with(query)).rcode
         if wrong is not None:
             response.set_rcode(wrong)
             return response

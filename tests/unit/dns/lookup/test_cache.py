@@ -13,6 +13,7 @@ from relay.dns.lookup.cache import (
     Failures,
     Lookup,
     from_answer,
+    joined,
 )
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.record.kinds import Kind
@@ -55,6 +56,38 @@ def test_a_chain_in_any_order_and_its_least_ttl() -> None:
     assert found.ttl == 20
 
 
+def test_a_chain_of_any_length() -> None:
+    links = ["www.example. 60 IN CNAME n0.example."]
+    links += [f"n{i}.example. 60 IN CNAME n{i + 1}.example." for i in range(64)]
+    found = from_answer(answer(*links, "n64.example. 60 IN A 192.0.2.1"))
+    assert (found.addresses, len(found.chain)) == (("192.0.2.1",), 65)
+
+
+def test_an_nxdomain_has_no_addresses() -> None:
+    found = from_answer(answer("www.example. 60 IN A 192.0.2.1", rcode="NXDOMAIN"))
+    assert (found.rcode, found.addresses) == (dns.rcode.NXDOMAIN, ())
+
+
+def test_a_chain_that_is_cut_short() -> None:
+    link = "www.example. 90 IN CNAME b.example."
+    assert from_answer(answer(link)).is_cut_short
+    soa = SOA.format(ttl=60, minimum=60)
+    assert not from_answer(answer(link, authority=soa)).is_cut_short, "b.example has no address"
+    assert not from_answer(answer(link, rcode="NXDOMAIN")).is_cut_short
+    assert not from_answer(answer()).is_cut_short
+    assert not lookup("192.0.2.1").is_cut_short
+
+
+def test_a_chain_joined() -> None:
+    first = from_answer(answer("www.example. 90 IN CNAME b.example."))
+    both = joined(first, lookup("192.0.2.1", ttl=60))
+    assert (both.addresses, both.ttl, len(both.chain)) == (("192.0.2.1",), 60, 1)
+    back = "b.example. 60 IN CNAME www.example."
+    loop = joined(first, from_answer(answer("www.example. 90 IN CNAME b.example.", back)))
+    assert (loop.addresses, len(loop.chain), loop.is_cut_short) == ((), 2, False)
+    assert len(joined(first, first).chain) == 1
+
+
 @pytest.mark.parametrize(("ttl", "minimum", "kept"), [(900, 60, 60), (30, 60, 30), (900, 900, 300)])
 def test_a_negative_answer_is_kept_as_its_soa_says(ttl: int, minimum: int, kept: int) -> None:
     assert MAX_NEGATIVE_TTL == 300
@@ -79,9 +112,11 @@ def test_a_long_ttl_is_capped() -> None:
         ["www.example. 60 IN CNAME www.example."],
     ],
 )
-def test_a_loop_of_cnames_is_an_error(records: list[str]) -> None:
-    with pytest.raises(dns.exception.DNSException):
-        from_answer(answer(*records))
+def test_a_loop_of_cnames_has_no_addresses(records: list[str]) -> None:
+    found = from_answer(answer(*records))
+    assert (found.rcode, found.addresses) == (dns.rcode.NOERROR, ())
+    assert len(found.chain) == len(records)
+    assert not found.is_cut_short
 
 
 @pytest.mark.parametrize(

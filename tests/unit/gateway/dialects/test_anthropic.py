@@ -29,6 +29,8 @@ def test_where_it_is_spoken() -> None:
         (b'data: {"type": "content_block_delta"}\n\n', (Role.CONTENT,), ""),
         (b"event: content_block_stop\ndata: {}\n\n", (Role.PART_END,), ""),
         (b"event: message_delta\ndata: {}\n\n", (Role.MESSAGE,), ""),
+        (b'event: message_delta\ndata: {"delta": {"stop_reason": null}}\n\n', (Role.MESSAGE,), ""),
+        (b'data: {"type": "message_delta", "delta": {"stop_reason": "x"}}\n\n', (Role.STOP,), ""),
         (b"event: message_stop\ndata: {}\n\n", (Role.END,), ""),
         (b"event: ping\ndata: {}\n\n", (Role.FILLER,), ""),
         (b": a comment\n\n", (Role.FILLER,), ""),

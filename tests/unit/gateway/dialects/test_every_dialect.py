@@ -8,8 +8,8 @@ import pytest
 
 from relay.config import Hold, Settings
 from relay.gateway import dialects
+from relay.gateway.answers.hold import Answer, Step
 from relay.gateway.dialect import Dialect, Role
-from relay.gateway.hold import Answer, Step
 from relay.gateway.setup.choice import Enabled, choose
 from relay.record.kinds import Kind
 from tests.support.inprocess.dialects import CHAT, SAMPLES, Sample
@@ -29,11 +29,14 @@ def test_an_answer_cut_anywhere_is_lost_and_what_was_given_is_its_beginning(
 ) -> None:
     whole = b"".join(sample.events)
     before, first = b"".join(sample.before), b"".join(sample.first_part)
+    stopped = len(before + first + b"".join(sample.rest[: sample.stop + 1]))
     answer, given = Answer(hold, sample.dialect.reader()), b""
     for at in range(len(whole)):
-        loss = answer.end().loss
-        assert loss is not None
-        assert loss.startswith("ended without ")
+        assert answer.has_all is (at >= stopped)
+        if not answer.has_all:
+            loss = answer.end().loss
+            assert loss is not None
+            assert loss.startswith("ended without ")
         assert whole.startswith(given)
         assert answer.committed is bool(given)
         if at <= len(before) or hold == "message":
@@ -42,6 +45,17 @@ def test_an_answer_cut_anywhere_is_lost_and_what_was_given_is_its_beginning(
             assert len(given) <= len(before + first)
         given += answer.receive(whole[at : at + 1]).deliver
     assert (given, answer.is_complete, answer.end()) == (whole, True, Step())
+
+
+@each
+@pytest.mark.parametrize("hold", HOLDS)
+def test_the_end_is_put_where_it_is_left_out(sample: Sample, hold: Hold) -> None:
+    stopped = b"".join([*sample.before, *sample.first_part, *sample.rest])
+    answer = Answer(hold, sample.dialect.reader())
+    given = answer.receive(stopped).deliver
+    assert answer.receive(sample.end[:9]) == Step()
+    assert given + answer.end().deliver == stopped + sample.end
+    assert answer.is_complete
 
 
 @each
@@ -124,7 +138,7 @@ def test_a_dialect_is_known_by_its_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.delitem(sys.modules, f"{dialects.__name__}.an_api", raising=False)
     assert dialects.discovered() == (CHAT, *dialects.DIALECTS)
     monkeypatch.setattr(dialects, "DIALECTS", dialects.discovered())
-    assert dialects.dialect_of_command(["/usr/bin/chatter"]) is CHAT
+    assert dialects.dialect_of_program("chatter") is CHAT
     assert dialects.dialect_of_host("chat.example", dialects.DEFAULT) is CHAT
     assert dialects.programs() == (*CHAT.programs, *dialects.DEFAULT.programs)
 

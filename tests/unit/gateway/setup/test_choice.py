@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from relay.config import GatewayMode, Settings
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.setup.choice import (
+    EXTRA,
     Disabled,
     Enabled,
     GatewayError,
     Origin,
     choose,
+    needed,
     parse_base_url,
 )
 
@@ -249,3 +251,57 @@ def test_a_default_port_is_left_out_of_the_authority() -> None:
     assert OWN.authority == "llm.example:8443"
     assert Origin("a.example", 80, tls=False, prefix="").authority == "a.example"
     assert Origin("a.example", 443, tls=False, prefix="").authority == "a.example:443"
+
+
+# What runs it
+
+
+def test_what_runs_it_is_told() -> None:
+    assert opened(command=["env", "X=1", "claude"]) == Enabled("tls", (API,), "env runs claude")
+
+
+def test_a_base_url_that_it_is_given_on_the_way_counts() -> None:
+    own = Enabled("tls", (OWN, API), "env runs claude")
+    assert opened(command=["env", f"{BASE_URL}={OWN_URL}", "claude"]) == own
+    unknown = opened(command=["sh", "-c", f'{BASE_URL}="$OTHER" claude'])
+    assert unknown == Enabled("tls", (API,), "sh runs claude")
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["env", "-i", "claude"], "env runs claude, but env -i clears its environment"),
+        (["sudo", "claude"], "sudo runs claude, but sudo gives it another environment"),
+        (
+            ["env", f"{EXTRA}=/x", "claude"],
+            f"env runs claude, but it is given a {EXTRA} of its own",
+        ),
+    ],
+)
+def test_it_is_off_where_the_variables_do_not_reach_it(command: list[str], why: str) -> None:
+    found = opened(command=command)
+    assert found == Disabled(why)
+    assert isinstance(found, Disabled)
+    assert found.program == "claude"
+    assert isinstance(opened("tls", command=command), Enabled), "asked for by name"
+
+
+def test_over_http_it_is_the_base_url_that_has_to_reach_it() -> None:
+    own = opened(command=["env", f"{BASE_URL}={OWN_URL}", "claude"], openssl=False)
+    assert own == Disabled(f"env runs claude, but it is given a {BASE_URL} of its own")
+
+
+@pytest.mark.parametrize(
+    ("command", "base", "found"),
+    [
+        (["nice", "claude"], None, ("claude", API.destination)),
+        (["claude"], OWN_URL, ("claude", OWN.destination)),
+        (["claude"], "nonsense", None),
+        (["true"], None, None),
+    ],
+)
+def test_what_an_agent_needs(
+    command: list[str], base: str | None, found: tuple[str, object] | None
+) -> None:
+    environment = {} if base is None else {BASE_URL: base}
+    assert needed(Settings(gateway="off"), command, environment, lambda _word: None) == found

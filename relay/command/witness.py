@@ -1,0 +1,130 @@
+"""A small process in our process group, which shows what was sent to the whole group.
+
+A signal to the group reaches the command without us, one to keepline alone does not, and siginfo
+is the same for both: kill(2) says who has sent it, not to whom. The witness gets the first and not
+the second. So it does with service managers that signal each process of a control group.
+
+It holds all signals back and does nothing; it ends with keepline. Its name is not keepline's, so
+that `pkill -f keepline` finds keepline alone.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import struct
+from pathlib import Path
+from typing import Final, NoReturn
+
+from netns import syscalls
+from relay.command.signals import catchable
+
+NAME: Final = b"signal-witness"
+
+_PR_SET_NAME: Final = 15
+_ARG_START: Final = 45
+"""Place of arg_start and arg_end among the fields after the name, proc_pid_stat(5)."""
+_SEEN: Final = struct.Struct("ii")
+_END: Final = _SEEN.pack(0, 0)
+_ROOM: Final = 4096
+_PATIENCE: Final = 0.5
+"""Seconds for an answer: only a machine in need makes it late."""
+
+
+class Witness:
+    """The process; without one, nothing is known."""
+
+    def __init__(self) -> None:
+        """Fork it, or go without one. The caller has one thread."""
+        self.pid = 0
+        self._asks = self._answers = -1
+        with contextlib.suppress(OSError):
+            asked, self._asks = os.pipe()
+            self._answers, answers = os.pipe()
+            self.pid = os.fork()
+            if self.pid == 0:
+                _stand(asked, answers)
+            os.close(asked)
+            os.close(answers)
+
+    def seen(self) -> set[tuple[int, int]] | None:
+        """Return number and sender of the signals that it got since the last call.
+
+        None if there is no witness, or no longer.
+        """
+        if not self.pid:
+            return None
+        try:
+            data = self._answer()
+        except (OSError, EOFError):
+            self.end()
+            return None
+        return set(_SEEN.iter_unpack(data))
+
+    def _answer(self) -> bytes:
+        """Ask; raises OSError, or EOFError if it is gone.
+
+        It may have been stopped with the group (SIGSTOP) and not continued with it. It is continued
+        then, and not before: SIGCONT takes away the stop signals that it holds, signal(7).
+        """
+        os.write(self._asks, b"?")
+        data = b""
+        while not data.endswith(_END):
+            if not select.select([self._answers], [], [], _PATIENCE)[0]:
+                os.kill(self.pid, signal.SIGCONT)
+                if not select.select([self._answers], [], [], _PATIENCE)[0]:
+                    raise TimeoutError
+            piece = os.read(self._answers, _ROOM)
+            if not piece:
+                raise EOFError
+            data += piece
+        return data
+
+    def end(self) -> None:
+        """Let it end; what waits for our children finds it no more."""
+        if self.pid:
+            for fd in (self._asks, self._answers):
+                os.close(fd)
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+def _stand(asked: int, answers: int) -> NoReturn:
+    """Be the witness, until keepline ends or needs none any more."""
+    try:
+        wanted = catchable()
+        signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        _keep_only(asked, answers)
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            _rename()
+        while os.read(asked, 1):
+            told = b""
+            while (info := signal.sigtimedwait(wanted, 0)) is not None:
+                told += _SEEN.pack(info.si_signo, info.si_pid)
+            os.write(answers, told + _END)
+    finally:
+        os._exit(0)
+
+
+def _keep_only(*kept: int) -> None:
+    """Close all other descriptors: whoever waits for the end of a pipe must not wait for us."""
+    low = 0
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, max(low, os.sysconf("SC_OPEN_MAX")))
+
+
+def _rename() -> None:
+    """Take another name in ps(1): comm, and the arguments, where they stand in memory."""
+    name = ctypes.create_string_buffer(NAME)
+    syscalls.prctl(_PR_SET_NAME, ctypes.addressof(name))
+    fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
+    start, end = map(int, fields[_ARG_START : _ARG_START + 2])
+    if start:
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, NAME, min(len(NAME), end - start - 1))

@@ -1,0 +1,60 @@
+"""What the file is that a command's word names: its true name, its package, its text."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from relay.gateway.setup.command import File, Look
+
+_MOST: Final = 16 * 1024
+"""Bytes of a script, or of a package.json, that are read."""
+
+_LEVELS: Final = 3
+"""How far above a file its package.json may be."""
+
+
+def looker(environment: Mapping[str, str]) -> Look:
+    """Return what looks files up, in the PATH of an environment."""
+    return cache(partial(_look, environment.get("PATH", os.defpath)))
+
+
+def _look(path: str, word: str) -> File | None:
+    found = word if "/" in word else shutil.which(word, path=path)
+    if not found or not Path(found).is_file():
+        return None
+    real = os.path.realpath(found)
+    return File(real, _package(Path(real)), _script(real))
+
+
+def _package(file: Path) -> str:
+    """Return the name of the package to which a file belongs as one of its commands."""
+    for folder in file.parents[:_LEVELS]:
+        try:
+            described = msgspec.json.decode(_beginning(folder / "package.json"))
+            commands = described.get("bin", {})
+            paths = commands.values() if isinstance(commands, dict) else (commands,)
+            is_command = any(os.path.realpath(folder / each) == str(file) for each in paths)
+            return str(described["name"]) if is_command or file.stem == "cli" else ""
+        except OSError:
+            continue
+        except (msgspec.MsgspecError, KeyError, TypeError, AttributeError):  # not what npm writes
+            return ""
+    return ""
+
+
+def _script(path: str) -> str:
+    try:
+        text = _beginning(path)
+    except OSError:
+        return ""
+    return text if text.startswith("#!") else ""
+
+
+def _beginning(path: str | Path) -> str:
+    with open(path, "rb") as file:  # noqa: PTH123 - a path of either kind
+        return file.read(_MOST).decode(errors="replace")

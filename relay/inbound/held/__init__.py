@@ -1,0 +1,1 @@
+"""Connections whose SYN is held until their destination is reached, or not."""

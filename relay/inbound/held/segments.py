@@ -1,0 +1,142 @@
+"""TCP and ICMP for a SYN that is held: read it, send it again, refuse it; RFC 791, 792, 9293.
+
+Pure: packets are bytes from the IP header on.
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+from relay.addresses import Endpoint
+
+_TCP: Final = 6
+_ICMP: Final = 1
+_DESTINATION_UNREACHABLE: Final = 3
+_SYN: Final = 0x02
+_RST: Final = 0x04
+_ACK: Final = 0x10
+_LOOPBACK: Final = 127
+"""The first byte of its addresses."""
+_TTL: Final = 64
+_DONT_FRAGMENT: Final = 0x4000
+_IP_HEADER: Final = 20
+_TCP_HEADER: Final = 20
+_QUOTED: Final = 8
+"""Bytes of the datagram that an ICMP error quotes behind the IP header, RFC 792."""
+
+_WORDS: Final = [struct.Struct(f"!{count}H") for count in range(65)]
+"""How to read so many 16-bit words, up to two headers of 60 bytes with a pseudo header."""
+
+
+class Syn(NamedTuple):
+    """The first segment of a connect()."""
+
+    source: Endpoint
+    destination: Endpoint
+    sequence: int
+    """Its sequence number, which another connect() of the same ends does not have."""
+    packet: bytes
+    """Both headers; what data came with it (TCP Fast Open, RFC 7413) is left to be retransmitted.
+
+    Its TCP checksum is whatever the device left there: on lo only a part of it."""
+
+
+def parse_syn(packet: bytes | memoryview) -> Syn | None:
+    """Read a packet; None if it is not a whole SYN over IPv4 that could be answered.
+
+    Port 0 is a destination like any other: whoever has it refuses.
+    """
+    if len(packet) < _IP_HEADER + _TCP_HEADER or packet[0] >> 4 != 4 or packet[9] != _TCP:
+        return None
+    at = (packet[0] & 0xF) * 4
+    if at < _IP_HEADER or len(packet) < at + _TCP_HEADER or _is_fragment(packet):
+        return None
+    end = at + (packet[at + 12] >> 4) * 4
+    flags = packet[at + 13] & (_SYN | _ACK | _RST)
+    if end < at + _TCP_HEADER or len(packet) < end or flags != _SYN:
+        return None
+    source_port, port, sequence = struct.unpack_from("!HHI", packet, at)
+    if not source_port:
+        return None
+    return Syn(
+        (_dotted(packet[12:16]), source_port),
+        (_dotted(packet[16:20]), port),
+        sequence,
+        bytes(packet[:end]),
+    )
+
+
+def refused_end(packet: bytes | memoryview) -> Endpoint | None:
+    """Return which end of loopback refuses a connection by this packet; None if none does.
+
+    It is a RST that answers a SYN: with ACK, and sequence number 0, RFC 9293 section 3.5.2.
+    """
+    if len(packet) < _IP_HEADER or packet[9] != _TCP or packet[12] != _LOOPBACK:
+        return None
+    at = (packet[0] & 0xF) * 4
+    if len(packet) < at + _TCP_HEADER or packet[at + 13] != _RST | _ACK:
+        return None
+    port, _source_port, sequence = struct.unpack_from("!HHI", packet, at)
+    return (_dotted(packet[12:16]), port) if not sequence else None
+
+
+def _is_fragment(packet: bytes | memoryview) -> bool:
+    """Return whether there is more of it elsewhere: MF, or an offset."""
+    return bool((packet[6] << 8 | packet[7]) & 0x3FFF)
+
+
+def _dotted(packed: bytes | memoryview) -> str:
+    return ".".join(map(str, packed))
+
+
+def again(syn: Syn) -> bytes:
+    """Return the packet with a checksum that is whole, as a raw socket sends it.
+
+    The kernel fills the IP header's length and checksum in, raw(7).
+    """
+    packet = syn.packet
+    at = (packet[0] & 0xF) * 4
+    segment = bytearray(packet[at:])
+    segment[16:18] = b"\0\0"
+    segment[16:18] = _tcp_checksum(packet[12:20], segment)
+    return packet[:2] + struct.pack("!H", len(packet)) + packet[4:at] + segment
+
+
+def reset(syn: Syn) -> bytes:
+    """Return the packet that says that nobody listens there, RFC 9293 section 3.5.2."""
+    packet = syn.packet
+    at = (packet[0] & 0xF) * 4
+    addresses = packet[16:20] + packet[12:16]
+    ports = packet[at + 2 : at + 4] + packet[at : at + 2]
+    acknowledged = (syn.sequence + 1) & 0xFFFFFFFF
+    flags = struct.pack("!IIBBHHH", 0, acknowledged, (_TCP_HEADER // 4) << 4, _RST | _ACK, 0, 0, 0)
+    segment = bytearray(ports + flags)
+    segment[16:18] = _tcp_checksum(addresses, segment)
+    return _ip_header(_TCP, addresses, len(segment)) + segment
+
+
+def unreachable(syn: Syn, code: int) -> bytes:
+    """Return the ICMP destination-unreachable message with this code, from the destination."""
+    packet = syn.packet
+    at = (packet[0] & 0xF) * 4
+    message = bytearray(struct.pack("!BBHI", _DESTINATION_UNREACHABLE, code, 0, 0))
+    message += packet[: at + _QUOTED]
+    message[2:4] = _checksum(message)
+    return _ip_header(_ICMP, packet[16:20] + packet[12:16], len(message)) + message
+
+
+def _ip_header(protocol: int, addresses: bytes, length: int) -> bytes:
+    """Return a header without options; the kernel fills identification and checksum in."""
+    head = (0x45, 0, _IP_HEADER + length, 0, _DONT_FRAGMENT, _TTL, protocol, 0)
+    return struct.pack("!BBHHHBBH", *head) + addresses
+
+
+def _tcp_checksum(addresses: bytes, segment: bytearray) -> bytes:
+    """Return the checksum over the pseudo header and a segment whose own field is zero."""
+    return _checksum(addresses + struct.pack("!HH", _TCP, len(segment)) + segment)
+
+
+def _checksum(data: bytes | bytearray) -> bytes:
+    """Return the Internet checksum of an even number of bytes, RFC 1071."""
+    total: int = sum(_WORDS[len(data) // 2].unpack(data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return (~(total + (total >> 16)) & 0xFFFF).to_bytes(2, "big")

@@ -1,0 +1,72 @@
+"""A refusal on loopback is recorded, and whether the host has a server there: its kernel says."""
+
+import socket
+from contextlib import closing
+
+import pytest
+from scapy.layers.inet import IP, TCP
+
+from relay.record.events import Event, LoopbackRefused
+from relay.record.kinds import Kind
+from relay.tcp import loopback
+from relay.tcp.loopback import LoopbackRefusals
+from tests.support.machine.limits import at_the_limit
+
+
+def refusal(port: int) -> bytes:
+    ends = IP(src="127.0.0.1", dst="127.0.0.1") / TCP(sport=port, dport=40000, seq=0, flags="RA")
+    return bytes(ends)
+
+
+def recorded(port: int, on_host: bool) -> LoopbackRefused:
+    return LoopbackRefused(address="127.0.0.1", port=port, kind=Kind.REFUSED, on_host=on_host)
+
+
+def test_a_server_of_the_host_is_found() -> None:
+    events: list[Event] = []
+    refusals = LoopbackRefusals(events.append)
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        refusals.note(refusal(port))
+    refusals.note(refusal(port))  # it is asked of once
+    assert events == [recorded(port, on_host=True)] * 2
+
+
+def test_a_server_of_all_addresses_is_found() -> None:
+    events: list[Event] = []
+    with closing(socket.create_server(("", 0))) as server:
+        LoopbackRefusals(events.append).note(refusal(server.getsockname()[1]))
+    assert [event.on_host for event in events if isinstance(event, LoopbackRefused)] == [True]
+
+
+def test_where_nobody_listens() -> None:
+    events: list[Event] = []
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))  # nobody else takes the port meanwhile
+        port = unused.getsockname()[1]
+        LoopbackRefusals(events.append).note(refusal(port))
+    assert events == [recorded(port, on_host=False)]
+
+
+def test_at_the_limit_of_descriptors_it_is_taken_to_have_none() -> None:
+    events: list[Event] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        packet = refusal(server.getsockname()[1])
+        with at_the_limit():
+            LoopbackRefusals(events.append).note(packet)
+    assert [event.on_host for event in events if isinstance(event, LoopbackRefused)] == [False]
+
+
+def test_other_packets_say_nothing() -> None:
+    events: list[Event] = []
+    LoopbackRefusals(events.append).note(b"")
+    assert events == []
+
+
+def test_there_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loopback, "MOST", 0)
+    events: list[Event] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        LoopbackRefusals(events.append).note(refusal(port))
+    assert events == [recorded(port, on_host=False)]
