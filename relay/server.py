@@ -34,6 +34,7 @@ from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
 from relay.tcp.loopback import LoopbackRefusals
+from relay.tcp.transfer import urgent
 from relay.tcp.watch.liveness import Liveness
 
 _DNS_BUFFER: Final = 1 << 20
@@ -124,6 +125,8 @@ class _Running:
             _allow_descriptors()
             SPARE.keep()
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
+        with contained(self._record, "urgent data"):
+            urgent.listen()
         self._run("watch of the network", self._watch_network)
         self._run("watch of connections", self._liveness.watch)
         self._run("name server", partial(self._names.serve, udp, tcp))

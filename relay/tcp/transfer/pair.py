@@ -34,6 +34,8 @@ class Side:
     """Set by whichever call saw it first: the kernel reports a socket's error only once."""
     ended: bool = False
     """Its FIN has arrived."""
+    is_urgent: bool = False
+    """Whether what was read last is an urgent byte."""
 
     @property
     def is_open(self) -> bool:

@@ -16,7 +16,7 @@ import trio
 from relay.outbound.opener import Opened
 from relay.record.kinds import ClosedError, Kind
 from relay.sockets import resets_on_close
-from relay.tcp.transfer import losses, pipes
+from relay.tcp.transfer import losses, pipes, urgent
 from relay.tcp.transfer.first_flight import FirstFlight
 from relay.tcp.transfer.pair import Outcome, Pair, Side
 from relay.tcp.transfer.pipes import Pipe
@@ -58,6 +58,8 @@ class Pump(Pair):
     ) -> None:
         """Take both sockets over, as Pair does; replace a lost upstream by `redial`."""
         super().__init__(program, upstream, number=number, retire_after=retire_after)
+        urgent.watch(program)
+        urgent.watch(upstream.sock)
         self._redial = redial
         self._flight = FirstFlight()
         self._redialled: trio.Event | None = None
@@ -137,7 +139,7 @@ class Pump(Pair):
         while moved < _TURN:
             loss = None
             try:
-                count = source.sock.recv_into(_buffer) if pipe is None else pipe.fill(source.sock)
+                count = self._read(source, pipe)
             except BlockingIOError:
                 return After.WAIT
             except OSError as error:
@@ -151,16 +153,28 @@ class Pump(Pair):
             moved += count
             if self.is_left and source is self.upstream:
                 continue  # nobody reads it
-            if pipe is not None:
+            if pipe is not None and not source.is_urgent:
                 went = await self._empty(pipe, sink)
             else:
                 data = _buffer[:count]
                 if self._flight.is_open:
                     data = await self._keep_first_flight(source, data)
-                went = await self._send(sink, data)
+                went = await self._send(sink, data, socket.MSG_OOB if source.is_urgent else 0)
             if not went:
                 return After.END
         return After.YIELD
+
+    @staticmethod
+    def _read(source: Side, pipe: Pipe | None) -> int:
+        """Take what the source has; return how many bytes, 0 at its end. Raises OSError.
+
+        They are in the pipe, or in the buffer, where an urgent byte always is, and alone.
+        """
+        if urgent.Seen.yet:
+            source.is_urgent = urgent.is_next(source.sock)
+            if source.is_urgent:
+                return source.sock.recv_into(_buffer, 1)
+        return source.sock.recv_into(_buffer) if pipe is None else pipe.fill(source.sock)
 
     async def _empty(self, pipe: Pipe, sink: Side) -> bool:
         """Send all that is in the pipe; False if the sink is lost."""
@@ -176,14 +190,14 @@ class Pump(Pair):
                 return False
         return True
 
-    async def _send(self, sink: Side, data: memoryview) -> bool:
+    async def _send(self, sink: Side, data: memoryview, flags: int = 0) -> bool:
         """Send all of `data`, which may be the shared buffer's; False if the sink is lost."""
         kept = False
         while data:
             if self.is_over:
                 return False
             try:
-                data = data[sink.sock.send(data) :]
+                data = data[sink.sock.send(data, flags) :]
             except BlockingIOError:
                 if not kept:
                     data, kept = memoryview(bytes(data)), True
@@ -238,6 +252,7 @@ class Pump(Pair):
             side.loss = loss or ClosedError(errno.ECONNRESET, "Connection closed")
             return False
         side.sock, side.loss = opened.sock, None
+        urgent.watch(side.sock)
         self.reached = opened.reached
         if self.is_over:
             return False

@@ -151,6 +151,15 @@ async def replay(session: Session) -> None:
         await _end(stream)
 
 
+async def urgent(session: Session) -> None:
+    """Send an urgent byte between others."""
+    async with await session.connect(SERVER, ECHO) as stream:
+        await session.echoed(stream)
+        await stream.socket.send(b"!", socket.MSG_OOB)
+        await trio.testing.wait_all_tasks_blocked()
+        await session.echoed(stream)
+
+
 async def loss(session: Session) -> None:
     """Lose a server in the middle of an answer."""
     async with await session.connect(SERVER, CUT) as stream:
@@ -342,6 +351,7 @@ SCENARIOS: Final = (
     Scenario(redirected, way="redirect"),
     Scenario(turned_away, way="redirect"),
     Scenario(replay),
+    Scenario(urgent),
     Scenario(loss),
     Scenario(network),
     Scenario(lost_address),
