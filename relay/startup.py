@@ -27,6 +27,8 @@ DEFERRED: Final = frozenset({
     # 3 ms: what only other commands, or few sessions, need.
     "relay.doctor", "relay.record.selection", "relay.record.status", "relay.record.story.telling",
     "relay.record.view", "tomllib", "traceback",
+    # 1 ms: the reader of ClientHellos, when a server is lost right after one.
+    "relay.tcp.transfer.client_hello",
     # 35 ms: dnspython, at the first question.
     "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",
     # 29 ms: the gateway. h11, h2 and ssl at its first connection, certificates if it is on.

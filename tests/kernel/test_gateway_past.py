@@ -24,7 +24,6 @@ from tests.support.internet.world import Internet
 MODELS: Final = f"{URL}/v1/models"
 EXTRA: Final = "NODE_EXTRA_CA_CERTS"
 CLIENTS: Final = Path(__file__).parents[1] / "support/command/clients"
-REQUESTS: Final = Path(__file__).parents[2] / ".venv/programs/python/bin/python"
 
 FOUR_TIMES: Final = 'for each in 1 2 3 4; do "$@" >&2; echo "$?"; done'
 
@@ -51,13 +50,6 @@ def curl(_internet: Internet) -> list[str]:
 def python(_internet: Internet) -> list[str]:
     fetch = "import sys; from urllib.request import urlopen; urlopen(sys.argv[1])"
     return [sys.executable, "-I", "-c", fetch, MODELS]
-
-
-def requests(_internet: Internet) -> list[str]:
-    """As the SDK's kind of client, whose store is its own: certifi's, or REQUESTS_CA_BUNDLE."""
-    if not REQUESTS.exists():
-        pytest.skip("scripts/same has not installed requests")
-    return [str(REQUESTS), "-c", f"import requests; requests.get('{MODELS}').raise_for_status()"]
 
 
 def s_client(_internet: Internet) -> list[str]:
@@ -100,7 +92,7 @@ def _java(internet: Internet) -> list[str]:
 
 
 Client = Callable[[Internet], list[str]]
-SAYING: Final[list[Client]] = [curl, python, requests, s_client, java]
+SAYING: Final[list[Client]] = [curl, python, s_client, java]
 CLOSING: Final[list[Client]] = [java_client, node, git]
 
 

@@ -14,8 +14,10 @@ state machine: no sockets, no clock; pump.py sends.
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay.tcp.transfer.client_hello import EARLY_DATA, LIMIT, ClientHello, read
+from relay.tcp.transfer import client_hello
 
+LIMIT: Final = 16 * 1024
+"""Bytes kept; a longer first flight is not replayed."""
 TRIES: Final = 3
 
 
@@ -33,7 +35,7 @@ class FirstFlight:
         if not self._open:
             return
         self.sent += data
-        if len(self.sent) > LIMIT:  # a longer first flight is not replayed
+        if len(self.sent) > LIMIT:
             self.close()
 
     def close(self) -> None:
@@ -66,5 +68,7 @@ class FirstFlight:
 
 def is_client_hello(data: bytes) -> bool:
     """Return whether `data` is exactly one whole ClientHello without early data."""
-    first = read(data)
-    return isinstance(first, ClientHello) and first.is_alone and EARLY_DATA not in first.extensions
+    first = client_hello.read(data)
+    if not isinstance(first, client_hello.ClientHello):
+        return False
+    return first.is_alone and client_hello.EARLY_DATA not in first.extensions

@@ -3,7 +3,17 @@
 from typing import Final
 
 from tests.same.row import Row
-from tests.same.rows import connections, dns, firewall, gateway, machine, names, refused, silent
+from tests.same.rows import (
+    connections,
+    dns,
+    firewall,
+    gateway,
+    gateway_clients,
+    machine,
+    names,
+    refused,
+    silent,
+)
 
 ROWS: Final[list[Row]] = [
     *refused.ROWS,
@@ -14,4 +24,5 @@ ROWS: Final[list[Row]] = [
     *names.ROWS,
     *dns.ROWS,
     *gateway.ROWS,
+    *gateway_clients.ROWS,
 ]

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from relay.tcp.transfer.client_hello import LIMIT
-from relay.tcp.transfer.first_flight import TRIES, FirstFlight, is_client_hello
+from relay.tcp.transfer.first_flight import LIMIT, TRIES, FirstFlight, is_client_hello
 from tests.support.inprocess import client_hello as hello
 
 REAL = hello.real()
