@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
@@ -22,8 +23,9 @@ from netns import (
     syscalls,
 )
 from netns.errors import SandboxError
-from netns.hints import REPORT, host_facts, namespace_hint
-from netns.holding import SynSockets
+from netns.hints import REPORT, host_facts, namespace_hint, refused_call
+from netns.holding import RELAYS_MARK, SO_MARK, SynSockets
+from netns.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
 
 EXIT_OWN_FAILURE: Final = 125
@@ -31,6 +33,7 @@ EXIT_OWN_FAILURE: Final = 125
 _BACKLOG = 4096
 _DNS_PORT = 53
 _NETLINK_SOCK_DIAG = 4
+_NEEDS_TPROXY: Final = "servers at the host's own addresses are found with tproxy alone"
 _UNPRIVILEGED_PORT_START = "ipv4/ip_unprivileged_port_start"
 
 
@@ -40,14 +43,18 @@ class _Interception(NamedTuple):
     way: Intercept
     listeners: list[socket.socket]
     syns: SynSockets | None
+    host_addresses: HostAddresses | None
     notes: list[str]
     held_notes: list[str]
+    no_servers: str
+    """Why servers inside are not found at the host's addresses; empty if they are."""
 
 
 def main(
     end: socket.socket, plan_pipe: int, parent: int, passed_on: Collection[int] = ()
 ) -> NoReturn:
     """Build the namespace and become the command, with what is passed on; never returns."""
+    sys.unraisablehook = _say_nothing
     try:
         is_root = os.getuid() == 0
         _enter_user_namespace(end)  # before the imports: the parent may wait to map it
@@ -64,12 +71,25 @@ def main(
             os._exit(0)
         _become(plan, parent, passed_on)
     except SandboxError as error:
-        with contextlib.suppress(OSError):  # the parent is gone
-            handoff.send_step(end, handoff.Step("", error.cause, error.next_step))
+        _tell(end, error.cause, error.next_step)
+    except OSError as error:
+        _tell(end, *refused_call(error))
     except BaseException as error:  # noqa: BLE001 - a fork must not return into the parent's code
-        with contextlib.suppress(OSError):
-            handoff.send_step(end, handoff.Step("", f"{type(error).__name__}: {error}", REPORT))
+        _tell(end, f"{type(error).__name__}: {error}", REPORT)
     os._exit(EXIT_OWN_FAILURE)
+
+
+def _say_nothing(_: object) -> None:
+    """Take what fails while a failed attempt is cleaned up, which has been told already."""
+
+
+def _tell(end: socket.socket, cause: str, next_step: str) -> None:
+    """Say why there will be no command: to the parent, or to people once it listens no more."""
+    with contextlib.suppress(OSError):  # the parent is gone, or its stderr is
+        if end.fileno() != -1:
+            handoff.send_step(end, handoff.Step("", cause, next_step))
+        else:
+            os.write(2, f"keepline: {cause}\n  try: {next_step}\n".encode())
 
 
 def _receive_plan(pipe: int) -> Plan:
@@ -96,7 +116,7 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
     with _step("network and mount namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
     with _step("loopback and routes", end):
-        links.bring_up(plan.own_address)
+        no_device = links.bring_up(plan)
         # The host's may be bbr, whose pacing halves throughput over lo.
         links.sysctl("ipv4/tcp_congestion_control", "reno")
         # Root loses NET_BIND_SERVICE, a capability over the network, but not port 80.
@@ -105,14 +125,27 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         dns_udp, dns_tcp = _dns_sockets()
     with _step("interception of TCP", end):
         diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
-        intercept, tcp, syns, notes, held_notes = _intercept(plan)
+        ways = _intercept(plan)
+        tcp = ways.listeners
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
     with _step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files, plan.owned, plan.owned_folders)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
-    return handoff.Listeners(intercept, tcp, dns_udp, dns_tcp, diag, syns, notes, held_notes)
+    lacks = [why for why in (no_device, ways.no_servers) if why]
+    return handoff.Listeners(
+        ways.way,
+        tcp,
+        dns_udp,
+        dns_tcp,
+        diag,
+        ways.syns,
+        ways.host_addresses,
+        ways.notes,
+        ways.held_notes,
+        lacks,
+    )
 
 
 @contextlib.contextmanager
@@ -141,6 +174,7 @@ def _listen(address: str, port: int, *, transparent: bool = False) -> socket.soc
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if transparent:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TRANSPARENT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, SO_MARK, RELAYS_MARK)
     sock.bind((address, port))
     sock.listen(_BACKLOG)
     return sock
@@ -153,13 +187,13 @@ def _intercept(plan: Plan) -> _Interception:
     for way in plan.intercept:
         syns = _syn_sockets(plan, held_notes) if way == "tproxy" else None
         try:
-            listeners = _listeners_for(way, plan, held=syns is not None)
+            listeners, found, why_not = _listeners_for(way, plan, held=syns is not None)
         except OSError as error:
             notes.append(f"{way} is not available: {error.strerror or error}")
             if syns is not None:
                 syns.close()
         else:
-            return _Interception(way, listeners, syns, notes, held_notes)
+            return _Interception(way, listeners, syns, found, notes, held_notes, why_not)
     raise OSError("; ".join(notes))
 
 
@@ -175,17 +209,41 @@ def _syn_sockets(plan: Plan, notes: list[str]) -> SynSockets | None:
     return syns
 
 
-def _listeners_for(way: Intercept, plan: Plan, *, held: bool) -> list[socket.socket]:
+def _listeners_for(
+    way: Intercept, plan: Plan, *, held: bool
+) -> tuple[list[socket.socket], HostAddresses | None, str]:
+    """Make the listeners of one way, and have connections go to them; raises OSError.
+
+    Return beside them the set of the host's addresses, or why there is none.
+    """
     if way == "ports":
-        return [_listen("0.0.0.0", port) for port in plan.ports]  # noqa: S104
-    transparent = way == "tproxy"
-    sock = _listen("127.0.0.1" if transparent else "0.0.0.0", 0, transparent=transparent)  # noqa: S104
+        listeners = [_listen("0.0.0.0", port) for port in plan.ports]  # noqa: S104
+        return listeners, None, _NEEDS_TPROXY
+    if way == "redirect":
+        sock = _listen("0.0.0.0", 0)  # noqa: S104
+        with _closed_on_failure(sock):
+            interception.install(way, plan.own_address, sock.getsockname()[1], held=held)
+        return [sock], None, _NEEDS_TPROXY
+    sock = _listen("127.0.0.1", 0, transparent=True)
+    port = sock.getsockname()[1]
+    with _closed_on_failure(sock):
+        try:
+            interception.install(way, plan.own_address, port, held=held, servers=True)
+        except OSError as error:
+            interception.install(way, plan.own_address, port, held=held)
+            return [sock], None, f"no socket expression of nf_tables: {error.strerror or error}"
+        addresses = [address for address, _length in plan.addresses]
+        host_addresses = open_set(interception.TABLE, addresses)
+    return [sock], host_addresses, ""
+
+
+@contextlib.contextmanager
+def _closed_on_failure(sock: socket.socket) -> Iterator[None]:
     try:
-        interception.install(way, plan.own_address, sock.getsockname()[1], held=held)
+        yield
     except BaseException:
         sock.close()
         raise
-    return [sock]
 
 
 def _become(plan: Plan, parent: int, passed_on: Collection[int]) -> NoReturn:

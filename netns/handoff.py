@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from netns.holding import SynSockets
+from netns.host_addresses import HostAddresses
 from netns.plan import Intercept
 
 _MAX_MESSAGE = 65536
@@ -35,10 +36,14 @@ class Listeners:
     """sock_diag(7): answers what state a socket of the namespace is in."""
     syns: SynSockets | None
     """What holds SYNs; None: the kernel accepts each connection before it is dialled."""
+    host_addresses: HostAddresses | None = None
+    """The addresses at which servers of the namespace are found too; None where none are."""
     notes: Sequence[str] = ()
     """Why no better way of interception is used, for people."""
     held_notes: Sequence[str] = ()
     """Why a connect() is not held, or not for as long as it should be."""
+    lacks: Sequence[str] = ()
+    """What the namespace lacks of the host as programs see it, and why."""
 
     def close(self) -> None:
         """Close all of them."""
@@ -46,6 +51,8 @@ class Listeners:
             sock.close()
         if self.syns is not None:
             self.syns.close()
+        if self.host_addresses is not None:
+            self.host_addresses.sock.close()
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
@@ -62,12 +69,16 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
     """Hand the sockets over, unix(7) SCM_RIGHTS."""
     syns = listeners.syns
     held = syns.all() if syns is not None else ()
-    sockets = (listeners.dns_udp, listeners.dns_tcp, listeners.diag, *held, *listeners.tcp)
+    addresses = listeners.host_addresses
+    own = () if addresses is None else (addresses.sock,)
+    sockets = (listeners.dns_udp, listeners.dns_tcp, listeners.diag, *held, *own, *listeners.tcp)
     message = {
         "intercept": listeners.intercept,
         "holds": syns is not None,
         "notes": list(listeners.notes),
         "held_notes": list(listeners.held_notes),
+        "lacks": list(listeners.lacks),
+        "host_addresses": None if addresses is None else [addresses.table, *addresses.shown],
     }
     socket.send_fds(end, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
 
@@ -95,6 +106,11 @@ def receive(end: socket.socket) -> Step | Listeners:
     if message["holds"]:
         log, raw, raw_of_burst, *tcp = tcp
         syns = SynSockets(log, raw, raw_of_burst)
+    host_addresses = None
+    if message["host_addresses"]:
+        own, *tcp = tcp
+        table, *shown = message["host_addresses"]
+        host_addresses = HostAddresses(own, table, shown, shown)
     return Listeners(
         message["intercept"],
         tcp,
@@ -102,6 +118,8 @@ def receive(end: socket.socket) -> Step | Listeners:
         dns_tcp,
         diag,
         syns,
+        host_addresses,
         message["notes"],
         message["held_notes"],
+        message["lacks"],
     )

@@ -46,6 +46,8 @@ def namespace_hint(  # noqa: PLR0911 - one return a cause
             return f"as root: sysctl user.{limit}=15000"
     if number == errno.ENOSPC:
         return "too many namespaces are open: end some, or raise user.max_*_namespaces with sysctl"
+    if number == errno.ENOSYS and facts.get("seccomp") == "2":
+        return _UNCONFINED
     if number in (errno.ENOSYS, errno.EINVAL):
         return "use a kernel built with CONFIG_USER_NS and CONFIG_NET_NS"
     if facts.get("unprivileged_userns_clone") == "0":
@@ -69,6 +71,11 @@ def end_hint(number: int, facts: Mapping[str, str]) -> str:
     if number == signal.SIGSYS and facts.get("seccomp") == "2":
         return _UNCONFINED
     return REPORT
+
+
+def silent_hint(facts: Mapping[str, str]) -> str:
+    """Name what most likely kept a process from saying why it has ended."""
+    return _UNCONFINED if facts.get("seccomp") == "2" else REPORT
 
 
 def refused_call(error: OSError) -> tuple[str, str]:

@@ -6,11 +6,12 @@ open them takes NET_RAW and NET_ADMIN in the namespace, to use them nothing.
 """
 
 import contextlib
-import os
 import socket
 import struct
 from dataclasses import dataclass
 from typing import Final
+
+from netns import netlink
 
 MARK: Final = 0x6B6C
 """SO_MARK of what is sent again. The command cannot set one: that takes NET_ADMIN or NET_RAW."""
@@ -21,6 +22,12 @@ BURST_MARK: Final = MARK | BURST_BIT
 
 BURST_SECONDS: Final = 2
 
+RELAYS_MARK: Final = MARK | 2
+"""The mark of all that the relay's listeners, and what they have accepted, send to programs."""
+
+ANY_OF_MARKS: Final = 0xFFFFFFFC
+"""The bits that all marks have in common, MARK's."""
+
 GROUP: Final = 0x6B6C
 """Of nfnetlink_log; each network namespace has its own groups."""
 
@@ -28,13 +35,11 @@ _BUFFER: Final = 4 << 20
 """Bytes of SYNs that wait to be read, about 1 KiB each, if net.core.rmem_max allows; what finds no
 room is retransmitted a second later."""
 
-_SO_MARK: Final = 36
-_NETLINK_NETFILTER: Final = 12
+SO_MARK: Final = 36
+"""Of <asm-generic/socket.h>."""
 _NETLINK_NO_ENOBUFS: Final = 5
 _SOL_NETLINK: Final = 270
-_NLMSGHDR: Final = struct.Struct("=IHHII")
 _NFULNL_MSG_CONFIG: Final = 4 << 8 | 1  # NFNL_SUBSYS_ULOG
-_NLM_F_REQUEST_ACK: Final = 5
 _NFULA_CFG_CMD: Final = 1
 _NFULA_CFG_MODE: Final = 2
 _NFULNL_CFG_CMD_BIND: Final = 1
@@ -77,7 +82,7 @@ def _raw(mark: int) -> socket.socket:
     """Open a socket that sends whole packets with a mark."""
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     try:
-        raw.setsockopt(socket.SOL_SOCKET, _SO_MARK, mark)
+        raw.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
     except BaseException:
         raw.close()
         raise
@@ -86,7 +91,7 @@ def _raw(mark: int) -> socket.socket:
 
 def _log() -> socket.socket:
     """Open the socket that receives what is logged to GROUP."""
-    log = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    log = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETFILTER)
     try:
         log.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         log.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
@@ -100,11 +105,6 @@ def _log() -> socket.socket:
 
 def _configure(log: socket.socket, attribute: int, value: bytes) -> None:
     """Set one thing of the group; raises OSError."""
-    length = 4 + len(value)
     body = struct.pack("!BBH", socket.AF_UNSPEC, 0, GROUP)  # struct nfgenmsg
-    body += struct.pack("=HH", length, attribute) + value.ljust((len(value) + 3) // 4 * 4, b"\0")
-    size = _NLMSGHDR.size + len(body)
-    log.send(_NLMSGHDR.pack(size, _NFULNL_MSG_CONFIG, _NLM_F_REQUEST_ACK, 0, 0) + body)
-    number = -struct.unpack_from("=i", log.recv(1024), _NLMSGHDR.size)[0]
-    if number:
-        raise OSError(number, os.strerror(number))
+    body += netlink.attribute(attribute, value)
+    netlink.ask(log, netlink.message(_NFULNL_MSG_CONFIG, netlink.ACK, body))

@@ -8,13 +8,14 @@ The rules live in one table of the namespace's own nf_tables, so nothing is shar
 import os
 import socket
 import struct
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_NEWSET, nft_contains_expr, nft_set_msg
 from pyroute2.nftables.main import NFTables
 
-from netns.holding import BURST_BIT, BURST_MARK, BURST_SECONDS, GROUP, MARK
+from netns import host_addresses
+from netns.holding import ANY_OF_MARKS, BURST_BIT, BURST_MARK, BURST_SECONDS, GROUP, MARK
 
 Expression: TypeAlias = tuple[str, list[tuple[str, Any]]]
 
@@ -25,18 +26,22 @@ _log.nla_map = tuple(
     for name, kind in _log.nla_map
 )
 
-_TABLE = "keepline"
+TABLE: Final = "keepline"
 _DNS_PORT = 53
 _NETWORK_HEADER = 1
 _TRANSPORT_HEADER = 2
 _META_L4PROTO = 16
 _META_MARK = 3
+_SOCKET_TRANSPARENT = 0
 _REGISTER_AFTER_4 = 9
 """NFT_REG32_01: the second word of register 1."""
 _BURSTS = "bursts"
 _UPDATE = 1
-_PRIORITY_MANGLE = -150
-_PRIORITY_DSTNAT = -100
+_CHAINS: Final = {
+    "tproxy": ("prerouting", "filter", -150),  # NF_IP_PRI_MANGLE
+    "redirect": ("output", "nat", -100),  # NF_IP_PRI_NAT_DST
+}
+"""Hook, type and priority."""
 
 
 def load() -> None:
@@ -44,7 +49,12 @@ def load() -> None:
 
 
 def install(
-    way: Literal["tproxy", "redirect"], own_address: str, port: int, *, held: bool = False
+    way: Literal["tproxy", "redirect"],
+    own_address: str,
+    port: int,
+    *,
+    held: bool = False,
+    servers: bool = False,
 ) -> None:
     """Send every TCP connection but DNS, loopback's and our own address's to `port`.
 
@@ -54,11 +64,30 @@ def install(
     in the output hook would look like congestion to the program's kernel. The tproxy expression
     before the drop ends that rule once the listener is gone, and the relay with it: then nobody
     would answer what is held, and the kernel refuses it.
+    If `servers` are to be found, what goes to an address of host_addresses.py, at whose port a
+    socket of the namespace listens, stays in the namespace, as it would stay on the host. Only so:
+    one that listens at all addresses would otherwise have the whole internet's port. The relay's
+    own sockets are transparent, those of programs cannot be.
     With redirect, SO_ORIGINAL_DST returns the destination. Raises OSError.
     """
+    sets = [*([_BURST_SET] if held else []), *([_HOST_SET] if servers else [])]
+    rules = _rules(way, own_address, port, held=held, servers=servers)
+    try:
+        with NFTables() as nft:
+            # Where there is no nf_tables, only a question gets an answer: pyroute2 would wait
+            # for that of a batch for ever.
+            nft.get_rules()
+            _add_chain(nft, _CHAINS[way], sets, rules)
+    except NetlinkError as error:
+        raise OSError(error.code, os.strerror(error.code)) from error
+
+
+def _rules(
+    way: Literal["tproxy", "redirect"], own_address: str, port: int, *, held: bool, servers: bool
+) -> list[list[Expression]]:
+    """Return the rules in order."""
     number: Expression = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
     if way == "tproxy":
-        base = ("prerouting", "filter", _PRIORITY_MANGLE)
         to_listener: list[Expression] = [
             number,
             ("immediate", [("DREG", 1), ("DATA", _data(socket.inet_aton("127.0.0.1")))]),
@@ -66,47 +95,38 @@ def install(
             _ACCEPT,
         ]
     else:
-        base = ("output", "nat", _PRIORITY_DSTNAT)
         to_listener = [number, ("redir", [("REG_PROTO_MIN", 2)])]
-    try:
-        with NFTables() as nft:
-            # Where there is no nf_tables, only a question gets an answer: pyroute2 would wait
-            # for that of a batch for ever.
-            nft.get_rules()
-            _add_chain(nft, own_address, base, to_listener, held=held)
-    except NetlinkError as error:
-        raise OSError(error.code, os.strerror(error.code)) from error
+    return [
+        *([_LOG_LOOPBACK_REFUSAL] if held else []),
+        [*_IS_ANSWER, _ACCEPT],
+        [*_payload_is(_NETWORK_HEADER, 16, b"\x7f"), _ACCEPT],
+        [*_payload_is(_NETWORK_HEADER, 16, socket.inet_aton(own_address)), _ACCEPT],
+        [*_IS_TCP, *_payload_is(_TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), _ACCEPT],
+        *([[*_IS_TCP, *_IS_FOR_SERVER, _ACCEPT]] if servers else []),
+        *([_NOTE_BURST, [*_IS_HELD, *to_listener[:-1], *_LOG_AND_DROP]] if held else []),
+        [*_IS_TCP, *to_listener],
+    ]
 
 
 def _add_chain(
     nft: Any,
-    own_address: str,
     base: tuple[str, str, int],
-    to_listener: list[Expression],
-    *,
-    held: bool,
+    sets: list[dict[str, Any]],
+    rules: list[list[Expression]],
 ) -> None:
     """Add table, chain and rules, all or none, and read back that they are there."""
     hook, chain_type, priority = base
-    rules: list[list[Expression]] = [
-        *([_LOG_LOOPBACK_REFUSAL] if held else []),
-        [*_payload_is(_NETWORK_HEADER, 16, b"\x7f"), _ACCEPT],
-        [*_payload_is(_NETWORK_HEADER, 16, socket.inet_aton(own_address)), _ACCEPT],
-        [*_IS_TCP, *_payload_is(_TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), _ACCEPT],
-        *([_NOTE_BURST, [*_IS_HELD, *to_listener[:-1], *_LOG_AND_DROP]] if held else []),
-        [*_IS_TCP, *to_listener],
-    ]
-    nft.table("add", name=_TABLE)
+    nft.table("add", name=TABLE)
     try:
-        if held:
+        for each in sets:
             # sets() of pyroute2 0.9.5 fails once it has sent this.
-            nft._command(nft_set_msg, {"add": NFT_MSG_NEWSET}, "add", dict(_BURST_SET))  # noqa: SLF001
-        nft.chain("add", table=_TABLE, name=hook, hook=hook, type=chain_type, priority=priority)
+            nft._command(nft_set_msg, {"add": NFT_MSG_NEWSET}, "add", dict(each))  # noqa: SLF001
+        nft.chain("add", table=TABLE, name=hook, hook=hook, type=chain_type, priority=priority)
         for rule in rules:
-            nft.rule("add", table=_TABLE, chain=hook, expressions=[map(_written, rule)])
+            nft.rule("add", table=TABLE, chain=hook, expressions=[map(_written, rule)])
         _require(len(rules), nft)
     except BaseException:
-        nft.table("del", name=_TABLE)
+        nft.table("del", name=TABLE)
         raise
 
 
@@ -165,12 +185,28 @@ _IS_TCP: list[Expression] = [
     ("meta", [("KEY", _META_L4PROTO), ("DREG", 1)]),
     _is(bytes([socket.IPPROTO_TCP])),
 ]
+_MARK: list[Expression] = [("meta", [("KEY", _META_MARK), ("DREG", 1)])]
 _IS_SYN: list[Expression] = [
     *_IS_TCP,
     _payload(_TRANSPORT_HEADER, 13, 1),
     _masked(b"\x12"),
     _is(b"\x02"),  # SYN without ACK
-    ("meta", [("KEY", _META_MARK), ("DREG", 1)]),
+    *_MARK,
+]
+_IS_ANSWER: list[Expression] = [
+    *_MARK,
+    _masked(struct.pack("=I", ANY_OF_MARKS)),
+    _is(struct.pack("=I", MARK)),
+    _payload(_TRANSPORT_HEADER, 13, 1),
+    _masked(b"\x12"),
+    _is_not(b"\x02"),
+]
+"""What the relay sends to a program; tproxy would not find a socket that is bound to a device."""
+_IS_FOR_SERVER: list[Expression] = [
+    _payload(_NETWORK_HEADER, 16, 4),
+    ("lookup", [("SET", host_addresses.NAME), ("SREG", 1)]),
+    ("socket", [("KEY", _SOCKET_TRANSPARENT), ("DREG", 1)]),
+    _is(b"\0"),
 ]
 _DESTINATION: list[Expression] = [
     _payload(_NETWORK_HEADER, 16, 4),
@@ -203,7 +239,7 @@ _LOG_LOOPBACK_REFUSAL: list[Expression] = [
 ]
 """So that people can be told of it; twenty a second, for some programs poll."""
 _BURST_SET = {
-    "NFTA_SET_TABLE": _TABLE,
+    "NFTA_SET_TABLE": TABLE,
     "NFTA_SET_NAME": _BURSTS,
     "NFTA_SET_ID": 1,
     "NFTA_SET_FLAGS": {"NFT_SET_TIMEOUT", "NFT_SET_EVAL"},
@@ -212,3 +248,10 @@ _BURST_SET = {
     "NFTA_SET_TIMEOUT": BURST_SECONDS * 1000,
 }
 """The destinations of bursts."""
+_HOST_SET = {
+    "NFTA_SET_TABLE": TABLE,
+    "NFTA_SET_NAME": host_addresses.NAME,
+    "NFTA_SET_ID": 2,
+    "NFTA_SET_KEY_TYPE": 0,
+    "NFTA_SET_KEY_LEN": 4,
+}

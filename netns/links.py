@@ -1,12 +1,30 @@
-"""The namespace's network: lo alone, up, with every IPv4 address local to it ("AnyIP")."""
+"""The namespace's network: lo and a device like the host's, every IPv4 address local ("AnyIP").
 
+The device is one end of a veth pair whose other end is in the namespace too: what looks for an
+interface that is up finds one, with the host's name and addresses, and nothing that is sent leaves.
+"""
+
+import contextlib
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from netns.plan import Plan
+
 _LO_INDEX = 1
+_OTHER_END = "keepline"
+_MOST_ADDRESSES = 16
+"""Of the device; a host with more has services' among them, each of which takes 0.1 ms."""
+_NO_PREFIX_ROUTE = 0x200  # IFA_F_NOPREFIXROUTE
+_ON_LINK = 4  # RTNH_F_ONLINK
+_NO_LINK_LOCAL = {
+    "attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]  # IN6_ADDR_GEN_MODE_NONE
+}
 _LOCAL_TABLE = 255
 _LINEAR = "ipv4/tcp_syn_linear_timeouts"
 _MOST_RETRIES = 127
@@ -18,25 +36,70 @@ def load() -> None:
     """Do nothing: the call itself loads a deferred module, and pyroute2 with it."""
 
 
-def bring_up(own_address: str) -> None:
-    """Bring lo up and have the kernel terminate every IPv4 connection here; raises OSError.
+def bring_up(plan: Plan) -> str:
+    """Bring lo and the device up, and have the kernel terminate every IPv4 connection here.
 
-    Without an address of its own as source, a connection could be its own peer. IPv6 keeps
-    ::1 and gets no route, so that a connect to any other address fails at once.
+    Return why there is no device, if there is none. Raises OSError if lo cannot be used.
+
+    A connection has the host's address for its source, as it has there; without any source of its
+    own it could be its own peer. The local route is the device's, and so is what comes back: the
+    kernel delivers over lo, but a socket that is bound to the device (SO_BINDTODEVICE) finds its
+    routes, and its segments find it. IPv6 keeps ::1 and gets no route, so that a connect to any
+    other address fails at once.
     """
+    with _errors(), IPRoute() as ip:
+        ip.link("set", index=_LO_INDEX, state="up")
+        ip.addr("add", index=_LO_INDEX, address=plan.own_address, prefixlen=32)
+        index, source, why_not = _LO_INDEX, plan.own_address, ""
+        if plan.device and plan.addresses:
+            try:
+                index = _add_device(ip, plan)
+                source = plan.addresses[0][0]
+            except (NetlinkError, OSError) as error:
+                why_not = f"no veth: {getattr(error, 'strerror', '') or error}"
+        local = {"dst": "0.0.0.0/0", "type": "local", "scope": "host", "table": _LOCAL_TABLE}
+        ip.route("add", oif=index, prefsrc=source, **local)
+    return why_not
+
+
+def _add_device(ip: IPRoute, plan: Plan) -> int:
+    """Make the pair, bring it up and number the device; return its index. Raises as pyroute2.
+
+    The addresses bring no route to their networks, which would come before the local one to
+    everywhere: without rules of routing the kernel keeps both tables in one. The default route is
+    for those who read whether there is one; the local one is as long, and comes first. It can be
+    made only as long as the gateway is not local.
+    """
+    without_ipv6 = _without_ipv6()
+    ip.link("add", ifname=_OTHER_END, kind="veth", peer={"ifname": plan.device})
+    index, other = socket.if_nametoindex(plan.device), socket.if_nametoindex(_OTHER_END)
     try:
-        with IPRoute() as ip:
-            ip.link("set", index=_LO_INDEX, state="up")
-            ip.addr("add", index=_LO_INDEX, address=own_address, prefixlen=32)
-            ip.route(
-                "add",
-                dst="0.0.0.0/0",
-                type="local",
-                scope="host",
-                oif=_LO_INDEX,
-                prefsrc=own_address,
-                table=_LOCAL_TABLE,
-            )
+        for each in (other, index):
+            ip.link("set", index=each, state="up", **without_ipv6)
+        for address, length in plan.addresses[:_MOST_ADDRESSES]:
+            ip.addr("add", index=index, address=address, prefixlen=length, flags=_NO_PREFIX_ROUTE)
+    except BaseException:
+        ip.link("del", index=index)
+        raise
+    if plan.gateway:
+        with contextlib.suppress(NetlinkError):
+            ip.route("add", dst="0.0.0.0/0", oif=index, gateway=plan.gateway, flags=_ON_LINK)
+    return index
+
+
+def _without_ipv6() -> dict[str, Any]:
+    """Turn IPv6 off on devices to come; return what keeps them from an address if that fails."""
+    setting = "ipv6/conf/default/disable_ipv6"
+    if sysctl(setting, "1") or not Path("/proc/sys/net", setting).exists():
+        return {}
+    return {"IFLA_AF_SPEC": _NO_LINK_LOCAL}
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    """Raise pyroute2's errors as OSError."""
+    try:
+        yield
     except NetlinkError as error:
         raise OSError(error.code, os.strerror(error.code)) from error
 

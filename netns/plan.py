@@ -34,6 +34,12 @@ class Plan:
     """Files of root that programs read only if they are root's or the caller's own."""
     owned_folders: Sequence[str] = ()
     """Folders of such files alone."""
+    device: str = ""
+    """The name of the host's interface, which the namespace's is to have; empty: lo alone."""
+    addresses: Sequence[tuple[str, int]] = ()
+    """The host's, with the lengths of their prefixes; the one that it sends from comes first."""
+    gateway: str = ""
+    """Of the host's default route; empty if it has none, or none with a gateway."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the caller's."""
     own_address: str = OWN_ADDRESS

@@ -1,5 +1,6 @@
 """The parent's side: fork the child, map its ids, collect its listeners, wait, pass signals on."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from netns import child, handoff, idmap, syscalls
 from netns.child import EXIT_OWN_FAILURE
 from netns.errors import SandboxError
 from netns.handoff import Listeners, Step
-from netns.hints import REPORT, end_hint, host_facts, namespace_hint
+from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
 from netns.inherited import Inherited
 from netns.plan import Plan
 
@@ -35,6 +36,13 @@ class Ended:
 @dataclass(frozen=True)
 class Stopped:
     """The command was stopped by a signal, such as Ctrl-Z's."""
+
+
+def _timers() -> list[tuple[int, tuple[float, float]]]:
+    """Take the timers that the caller has set off this process: they are the command's."""
+    with contextlib.suppress(OSError):  # a filter forbids it; then they are left alone
+        return [(kind, signal.setitimer(kind, 0)) for kind in _TIMERS]
+    return []
 
 
 class EndedEarlyError(Exception):
@@ -73,7 +81,7 @@ class Sandbox:
         parent = os.getpid()
         self._end, childs_end = handoff.channel()
         childs_pipe, self._plan_pipe = os.pipe()
-        timers = [(kind, signal.setitimer(kind, 0)) for kind in _TIMERS]
+        timers = _timers()
         self.pid = os.fork()
         if self.pid == 0:
             for kind, left in timers:  # exec keeps them, fork does not: getitimer(2)
@@ -140,7 +148,8 @@ class Sandbox:
         if ended.signal:
             how = f"killed by {signal.Signals(ended.signal).name}"
             return SandboxError(f"the child was {how} early", end_hint(ended.signal, host_facts()))
-        return SandboxError(f"the child ended early, with status {ended.status}", REPORT)
+        cause = f"the child ended early, with status {ended.status}"
+        return SandboxError(cause, silent_hint(host_facts()))
 
     def listeners(self) -> Listeners:
         """Wait until the namespace is complete and take its listeners; raises SandboxError."""

@@ -17,7 +17,12 @@ from relay import cli  # noqa: E402
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    sandbox = Sandbox(inherited.take()) if sys.argv[1:2] == ["run"] else None
+    sandbox: Sandbox | OSError | None = None
+    if sys.argv[1:2] == ["run"]:
+        try:
+            sandbox = Sandbox(inherited.take())
+        except OSError as error:  # told by what can print
+            sandbox = error
     return cli.main(sandbox=sandbox)
 
 

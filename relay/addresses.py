@@ -35,6 +35,7 @@ _PRIVATE: Final = tuple(
         ),
     )
 )
+_C_NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -82,6 +83,26 @@ def ipv4_number(address: str) -> int:
     """Return a dotted address as a number of 32 bits."""
     first, second, third, fourth = map(int, address.split("."))
     return first << 24 | second << 16 | third << 8 | fourth
+
+
+def numbers_and_dots(text: str) -> str | None:
+    """Return the dotted address of a text that inet_aton(3) reads whole, None if it does not.
+
+    There may be one to four numbers, decimal, octal or hexadecimal; the last one fills the rest.
+    """
+    parts = text.split(".")
+    if len(parts) > 4 or not all(map(_C_NUMBER.fullmatch, parts)):
+        return None
+    *first, last = map(_c_number, parts)
+    if any(number > 255 for number in first) or last >= 1 << 8 * (4 - len(first)):
+        return None
+    return ipv4_text(sum(number << 24 - 8 * at for at, number in enumerate(first)) + last)
+
+
+def _c_number(text: str) -> int:
+    if text[:2] in {"0x", "0X"}:
+        return int(text, 16)
+    return int(text, 8 if text.startswith("0") else 10)
 
 
 def ipv4_text(number: int) -> str:

@@ -34,9 +34,11 @@ class _Parser(argparse.ArgumentParser):
         super().exit(status, message)
 
 
-def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | OSError | None = None) -> int:
     """Run the tool; return the exit status. `sandbox`, if any, has been started for `run`."""
     try:
+        if isinstance(sandbox, OSError):
+            raise sandbox  # noqa: TRY301 - what follows tells of it
         parsed = _parser().parse_args(arguments)
         parsed.sandbox = sandbox
         command: Callable[[argparse.Namespace], int] = parsed.run

@@ -10,7 +10,8 @@ import msgspec
 import trio
 
 from netns.errors import KeeplineError
-from netns.sandbox import Sandbox
+from netns.hints import refused_call
+from netns.sandbox import Listeners, Sandbox
 from relay import session
 from relay.addresses import parse_pool
 from relay.config import DNS_PORT, ConfigError, Settings, parse_nameserver
@@ -95,7 +96,9 @@ def _resolvers(settings: Settings, resolv_conf: str) -> Check:
 
     None is needed: a session starts in an outage too, and holds what it cannot find out.
     """
-    servers = tuple(map(parse_nameserver, settings.nameservers or parse_resolv_conf(resolv_conf)))
+    servers = tuple(
+        map(parse_nameserver, settings.nameservers or parse_resolv_conf(resolv_conf).servers)
+    )
     failures = trio.run(try_all, servers, _RESOLVER_SECONDS)
     return Check(
         "resolvers",
@@ -127,7 +130,12 @@ def _pool(settings: Settings) -> Check:
 
 def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     """Make a namespace as `run` does, without a command."""
-    sandbox = Sandbox()
+    try:
+        sandbox = Sandbox()
+    except OSError as error:
+        cause, fix = refused_call(error)
+        yield Check("namespace", works=False, detail=cause, fix=fix)
+        return
     failure = None
     try:
         sandbox.build(session.plan(settings, _NO_COMMAND, resolv_conf, {}))
@@ -139,6 +147,11 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         yield failure
         return
     listeners.close()
+    yield from _ways(listeners)
+
+
+def _ways(listeners: Listeners) -> Iterator[Check]:
+    """Return how well the namespace stands in for the host's network."""
     yield Check(
         "best interception (tproxy)",
         works=listeners.intercept == "tproxy",
@@ -147,6 +160,13 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         fix=f"a kernel with nft_tproxy; {listeners.intercept} is used meanwhile",
     )
     holds = listeners.syns is not None
+    yield Check(
+        "the host's interface and addresses are shown",
+        works=not listeners.lacks,
+        needed=False,
+        detail="; ".join(listeners.lacks),
+        fix="tproxy, and a kernel with veth and nft_socket; else some think they are offline",
+    )
     yield Check(
         "a connect() is held until its destination is reached",
         works=holds,

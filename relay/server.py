@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from netns.handoff import Listeners
-from relay.addresses import Destination
+from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings
 from relay.descriptors import SPARE
@@ -18,6 +18,7 @@ from relay.dns.service import NameService
 from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared, Without
 from relay.gateway.unused import PAST_BASE_URL, Unused
+from relay.host.interfaces import is_shown
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
 from relay.inbound.held.holder import SynHolder
@@ -57,7 +58,15 @@ class Relay:
     def __post_init__(self) -> None:
         """Make what outlives a fault."""
         self.policy = self.settings.policy()
-        self.names = NameService(self.settings, self.policy, self.record)
+        self.names = NameService(self.settings, self.policy, self.record, self._is_own)
+
+    def _is_own(self, address: str) -> bool:
+        """Return whether an address is the host's own, and no rule speaks of names.
+
+        Its name is then answered with it. A rule about the name would not hold for the address.
+        """
+        own = self.listeners.host_addresses
+        return own is not None and not self.policy.has_names and address in own
 
     async def serve(self) -> None:
         """Relay until cancelled; after a fault, this may be called again."""
@@ -103,7 +112,7 @@ class _Running:
         relay.names.synthetic.live = self._connections.dialled
         self._inbound = _ways_in(relay.listeners, programs, record)
         self._network = network
-        self._has_watched = False
+        self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
             standing.connections, keepalive, network, record, SuspendDetector(time_suspended)
         )
@@ -125,8 +134,8 @@ class _Running:
         self._nursery.start_soon(kept_running, self._record, where, service)
 
     async def _watch_network(self) -> None:
-        again, self._has_watched = self._has_watched, True
-        await watch(self._network_changed, self._record, again=again)
+        """Watch, and begin with a look: a change since the namespace was planned was not seen."""
+        await watch(self._network_changed, self._record, again=True)
 
     def _network_changed(self, addresses: frozenset[str]) -> None:
         """Act on a change of the network below, where the host has these `addresses` now."""
@@ -137,6 +146,9 @@ class _Running:
             self._liveness.network_changed()
         with contained(self._record, "network change"):
             self._names.network_changed()
+        if (own := self._listeners.host_addresses) is not None:
+            with contained(self._record, "network change"):
+                own.replace(each for each in addresses if is_shown(each, self._pool))
         self._network.notify()
 
     async def finish(self) -> None:

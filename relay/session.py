@@ -2,10 +2,10 @@
 
 import contextlib
 import os
-import pwd
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,16 +18,16 @@ from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orp
 from relay import __version__, server, startup
 from relay.addresses import parse_pool
 from relay.barrier import Record, contained, kept_running
-from relay.command import signals
+from relay.command import left_behind, signals
 from relay.command.passing import Passing
 from relay.command.witness import Witness
 from relay.config import SESSION_VARIABLE, Settings
 from relay.gateway.setup import prepare as gateway
-from relay.host.interfaces import require_ipv4
+from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
-from relay.host.ssh_config import RootsFiles, checked_by_ssh
-from relay.record.events import FORMAT, SessionEnded, SessionStarted
+from relay.host.ssh_config import checked_for_caller
+from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 from relay.record.story import telling
 
@@ -76,10 +76,10 @@ def _run(
     resolv_conf = read_resolv_conf(settings.nameservers)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     bundle = sessions_folder(os.environ) / f"{name}.pem"
-    with gateway.opened(settings, command, bundle, warn) as prepared:
+    with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         environment = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
-        passing = Passing(sandbox, signals.hold(), witness)
+        passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
         if sandbox.withheld:
@@ -96,9 +96,11 @@ def _run(
             log.record(_started(name, command, settings, listeners, prepared))
             log.flush()  # nobody is woken for it yet
             startup.end()
-            ended = trio.run(_relay, settings, passing, listeners, log, prepared)
+            ended, left = trio.run(_relay, settings, passing, listeners, log, prepared)
         finally:
             log.close()
+    if left:
+        warn(left_behind.told(left))
     _tell_end(log, name, warn, ended.status)
     return ended
 
@@ -143,32 +145,27 @@ def plan(
     prepared: gateway.Prepared | gateway.Without | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
-    own_address = str(parse_pool(settings.dns_pool)[1])
+    pool = parse_pool(settings.dns_pool)
+    own_address = str(pool[1])
     files = {RESOLV_CONF: for_namespace(resolv_conf, own_address)}
     with contextlib.suppress(OSError):  # not a glibc system
         files[NSSWITCH_CONF] = without_bypasses(Path(NSSWITCH_CONF).read_text())
-    roots = _roots_files()
+    roots, host = checked_for_caller(), host_network(pool)
     return Plan(
         command,
         files,
-        roots.files,
-        roots.folders,
-        environment,
-        own_address,
-        WAYS if settings.intercept == "auto" else (settings.intercept,),
+        owned=roots.files,
+        owned_folders=roots.folders,
+        device=host.device,
+        addresses=host.addresses,
+        gateway=host.gateway,
+        environment=environment,
+        own_address=own_address,
+        intercept=WAYS if settings.intercept == "auto" else (settings.intercept,),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,
     )
-
-
-def _roots_files() -> RootsFiles:
-    """Find the files of root that are to be shown as an ordinary caller's own; root needs none."""
-    uid = os.getuid()
-    with contextlib.suppress(OSError, KeyError):  # nobody in passwd(5): ssh itself gives up then
-        if uid != 0:
-            return checked_by_ssh(Path(pwd.getpwuid(uid).pw_dir))
-    return RootsFiles()
 
 
 def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
@@ -190,8 +187,11 @@ async def _relay(
     listeners: Listeners,
     log: FlightLog,
     prepared: gateway.Prepared | gateway.Without,
-) -> Ended:
-    """Relay until the command has ended; then deliver what it sent last."""
+) -> tuple[Ended, list[str]]:
+    """Relay until the command has ended, and deliver what it sent last.
+
+    Return how it ended, and the processes that it has left behind.
+    """
     started = trio.current_time()
     relay = server.Relay(settings, listeners, log.record, prepared)
     async with trio.open_nursery() as nursery:
@@ -204,11 +204,14 @@ async def _relay(
             await _orphans_end(passing, log.record)
         await _deliver_last_words(relay, passing, ended)
         nursery.cancel_scope.cancel()
+    left = await left_behind.look(listeners.dns_udp, log.record)
+    if left:
+        log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started
     log.record(
         SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
     )
-    return ended
+    return ended, left
 
 
 async def _load_rest(gateway: bool) -> None:  # noqa: FBT001 - a nursery passes positions

@@ -59,6 +59,10 @@ class Signals:
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
+    def close(self) -> None:
+        """Read no more; what comes waits."""
+        os.close(self._fd)
+
     async def receive(self) -> list[Sent]:
         """Wait for signals, and return those that have come, in order."""
         while True:

@@ -10,6 +10,9 @@ PAYLOAD = 1232
 
 
 _QR, _RA, _SERVFAIL = 0x8000, 0x0080, 2
+_NXDOMAIN, _RCODE, _TC = 3, 0x0F, 0x02
+"""In the header's third and fourth byte."""
+
 _KEPT = 0x7910
 """What an answer keeps of a query's flags: opcode, RD and CD."""
 
@@ -38,6 +41,20 @@ def servfail(query: bytes) -> bytes | None:
     question = _first_question(query) if questions else b""
     flags = flags & _KEPT | _QR | _RA | _SERVFAIL
     return _HEADER.pack(number, flags, bool(question), 0, 0, 0) + question
+
+
+def truncated(query: bytes) -> bytes:
+    """Return what has the program ask again over TCP: no error, no records, the TC bit."""
+    answer = bytearray(servfail(query) or b"")
+    if answer:
+        answer[2] |= _TC
+        answer[3] &= ~_RCODE
+    return bytes(answer)
+
+
+def is_error(answer: bytes) -> bool:
+    """Return whether an answer is neither NOERROR nor NXDOMAIN."""
+    return answer[3] & _RCODE not in {0, _NXDOMAIN}
 
 
 def _first_question(query: bytes) -> bytes:

@@ -114,10 +114,10 @@ def upstream_query(query: Query) -> dns.message.QueryMessage:
     return dns.message.make_query(
         query.owner,
         query.type,
-        use_edns=0 if query.message.edns >= 0 else None,
+        use_edns=query.message.edns >= 0,
         payload=PAYLOAD,
         want_dnssec=_wants_dnssec(query),
-        flags=query.message.flags & (dns.flags.RD | dns.flags.CD),
+        flags=query.message.flags & (dns.flags.RD | dns.flags.CD | dns.flags.AD),
     )
 
 
@@ -160,10 +160,17 @@ def no_addresses(query: Query, lookup: Lookup) -> dns.message.Message:
 
 
 def forwarded(query: Query, upstream: dns.message.Message) -> Forwarded:
-    """Answer with the records of an upstream answer that the program may see."""
+    """Answer with the records of an upstream answer that the program may see.
+
+    Whether they are authentic, the AD bit, is what the host's resolver says of all of them.
+    """
     response = reply(query, upstream.rcode())
     response.sections[1:] = cleaned(upstream)
-    return Forwarded(response, withheld=response.sections[1:] != upstream.sections[1:])
+    withheld = response.sections[1:] != upstream.sections[1:]
+    asks_for_ad = _wants_dnssec(query) or query.message.flags & dns.flags.AD
+    if asks_for_ad and not withheld:  # RFC 6840 section 5.8
+        response.flags |= upstream.flags & dns.flags.AD
+    return Forwarded(response, withheld)
 
 
 def reply(

@@ -14,7 +14,8 @@ import trio
 from relay.addresses import Endpoint
 from relay.barrier import Record, contained, kept_running, note
 from relay.dns import messages
-from relay.dns.framing import FrameError, Unframer, frame, servfail
+from relay.dns.framing import FrameError, Unframer, frame, is_error, servfail, truncated
+from relay.dns.insistence import Insistence
 from relay.dns.messages import Query, QueryError
 from relay.dns.responder import Responder
 from relay.inbound.accepting import Acceptor
@@ -70,6 +71,7 @@ class NameServer:
         self._record = record
         self._slots = trio.Semaphore(MAX_QUERIES)
         self._connections = 0
+        self._insistence = Insistence()
         self._turned_away = 0
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
@@ -96,7 +98,9 @@ class NameServer:
         while True:
             with udp_errors_survived():
                 wire, info, _, program = await udp.recvmsg(MAX_QUERY_SIZE, PKTINFO_SPACE)
-                reply = partial(self._send, udp, info, program)
+                question = program, wire
+                self._insistence.asked(question, trio.current_time())
+                reply = partial(self._send, udp, info, question)
                 await self._handle(wire, nursery, reply, tcp=False)
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
@@ -189,7 +193,7 @@ class NameServer:
         self,
         udp: trio.socket.SocketType,
         info: list[tuple[int, int, bytes]],
-        program: object,
+        question: tuple[object, bytes],
         answer: bytes,
     ) -> None:
         """Send an answer from the address that was asked.
@@ -197,6 +201,9 @@ class NameServer:
         in_pktinfo.ipi_spec_dst is, when received, the local address that was asked and, when sent,
         the address to send from, ip(7): so it goes back as it came.
         """
+        program, wire = question
+        if is_error(answer) and self._insistence.is_insistent(question):
+            answer = truncated(wire)
         with contained(self._record, "answer"), udp_errors_survived():
             await udp.sendmsg([answer], info, 0, program)
 

@@ -39,6 +39,8 @@ class Responder:
     _record: Callable[[Event], None]
     _mode: Literal["synthetic", "real"]
     _clock: Callable[[], float] = trio.current_time
+    is_own: Callable[[str], bool] = lambda _address: False
+    """Returns whether an address is the host's own, which the namespace shows as its own too."""
     _withheld: set[tuple[str, str]] = field(default_factory=set)
 
     def at_once(self, query: Query) -> dns.message.Message | None:
@@ -92,10 +94,13 @@ class Responder:
         """Return the addresses for the program: a synthetic one in place of the real ones.
 
         Addresses that the relay may not dial stay as they are, and mean what they mean where they
-        are written as such: loopback the program's own, for example. So do those of a name that is
-        written like an address, for a synthetic one could not tell the two apart.
+        are written as such: loopback the program's own, for example. So do those of the host's own
+        name, for at them servers of the namespace are found, and those of a name that is written
+        like an address, for a synthetic one could not tell the two apart.
         """
         if self._mode == "real" or not lookup.is_dialable or is_ipv4(query.name):
+            return lookup.addresses
+        if any(map(self.is_own, lookup.addresses)):
             return lookup.addresses
         address, is_new, displaced = self._synthetic.assign(query.name, self._clock())
         if is_new:

@@ -12,6 +12,7 @@ from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
 from relay.dns.lookup import resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
+from relay.dns.lookup.evidence import ResolverTimeouts
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
@@ -29,7 +30,15 @@ class NameService:
     is set before those who wait are woken. If the session ends first, they are all cancelled.
     """
 
-    def __init__(self, settings: Settings, policy: Policy, record: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy,
+        record: Callable[[Event], None],
+        is_own: Callable[[str], bool] = lambda _address: False,
+    ) -> None:
+        """Take what the session has; `is_own` returns whether an address is the host's own."""
+        self._is_own = is_own
         pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
         self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
@@ -58,7 +67,7 @@ class NameService:
                 lambda: configured or of_host(),
                 self._record,
                 nursery,
-                resolver.ResolverTimeouts(outage=self._settings.patience),
+                ResolverTimeouts(outage=self._settings.patience, options=lambda: of_host.options),
             )
             self._is_ready.set()
             answers = responder.Responder(
@@ -67,6 +76,7 @@ class NameService:
                 self._policy.denied_name,
                 self._record,
                 self._settings.dns,
+                is_own=self._is_own,
             )
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 

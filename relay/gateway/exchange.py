@@ -186,4 +186,7 @@ class Exchange:
             return f"{loss.cause}; name its CA in SSL_CERT_FILE, or use --gateway=off"
         host = self._pool.origin.host
         tries = f"{self._resends + 1} times" if self._resends else "once"
-        return f"no answer from {host}: {loss.cause} (asked {tries}; see keepline explain)"
+        hint = (
+            "use --gateway=off if it works without" if loss.is_lasting else "see keepline explain"
+        )
+        return f"no answer from {host}: {loss.cause} (asked {tries}; {hint})"

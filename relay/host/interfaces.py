@@ -4,7 +4,9 @@ import array
 import fcntl
 import socket
 import struct
-from ipaddress import IPv4Network
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,10 @@ from relay.descriptors import at_all_costs
 from relay.host import HostError
 
 _SIOCGIFCONF: Final = 0x8912  # netdevice(7)
+_SIOCGIFNETMASK: Final = 0x891B
+_MASK: Final = 7  # a column of /proc/net/route
+_FIRST_ROUTES: Final = 4096
+"""Characters: default routes come first, and some routers have a million others."""
 _IFREQ_SIZE: Final = 40
 _ROUTES: Final = Path("/proc/net/route")
 _MOST_ADDRESSES: Final = 1024
@@ -37,7 +43,74 @@ def require_ipv4() -> None:
 
 def local_addresses() -> frozenset[str]:
     """Read this network namespace's IPv4 addresses, SIOCGIFCONF of netdevice(7)."""
-    return at_all_costs(_read)
+    return frozenset(map(_address_in, at_all_costs(_read)))
+
+
+@dataclass(frozen=True)
+class HostNetwork:
+    """How the host is connected, as programs see it."""
+
+    device: str = ""
+    """Of the default route, or the first with an address; empty without any."""
+    addresses: Sequence[tuple[str, int]] = ()
+    """Those of other interfaces too, with the lengths of their prefixes; the device's come first,
+    and before them the one that the host sends from."""
+    gateway: str = ""
+
+
+def is_shown(address: str, pool: IPv4Network) -> bool:
+    """Return whether the namespace shows an address of the host.
+
+    Loopback's are its own, and so are those of the pool, which stand for names.
+    """
+    return not address.startswith("127.") and IPv4Address(address) not in pool
+
+
+def host_network(pool: IPv4Network) -> HostNetwork:
+    """Read what the namespace is to show of the host; `pool` are the addresses of names."""
+    device, gateway = _default_route()
+    requests = [request for request in _read() if is_shown(_address_in(request), pool)]
+    if not requests:
+        return HostNetwork()
+    names = [device, *map(_name_in, requests)]
+    device = next((name for name in names if name not in {"", "lo"}), "eth0")
+    source = _source()
+
+    def rank(request: bytes) -> tuple[bool, bool]:
+        return _address_in(request) != source, _name_in(request) != device
+
+    ordered = {_address_in(request): request for request in sorted(requests, key=rank)}
+    return HostNetwork(
+        device, [(address, _prefix(request)) for address, request in ordered.items()], gateway
+    )
+
+
+def _default_route() -> tuple[str, str]:
+    """Return the device and the gateway of the main table's best default route, or two ""."""
+    try:
+        with _ROUTES.open(encoding="ascii") as file:
+            text = file.read(_FIRST_ROUTES)
+    except OSError:
+        return "", ""
+    routes = [line.split() for line in text.splitlines()]
+    defaults = [
+        (int(route[6]), route[0], int(route[2], 16))
+        for route in routes
+        if len(route) > _MASK and route[1] == route[_MASK] == "00000000"
+    ]
+    if not defaults:
+        return "", ""
+    _metric, device, gateway = min(defaults)
+    return device, socket.inet_ntoa(struct.pack("=I", gateway)) if gateway else ""
+
+
+def _source() -> str:
+    """Return the address that the host sends from, by connecting a socket that sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        if probe.connect_ex(_SOMEWHERE):
+            return ""
+        address: str = probe.getsockname()[0]
+        return address
 
 
 def routed_networks() -> list[IPv4Network]:
@@ -51,13 +124,31 @@ def routed_networks() -> list[IPv4Network]:
     return [IPv4Network((network, mask.bit_count())) for network, mask in parts if mask]
 
 
-def _read() -> frozenset[str]:
+def _read() -> list[bytes]:
+    """Return a struct ifreq for each address."""
     buffer = array.array("B", bytes(_IFREQ_SIZE * _MOST_ADDRESSES))
     address, size = buffer.buffer_info()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         request = struct.pack("iP", size, address)
         (used,) = struct.unpack_from("i", fcntl.ioctl(sock, _SIOCGIFCONF, request))
-    requests = bytes(buffer[:used])  # struct ifreq, one per address
-    return frozenset(
-        socket.inet_ntoa(requests[at + 20 : at + 24]) for at in range(0, used, _IFREQ_SIZE)
-    )
+    requests = bytes(buffer[:used])
+    return [requests[at : at + _IFREQ_SIZE] for at in range(0, used, _IFREQ_SIZE)]
+
+
+def _address_in(request: bytes) -> str:
+    return socket.inet_ntoa(request[20:24])
+
+
+def _name_in(request: bytes) -> str:
+    """Return the interface's name; that of an alias has a colon, which no device's has."""
+    return request[:16].split(b"\0")[0].split(b":")[0].decode(errors="replace")
+
+
+def _prefix(request: bytes) -> int:
+    """Return the length of an address's prefix, SIOCGIFNETMASK; 32 if it is gone meanwhile."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            answer = fcntl.ioctl(sock, _SIOCGIFNETMASK, request)
+        except OSError:
+            return 32
+    return int.from_bytes(answer[20:24], "big").bit_count()

@@ -10,7 +10,7 @@ from relay.addresses import Destination
 from relay.config import DNS_PORT
 from relay.descriptors import at_all_costs
 from relay.host import HostError
-from relay.host.resolv_conf import parse
+from relay.host.resolv_conf import Options, parse
 from relay.record.events import Event, ResolversChanged
 
 
@@ -28,7 +28,7 @@ def read_resolv_conf(nameservers: Sequence[str]) -> str:
         raise HostError(
             f"{RESOLV_CONF}: {error.strerror}", f"make it readable: chmod a+r {RESOLV_CONF}"
         ) from error
-    if not nameservers and not parse(text):
+    if not nameservers and not parse(text).servers:
         raise HostError(
             f"{RESOLV_CONF} names IPv6 name servers only, which keepline does not ask",
             "name one with an IPv4 address: --nameservers ADDRESS, or nameservers in config.toml",
@@ -47,6 +47,8 @@ class HostResolvers:
         self._record = record
         self._status: _Status | None = None
         self._servers: tuple[Destination, ...] = ()
+        self.options = Options()
+        """How the host's libc asks them, as of the last look."""
         self._look()
 
     def __call__(self) -> tuple[Destination, ...]:
@@ -73,5 +75,6 @@ class HostResolvers:
         except OSError:
             return
         self._status = status
-        named = tuple(Destination(address, DNS_PORT) for address in parse(text))
+        servers, self.options = parse(text)
+        named = tuple(Destination(address, DNS_PORT) for address in servers)
         self._servers = named or self._servers

@@ -8,6 +8,7 @@ owner or permissions" before it has done anything, and git with it.
 
 import contextlib
 import os
+import pwd
 import re
 import stat
 from collections.abc import Iterator
@@ -49,6 +50,15 @@ class RootsFiles:
     files: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     """All of whose files are: shown as a whole, they stay when a package replaces one of them."""
+
+
+def checked_for_caller() -> RootsFiles:
+    """Find the files of root that are to be shown as the caller's own; root needs none."""
+    uid = os.getuid()
+    with contextlib.suppress(OSError, KeyError):  # nobody in passwd(5): ssh itself gives up then
+        if uid != 0:
+            return checked_by_ssh(Path(pwd.getpwuid(uid).pw_dir))
+    return RootsFiles()
 
 
 def checked_by_ssh(home: Path, system: Path = SYSTEM, root: int = 0) -> RootsFiles:

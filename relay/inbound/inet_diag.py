@@ -16,6 +16,7 @@ _NLM_F_REQUEST: Final = 1
 _NLMSG_ERROR: Final = 2
 _AF_INET: Final = 2
 _IPPROTO_TCP: Final = 6
+_INODE: Final = _NLMSGHDR.size + 68
 _NO_COOKIE: Final = b"\xff" * 8
 _STATE: Final = _NLMSGHDR.size + 1
 _LEAST: Final = 20
@@ -59,3 +60,14 @@ def state(answer: bytes) -> int | None:
     if number == errno.ENOENT:
         return None
     raise OSError(number, "the kernel could not look the socket up")
+
+
+def has_owner(answer: bytes) -> bool:
+    """Return whether a process holds the socket: idiag_inode, 0 once the last one has closed it.
+
+    Raises OSError if the kernel could not look.
+    """
+    if state(answer) is None:
+        return False
+    (inode,) = struct.unpack_from("=I", answer, _INODE)
+    return bool(inode)

@@ -18,14 +18,22 @@ class SocketTable:
         self._asked = 0
 
     def state(self, local: Endpoint, remote: Endpoint) -> int | None:
-        """Return the state of the socket with these ends, None if there is none; raises OSError.
+        """Return the state of the socket with these ends, None if there is none; raises OSError."""
+        return inet_diag.state(self._answer(local, remote))
 
-        The kernel answers before send() returns, so nothing is waited for. Answers to questions
-        whose own answer could not be read are passed over.
+    def has_owner(self, local: Endpoint, remote: Endpoint) -> bool:
+        """Return whether a process holds the socket with these ends open; raises OSError."""
+        return inet_diag.has_owner(self._answer(local, remote))
+
+    def _answer(self, local: Endpoint, remote: Endpoint) -> bytes:
+        """Ask the kernel for the socket with these ends; raises OSError.
+
+        It answers before send() returns, so nothing is waited for. Answers to questions whose own
+        answer could not be read are passed over.
         """
         self._asked = (self._asked + 1) % (1 << 32)
         self._diag.send(inet_diag.request(local, remote, self._asked))
         while True:
             answer = self._diag.recv(_ANSWER)
             if inet_diag.number_of(answer) == self._asked:
-                return inet_diag.state(answer)
+                return answer

@@ -100,6 +100,13 @@ class Connections:
         except OSError:  # it cannot be found out: what may be lost is waited for
             return True
 
+    def has_gone(self, offer: Offer) -> bool:
+        """Return whether no process holds the program's socket any more; if in doubt, one does."""
+        try:
+            return not self._programs.has_owner(offer.source, offer.destination)
+        except OSError:
+            return False
+
     async def finish(self) -> None:
         """Hand what programs that have ended sent last to the kernel; reset all other connections.
 

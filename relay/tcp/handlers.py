@@ -111,6 +111,7 @@ class PumpHandler:
             number=connection.number,
             retire_after=self._retire_after,
         )
+        pump.has_gone = partial(connection.shared.has_gone, connection.offer)
         # Until the pump has ended: a cycle of references would be left to the garbage collector.
         before = connection.abort, connection.leave, connection.delivered
         connection.abort, connection.leave = pump.abort, pump.leave
@@ -177,4 +178,5 @@ def _closed(connection: Connection, pump: Pump) -> ConnectionClosed:
         waiting=program.last_byte > upstream.last_byte,
         after_fin=upstream.ended,
         cause=pump.outcome.cause,
+        excuse=pump.excuse,
     )

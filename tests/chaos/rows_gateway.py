@@ -179,12 +179,14 @@ class Gateway:
             sample = Sample(reply.seconds, _told(reply.said), self._wrong(number, reply.said))
         self.scene.note(asker.player, sample)
 
-    async def do(self, asker: Asker, do: str, number: int, **more: Any) -> Reply | None:
+    async def do(
+        self, asker: Asker, do: str, number: int, *, within: float = _CAP, **more: Any
+    ) -> Reply | None:
         """Have a client do something, for as long as may be."""
         player = asker.player
         watchdogs = _WATCHDOGS if player.under_keepline else _BARE_WATCHDOGS
         settings = {"url": asker.url, "headers": _FIELDS} | _SOON | watchdogs | more
-        with trio.move_on_after(_CAP):
+        with trio.move_on_after(within):
             return await player.do(do, key=str(number), seed=number, **settings)
         return None
 

@@ -212,3 +212,14 @@ async def test_what_is_not_held_it_gets_over(
     done = await went_well(keepline, "--stream-silence=2", "--hold=block")
     assert done.only(RequestLost).saw == "reset"
     assert len(api.log.tries(KEY)) == 3
+
+
+@pytest.mark.parametrize("options", [(), ("--hold=block",)], ids=["message", "block"])
+async def test_nothing_is_missed_after_the_stop_reason(
+    api: Api, keepline: Keepline, options: Sequence[str]
+) -> None:
+    api.script.add(Failure(Fault.FIN, Position.AFTER_DELTA, pause=0.1), key=KEY)
+    done = await went_well(keepline, *options)
+    assert not done.all(AskedAgain)
+    assert not done.all(RequestLost)
+    assert len(api.log.tries(KEY)) == 2

@@ -101,3 +101,29 @@ async def test_a_folder_that_was_removed_is_no_obstacle(keepline: Keepline, tmp_
     argv = ["bash", "-c", script, "sh", *keepline.argv("run", "--", "readlink", "/proc/self/cwd")]
     done = await keepline.host.run_process(argv, env=keepline.environment)
     assert done.stdout.decode() == f"{gone} (deleted)\n"
+
+
+async def test_modules_of_the_caller_are_the_commands_alone(
+    keepline: Keepline, tmp_path: Path
+) -> None:
+    """As in a project that has a package `relay`; scripts/package tries what pip makes."""
+    script = tmp_path / "keepline"
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom keepline import main\nsys.exit(main())\n"
+    )
+    script.chmod(0o755)
+    project = tmp_path / "project"
+    (project / "relay").mkdir(parents=True)
+    for name in ("relay/__init__", "netns", "trio", "signal", "socket", "msgspec"):
+        (project / f"{name}.py").write_text("raise SystemExit('the project was imported')\n")
+    told = 'echo "$PYTHONPATH"; python3 -c "import relay"'
+    environment = keepline.environment | {"PYTHONPATH": str(project)}
+    for variables in (environment, keepline.environment):
+        done = await keepline.host.run_process(
+            [str(script), "run", "--", "sh", "-c", told],
+            env=variables,
+            cwd=str(project),
+            check=False,
+        )
+        assert done.stdout.decode().strip() == variables.get("PYTHONPATH", "")
+        assert done.returncode == 1

@@ -149,6 +149,7 @@ async def test_doctor_finds_nothing_where_all_works(keepline: Keepline) -> None:
         "resolv.conf and nsswitch.conf",
         "capabilities dropped",
         "best interception (tproxy)",
+        "the host's interface and addresses are shown",
         "a connect() is held until its destination is reached",
         "short retransmission back-off (TCP_RTO_MAX_MS)",
         "flight log",

@@ -105,6 +105,25 @@ async def test_a_name_has_one_synthetic_address_all_session_long(
     )
 
 
+async def test_what_the_hosts_resolver_calls_authentic_is_passed_on(
+    internet: Internet, keepline: Keepline
+) -> None:
+    """With `trust-ad` in the host's resolv.conf, ssh believes an SSHFP record that is."""
+
+    def authentic(answer: bytes) -> bytes:
+        return answer[:3] + bytes([answer[3] | dns.flags.AD]) + answer[4:]
+
+    internet.zone.trouble = Trouble(spoil=authentic)
+    internet.zone.add("server.test", "SSHFP", "4 2 " + "ab" * 32)
+    async with inside(keepline) as program:
+        for kind, is_authentic in (("SSHFP", True), ("A", False)):
+            answer = await ask(program, "server.test", kind, flags=dns.flags.RD | dns.flags.AD)
+            assert answer.answer
+            assert bool(answer.flags & dns.flags.AD) is is_authentic
+        plain = await ask(program, "server.test", "SSHFP")
+        assert not plain.flags & dns.flags.AD
+
+
 async def test_an_ipv6_only_name_has_no_addresses(keepline: Keepline) -> None:
     async with inside(keepline) as program:
         for name in ("v6.test", "server.test"):

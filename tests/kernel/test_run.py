@@ -28,7 +28,7 @@ from tests.support.internet.world import NAMES, OTHER_NAMES, SERVER, Internet
 from tests.support.pace import patience
 
 ROOT = os.getuid() == 0
-TIMES = f"options timeout:5 attempts:2 {WAIT}"
+TIMES = f"options timeout:50 attempts:10 {WAIT}"
 
 
 @pytest.fixture
@@ -381,10 +381,10 @@ async def test_ways_to_other_resolvers_are_closed(internet: Internet, keepline: 
         within = await keepline.run(*inside("knock", *BYPASSES))
         assert set(within.stdout.decode().split()) <= {"ENOENT", "ECONNREFUSED"}
     shown = await keepline.run("cat", "/etc/resolv.conf", "/run/systemd/resolve/stub-resolv.conf")
-    text = f"nameserver {OWN_ADDRESS}\noptions edns0\nsearch example.test\n{TIMES}\n"
+    text = f"nameserver {OWN_ADDRESS}\noptions edns0 trust-ad\nsearch example.test\n{TIMES}\n"
     assert shown.stdout.decode() == text * 2
     resolved = await keepline.run(*inside("resolve", "v4.test"))
-    assert resolved.stdout.startswith(b"198.18.")
+    assert resolved.stdout.startswith((b"198.18.", b"198.19."))
 
 
 BYPASSES = (

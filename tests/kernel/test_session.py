@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from relay.record.events import (
     ConnectionClosed,
     ConnectionOpened,
     Dialled,
+    LeftBehind,
     LogFull,
     NameRefused,
     SessionEnded,
@@ -129,12 +131,33 @@ async def test_a_process_left_behind_is_cut_off(keepline: Keepline) -> None:
         assert await session.readline() == b"left behind\n"
         assert await gone(session) == 4
         done = await session.end(b"\n")
+    left = done.only(LeftBehind).processes
+    assert [re.fullmatch(r"python\S* \(\d+\)", process) is not None for process in left] == [True]
+    assert done.stderr == (
+        f"keepline: left behind, without a network from now on: {left[0]};"
+        " to stay until they have ended: keepline run --linger\n"
+    )
+    assert done.events[-2].text() in (await keepline.call("explain")).stdout.decode()
     reached, connect = done.stdout.decode().split()
     assert reached in {"ECONNRESET", "EPIPE"}
     assert connect == "ECONNREFUSED"
     closed = done.only(ConnectionClosed)
     assert (closed.by, closed.how) == ("keepline", "session-end")
     assert done.only(SessionEnded).status == 4
+
+
+async def test_a_server_of_tmux_is_named_and_a_process_that_is_ending_is_not(
+    keepline: Keepline,
+) -> None:
+    socket = f"keepline-{os.getpid()}"
+    done = await keepline.run("tmux", "-L", socket, "new-session", "-d", "sleep 600")
+    try:
+        assert "tmux: server (" in done.stderr
+        assert "sleep (" in done.stderr
+    finally:
+        await keepline.host.run_process(["tmux", "-L", socket, "kill-server"])
+    done = await keepline.run("bash", "-c", "sleep 0.02 >/dev/null 2>&1 &")
+    assert done.stderr == ""
 
 
 async def test_with_linger_the_relay_stays_for_those_left_behind(keepline: Keepline) -> None:

@@ -23,7 +23,7 @@ from tests.support.machine.strace import failing
 from tests.support.pace import patience
 
 ECHO = 7
-BASE = Path(getattr(sys, "_base_executable", sys.executable))
+BASE = Path(sys.executable).resolve()  # not the one of a virtual environment
 NEEDED = (
     *("attr", "attrs", "dns", "h11", "h2", "hpack", "hyperframe", "idna", "msgspec", "outcome"),
     *("pyroute2", "sniffio", "sortedcontainers", "trio"),

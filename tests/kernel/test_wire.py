@@ -81,7 +81,7 @@ async def test_only_ipv4_tcp_and_the_relays_own_dns_leave(
     with Capture(internet.access) as capture:
         async with inside(keepline) as program:
             (address,) = await program(at.look_up, "server.test")
-            assert address.startswith("198.18.")
+            assert address.startswith(("198.18.", "198.19."))
             await say(program, "server.test")
             await say(program, SERVER)
             await say(program, f"::ffff:{SERVER}")  # IPv4 by a socket of IPv6's family, RFC 4038

@@ -3,6 +3,7 @@
 Those that scripts/programs and scripts/same install come first; `lacking` names those not found.
 """
 
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ _CURL_SAYS: Final = (
     r"|^(hello|late)"
 )
 
-_LARGE: Final[tuple[str, ...]] = ()
+_LARGE: Final = ("chromium", "epmd", "erl")
 """What --large needs beside."""
 
 
@@ -179,6 +180,31 @@ def azure() -> Program:
     """Look for a token by azure-identity."""
     argv = (str(_PYTHON), "-I", str(_CLIENTS / "azure.py"))
     return Program("azure-identity: DefaultAzureCredential", argv, start=1.5)
+
+
+def erlang(address: str) -> Program:
+    """Have one node of Erlang find another, by its name and its port mapper, at an address."""
+    node = "erl -noinput -setcookie row -name"
+    ping = (
+        f"F = fun(F, N) -> case net_adm:ping('one@{address}') of pang when N > 0 -> "
+        "timer:sleep(500), F(F, N - 1); S -> S end end, "
+        'io:format("said: ~p~n", [F(F, 8)]), halt().'
+    )
+    script = (
+        f"epmd -daemon; {node} one@{address} & {node} two@{address} -eval {shlex.quote(ping)};"
+        " status=$?; kill $!; epmd -kill >&2; exit $status"
+    )
+    title = f"erl -name two@{address}: net_adm:ping('one@{address}')"
+    return shell(title, script, r"^said: (.*)$", 5)
+
+
+def chromium(url: str) -> Program:
+    """Print what a page has become in a browser without a window."""
+    script = (
+        "exec chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage"
+        f" --user-data-dir=$HOME/profile --dump-dom {url}"
+    )
+    return shell(f"chromium --headless --dump-dom {url}", script, r"(onLine is \w+)", 8)
 
 
 def claude(words: str) -> Program:

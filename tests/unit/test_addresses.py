@@ -1,5 +1,6 @@
 """Hosts, ports and addresses: read in one place, and judged as the kernel and the standard do."""
 
+import socket
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 import pytest
@@ -12,6 +13,7 @@ from relay.addresses import (
     ipv4_text,
     is_dialable,
     is_ipv4,
+    numbers_and_dots,
     parse_destination,
     parse_pool,
     split_port,
@@ -55,6 +57,32 @@ def test_what_may_be_dialled(address: IPv4Address) -> None:
 def test_numbers_and_addresses(address: IPv4Address) -> None:
     assert ipv4_number(str(address)) == int(address)
     assert ipv4_text(int(address)) == str(address)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "192.0.2.1",
+            "127.1",
+            "127.53",
+            "10.1.258",
+            "3232235521",
+            "0x7f.1",
+            "0X7F000001",
+            "010.1",
+        ),
+        *("0", "0.0.0.0", "1.2.3.256", "1.2.65536", "256.1", "4294967296", "08.1", "010.1"),
+        *("1.2.3.4.5", "", ".", "1.", "a", "0x", "1.2.3.4 ", "-1", "1.2.3.4x"),
+    ],
+)
+def test_numbers_and_dots_are_what_libc_reads(text: str) -> None:
+    """inet_aton(3), but for what may stand behind a blank."""
+    try:
+        expected = socket.inet_ntoa(socket.inet_aton(text)) if " " not in text else None
+    except OSError:
+        expected = None
+    assert numbers_and_dots(text) == expected
 
 
 @pytest.mark.parametrize("text", ["198.18.0.0/15", "10.0.0.0/8", "192.168.4.0/22", "240.0.0.0/5"])

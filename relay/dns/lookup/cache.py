@@ -8,7 +8,6 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
-import dns.exception
 import dns.message
 import dns.name
 import dns.rcode
@@ -55,8 +54,9 @@ class Lookup:
     @property
     def is_cut_short(self) -> bool:
         """Whether the answer ends with an alias and says nothing of the name that it leads to."""
-        is_open = self.rcode == dns.rcode.NOERROR and not self.addresses and self.soa is None
-        return is_open and bool(self.chain)
+        if self.rcode != dns.rcode.NOERROR or self.addresses or self.soa is not None:
+            return False
+        return bool(self.chain) and self.owner not in {alias.name for alias in self.chain}
 
     @property
     def is_dialable(self) -> bool:
@@ -67,21 +67,16 @@ class Lookup:
 def from_answer(answer: dns.message.QueryMessage) -> Lookup:
     """Read the answer to an A query, however long its chain of CNAMEs is.
 
-    Raises dns.exception.DNSException if a name is an alias of itself. As libc does, it takes no
-    addresses from an NXDOMAIN.
+    As with libc, an alias of itself is a name without addresses, and an NXDOMAIN has none.
     """
     owner, chain = answer.question[0].name, list[dns.rrset.RRset]()
     records = {(each.name, each.rdtype): each for each in answer.answer if each.rdclass == IN}
-    seen = {owner}
     while (found := records.get((owner, A))) is None:
-        alias = records.get((owner, CNAME))
+        alias = records.pop((owner, CNAME), None)
         if alias is None:
             break
         chain.append(alias)
         owner = alias[0].target
-        if owner in seen:
-            raise _loop(owner)
-        seen.add(owner)
     if answer.rcode() == dns.rcode.NXDOMAIN:
         found = None
     soa = next((rrset for rrset in answer.authority if rrset.rdtype == SOA), None)
@@ -96,21 +91,11 @@ def from_answer(answer: dns.message.QueryMessage) -> Lookup:
 
 
 def joined(first: Lookup, second: Lookup) -> Lookup:
-    """Return what a chain that was cut short and the answer about its end say together.
-
-    Raises dns.exception.DNSException if they make a loop.
-    """
-    chain = (*first.chain, *second.chain)
-    if len({alias.name for alias in chain}) < len(chain):
-        raise _loop(first.owner)
+    """Return what a chain that was cut short and the answer about its end say together."""
+    known = {alias.name for alias in first.chain}
+    chain = (*first.chain, *(alias for alias in second.chain if alias.name not in known))
     ttl = min(second.ttl, *(alias.ttl for alias in first.chain))
     return replace(second, chain=chain, ttl=ttl)
-
-
-def _loop(name: dns.name.Name) -> dns.exception.DNSException:
-    cause = f"{name} is an alias of itself"
-    error: dns.exception.DNSException = dns.exception.FormError(cause)  # type: ignore[no-untyped-call]
-    return error
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ A failure is an outage only while nothing has been answered after it. Rules, in 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from relay.dns.lookup.errors import (
@@ -28,6 +28,7 @@ from relay.dns.lookup.errors import (
     ResolverError,
     UpstreamError,
 )
+from relay.host.resolv_conf import Options
 from relay.record.kinds import Kind
 
 
@@ -69,6 +70,32 @@ def _meaning_of_one(failure: UpstreamError) -> Meaning:
             return Meaning.FAILING  # it has answered
         case _:
             return Meaning.SILENT
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverTimeouts:
+    """How long to wait for resolvers, in seconds."""
+
+    server: float = 2.0
+    """For one server, before the next is asked too; also between two datagrams to the same one."""
+    last: float = 5.0
+    """For the last of them: they are asked twice, or once for twice as long, which is as long as
+    libc asks by itself. Where resolv.conf(5) has other numbers, it is their part of its 10 s."""
+    options: Callable[[], Options] = Options
+    """Returns how the host's libc asks now."""
+    outage: float = 300.0
+    """For the addresses of a name never seen, while nothing is answered: a program copes better
+    with a slow answer than with a failure."""
+    failing: float = 30.0
+    """For the same, while the resolvers answer SERVFAIL to all that is asked."""
+    restart: float = 5.0
+    """For the same, while nobody listens where a resolver has answered before: as long as it may
+    take to start again. A program alone would fail at once."""
+    pause: float = 1.0
+    """Before all of them are asked again."""
+    stale: float = 0.5
+    """Before an expired answer is served, while the lookup goes on. RFC 8767 section 5 waits for
+    1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
 
 
 @dataclass(frozen=True, slots=True)

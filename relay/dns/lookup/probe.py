@@ -42,8 +42,8 @@ class Prober:
 
     _rounds: Rounds
     _servers: Callable[[], tuple[Destination, ...]]
-    _patience: float
-    """Seconds for the server that is asked last."""
+    _patience: Callable[[], float]
+    """Returns the seconds for the server that is asked last."""
     last_good: str | None = None
     _under_way: _Probe | None = None
 
@@ -70,7 +70,7 @@ class Prober:
     async def _ask(self) -> bool:
         query = root_query() if self.last_good is None else address_query(self.last_good)
         try:
-            await self._rounds.ask(query, self._servers(), self._patience)
+            await self._rounds.ask(query, self._servers(), self._patience())
         except ResolverError as error:
             return error.meaning is Meaning.VERDICT
         return True

@@ -7,7 +7,7 @@ import contextlib
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import Final, assert_never
+from typing import assert_never
 
 import dns.exception
 import dns.message
@@ -17,12 +17,14 @@ from dns.message import QueryMessage
 
 from relay.addresses import Destination, canonical
 from relay.barrier import note
+from relay.dns.lookup.account import Account
 from relay.dns.lookup.cache import Cache, CacheEntry, Failures, Lookup, from_answer, joined
 from relay.dns.lookup.errors import Meaning, ResolverError
-from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, is_verdict
+from relay.dns.lookup.evidence import Hold, Limits, LookInto, PassOn, ResolverTimeouts, is_verdict
 from relay.dns.lookup.probe import Prober, address_query
-from relay.dns.lookup.round import Rounds
-from relay.record.events import Event, LookupFailed, LookupHeld, ServedStale
+from relay.dns.lookup.round import Late, Rounds
+from relay.host.resolv_conf import Options
+from relay.record.events import Event, LookupHeld, ServedStale
 from relay.record.kinds import Kind
 
 STALE_TTL = 30
@@ -31,47 +33,15 @@ STALE_TTL = 30
 RECHECK = 30.0
 """Seconds after a failed refresh in which nobody waits for the next one; RFC 8767 section 5."""
 
-
 MAX_FURTHER = 64
 """Questions about the rest of a chain of CNAMEs."""
-
-MAX_TOLD = 10_000
-"""Verdicts that are recorded once; each further one is recorded whenever it is given."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResolverTimeouts:
-    """How long to wait for resolvers, in seconds."""
-
-    server: float = 2.0
-    """For one server, before the next is asked too; also between two datagrams to the same one."""
-    query: float = 10.0
-    """For the last of them, where they are asked once: as long as libc asks, resolv.conf(5)."""
-    last: float = 5.0
-    """For the last of them, where they may be asked again: then it is as long as libc asks."""
-    outage: float = 300.0
-    """For the addresses of a name never seen, while nothing is answered: a program copes better
-    with a slow answer than with a failure."""
-    failing: float = 30.0
-    """For the same, while the resolvers answer SERVFAIL to all that is asked."""
-    restart: float = 5.0
-    """For the same, while nobody listens where a resolver has answered before: as long as it may
-    take to start again. A program alone would fail at once."""
-    pause: float = 1.0
-    """Before all of them are asked again."""
-    stale: float = 0.5
-    """Before an expired answer is served, while the lookup goes on. RFC 8767 section 5 waits for
-    1.8; a dial to an address that does not answer looks the name up again, so this risks little."""
-
-
-ORDINARY: Final = 1.0
-"""Seconds without an answer that are nothing to tell of when the session ends."""
 
 
 @dataclass(slots=True)
 class _SharedLookup:
     """A lookup under way: all who ask for the name meanwhile wait for it."""
 
+    began: float
     done: trio.Event = field(default_factory=trio.Event)
     lookup: Lookup | None = None
     error: ResolverError = field(
@@ -97,13 +67,12 @@ class Resolver:
         self._nursery = nursery
         self._timeouts = timeouts
         self._clock = clock
-        self._rounds = Rounds(record, timeouts.server)
-        self._prober = Prober(self._rounds, servers, timeouts.last)
+        self._rounds = Rounds(record, timeouts.server, timeouts.options)
+        self._prober = Prober(self._rounds, servers, self._patience)
         self._cache = Cache()
         self._failures = Failures()
         self._lookups: dict[str, _SharedLookup] = {}
-        self._told: set[tuple[str, str, str]] = set()
-        """Verdicts that are recorded: name, type and cause."""
+        self._account = Account(record)
 
     async def query(self, message: QueryMessage) -> QueryMessage:
         """Return the first usable answer (NOERROR or NXDOMAIN); raises ResolverError.
@@ -117,7 +86,7 @@ class Resolver:
         if (failure := self._failures.fresh(key, servers, self._clock())) is not None:
             raise failure
         try:
-            return await self._rounds.ask(message, servers, self._timeouts.query)
+            return await self._rounds.ask(message, servers, 2 * self._patience())
         except ResolverError as error:
             self._keep_failure(key, error)
             self._note(name, rdtype, error)
@@ -159,57 +128,72 @@ class Resolver:
         except dns.exception.DNSException as error:
             cause = f"not a name: {error}"
             raise ResolverError(cause, Kind.NAME_FAILURE, Meaning.VERDICT) from error
-        shared = self._lookups[name] = _SharedLookup()
+        shared = self._lookups[name] = _SharedLookup(self._clock())
         self._nursery.start_soon(self._look_up, name, query, shared)
         return shared
 
+    def _patience(self) -> float:
+        """Return the seconds for the server that is asked last, by the host's resolv.conf."""
+        return self._timeouts.last * self._timeouts.options().seconds / Options().seconds
+
     async def _look_up(self, name: str, query: QueryMessage, shared: _SharedLookup) -> None:
         """Ask until there is an answer or a verdict; whoever waits learns of it in any case."""
-        limits = Limits(self._timeouts.outage, self._timeouts.failing, self._timeouts.restart)
-        hold, began, first = Hold(limits, self._clock()), self._clock(), ""
         try:
-            while shared.lookup is None:
-                servers = self._servers()
-                try:
-                    shared.lookup = await self._ask(query, servers)
-                except ResolverError as error:
-                    shared.error, first = error, first or error.cause
-                    if not await self._is_asked_again(name, hold, shared):
-                        return
-            self._keep(name, shared.lookup, servers)
-            if first:
-                kind, seconds = shared.error.kind, self._clock() - began
-                self._record(LookupHeld(name=name, kind=kind, cause=first, seconds=seconds))
+            async with trio.open_nursery() as nursery:
+                await self._ask_on(name, query, shared, Late(nursery))
+                nursery.cancel_scope.cancel()
         except Exception as error:  # noqa: BLE001 - what nobody expected ends this lookup alone
             note(self._record, "lookup", error)
             cause = f"a defect: {type(error).__name__}"
             shared.error = ResolverError(cause, Kind.DEFECT, Meaning.LOCAL)
-            self._note_failure(name, "A", shared.error, verdict=False)
+            self._account.failed(name, "A", shared.error, verdict=False)
         except BaseException:  # cancelled, alone or in a group: the session ends
-            self._note_unanswered(name, shared.error, self._clock() - began)
+            self._account.unanswered(name, shared.error, self._clock() - shared.began)
             raise
         finally:
             del self._lookups[name]
             shared.done.set()
 
-    async def _ask(self, query: QueryMessage, servers: tuple[Destination, ...]) -> Lookup:
+    async def _ask_on(
+        self, name: str, query: QueryMessage, shared: _SharedLookup, late: Late
+    ) -> None:
+        """Ask round after round; a late answer to one ends the next, and the wait for it."""
+        limits = Limits(self._timeouts.outage, self._timeouts.failing, self._timeouts.restart)
+        hold, first = Hold(limits, shared.began), ""
+        while shared.lookup is None:
+            servers, is_asked_again = self._servers(), True
+            with trio.CancelScope() as late.waiting:
+                try:
+                    shared.lookup = await self._ask(query, servers, late)
+                except ResolverError as error:
+                    shared.error, first = error, first or error.cause
+                    is_asked_again = await self._is_asked_again(name, hold, shared)
+            if not is_asked_again and late.answer is None:
+                return
+        self._keep(name, shared.lookup, servers)
+        if first:
+            kind, seconds = shared.error.kind, self._clock() - shared.began
+            self._record(LookupHeld(name=name, kind=kind, cause=first, seconds=seconds))
+
+    async def _ask(
+        self, query: QueryMessage, servers: tuple[Destination, ...], late: Late
+    ) -> Lookup:
         """Ask for a name's addresses, and for the rest of a chain that was cut short.
 
         Some resolvers follow a long chain for a while alone. Where they do not answer about its
         rest, what they did say counts, as it does for libc.
         """
-        patience = self._timeouts.last
-        try:
-            found = end = from_answer(await self._rounds.ask(query, servers, patience))
-            with contextlib.suppress(ResolverError):
-                for _ in range(MAX_FURTHER):
-                    if not end.is_cut_short:
-                        break
-                    further = address_query(end.owner)
-                    end = from_answer(await self._rounds.ask(further, servers, patience))
-                    found = joined(found, end)
-        except dns.exception.DNSException as error:  # it contradicts itself
-            raise ResolverError(str(error), Kind.MALFORMED, Meaning.VERDICT) from error
+        patience = self._patience()
+        answer, late.answer = late.answer, None
+        answer = answer or await self._rounds.ask(query, servers, patience, late)
+        found = end = from_answer(answer)
+        with contextlib.suppress(ResolverError):
+            for _ in range(MAX_FURTHER):
+                if not found.is_cut_short or not end.chain:
+                    break
+                further = address_query(found.owner)
+                end = from_answer(await self._rounds.ask(further, servers, patience))
+                found = joined(found, end)
         return found
 
     def network_changed(self) -> None:
@@ -229,7 +213,7 @@ class Resolver:
                 shared.error = error
                 self._keep_failure(name, error)
                 verdict = error.meaning is Meaning.VERDICT
-                self._note_failure(name, "A", error, verdict=verdict)
+                self._account.failed(name, "A", error, verdict=verdict)
                 return False
             case LookInto():
                 is_answered = await self._prober.is_anything_answered()
@@ -248,7 +232,7 @@ class Resolver:
         """Record a failure, later if it is not yet known whose fault it is."""
         verdict = is_verdict(error, has_answered=self._rounds.answers > 0)
         if verdict or error.meaning is Meaning.LOCAL:
-            self._note_failure(name, rdtype, error, verdict=verdict)
+            self._account.failed(name, rdtype, error, verdict=verdict)
         else:
             self._nursery.start_soon(self._note_judged, name, rdtype, error)
 
@@ -258,29 +242,7 @@ class Resolver:
         try:
             verdict = await self._prober.is_anything_answered()
         finally:
-            self._note_failure(name, rdtype, error, verdict=verdict)
-
-    def _note_failure(self, name: str, rdtype: str, error: ResolverError, *, verdict: bool) -> None:
-        """Record a failure; the same verdict once, as a program may ask for a name each second."""
-        kind, cause = error.kind, error.cause
-        if verdict and (name, rdtype, cause) in self._told:
-            return
-        if verdict and len(self._told) < MAX_TOLD:
-            self._told.add((name, rdtype, cause))
-        event = LookupFailed(name=name, type=rdtype, kind=kind, cause=cause, verdict=verdict)
-        self._record(event)
-
-    def _note_unanswered(self, name: str, error: ResolverError, seconds: float) -> None:
-        """Record that the session ended before there was an answer, or a verdict.
-
-        A lookup that has just begun is of a program that did not want to know.
-        """
-        if seconds >= ORDINARY:
-            self._record(
-                LookupFailed(
-                    name=name, type="A", kind=Kind.SESSION_END, cause=error.cause, seconds=seconds
-                )
-            )
+            self._account.failed(name, rdtype, error, verdict=verdict)
 
     def _keep(self, name: str, lookup: Lookup, servers: tuple[Destination, ...]) -> None:
         self._cache.keep(name, lookup, servers, self._clock())

@@ -35,6 +35,15 @@ INVALID: Final = "the request is not valid in HTTP/2"
 _REFUSAL: Final = "GOAWAY", Kind.NOT_PROCESSED
 """For streams that are reserved on a connection which takes no more."""
 
+_UNFIT: Final = frozenset(
+    {
+        *(ErrorCodes.HTTP_1_1_REQUIRED, ErrorCodes.INADEQUATE_SECURITY),
+        *(ErrorCodes.PROTOCOL_ERROR, ErrorCodes.FRAME_SIZE_ERROR),
+        *(ErrorCodes.FLOW_CONTROL_ERROR, ErrorCodes.COMPRESSION_ERROR),
+    }
+)
+"""Errors of upstream's, after which the two are better off with HTTP/1.1, section 7."""
+
 _FIRST_WINDOW: Final = 65535
 """Bytes, section 6.9.2."""
 
@@ -49,7 +58,7 @@ class Engine:
         """Whether it takes no new streams."""
         self.is_lost = False
         self.is_unfit = False
-        """Whether upstream has broken the protocol, or wants HTTP/1.1, which is spoken then."""
+        """Whether one has broken the protocol in the other's eyes, or upstream wants HTTP/1.1."""
         self._refusal: tuple[str, Kind] | None = None
         """Why streams that were opened and not sent yet are refused, if they are."""
         self._authority = authority
@@ -238,6 +247,7 @@ class Engine:
                 self.is_settled = True
                 return (0,)
             case h2.events.ConnectionTerminated():
+                self.is_unfit |= event.error_code in _UNFIT
                 return self._go_away(event.last_stream_id or 0)
         number: int = getattr(event, "stream_id", None) or 0
         stream = self._streams.get(number)
@@ -245,7 +255,7 @@ class Engine:
             return ()
         stream.note(event)
         if isinstance(event, h2.events.StreamReset):
-            self.is_unfit |= event.error_code == ErrorCodes.HTTP_1_1_REQUIRED
+            self.is_unfit |= event.remote_reset and event.error_code in _UNFIT
             del self._streams[number]
             return (0, number)
         return (number,)

@@ -24,6 +24,8 @@ from relay.record.events import Event, UpstreamClosed
 
 IDLE_KEPT: Final = 8
 """HTTP/1.1 connections kept for reuse."""
+SPOILED: Final = 1.0
+"""Seconds in which a failed handshake is that of a request that comes then."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,16 +54,15 @@ class Pool:
         self._connector = Connector(self.origin, self.opener, self.record)
         self.manners = Manners(is_own=self.origin.dialect.is_spoken_by(self.origin.host))
         self.shared: list[Http2] = []
-        self.idle: list[Http1] = []
-        """Kept for requests to come."""
+        self.idle: list[Http1] = []  # kept for requests to come
         self._ahead: _Ahead | None = None
         """Until a request has claimed it, or it is one of the above."""
-        self._agreeing = 0
-        """Connections that have reached upstream, and agree on TLS."""
+        self._spoiled: tuple[float, LostError | UntrustedError] | None = None
+        """When what was dialled ahead failed in its handshake, and why, until a request knows."""
+        self._agreeing = 0  # connections that have reached upstream, and agree on TLS
         self._connecting = trio.Lock()
         self._dials = 0
-        self._failed: tuple[int, Exception] | None = None
-        """The number of the last shared dial that failed, and why."""
+        self._failed: tuple[int, Exception] | None = None  # the last shared dial's, by number
         self._speaks_http1 = not self.origin.tls
 
     @property
@@ -98,17 +99,20 @@ class Pool:
     async def _prepare(self, reached: Reached, ahead: _Ahead) -> None:
         """Make a connection out of what was dialled ahead, for the request that has claimed it.
 
-        If none has by now, it is kept for the next; nor does a failure matter then, for a request
-        that comes makes a connection of its own. From the end of the handshake on no other task
-        runs before the connection has its place, so that a request finds it here or there. A
-        request whose program goes away while it waits gives up its claim; it cannot go away between
-        the end of this task and its own next step, for a wait that is over is not cancelled.
+        If none has by now, it is kept for the next. So is a failure, for a moment: the request for
+        which it was dialled is on its way, and would meet the same by another connection. From the
+        end of the handshake on no other task runs before the connection has its place, so that a
+        request finds it here or there. A request whose program goes away while it waits gives up
+        its claim; it cannot go away between the end of this task and its own next step, for a wait
+        that is over is not cancelled.
         """
         with contained(self.record, "upstream connection", reached.tcp.number):
             try:
                 ahead.outcome = await self._agreed(reached, http2=not self._speaks_http1)
             except (LostError, UntrustedError) as error:
                 ahead.outcome = error
+                if not ahead.is_claimed:
+                    self._spoiled = trio.current_time(), error
             finally:
                 ahead.agreed.set()
                 if self._ahead is ahead:
@@ -132,7 +136,8 @@ class Pool:
                 for surplus in [each for each in self.shared if each.is_idle][1:]:
                     surplus.retire()
             return
-        connection = opened or await self._idle_one() or await self._new_http1()
+        connection = opened or await self._idle_one() or await self._new(http2=False)
+        assert isinstance(connection, Http1), "HTTP/2 was not offered"
         try:
             yield connection
         finally:
@@ -190,6 +195,9 @@ class Pool:
 
     async def _new(self, *, http2: bool) -> Http1 | Http2:
         """Return what was dialled ahead, or a new connection."""
+        spoiled, self._spoiled = self._spoiled, None
+        if spoiled is not None and trio.current_time() - spoiled[0] < SPOILED:
+            raise spoiled[1]
         if self._ahead is None:
             return await self._dialled(http2=http2)
         ahead, self._ahead = self._ahead, None
@@ -203,11 +211,6 @@ class Pool:
         if isinstance(ahead.outcome, Exception):
             raise ahead.outcome
         return ahead.outcome or await self._dialled(http2=http2)
-
-    async def _new_http1(self) -> Http1:
-        connection = await self._new(http2=False)
-        assert isinstance(connection, Http1), "HTTP/2 was not offered"
-        return connection
 
     async def _dialled(self, *, http2: bool) -> Http1 | Http2:
         """Make a connection; raises like stream()."""

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
     Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened, DialFailed, DialHeld,
-    Dialled, How, LoopbackRefused, PathDown, PathUp, Replaying, Suspected, Told,
+    Dialled, Excuse, How, LoopbackRefused, PathDown, PathUp, Replaying, Suspected, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
@@ -19,11 +19,13 @@ from relay.record.events.names import (
     ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    Fault, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
+    Fault, LeftBehind, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept,
+    TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
-    SessionStarted | SessionEnded | LogFull | LogLost | Slept | Fault | ServiceDown | TurnedAway
+    SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | Slept | Fault | ServiceDown
+    | TurnedAway
     | ConnectionOpened | ConnectionDenied | Dialled | DialFailed | DialHeld | Replaying
     | Suspected | Cleared | PathDown | PathUp | ConnectionClosed | LoopbackRefused
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
@@ -35,10 +37,10 @@ AnyEvent: TypeAlias = (
 __all__ = [
     "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
     "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed", "CountedEvent",
-    "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event", "Fault",
-    "GatewayUnused", "How", "LogFull", "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused",
-    "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp", "Replaying", "RequestLost",
-    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
-    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event", "Excuse", "Fault",
+    "GatewayUnused", "How", "LeftBehind", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
+    "LoopbackRefused", "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp",
+    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
+    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

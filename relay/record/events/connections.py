@@ -175,6 +175,9 @@ class PathUp(Event):
         return f"{self.address} answers again after {self.seconds:.1f} s"
 
 
+Excuse: TypeAlias = Literal["", "the program had gone", "the answer had come early"]
+"""Why a reset by upstream was no loss: the program missed nothing; empty if it was one."""
+
 ENDS: Final[dict[How, str]] = {
     "fin": "closed by {}",
     "reset": "reset by {}",
@@ -202,20 +205,22 @@ class ConnectionClosed(CausedEvent):
     after_fin: bool = False
     """Whether upstream's FIN had come before."""
     cause: str | None = None
+    excuse: Excuse = ""
 
     @property
     def is_loss(self) -> bool:
-        """Upstream was lost; whatever else ended was ended by somebody.
+        """Upstream was lost, and the program has missed something; what else ended, somebody ended.
 
         A server that has closed answers TLS's close_notify by a reset: that is no loss.
         """
         lost = self.how in ("reset", "timeout", "unreachable")
-        return self.by == "upstream" and lost and not self.after_fin
+        return self.by == "upstream" and lost and not (self.after_fin or self.excuse)
 
     def text(self) -> str:
         """Return it as a line for people."""
         end = ENDS[self.how].format(self.by)
         cause = f" ({self.cause})" if self.cause else ""
+        cause += f"; {self.excuse}," if self.excuse else ""
         return (
             f"#{self.connection} {end}{cause} after {self.seconds:.1f} s, idle"
             f" {self.idle:.1f} s; sent {size(self.sent)}, received {size(self.received)}"

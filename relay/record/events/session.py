@@ -50,6 +50,17 @@ class SessionEnded(Event):
         )
 
 
+class LeftBehind(Event):
+    """Processes of the command go on after its end: they have no network any more."""
+
+    processes: list[str]
+    """Each by its name and pid."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"left behind, without a network from now on: {', '.join(self.processes)}"
+
+
 class LogFull(Event):
     """The file's bound is reached: later events of this session are dropped, its end excepted."""
 

@@ -65,7 +65,7 @@ def _told(known: Sequence[AnyEvent], *, is_live: bool) -> list[Entry]:
 def _notes(known: Sequence[AnyEvent]) -> Iterator[Entry]:
     """Yield what befell the machine, and the log."""
     for event in known:
-        if isinstance(event, events.Slept):
+        if isinstance(event, events.Slept | events.LeftBehind):
             yield Entry(event.at, Mark.NOTE, event.text())
         elif isinstance(event, events.LogFull):
             yield Entry(event.at, Mark.NOTE, f"{event.text()}; --log-limit N allows N MiB")

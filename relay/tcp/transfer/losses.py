@@ -55,6 +55,12 @@ def discard(sock: socket.socket) -> None:
             return
 
 
+def unread(sock: socket.socket) -> int:
+    """Return how many bytes have come that nobody has read: SIOCINQ, tcp(7)."""
+    (length,) = struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, b"\0" * 4))
+    return int(length)
+
+
 def unacknowledged(sock: socket.socket) -> int:
     """Return how many sent bytes the peer has not acknowledged; a FIN counts as one."""
     (length,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))

@@ -4,16 +4,18 @@ import contextlib
 import errno
 import math
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import trio
 
 from relay.outbound.opener import Opened
-from relay.record.events import Closer, How
+from relay.record.events import Closer, Excuse, How
 from relay.record.kinds import Kind, kind_of
 from relay.sockets import resets_on_close
 from relay.tcp.transfer import losses
+from relay.tcp.transfer.dialogue import Dialogue
 
 _DRAIN_LIMIT: Final = 60.0
 """Seconds for a peer that does not read."""
@@ -73,9 +75,21 @@ class Pair:
         self.outcome = Outcome()
         self.is_over = False
         """Whether both directions are to end, or have."""
+        self.dialogue = Dialogue()
+        self.has_gone: Callable[[], bool] = lambda: False
+        """Returns whether the program has closed its side, and not only half of it."""
+        self.excuse: Excuse = ""
+        """Why the loss of upstream is none to tell."""
         self.is_left = False
         """Whether the command has ended: what the program said is delivered, and nothing else."""
         self._draining: trio.CancelScope | None = None
+
+    def note_received(self, side: Side, count: int) -> None:
+        """Take note of bytes that came from one side."""
+        if side is self.upstream and self.dialogue.asked != self.program.received:
+            self.dialogue.turn(self.program.received, side.received)
+        side.received += count
+        side.last_byte = trio.current_time()
 
     def note_loss(self, side: Side, error: OSError) -> None:
         """Keep the first loss; it counts more than a FIN before it."""
@@ -84,6 +98,37 @@ class Pair:
         if self.outcome.cause is None:
             cause = error.strerror or str(error)
             self.outcome = Outcome(side.closer, losses.how(error), cause, kind_of(error))
+            if side is self.upstream and self.outcome.how == "reset":
+                self._excuse_early_answer()
+
+    def _excuse_early_answer(self) -> None:
+        """Look whether upstream, which was just reset, had answered in the middle of a request.
+
+        The kernel still knows how much of it was not acknowledged.
+        """
+        side, unacknowledged = self.upstream, 0
+        if side.is_open:  # else another one was dialled
+            with contextlib.suppress(OSError):
+                unacknowledged = losses.unacknowledged(side.sock)
+        seconds = trio.current_time() - side.last_byte
+        if self.dialogue.came_early(self.program.received, side.received, unacknowledged, seconds):
+            self.excuse = "the answer had come early"
+
+    def excuse_loss(self) -> None:
+        """Look whether the program has missed anything by the loss of upstream; raises OSError.
+
+        It is asked when all has been read that came from upstream before.
+        """
+        if self.has_gone():
+            self.excuse = "the program had gone"
+        elif self.outcome.how == "reset":
+            untaken = losses.unread(self.program.sock)
+            if self.upstream.is_open:  # else another one was dialled
+                untaken += losses.unacknowledged(self.upstream.sock)
+            seconds = trio.current_time() - self.upstream.last_byte
+            sent, received = self.program.received, self.upstream.received
+            if self.dialogue.came_early(sent, received, untaken, seconds):
+                self.excuse = "the answer had come early"
 
     def stop(self) -> None:
         """End both directions, a waiting one with ClosedResourceError."""

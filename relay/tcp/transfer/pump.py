@@ -82,6 +82,8 @@ class Pump(Pair):
             await self._second_done.wait()
             if self._fault is not None:
                 raise self._fault  # noqa: TRY301 - of the other task
+            if self.upstream.loss is not None:
+                self.excuse_loss()
             await self.pass_loss_on()
         except Exception:
             self.abort()
@@ -145,8 +147,7 @@ class Pump(Pair):
                     continue
                 self._end(source, sink, loss)
                 return After.END
-            source.received += count
-            source.last_byte = trio.current_time()
+            self.note_received(source, count)
             moved += count
             if self.is_left and source is self.upstream:
                 continue  # nobody reads it

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Literal
 
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.reversename
@@ -21,7 +22,8 @@ from relay.addresses import Destination
 from relay.descriptors import SPARE
 from relay.dns import nameserver, responder
 from relay.dns.framing import Unframer, frame
-from relay.dns.lookup.resolver import Resolver, ResolverTimeouts
+from relay.dns.lookup.evidence import ResolverTimeouts
+from relay.dns.lookup.resolver import Resolver
 from relay.dns.messages import Query
 from relay.dns.nameserver import IP_PKTINFO, NameServer
 from relay.dns.responder import Responder
@@ -53,7 +55,7 @@ from tests.support.packets import PACKETS
 SYNTHETIC = SyntheticAddresses.of().assign("www.example", 0).address
 ADDRESS = says("www.example 60 A 192.0.2.1")
 SOA = "example 60 SOA ns.example. admin.example. 1 7200 900 1209600 60"
-TIMEOUTS = ResolverTimeouts(server=0.05, query=0.2, last=0.2, stale=0.05, outage=0, failing=0)
+TIMEOUTS = ResolverTimeouts(server=0.05, last=0.2, stale=0.05, outage=0, failing=0)
 
 
 @dataclass
@@ -294,6 +296,25 @@ async def test_an_address_that_passes_to_another_name_is_recorded() -> None:
         assert event.text() == (
             "name b.example is 10.0.0.1 in this session, which was that of a.example"
         )
+
+
+async def test_an_error_is_told_over_tcp_to_who_takes_it_for_silence(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """As musl asks: the same datagram, from the same port, after some seconds."""
+    async with serving(says(rcode=dns.rcode.REFUSED)) as made:
+        query = dns.message.make_query("www.example", "A")
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock:
+            await sock.connect(made.address)
+            for seconds, rcode in [(0, 5), (0.1, 5), (5, 0), (5, 0)]:
+                await trio.sleep(seconds)
+                await sock.send(query.to_wire())
+                answer = answer_to(query, await sock.recv(512))
+                assert (answer.rcode(), bool(answer.flags & dns.flags.TC)) == (rcode, rcode == 0)
+        async with await made.connect() as stream:
+            await stream.send_all(frame(query.to_wire()))
+            [wire] = Unframer().feed(bytes(await stream.receive_some()))
+            assert answer_to(query, wire).rcode() == dns.rcode.REFUSED
 
 
 # UDP.

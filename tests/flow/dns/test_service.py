@@ -16,7 +16,7 @@ from relay.dns.service import NameService
 from relay.dns.synthetic import SyntheticAddresses
 from relay.outbound.patience import DialError
 from relay.record.kinds import Kind
-from tests.support.inprocess.fake_resolver import Script, says, start
+from tests.support.inprocess.fake_resolver import Asked, Script, says, start
 
 SYNTHETIC = SyntheticAddresses.of().assign("www.example", 0).address
 ADDRESS = says("www.example 60 A 192.0.2.1")
@@ -102,3 +102,24 @@ async def test_what_can_never_be_dialled_is_final(script: Script, cause: str) ->
             await service.lookup("www.example", fresh=True)
         assert caught.value.is_final
         assert caught.value.kind is Kind.NAME_FAILURE
+
+
+async def test_another_network_may_bear_edns() -> None:
+    """What was found out about the resolvers is found out anew."""
+    asked: list[int] = []
+
+    async def script(each: Asked) -> None:
+        asked.append(each.message.edns)
+        await (ADDRESS if each.message.edns < 0 else says(rcode=dns.rcode.REFUSED))(each)
+
+    async with serving(script) as (service, address):
+        service.network_changed()  # before the first question
+        for name in ("a.example", "b.example", "c.example"):
+            query = dns.message.make_query(name, "TXT", use_edns=0)
+            with trio.socket.socket(type=socket.SOCK_DGRAM) as sock:
+                await sock.connect(address)
+                await sock.send(query.to_wire())
+                await sock.recv(512)
+            if name == "b.example":
+                service.network_changed()
+    assert asked == [0, -1, -1, 0, -1]

@@ -254,6 +254,21 @@ async def test_no_agreement_on_tls_is_the_requests_business(
     assert b"in the TLS handshake" in answer.body
 
 
+async def test_an_upstream_that_never_agrees_is_dialled_five_times_more_often_than_asked(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What was dialled for a connect() that then failed is the first try of its request."""
+    async with (
+        fake_api() as trusted,
+        fake_api(is_tls=False) as plain,
+        session_to(replace(plain, authority=trusted.authority)) as it,
+    ):
+        for _ in range(12):
+            assert (await ask(it.offer())).status == 502
+        await it.it.assert_nothing_is_left()
+        assert it.opened() == 12 + 5
+
+
 @asynccontextmanager
 async def shaking_hands(protocols: tuple[str, ...]) -> AsyncIterator[tuple[Served, trio.Event]]:
     """Serve an API that begins with TLS when told."""

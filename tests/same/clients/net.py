@@ -5,6 +5,7 @@ It stands alone: nothing but Python's own modules.
 
 import asyncio
 import errno
+import fcntl
 import resource
 import select
 import socket
@@ -13,11 +14,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 _MPTCP: Final = 262  # IPPROTO_MPTCP of linux/in.h
 _FASTOPEN: Final = 0x20000000  # MSG_FASTOPEN of linux/socket.h
 _NO_COOKIE: Final = 34  # TCP_FASTOPEN_NO_COOKIE of linux/tcp.h: the first SYN carries data
+_SIOCGIFFLAGS: Final = 0x8913  # netdevice(7)
+_SIOCGIFNETMASK: Final = 0x891B
+_IFF_RUNNING: Final = 0x40
 _PATIENCE: Final = 30.0
 _SETTLED: Final = 0.5
 _WATCHED: Final = 5.0
@@ -168,6 +173,49 @@ def own(host: str, port: str) -> str:
         return connect(host, port, "5")
 
 
+def served(host: str, port: str, at: str) -> str:
+    """Listen at one address, or all, and say who answers at the other: this server, or another."""
+    with socket.create_server((at, int(port))) as server:
+        with socket.create_connection((host, int(port)), 5):
+            server.settimeout(_SETTLED)
+            try:
+                server.accept()[0].close()
+            except TimeoutError:
+                return "another server"
+        return "this server"
+
+
+def later(host: str, port: str) -> str:
+    """Listen on all addresses, and connect by one that the host has not yet, until it has."""
+    with socket.create_server(("0.0.0.0", int(port))) as server:
+        server.settimeout(_SETTLED)
+        for _ in range(20):
+            try:
+                with socket.create_connection((host, int(port)), _SETTLED):
+                    server.accept()[0].close()
+                    return "this server"
+            except OSError:
+                time.sleep(0.1)
+    return "nobody"
+
+
+def shown(target: str) -> str:
+    """Tell what a program finds out of its own network: address, mask, device and default route."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((target, 9))
+        device = b"eth0"
+        mask = fcntl.ioctl(sock, _SIOCGIFNETMASK, struct.pack("16s24x", device))[20:24]
+        flags = struct.unpack_from(
+            "H", fcntl.ioctl(sock, _SIOCGIFFLAGS, device.ljust(40, b"\0")), 16
+        )
+        address = sock.getsockname()[0]
+    routes = map(str.split, Path("/proc/net/route").read_text().splitlines())
+    defaults = [route[0] for route in routes if route[1] == "00000000"]
+    up = "up" if flags[0] & _IFF_RUNNING else "down"
+    via = ", ".join(defaults)
+    return f"{address}/{socket.inet_ntoa(mask)}, eth0 is {up}, default route by {via}"
+
+
 def listens(host: str, port: str) -> str:
     """Connect and wait for the server's first word."""
     with socket.create_connection((host, int(port)), _PATIENCE) as sock:
@@ -232,6 +280,7 @@ _WHAT: Final[dict[str, Callable[..., str]]] = {
     "connect": connect,
     "fastopen": fastopen,
     "flood": flood,
+    "later": later,
     "listens": listens,
     "many": many,
     "mptcp": mptcp,
@@ -239,6 +288,8 @@ _WHAT: Final[dict[str, Callable[..., str]]] = {
     "own": own,
     "poll": poll,
     "reset_own": reset_own,
+    "served": served,
+    "shown": shown,
     "shut": shut,
     "streams": streams,
 }

@@ -90,6 +90,11 @@ def tcp_alone(network: Network) -> None:
     network.internet.zone.trouble = Trouble(silent=True, over_udp=True)
 
 
+def quiet_name(network: Network) -> None:
+    """Have the resolvers say nothing about `quiet.test`."""
+    network.internet.zone.set_trouble("quiet.test", Trouble(silent=True))
+
+
 def slow(seconds: float) -> Callable[[Network], None]:
     """Have the resolvers take so long."""
 

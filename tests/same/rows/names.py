@@ -18,6 +18,10 @@ from tests.same.networks.situations import served
 from tests.same.programs import bun, curl, getent, git, java, musl, node, python, shell, ssh
 from tests.same.row import Differs, Program, Row, Situation
 
+_OLD_MUSL: Final = Differs(
+    "worse",
+    "musl before 1.2.4 waits through outages, and knows no other end",
+)
 _MUSL: Final = {5.0: "after the 5 s of its libc"}
 
 
@@ -39,6 +43,7 @@ def _answered(situation: str, network: Situation, name: str) -> list[Row]:
             network=network,
             program=program,
             marks=_MUSL,
+            differs=_OLD_MUSL if program == musl(name, 80) else None,
         )
         for program in _asked(name)
     ]

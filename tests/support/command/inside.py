@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -256,6 +257,27 @@ def stay_behind(address: str, port: str, ready: str, parent: str) -> None:
     except OSError as error:
         tell(errno.errorcode[error.errno or 0])
     tell(try_connect(address, port))
+
+
+def serves_at(address: str) -> None:
+    """Listen at all addresses, tell when the server is found at this one, and when no longer."""
+    with socket.create_server(("0.0.0.0", 8080)) as server:
+        server.settimeout(0.2)
+        tell("ready")
+        for wanted, words in ((True, "found"), (False, "lost")):
+            while _finds(server, address) != wanted:
+                time.sleep(0.1)
+            tell(words)
+
+
+def _finds(server: socket.socket, address: str) -> bool:
+    """Return whether a connection to the server's port of this address comes to the server."""
+    try:
+        with socket.create_connection((address, 8080), 0.2):
+            server.accept()[0].close()
+    except OSError:
+        return False
+    return True
 
 
 def resolve(name: str) -> None:

@@ -281,6 +281,20 @@ async def h1_api(session: Session) -> None:
         await _asked(program, "GET", "/v1/models")
 
 
+async def refused_certificate(session: Session) -> None:
+    """Close when the certificate has come, after a ClientHello in two pieces; then within one."""
+    hello = client_hello.real("api.test")
+    address = await session.address_of("api.test")
+    async with await session.connect(address, H1_API) as stream:
+        await stream.send_all(hello[:100])
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.send_all(hello[100:])
+        await stream.receive_some()
+    async with await session.connect(address, H1_API) as stream:
+        await stream.send_all(hello[:100])
+        await trio.testing.wait_all_tasks_blocked()
+
+
 async def cut_api(session: Session) -> None:
     """Lose an answer of which the program has much already."""
     session.cut_answers()
@@ -338,6 +352,7 @@ SCENARIOS: Final = (
     Scenario(suspend),
     Scenario(forgotten),
     Scenario(plain_api, gateway=True),
+    Scenario(refused_certificate, gateway=True),
     Scenario(cut_api, gateway=True),
     Scenario(upgrade, gateway=True),
     Scenario(h1_api, gateway=True),

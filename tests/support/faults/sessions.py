@@ -25,6 +25,7 @@ class _Command(Sandbox):
 
     def __init__(self, namespace: Namespace) -> None:
         self.steps = []
+        self.withheld = ()
         self._namespace = namespace
 
     def build(self, plan: Plan) -> None:
@@ -44,6 +45,7 @@ def whole_session(world: World) -> None:
     """Run one; raises whatever the session raises, and AssertionError if it hides the status."""
     handlers = {number: signal.getsignal(number) for number in (2, 3, 20)}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    streams = [os.dup(fd) for fd in (0, 1)]  # which a session lets go of
     command = _Command(world.tproxy)
     said: list[str] = []
     with tempfile.TemporaryDirectory(dir=world.folder) as folder:
@@ -57,6 +59,9 @@ def whole_session(world: World) -> None:
             world.tproxy.empty()
             del os.environ["XDG_STATE_HOME"]
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for fd, kept in enumerate(streams):
+                os.dup2(kept, fd)
+                os.close(kept)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
     assert status.status == _STATUS, f"{status}: {said}"

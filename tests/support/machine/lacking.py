@@ -1,7 +1,8 @@
 """Runs a program where something is lacking: `lacking("unshare", *argv)` gives the command line.
 
 What may be lacking: `user_namespaces` (their number is limited to 0), `unshare` (a seccomp filter
-forbids it), `netfilter` (the kernel has no such netlink), `raw_sockets` (a filter forbids them).
+forbids it), `netfilter` (the kernel has no such netlink), `raw_sockets` (a filter forbids them), or
+any system call, `CALL:ERRNO`.
 """
 
 import os
@@ -36,5 +37,9 @@ _LACKING: Final = {
 }
 
 if __name__ == "__main__":
-    _LACKING[sys.argv[1]]()
+    call, _, error = sys.argv[1].partition(":")
+    if error:
+        seccomp.forbid(call, error)
+    else:
+        _LACKING[call]()
     os.execvp(sys.argv[2], sys.argv[2:])

@@ -25,11 +25,44 @@ _FIRST_ARGUMENT: Final = 16
 _AF_NETLINK: Final = 16
 _NETLINK_NETFILTER: Final = 12
 
-# The numbers of unshare(2) and socket(2), asm/unistd.h.
+# Numbers of system calls, asm/unistd.h.
 _NUMBERS: Final = {
-    "x86_64": {"unshare": 272, "socket": 41},
-    "aarch64": {"unshare": 97, "socket": 198},
+    "x86_64": {
+        "clone": 56,
+        "epoll_create1": 291,
+        "epoll_ctl": 233,
+        "pipe2": 293,
+        "prctl": 157,
+        "recvfrom": 45,
+        "sendmsg": 46,
+        "sendto": 44,
+        "setitimer": 38,
+        "signalfd4": 289,
+        "socket": 41,
+        "socketpair": 53,
+        "unshare": 272,
+    },
+    "aarch64": {
+        "clone": 220,
+        "epoll_create1": 20,
+        "epoll_ctl": 21,
+        "pipe2": 59,
+        "prctl": 167,
+        "recvfrom": 207,
+        "sendmsg": 211,
+        "sendto": 206,
+        "setitimer": 103,
+        "signalfd4": 74,
+        "socket": 198,
+        "socketpair": 199,
+        "unshare": 97,
+    },
 }
+
+
+def forbid(call: str, error: str) -> None:
+    """Make a system call fail with the errno of this name, whatever its arguments are."""
+    _install(call, {}, getattr(errno, error))
 
 
 def forbid_unshare() -> None:

@@ -2,13 +2,14 @@
 
 import struct
 
+import dns.flags
 import dns.message
 import dns.rcode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.dns.framing import FrameError, Unframer, frame, servfail
+from relay.dns.framing import FrameError, Unframer, frame, is_error, servfail, truncated
 
 MESSAGES = st.lists(st.binary(min_size=12, max_size=40), max_size=5)
 
@@ -65,3 +66,19 @@ def test_what_is_no_query_gets_no_answer(wire: bytes) -> None:
 @given(st.binary(max_size=80))
 def test_servfail_of_anything(wire: bytes) -> None:
     servfail(wire)
+
+
+def test_what_is_truncated_is_asked_again_over_tcp() -> None:
+    query = dns.message.make_query("www.example", "A")
+    answer = dns.message.from_wire(truncated(query.to_wire()))
+    assert query.is_response(answer)
+    assert answer.flags & dns.flags.TC
+    assert (answer.rcode(), answer.answer) == (dns.rcode.NOERROR, [])
+    assert truncated(b"") == b""
+
+
+@pytest.mark.parametrize("rcode", range(6))
+def test_what_is_an_error(rcode: int) -> None:
+    answer = dns.message.make_response(dns.message.make_query("www.example", "A"))
+    answer.set_rcode(dns.rcode.Rcode(rcode))
+    assert is_error(answer.to_wire()) is (rcode not in {0, 3})

@@ -322,6 +322,30 @@ def test_an_innocent_answer_is_passed_on_whole() -> None:
     assert not response.flags & (dns.flags.AD | dns.flags.AA)
 
 
+@pytest.mark.parametrize("asks", ["AD", "DO", ""])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_whether_it_is_authentic_is_said_of_all_or_nothing(asks: str, is_whole: bool) -> None:
+    message = dns.message.make_query("www.example", "MX", want_dnssec=asks == "DO")
+    if asks == "AD":
+        message.flags |= dns.flags.AD
+    asked = messages.parse(message.to_wire())
+    assert asked is not None
+    assert bool(messages.upstream_query(asked).flags & dns.flags.AD) is (asks == "AD")
+    glue = () if is_whole else ("mail.example. 60 IN A 192.0.2.1",)
+    answer = upstream("MX", ("www.example. 60 IN MX 10 mail.example.",), (), glue)
+    answer.flags |= dns.flags.AD
+    response = sent(asked, messages.forwarded(asked, answer).response)
+    assert bool(response.flags & dns.flags.AD) is (is_whole and bool(asks))
+
+
+def test_edns_is_asked_for_if_the_program_does() -> None:
+    for edns in (-1, 0):
+        message = dns.message.make_query("www.example", "MX", use_edns=edns)
+        asked = messages.parse(message.to_wire())
+        assert asked is not None
+        assert messages.upstream_query(asked).edns == edns
+
+
 def test_an_upstream_nxdomain_stays_one() -> None:
     asked = query(rdtype="MX")
     result = messages.forwarded(asked, upstream("MX", (), (SOA,), rcode="NXDOMAIN"))

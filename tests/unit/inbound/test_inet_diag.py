@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.inbound.inet_diag import number_of, request, state
+from relay.inbound.inet_diag import has_owner, number_of, request, state
 
 
 def answer(kind: int, body: bytes, number: int = 1) -> bytes:
@@ -26,6 +26,13 @@ def test_a_request_names_both_ends() -> None:
 
 def test_a_state_is_read() -> None:
     assert state(answer(20, bytes([2, 7]) + bytes(70))) == 7
+
+
+def test_an_owner_is_known_by_the_inode() -> None:
+    orphan = bytes([2, 5]) + bytes(70)
+    assert not has_owner(answer(20, orphan))
+    assert has_owner(answer(20, orphan[:68] + struct.pack("=I", 4711)))
+    assert not has_owner(answer(2, struct.pack("=i", -errno.ENOENT) + bytes(16)))
 
 
 def test_an_answer_has_the_number_of_its_question() -> None:

@@ -1,11 +1,13 @@
 """A namespace that cannot be made names the setting to change; nothing here makes one."""
 
 import errno
+import signal
 
 import pytest
 
+from netns import hints
 from netns.errors import SandboxError
-from netns.hints import host_facts, namespace_hint
+from netns.hints import end_hint, host_facts, namespace_hint, refused_call, silent_hint
 
 # What a plain Linux shows; each case changes what its failure is about.
 PLAIN = {
@@ -69,3 +71,47 @@ def test_an_error_shows_its_cause_and_keeps_the_hint_apart() -> None:
         "no namespace",
         "make one",
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "facts", "told"),
+    [
+        (signal.SIGKILL, {}, "free memory"),
+        (signal.SIGSYS, {"seccomp": "2"}, "seccomp"),
+        (signal.SIGSYS, {}, "defect"),
+        (signal.SIGSEGV, {"seccomp": "2"}, "defect"),
+    ],
+)
+def test_a_child_that_was_killed(number: int, facts: dict[str, str], told: str) -> None:
+    assert told in end_hint(number, facts)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.EPERM, "forbids it"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ENOMEM, "free memory"),
+        (errno.ENOSPC, "make room"),
+        (errno.EIO, "doctor"),
+    ],
+)
+def test_a_call_that_fails_where_nobody_expects_it(
+    monkeypatch: pytest.MonkeyPatch, number: int, told: str
+) -> None:
+    monkeypatch.setattr(hints, "host_facts", dict)
+    with pytest.raises(OSError, match="why") as raised:
+        raise OSError(number, "why")
+    cause, hint = refused_call(raised.value)
+    assert cause.startswith("a call to the kernel in test_hints.py:")
+    assert cause.endswith(": why")
+    assert told in hint
+    assert refused_call(OSError(number, "why", "/a/file"))[0] == "/a/file: why"
+
+
+def test_a_forbidden_call_names_the_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "host_facts", lambda: {"seccomp": "2"})
+    assert "seccomp" in refused_call(OSError(errno.ENOSYS, "why"))[1]
+    assert "seccomp" in silent_hint({"seccomp": "2"})
+    assert "defect" in silent_hint({})
+    assert "seccomp" in namespace_hint(errno.ENOSYS, {"seccomp": "2"})

@@ -22,6 +22,7 @@ from relay.record.events import (
     Fault,
     GatewayUnused,
     How,
+    LeftBehind,
     LogFull,
     LogLost,
     LookupFailed,
@@ -242,6 +243,10 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (Cleared(connection=1), "#1 upstream has answered after all"),
     (PathDown(address="192.0.2.1"), "no answer from 192.0.2.1: its connections are held"),
     (PathUp(address="192.0.2.1", seconds=20.04), "192.0.2.1 answers again after 20.0 s"),
+    (
+        LeftBehind(processes=["tmux: server (12)", "sleep (34)"]),
+        "left behind, without a network from now on: tmux: server (12), sleep (34)",
+    ),
     (Slept(seconds=600.4), "the machine slept for 600 s"),
 ]
 
@@ -276,6 +281,9 @@ def test_an_end_is_told_with_who_how_and_how_much(how: How, told: str) -> None:
     assert CLOSED.text() == f"#1 {told} {rest}"
     CLOSED.cause = "No route to host"
     assert CLOSED.text() == f"#1 {told} (No route to host) {rest}"
+    CLOSED.excuse = "the program had gone"
+    assert CLOSED.text() == f"#1 {told} (No route to host); the program had gone, {rest}"
+    CLOSED.excuse = ""
 
 
 def test_no_event_is_forgotten_here() -> None:

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 from h2.errors import ErrorCodes
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import GoAwayFrame, SettingsFrame
 
 from relay.gateway.downstream.body import Body
 from relay.gateway.http import Flush, LostError, Request
@@ -608,7 +608,7 @@ async def test_fields_that_http2_forbids_are_dropped_and_so_is_a_body_to_head(
     assert upstream.connections == 1
 
 
-@pytest.mark.parametrize("how", ["reset", "junk"])
+@pytest.mark.parametrize("how", ["wanted", "reset", "goaway", "junk"])
 async def test_who_is_unfit_for_http2_is_asked_over_http1(
     how: str, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -619,7 +619,7 @@ async def test_who_is_unfit_for_http2_is_asked_over_http1(
         protocol = stream.selected_alpn_protocol()
         asked.append(protocol)
         if protocol == "h2":
-            await (Demanding() if how == "reset" else Junk()).serve(stream)
+            await UNFIT[how].serve(stream)
             return
         while await stream.receive_some():
             await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
@@ -636,11 +636,26 @@ async def test_who_is_unfit_for_http2_is_asked_over_http1(
     assert asked == ["h2", "http/1.1"]
 
 
-class Demanding(Upstream):
-    """Wants HTTP/1.1."""
+class Erring(Upstream):
+    """Answers by an error."""
+
+    def __init__(self, code: ErrorCodes) -> None:
+        super().__init__()
+        self.code = code
 
     def answer(self, it: h2.connection.H2Connection, number: int) -> None:
-        it.reset_stream(number, ErrorCodes.HTTP_1_1_REQUIRED)
+        it.reset_stream(number, self.code)
+
+
+class Complaining(Upstream):
+    """Ends the connection because of our errors."""
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        await stream.receive_some()
+        gone = GoAwayFrame(0, error_code=ErrorCodes.COMPRESSION_ERROR)
+        await stream.send_all(SettingsFrame(0).serialize() + gone.serialize())
+        async for _ in stream:
+            pass
 
 
 class Junk(Upstream):
@@ -650,6 +665,14 @@ class Junk(Upstream):
         await stream.send_all(bytes(99))
         async for _ in stream:
             pass
+
+
+UNFIT = {
+    "wanted": Erring(ErrorCodes.HTTP_1_1_REQUIRED),
+    "reset": Erring(ErrorCodes.PROTOCOL_ERROR),
+    "goaway": Complaining(),
+    "junk": Junk(),
+}
 
 
 class Unchanged(Upstream):

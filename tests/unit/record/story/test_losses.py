@@ -235,6 +235,12 @@ def test_a_loss_while_waiting() -> None:
     ]
 
 
+def test_a_reset_of_which_the_program_missed_nothing_is_no_loss() -> None:
+    assert told(DIALLED, closed(excuse="the program had gone")) == []
+    assert told(DIALLED, closed(excuse="the answer had come early")) == []
+    assert len(told(DIALLED, closed())) == 1
+
+
 def test_a_loss_while_idle() -> None:
     assert told(DIALLED, closed(waiting=False, how="unreachable")) == [
         (

@@ -1,0 +1,63 @@
+"""Messages of netlink(7) by hand: for sockets whose user does not load pyroute2, such as the relay.
+
+The kernel answers within send(2), so that what it has answered can be read at once.
+"""
+
+import os
+import socket
+import struct
+from typing import Final
+
+NETFILTER: Final = 12
+"""NETLINK_NETFILTER of <linux/netlink.h>."""
+
+REQUEST: Final = 1
+ACK: Final = 4
+CREATE: Final = 0x400
+"""NLM_F_REQUEST, NLM_F_ACK and NLM_F_CREATE."""
+
+NESTED: Final = 0x8000
+"""NLA_F_NESTED, in the type of an attribute that holds others."""
+
+_HEADER: Final = struct.Struct("=IHHII")
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_ERROR: Final = 2  # NLMSG_ERROR, an acknowledgement too
+_ANSWERS: Final = 1 << 16
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Write an attribute, filled up to four bytes."""
+    written = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
+    return written + bytes(-len(written) % 4)
+
+
+def message(kind: int, flags: int, body: bytes) -> bytes:
+    """Write a message."""
+    return _HEADER.pack(_HEADER.size + len(body), kind, REQUEST | flags, 0, 0) + body
+
+
+def ask(sock: socket.socket, messages: bytes) -> None:
+    """Send messages, and raise the first error that the kernel answers; OSError.
+
+    What was not read of an earlier answer is thrown away before: it belongs to nobody any more.
+    """
+    _answers(sock)
+    sock.send(messages)
+    for answer in _answers(sock):
+        at = 0
+        while at + _HEADER.size < len(answer):
+            length, kind, *_ = _HEADER.unpack_from(answer, at)
+            number = -struct.unpack_from("=i", answer, at + _HEADER.size)[0]
+            if kind == _ERROR and number:
+                raise OSError(number, os.strerror(number))
+            at += (length + 3) // 4 * 4
+
+
+def _answers(sock: socket.socket) -> list[bytes]:
+    """Read all that is there."""
+    answers = []
+    while True:
+        try:
+            answers.append(sock.recv(_ANSWERS, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return answers

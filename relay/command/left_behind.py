@@ -1,0 +1,40 @@
+"""Processes of the command that go on after its end: they lose their network, and are named."""
+
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from netns import left
+from relay.barrier import Record, contained
+
+_JUST_ENDING: Final = (0.02, 0.08)
+"""Seconds between the looks at processes that may be about to end."""
+
+_NAMED: Final = 3
+"""Processes that are named at the end."""
+
+
+async def look(inside: socket.socket, record: Record) -> list[str]:
+    """Return the processes that are left, each by name and pid, but for those just ending.
+
+    `inside` is a socket of their namespace.
+    """
+    found: list[str] = []
+    with contained(record, "look at the processes left"):
+        for pause in (0, *_JUST_ENDING):
+            await trio.sleep(pause)
+            found = [str(process) for process in left.left_behind(inside)]
+            if not found:
+                break
+    return found
+
+
+def told(found: Sequence[str]) -> str:
+    """Return which processes have lost their network, and what would have kept it."""
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return (
+        f"left behind, without a network from now on: {', '.join(found[:_NAMED])}{more};"
+        " to stay until they have ended: keepline run --linger"
+    )

@@ -1,0 +1,47 @@
+"""Where a filter forbids a call that the start needs: two lines and 125, no traceback, no hang."""
+
+import pytest
+
+from tests.support.command.keepline import Keepline
+from tests.support.internet.world import Internet
+from tests.support.machine.lacking import lacking
+
+NEEDED = (
+    *("clone", "epoll_create1", "epoll_ctl", "pipe2", "prctl", "recvfrom", "sendmsg", "sendto"),
+    *("signalfd4", "socket", "socketpair", "unshare"),
+)
+
+
+@pytest.fixture
+def keepline(internet: Internet) -> Keepline:
+    return Keepline(internet)
+
+
+@pytest.mark.parametrize("error", ["EPERM", "ENOSYS"])
+@pytest.mark.parametrize("call", NEEDED)
+async def test_a_call_that_is_forbidden_is_told_with_what_to_try(
+    keepline: Keepline, call: str, error: str
+) -> None:
+    argv = lacking(f"{call}:{error}", *keepline.argv("run", "--", "true"))
+    done = await keepline.host.run_process(argv, env=keepline.environment, check=False)
+    cause, fix = done.stderr.decode().splitlines()
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert cause.startswith("keepline: ")
+    assert "defect" not in cause + fix
+    assert "seccomp" in fix or call == "socket"
+
+
+@pytest.mark.parametrize("call", ["clone", "unshare"])
+async def test_the_doctor_names_it_among_its_checks(keepline: Keepline, call: str) -> None:
+    argv = lacking(f"{call}:EPERM", *keepline.argv("doctor"))
+    done = await keepline.host.run_process(argv, env=keepline.environment, check=False)
+    text = done.stdout.decode()
+    assert "FAILS   namespace: " in text
+    assert "seccomp" in text
+    assert b"Traceback" not in done.stderr
+
+
+async def test_what_can_be_done_without_is_done_without(keepline: Keepline) -> None:
+    argv = lacking("setitimer:EPERM", *keepline.argv("run", "--", "true"))
+    done = await keepline.host.run_process(argv, env=keepline.environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

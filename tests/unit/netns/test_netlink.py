@@ -1,0 +1,56 @@
+"""Messages of netlink are whole, and its errors raised."""
+
+import os
+import socket
+import struct
+
+import pytest
+
+from netns import netlink
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (b"", b"\4\0\7\0"),
+        (b"abcd", b"\10\0\7\0abcd"),
+        (b"a", b"\5\0\7\0a\0\0\0"),
+    ],
+)
+def test_an_attribute_is_filled_up_but_its_length_is_not(value: bytes, written: bytes) -> None:
+    assert netlink.attribute(7, value) == written
+
+
+def test_a_message_knows_its_length_and_asks() -> None:
+    assert (
+        netlink.message(3, netlink.ACK, b"body") == struct.pack("=IHHII", 20, 3, 5, 0, 0) + b"body"
+    )
+
+
+def test_the_first_error_of_an_answer_is_raised() -> None:
+    ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, kernels:
+        answers = [struct.pack("=IHHIIi16x", 36, 2, 0, 0, 0, -number) for number in (0, 1, 2)]
+        stale = struct.pack("=IHHIIi16x", 36, 2, 0, 0, 0, -13)
+        kernels.send(stale)
+        netlink.ask(ours, b"first")  # what was left of an earlier one is nobody's
+        asked = _Answering(ours, b"".join(answers))
+        with pytest.raises(PermissionError if os.strerror(1) else OSError):
+            netlink.ask(asked, b"second")  # type: ignore[arg-type]
+
+
+class _Answering:
+    """A socket of a kernel that answers within send(2)."""
+
+    def __init__(self, sock: socket.socket, answer: bytes) -> None:
+        self.sock = sock
+        self.answers: list[bytes] = []
+        self.answer = answer
+
+    def send(self, _data: bytes) -> None:
+        self.answers.append(self.answer)
+
+    def recv(self, _size: int, _flags: int) -> bytes:
+        if not self.answers:
+            raise BlockingIOError
+        return self.answers.pop()
