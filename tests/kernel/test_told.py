@@ -11,7 +11,6 @@ from typing import Final
 
 import pytest
 import trio
-import trio.lowlevel
 
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.record.events import (
