@@ -339,7 +339,7 @@ async def test_a_lost_answer_of_an_unknown_agent_names_the_gateway(
         answer_then_reset(b"HTTP/1.1 200 OK\r\n\r\nhalf"), context(internet.authority, HOST)
     )
     await nursery.start(serve, cut, listen(internet.server, SERVER, 443))
-    command = curl(f"https://{HOST}/v1/messages", "-o", "/dev/null")
+    command = curl(f"https://{HOST}/v1/messages", "--http1.1", "-o", "/dev/null")
     done = await keepline.run(*command, check=False)
     assert done.only(GatewayUnused).why == "the command is not claude"
     assert end(done) == "1 loss: 0 hidden, 1 visible. What changes it: --gateway=tls."
