@@ -264,10 +264,13 @@ async def test_a_command_named_claude_gets_it_and_no_other(
         assert of(done).startswith("gateway on (tls; the command is claude): it reads requests")
         assert done.stdout.decode().endswith(".pem\n")
         assert done.stderr == ""
-    for argv in ([str(link)], ["env", "claude"], ["sh", "-c", WHAT_IT_IS_TOLD, "claude"]):
+    for argv, how in (([str(link)], "link runs claude"), (["env", "claude"], "env runs claude")):
         done = await keepline.run(*argv, options=[HOSTS], env=paths)
-        assert of(done) == ""
-        assert done.stdout.decode().split() == [str(internet.authority.file)]
+        assert of(done).startswith(f"gateway on (tls; {how}): it reads requests")
+        assert done.stdout.decode().endswith(".pem\n")
+    done = await keepline.run("sh", "-c", WHAT_IT_IS_TOLD, "claude", options=[HOSTS], env=paths)
+    assert of(done) == ""
+    assert done.stdout.decode().split() == [str(internet.authority.file)]
 
 
 async def test_claude_asks_through_it(api: Api, internet: Internet, keepline: Keepline) -> None:
@@ -522,5 +525,8 @@ async def test_without_it_nothing_of_it_is_loaded(keepline: Keepline) -> None:
     assert not {name for name in loaded if name.partition(".")[0] in {"h11", "h2", "hpack"}}
     of_it = {name for name in loaded - DEFERRED if name.startswith("relay.gateway.")}
     dialects = ("dialect", "dialects", "dialects.anthropic", "sse")
-    always = ("setup", "setup.choice", "setup.prepare", *dialects)
+    always = (
+        *("setup", "setup.choice", "setup.command", "setup.files", "setup.prepare", "unused"),
+        *dialects,
+    )
     assert of_it == {f"relay.gateway.{name}" for name in always}
