@@ -35,6 +35,8 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/gateway/setup/certificates.py", "os.urandom"): _BEFORE,
     ("relay/host/interfaces.py", "socket.socket"): _BEFORE,
     ("relay/host/interfaces.py", "probe.connect_ex"): _BEFORE,
+    ("relay/host/interfaces.py", "fcntl.ioctl"): _BEFORE,
+    ("relay/host/interfaces.py", "_ROUTES.open"): _BEFORE,
     ("relay/host/resolvers.py", "Path(RESOLV_CONF).read_text"): _BEFORE,
     ("relay/session.py", "Path(NSSWITCH_CONF).read_text"): _BEFORE,
     ("relay/gateway/setup/certificates.py", "os.close"): _AFTER,
