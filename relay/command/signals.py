@@ -5,6 +5,7 @@ is lost before the relay runs. SIGKILL and SIGSTOP cannot be caught; a fault of 
 the process, for the kernel does not let its signal wait.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -61,7 +62,8 @@ class Signals:
 
     def close(self) -> None:
         """Read no more; what comes waits."""
-        os.close(self._fd)
+        with contextlib.suppress(OSError):  # it has closed all the same, close(2)
+            os.close(self._fd)
 
     async def receive(self) -> list[Sent]:
         """Wait for signals, and return those that have come, in order."""

@@ -85,7 +85,8 @@ class Witness:
         """Let it end; what waits for our children finds it no more."""
         if self.pid:
             for fd in (self._asks, self._answers):
-                os.close(fd)
+                with contextlib.suppress(OSError):
+                    os.close(fd)
             with contextlib.suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)

@@ -4,7 +4,9 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import trio
@@ -61,6 +63,9 @@ async def test_what_another_sends_to_one_after_the_group_is_heard_again(
     """The witness forgets what the group got. Who sends both at once is heard once."""
 
     def by_another(pid: int, number: int) -> None:
+        # What waits to be read is one signal with the next of its kind, signal(7).
+        while "ShdPnd:\t0000000000000000\n" not in Path(f"/proc/{pid}/status").read_text():
+            time.sleep(0.001)
         subprocess.run(["sh", "-c", f"kill -{number} {pid}"], check=True)
 
     sends = iter([os.killpg, by_another, by_another, os.killpg, os.killpg, by_another] * 2)

@@ -29,6 +29,7 @@ NOT_WHILE_RELAYING: Final = (
 _BEFORE: Final = "before the command starts"
 _AFTER: Final = "after the command has ended"
 _STOPS: Final = "stops the process itself, at a terminal: tests/kernel/test_terminal.py"
+_SIGNALS: Final = "a signal is sent, and passed on: tests/kernel/test_signals.py"
 _SAME_TICK: Final = "two tasks that end in the same tick; it is a close like those beside it"
 
 NOT_MADE: Final[dict[tuple[str, str], str]] = {
@@ -40,6 +41,14 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/host/resolvers.py", "Path(RESOLV_CONF).read_text"): _BEFORE,
     ("relay/session.py", "Path(NSSWITCH_CONF).read_text"): _BEFORE,
     ("relay/gateway/setup/certificates.py", "os.close"): _AFTER,
+    ("relay/command/first.py", "os.open"): _BEFORE,
+    ("relay/command/ending.py", "os.kill"): _AFTER,
+    ("relay/command/signals.py", "os.kill"): _SIGNALS,
+    ("relay/command/witness.py", "os.close"): _BEFORE,
+    ("relay/command/witness.py", "os.kill"): _SIGNALS,
+    ("relay/command/witness.py", "os.read"): _SIGNALS,
+    ("relay/command/witness.py", "os.write"): _SIGNALS,
+    ("relay/command/witness.py", "Path('/proc/self/stat').read_text"): _BEFORE,
     ("relay/session.py", "os.open"): _STOPS,
     ("relay/session.py", "os.close"): _STOPS,
     ("relay/session.py", "os.kill"): _STOPS,

@@ -72,3 +72,6 @@ def _leave_behind(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("20260101-000000-1.jsonl", "20260101-000000-1.pem"):
         (folder / name).touch()
+    orphan = folder / "20260101-000001-1.pem"
+    orphan.touch()
+    os.utime(orphan, (0, 0))
