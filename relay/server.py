@@ -55,6 +55,8 @@ class Relay:
     """The gateway's, or why there is none."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
+    _begun: trio.Event = field(default_factory=trio.Event)
+    """Set once serve() has made its parts, or has failed to."""
 
     def __post_init__(self) -> None:
         """Make what outlives a fault."""
@@ -75,11 +77,17 @@ class Relay:
             async with trio.open_nursery() as nursery:
                 self._running = _Running(self, nursery)
                 self._running.start()
+                self._begun.set()
         finally:
             self._running = None
+            self._begun.set()
 
     async def finish(self) -> None:
-        """Relay what the command sent last before it ended, as long as it moves."""
+        """Relay what the command sent last before it ended, as long as it moves.
+
+        A command may have ended before the relay's task has run at all.
+        """
+        await self._begun.wait()
         if self._running is not None:
             await self._running.finish()
 

@@ -34,8 +34,9 @@ def _note(_number: int, _frame: FrameType | None) -> None:
 
 
 def listen() -> None:
-    """Hear of urgent data from now on; to be called in the main thread."""
+    """Hear of urgent data from now on, though other signals are held; in the main thread."""
     signal.signal(signal.SIGURG, _note)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGURG})
 
 
 def watch(sock: socket.socket) -> None:
