@@ -6,7 +6,8 @@
   is the leader, credentials(7).
 - What a process has sent is passed on, unless the command is in our group and the witness has it
   too: then it was sent to all of them.
-- What we have raised ourselves (SIGPIPE of a closed pipe) is no message to the command.
+- What we have raised ourselves (SIGPIPE of a closed pipe) is no message to the command, but for
+  SIGURG: the first that came, from whomever. One more is ignored by all that ask for none.
 """
 
 import contextlib
@@ -86,7 +87,11 @@ class Passing:
         """
         if sent.number == signal.SIGCONT and self.sandbox.has_news():
             return True
-        return seen is not None and (sent.number, sent.pid) in seen
+        if seen is None:
+            return False
+        if _is_urgent(sent):
+            return any(number == sent.number for number, _pid in seen)
+        return (sent.number, sent.pid) in seen
 
 
 def _in_effect(batch: list[Sent]) -> list[Sent]:
@@ -108,5 +113,10 @@ def _in_effect(batch: list[Sent]) -> list[Sent]:
 def _is_message(sent: Sent) -> bool:
     """Return whether a signal is meant for what keepline runs."""
     if sent.is_sent:
-        return sent.pid != os.getpid()
+        return sent.pid != os.getpid() or _is_urgent(sent)
     return sent.number == signal.SIGHUP and os.getsid(0) == os.getpid()
+
+
+def _is_urgent(sent: Sent) -> bool:
+    """Return whether it stands for another, whose sender is not known, tcp/transfer/urgent.py."""
+    return sent.number == signal.SIGURG and sent.pid == os.getpid()

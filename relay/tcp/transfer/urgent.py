@@ -29,8 +29,17 @@ class Seen:
     yet = False
 
 
-def _note(_number: int, _frame: FrameType | None) -> None:
-    Seen.yet = True
+def _note(number: int, _frame: FrameType | None) -> None:
+    """Note the first; it, and all others, are held from now on, as all signals are.
+
+    A handler does not know whether the kernel or a process has sent it. So it is sent to this
+    thread again, for who reads what is held, and passes it on. A thread that was started meanwhile
+    does not hold it, and may bring the others here.
+    """
+    if not Seen.yet:
+        Seen.yet = True
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+        signal.raise_signal(number)
 
 
 def listen() -> None:
