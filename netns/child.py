@@ -10,23 +10,14 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from netns import (
-    command,
-    handoff,
-    holding,
-    idmap,
-    inherited,
-    interception,
-    links,
-    mounts,
-    privileges,
-    syscalls,
-)
+from netns import handoff, mounts, syscalls
 from netns.errors import SandboxError
 from netns.hints import REPORT, host_facts, namespace_hint, refused_call
-from netns.holding import RELAYS_MARK, SO_MARK, SynSockets
-from netns.host_addresses import HostAddresses, open_set
+from netns.network import holding, interception, links
+from netns.network.holding import RELAYS_MARK, SO_MARK, SynSockets
+from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
+from netns.process import command, idmap, inherited, privileges
 
 EXIT_OWN_FAILURE: Final = 125
 

@@ -10,7 +10,7 @@ from relay import startup  # noqa: E402
 
 startup.begin()
 
-from netns import inherited  # noqa: E402 - what follows is loaded as startup.py has it
+from netns.process import inherited  # noqa: E402 - what follows is loaded as startup.py has it
 from netns.sandbox import Sandbox  # noqa: E402
 from relay import cli  # noqa: E402
 

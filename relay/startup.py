@@ -21,7 +21,7 @@ DEFERRED: Final = frozenset({
     # 6 ms: after the fork. While the child loads its part, the parent reads the settings.
     "relay.cli",
     # 43 ms: pyroute2, the child's work alone.
-    "netns.links", "netns.interception",
+    "netns.network.links", "netns.network.interception",
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.

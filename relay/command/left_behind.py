@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from netns import left
+from netns.process import left
 from relay.barrier import Record, contained
 
 _JUST_ENDING: Final = (0.02, 0.08)

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from netns import idmap, syscalls
+from netns import syscalls
+from netns.process import idmap
 from tests.support.machine import seccomp
 
 _MODULE: Final = "tests.support.machine.lacking"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from netns.command import changed, value_of
+from netns.process.command import changed, value_of
 
 _FOLDER: Final = "/proc/self/fd"
 _STANDARD: Final = 2
