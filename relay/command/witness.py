@@ -22,14 +22,13 @@ from relay.command.signals import catchable
 
 NAME: Final = b"signal-witness"
 
-_PR_SET_NAME: Final = 15
 _ARG_START: Final = 45
 """Place of arg_start and arg_end among the fields after the name, proc_pid_stat(5)."""
 _SEEN: Final = struct.Struct("ii")
 _END: Final = _SEEN.pack(0, 0)
 _ROOM: Final = 4096
 _PATIENCE: Final = 0.5
-"""Seconds for an answer: only a machine in need makes it late."""
+"""Seconds for an answer: it comes later only on an overloaded machine."""
 
 
 class Witness:
@@ -123,7 +122,7 @@ def _keep_only(*kept: int) -> None:
 def _rename() -> None:
     """Take another name in ps(1): comm, and the arguments, where they stand in memory."""
     name = ctypes.create_string_buffer(NAME)
-    syscalls.prctl(_PR_SET_NAME, ctypes.addressof(name))
+    syscalls.prctl(syscalls.PR_SET_NAME, ctypes.addressof(name))
     fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
     start, end = map(int, fields[_ARG_START : _ARG_START + 2])
     if start:

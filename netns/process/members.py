@@ -1,4 +1,4 @@
-"""Processes that a command has left behind in its namespace: they are found by what they show."""
+"""The processes of a network namespace, found by their links in proc(5)."""
 
 import contextlib
 import fcntl
@@ -24,7 +24,7 @@ class Process:
         return f"{self.name} ({self.pid})"
 
 
-def left_behind(sock: socket.socket) -> list[Process]:
+def members(sock: socket.socket) -> list[Process]:
     """Return the processes of the network namespace in which a socket was made; raises OSError.
 
     One that has ended and was not waited for has no namespace any more. What is another user's, as
