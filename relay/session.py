@@ -198,7 +198,7 @@ async def _relay(
         writer = partial(server.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
-        nursery.start_soon(_load_rest, isinstance(prepared, gateway.Prepared))
+        nursery.start_soon(_load_rest, log.record, isinstance(prepared, gateway.Prepared))
         ended = await _command_end(passing, log.record)
         if settings.linger:
             await _orphans_end(passing, log.record)
@@ -214,15 +214,16 @@ async def _relay(
     return ended, left
 
 
-async def _load_rest(gateway: bool) -> None:  # noqa: FBT001 - a nursery passes positions
+async def _load_rest(record: Record, gateway: bool) -> None:  # noqa: FBT001 - start_soon's
     """Load what is needed later, so that the session survives an upgrade of keepline's files.
 
     A command that ends at once does not wait for it, and each piece stops the relay for a few
     milliseconds at most.
     """
     await trio.sleep(_LOAD_AFTER)
-    for _ in startup.load_rest(gateway=gateway):
-        await trio.sleep(_LOAD_PAUSE)
+    with contained(record, "loading of what is needed later"):
+        for _ in startup.load_rest(gateway=gateway):
+            await trio.sleep(_LOAD_PAUSE)
 
 
 async def _deliver_last_words(relay: "server.Relay", passing: Passing, ended: Ended) -> None:
