@@ -45,7 +45,7 @@ BODY = b"".join(pattern(300_000))
 
 @pytest.fixture
 async def keepline(internet: Internet, nursery: trio.Nursery) -> Keepline:
-    """Give keepline, and servers of plain bytes."""
+    """Return keepline, and servers of plain bytes."""
     for handler, port in ((echo, ECHO), (sink, SINK), (source, SOURCE)):
         await nursery.start(serve, handler, listen(internet.server, SERVER, port))
     return Keepline(internet)
@@ -96,7 +96,7 @@ async def echoed(program: Program, text: bytes = b"hello") -> None:
 
 
 def timers(internet: Internet, address: str, port: int) -> set[str]:
-    """Give the timers of the relay's connections to a server."""
+    """Return the timers of the relay's connections to a server."""
     wanted = (address, port)
     return {one.timer for one in tcp_sockets(internet.client) if one.remote == wanted}
 
@@ -120,7 +120,7 @@ async def test_a_slow_program_costs_the_relay_no_memory(
     internet: Internet, keepline: Keepline
 ) -> None:
     def server_is_blocked() -> bool:
-        """Tell whether the server probes a closed window: all buffers on the way are full."""
+        """Return whether the server probes a closed window: all buffers on the way are full."""
         return "probe" in {
             one.timer for one in tcp_sockets(internet.server) if one.local == (SERVER, SOURCE)
         }

@@ -18,7 +18,7 @@ _MODULE: Final = "tests.support.machine.lacking"
 
 
 def lacking(what: str, *argv: str) -> list[str]:
-    """Give the command line that runs `argv` without it."""
+    """Return the command line that runs `argv` without it."""
     return [sys.executable, "-I", "-m", _MODULE, what, *argv]
 
 

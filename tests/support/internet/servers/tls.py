@@ -52,7 +52,7 @@ class Authority:
         return named | {"CLAUDE_CODE_CLIENT_KEY_PASSPHRASE": passphrase}
 
     def environment(self) -> dict[str, str]:
-        """Give the variables by which curl, git, Node, Bun, OpenSSL and Python trust it."""
+        """Return the variables by which curl, git, Node, Bun, OpenSSL and Python trust it."""
         names = (
             "CURL_CA_BUNDLE",
             "GIT_SSL_CAINFO",
