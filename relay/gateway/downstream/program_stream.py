@@ -78,7 +78,7 @@ class ProgramStream(trio.abc.Stream):
 
     @property
     def has_sent_close_notify(self) -> bool:
-        """Whether a program that sends no more has ended TLS by a close_notify, RFC 8446 section 6.1.
+        """Whether a program that sends no more has ended TLS by a close_notify (RFC 8446, 6.1).
 
         No end of the connection below has been read then.
         """
