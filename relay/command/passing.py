@@ -7,6 +7,7 @@
 - What a process has sent is passed on, unless the command is in our group and the witness has it
   too: then it was sent to all of them.
 - What we have raised ourselves (SIGPIPE of a closed pipe) is no message to the command.
+- SIGURG is the relay's: the kernel tells of TCP's urgent byte by it, tcp/transfer/urgent.py.
 """
 
 import contextlib

@@ -17,7 +17,11 @@ from tests.support.command.terminal import Terminal, processes
 from tests.support.internet.world import Internet
 from tests.support.pace import patience
 
-ALL = sorted({int(number) for number in signal.valid_signals()} - {signal.SIGKILL, signal.SIGSTOP})
+ALL = sorted(
+    {int(number) for number in signal.valid_signals()}
+    - {signal.SIGKILL, signal.SIGSTOP}
+    - {signal.SIGURG}  # by which keepline itself hears of TCP's urgent byte
+)
 LAST = signal.SIGRTMAX
 Act = Callable[[int, int], None]
 
