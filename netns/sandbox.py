@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from netns import child, handoff, syscalls
+from netns import child, handoff, needed, syscalls
 from netns.child import EXIT_OWN_FAILURE
 from netns.errors import SandboxError
 from netns.handoff import Listeners, Step
@@ -72,15 +72,17 @@ class Sandbox:
         The caller has one thread and lives as long as the command: its end is the child's
         SIGHUP. Without build(), the child ends with the caller. What the process has
         inherited, if it is given, is the command's alone: its copies here are closed, those of
-        stdin and stdout by build().
+        stdin and stdout by build(). Raises OSError where the kernel, or a filter, refuses a
+        call that is needed.
         """
         self._inherited = inherited
         if inherited is not None:
             self.withheld = inherited.withheld
         self.steps: list[Step] = []
         """What the namespace needed so far, in order, for people."""
-        parent = os.getpid()
         self._end, childs_end = handoff.channel()
+        needed.require(self._end)
+        parent = os.getpid()
         childs_pipe, self._plan_pipe = os.pipe()
         timers = _timers()
         self.pid = os.fork()

@@ -10,7 +10,8 @@ from relay import startup  # noqa: E402
 
 startup.begin()
 
-from netns.process import inherited  # noqa: E402 - what follows is loaded as startup.py has it
+from netns import child, hints  # noqa: E402 - what follows is loaded as startup.py has it
+from netns.process import inherited  # noqa: E402
 from netns.sandbox import Sandbox  # noqa: E402
 from relay import cli  # noqa: E402
 
@@ -23,7 +24,19 @@ def main() -> int:
             sandbox = Sandbox(inherited.take())
         except OSError as error:  # told by what can print
             sandbox = error
-    return cli.main(sandbox=sandbox)
+    try:
+        run = cli.main
+    except OSError as error:  # what a package asks the system as it is loaded
+        return _not_loaded(error)
+    return run(sandbox=sandbox)
+
+
+def _not_loaded(error: OSError) -> int:
+    """Say which call was refused without which nothing can be loaded; return the exit status."""
+    cause, next_step = hints.refused_call(error)
+    if sys.stderr is not None:
+        sys.stderr.write(f"keepline: {cause}\n  try: {next_step}\n")
+    return child.EXIT_OWN_FAILURE
 
 
 if __name__ == "__main__":

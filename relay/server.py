@@ -1,5 +1,6 @@
 """The relay of one session: ways in, ways out, name server and flight log in one nursery."""
 
+import contextlib
 import resource
 import socket
 from collections.abc import Awaitable, Callable
@@ -210,10 +211,12 @@ def _keepalive(settings: Settings) -> KeepAlive:
 def _allow_descriptors() -> None:
     """Take as many descriptors as may be had: a connection needs two, its program one.
 
-    The command was started before and keeps its own limit.
+    The command was started before and keeps its own limit. Where a filter forbids to ask for them,
+    those that there are have to do.
     """
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(OSError):
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def write_log(log: FlightLog) -> None:

@@ -14,11 +14,11 @@ import trio
 
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, WAYS, Plan
-from netns.sandbox import Ended, Listeners, Sandbox, Stopped, adopt_orphans, orphans_left
+from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, server, startup
 from relay.addresses import parse_pool
 from relay.barrier import Record, contained, kept_running
-from relay.command import left_behind, signals
+from relay.command import left_behind, signals, waiting
 from relay.command.passing import Passing
 from relay.command.witness import Witness
 from relay.config import SESSION_VARIABLE, Settings
@@ -31,9 +31,6 @@ from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
 from relay.record.flightlog import FlightLog, prune, read, sessions_folder
 from relay.record.story import telling
 
-_ENDING: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP})
-"""They end the delivery of last words, and the wait for processes left behind."""
-
 _SIGNALLED: Final = 128
 """A status above it tells by which signal the command ended, or a program that it waited for."""
 
@@ -45,9 +42,6 @@ _MIB: Final = 1 << 20
 _LOAD_AFTER: Final = 0.3
 _LOAD_PAUSE: Final = 0.002
 """Seconds before what may be needed later is loaded, and between two pieces of it."""
-
-_LOOK_AGAIN: Final = 0.1
-"""Seconds before the command is looked at again where that has failed."""
 
 
 def run(
@@ -199,10 +193,10 @@ async def _relay(
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
         nursery.start_soon(_load_rest, log.record, isinstance(prepared, gateway.Prepared))
-        ended = await _command_end(passing, log.record)
+        ended = await waiting.command_end(passing, log.record)
         if settings.linger:
-            await _orphans_end(passing, log.record)
-        await _deliver_last_words(relay, passing, ended)
+            await waiting.orphans_end(passing, log.record)
+        await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
     left = await left_behind.look(listeners.dns_udp, log.record)
     if left:
@@ -226,71 +220,14 @@ async def _load_rest(record: Record, gateway: bool) -> None:  # noqa: FBT001 - s
             await trio.sleep(_LOAD_PAUSE)
 
 
-async def _deliver_last_words(relay: "server.Relay", passing: Passing, ended: Ended) -> None:
+async def _deliver_last_words(
+    relay: "server.Relay", passing: Passing, ended: Ended, record: Record
+) -> None:
     """Deliver what the command sent last; no longer if a signal ended it, or asks us to end."""
     with trio.CancelScope() as scope:
         if _SIGNALLED < ended.status <= _SIGNALLED + signal.NSIG:
             scope.deadline = trio.current_time() + _IN_HASTE
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancelled_by, passing, scope)
+            nursery.start_soon(waiting.cancelled_by, passing, scope, record)
             await relay.finish()
             nursery.cancel_scope.cancel()
-
-
-async def _cancelled_by(passing: Passing, scope: "trio.CancelScope") -> None:
-    """Cancel when a signal asks to end; Ctrl-Z stops us alone, for the command has ended."""
-    while not (came := await passing.receive()) & _ENDING:
-        if signal.SIGTSTP in came:
-            os.kill(os.getpid(), signal.SIGSTOP)
-    scope.cancel()
-
-
-async def _command_end(passing: Passing, record: Record) -> Ended:
-    """Pass signals on, and stop with the command, until it has ended; return how it did.
-
-    After a fault, what became of the command is asked again: the signal that told of it may be the
-    last one.
-    """
-    while True:
-        news: Ended | Stopped | None = None
-        with contained(record, "look at the command") as look:
-            news = passing.sandbox.poll()
-        if look.failed:
-            await trio.sleep(_LOOK_AGAIN)
-            continue
-        match news:
-            case Ended():
-                passing.end()
-                return news
-            case Stopped():
-                with contained(record, "stop"):
-                    _stop_too()
-            case None:
-                with contained(record, "signal") as taken:
-                    await passing.receive()
-                if taken.failed:
-                    await trio.sleep(_LOOK_AGAIN)
-
-
-def _stop_too() -> None:
-    """Let the shell see its job stopped; when it goes on, its SIGCONT is passed on if need be.
-
-    Without a terminal no shell waits for that, and whoever stopped the command continues it.
-    """
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return
-    os.kill(os.getpid(), signal.SIGSTOP)
-
-
-async def _orphans_end(passing: Passing, record: Record) -> None:
-    """Wait until no process of the namespace is left; TERM and the like end the wait."""
-    while True:
-        are_left = True
-        with contained(record, "look at the processes left") as look:
-            are_left = orphans_left()
-        if look.failed:
-            await trio.sleep(_LOOK_AGAIN)
-        elif not are_left or await passing.receive() & _ENDING:
-            return

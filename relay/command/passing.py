@@ -19,6 +19,7 @@ from typing import Final
 import trio
 
 from netns.sandbox import Sandbox
+from relay.barrier import Record, contained
 from relay.command import signals
 from relay.command.signals import Sent, Signals
 from relay.command.witness import Witness
@@ -39,12 +40,12 @@ class Passing:
         self._witness = witness
         self._has_ended = False
 
-    async def receive(self) -> set[int]:
+    async def receive(self, record: Record) -> set[int]:
         """Wait for signals; pass on what the command has not got, and return all that came.
 
         The witness is asked for every batch, and so forgets what is no longer of interest. A signal
         to the group is given to its youngest members first, and to us last: what we have read, the
-        witness has.
+        witness has. A fault costs the signal in which it came up, not the others of the batch.
         """
         batch = await self._held.receive()
         if self._has_ended:
@@ -52,15 +53,20 @@ class Passing:
         is_message = any(map(_is_message, batch))
         if is_message:
             await trio.sleep(_ALL_HAVE_IT)
-            batch += self._held.waiting()
+            with contained(record, "signal"):
+                batch += self._held.waiting()
         if is_message or any(sent.number != signal.SIGCHLD for sent in batch):
             seen = self._witness.seen()
-            shared = self._shares_group()
             for sent in filter(_is_message, _in_effect(batch)):
-                if not (shared and self._was_for_all(sent, seen)):
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        signals.send(self.sandbox.pid, sent)  # ended, or another user's
+                with contained(record, "signal"):
+                    self._pass_on(sent, seen)
         return {sent.number for sent in batch}
+
+    def _pass_on(self, sent: Sent, seen: Collection[tuple[int, int]] | None) -> None:
+        """Send it to the command, unless that has it already, has ended, or is another user's."""
+        if not (self._shares_group() and self._was_for_all(sent, seen)):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                signals.send(self.sandbox.pid, sent)
 
     def end(self) -> None:
         """Pass nothing on any more: the command has ended."""

@@ -13,6 +13,21 @@ class Made(msgspec.Struct, tag="made"):
     sites: list[Site]
 
 
+class Begun(msgspec.Struct, tag="begun"):
+    """A run that begins."""
+
+    scenario: str
+    site: Site
+    errno: str
+    times: int
+
+    def ended_by(self, wrong: str) -> "Ran":
+        """Return what is said of it if its process has ended in it."""
+        return Ran(
+            self.scenario, self.site, self.errno, self.times, 0, wrong, "", 0, is_recorded=False
+        )
+
+
 class Ran(msgspec.Struct, tag="ran"):
     """One run, with one fault in it."""
 
@@ -51,4 +66,4 @@ class Ran(msgspec.Struct, tag="ran"):
         return f"{self.scenario}: {self.site}: {self.errno} x {self.times}"
 
 
-Line: TypeAlias = Made | Ran
+Line: TypeAlias = Made | Begun | Ran

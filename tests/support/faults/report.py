@@ -1,17 +1,22 @@
 """Starts the processes that run faults, and says what came of all."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Timer
 from typing import Final
 
 import msgspec
 
 from tests.support.faults import expected
 from tests.support.faults.injector import Site
-from tests.support.faults.lines import Line, Made, Ran
+from tests.support.faults.lines import Begun, Line, Made, Ran
 from tests.support.faults.options import Options
+
+_SILENT: Final = 180.0
+"""Seconds in which a run has ended, with all that is tried again, on a machine with much to do."""
 
 _WORST: Final = 40
 """Lines of what went wrong that are shown."""
@@ -38,13 +43,33 @@ def _all_lines(options: Options) -> Iterator[Line]:
 
 
 def _lines(options: Options, part: int, parts: int) -> list[Line]:
-    """Run one process to its end; raises CalledProcessError."""
+    """Run one process to its end, or kill it in a run without one; raises CalledProcessError."""
     only = "no such call" if options.is_list else options.only
     words = [f"--only={only}", f"--errno={options.errno}", f"--part={part}/{parts}"]
     words += ["--full"] if options.is_full else []
     argv = [sys.executable, "-m", "tests.support.faults", *words]
-    done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
-    return [msgspec.json.decode(line, type=Line) for line in done.stdout.splitlines()]
+    lines: list[Line] = []
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        guard = _guard(worker)
+        for text in worker.stdout:
+            guard.cancel()
+            lines.append(msgspec.json.decode(text, type=Line))
+            guard = _guard(worker)
+        guard.cancel()
+    if worker.returncode:
+        if not isinstance(last := lines[-1] if lines else None, Begun):
+            raise subprocess.CalledProcessError(worker.returncode, argv)
+        why = f"status {worker.returncode}; {-signal.SIGKILL}: killed after {_SILENT:.0f} s"
+        lines.append(last.ended_by(f"its process ended, with a part of the runs to do: {why}"))
+    return lines
+
+
+def _guard(worker: subprocess.Popen[bytes]) -> Timer:
+    """Kill a process that says nothing for too long: an alarm of its own has not helped."""
+    guard = Timer(_SILENT, worker.kill)
+    guard.start()
+    return guard
 
 
 def _faults(sites: Sequence[Site], runs: Sequence[Ran]) -> Iterator[str]:

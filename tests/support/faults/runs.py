@@ -37,8 +37,15 @@ _LATEST: Final = 12
 _HANGS: Final = 20.0
 """Seconds, real ones, after which the relay does not wait but runs in circles."""
 
+_AGAIN: Final = 1.0
+"""Seconds, real ones, after which it is stopped again, if the first time found no way out."""
+
 _JUMP: Final = 0.001
 """Seconds in which nothing happens after which time jumps to the next thing that is due."""
+
+
+class _EndlessError(BaseException):
+    """A run does not end; no Exception, which the relay would contain."""
 
 
 class WaitsError(Exception):
@@ -87,7 +94,7 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
     if fault is not None:
         INJECTOR.arm(fault.site, fault.number, fault.times)
     signal.signal(signal.SIGALRM, _stop)
-    signal.setitimer(signal.ITIMER_REAL, _HANGS)
+    signal.setitimer(signal.ITIMER_REAL, _HANGS, _AGAIN)
     try:
         if scenario.do is None:
             whole_session(world)
@@ -107,7 +114,7 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
 
 
 def _stop(_number: int, _frame: object) -> None:
-    raise TimeoutError("it runs in circles")
+    raise _EndlessError("it waits, or runs in circles")
 
 
 async def _run(world: World, scenario: Scenario, outcome: Outcome) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from tests.support.faults.injector import ERRNOS, Site
-from tests.support.faults.lines import Line, Made, Ran
+from tests.support.faults.lines import Begun, Line, Made, Ran
 from tests.support.faults.options import Options
 from tests.support.faults.runs import Fault, Outcome, Said, run
 from tests.support.faults.scenarios import SCENARIOS, Scenario
@@ -35,6 +35,8 @@ def work(options: Options) -> None:
         _say(Made(sorted(found)))
         for number, (fault, scenario) in enumerate(_faults(found, options)):
             if number // len(TIMES) % options.parts == options.part:
+                name = errno.errorcode[fault.number]
+                _say(Begun(scenario.name, fault.site, name, fault.times))
                 began = time.monotonic()
                 outcome = run(world, scenario, fault)
                 for _ in range(_TRIES):

@@ -156,6 +156,7 @@ class World:
         self.redirect = Namespace("redirect")
         self.authority = Authority(folder)
         os.environ["SSL_CERT_FILE"] = str(self.authority.file)
+        os.environ.update(self.authority.identity(folder))
         self._h2 = context(self.authority, API_NAME, protocols=_BOTH)
         self._h1 = context(self.authority, API_NAME, protocols=_BOTH[1:])
 

@@ -28,11 +28,15 @@ _NETLINK_NETFILTER: Final = 12
 # Numbers of system calls, asm/unistd.h.
 _NUMBERS: Final = {
     "x86_64": {
+        "accept4": 288,
         "clone": 56,
         "epoll_create1": 291,
         "epoll_ctl": 233,
+        "getpid": 39,
+        "getppid": 110,
         "pipe2": 293,
         "prctl": 157,
+        "prlimit64": 302,
         "recvfrom": 45,
         "sendmsg": 46,
         "sendto": 44,
@@ -40,14 +44,20 @@ _NUMBERS: Final = {
         "signalfd4": 289,
         "socket": 41,
         "socketpair": 53,
+        "uname": 63,
         "unshare": 272,
+        "wait4": 61,
     },
     "aarch64": {
+        "accept4": 242,
         "clone": 220,
         "epoll_create1": 20,
         "epoll_ctl": 21,
+        "getpid": 172,
+        "getppid": 173,
         "pipe2": 59,
         "prctl": 167,
+        "prlimit64": 261,
         "recvfrom": 207,
         "sendmsg": 211,
         "sendto": 206,
@@ -55,7 +65,9 @@ _NUMBERS: Final = {
         "signalfd4": 74,
         "socket": 198,
         "socketpair": 199,
+        "uname": 160,
         "unshare": 97,
+        "wait4": 260,
     },
 }
 
