@@ -13,17 +13,21 @@ startup.begin()
 from netns import inherited  # noqa: E402 - what follows is loaded as startup.py has it
 from netns.sandbox import Sandbox  # noqa: E402
 from relay import cli  # noqa: E402
+from relay.command import witness  # noqa: E402
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
     sandbox: Sandbox | OSError | None = None
+    watching: witness.Witness | None = None
     if sys.argv[1:2] == ["run"]:
         try:
             sandbox = Sandbox(inherited.take())
         except OSError as error:  # told by what can print
             sandbox = error
-    return cli.main(sandbox=sandbox)
+        else:
+            watching = witness.Witness()  # as early as can be: a small process is forked quickly
+    return cli.main(sandbox=sandbox, witness=watching)
 
 
 if __name__ == "__main__":
