@@ -45,14 +45,17 @@ _LOAD_PAUSE: Final = 0.002
 
 
 def run(
-    sandbox: Sandbox, settings: Settings, command: Sequence[str], warn: Callable[[str], None]
+    sandbox: Sandbox,
+    settings: Settings,
+    command: Sequence[str],
+    warn: Callable[[str], None],
+    witness: Witness,
 ) -> Ended:
     """Run the command in its namespace, relay for it, and return how it ended.
 
-    The sandbox has been started while the settings were read. Raises KeeplineError, before the
-    command has started, if anything it needs is missing, and EndedEarlyError.
+    Sandbox and witness have been started while the settings were read. Raises KeeplineError, before
+    the command has started, if anything it needs is missing, and EndedEarlyError.
     """
-    witness = Witness()
     try:
         return _run(sandbox, settings, command, warn, witness)
     finally:

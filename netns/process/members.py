@@ -4,16 +4,14 @@ import contextlib
 import fcntl
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _SIOCGSKNS: Final = 0x894C  # linux/sockios.h
 _PROC: Final = Path("/proc")
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """A process, as people know it."""
 
     pid: int

@@ -52,7 +52,7 @@ class Witness:
 
         None if there is no witness, or no longer.
         """
-        if not self.pid:
+        if not self.pid or self._asks == -1:
             return None
         try:
             data = self._answer()
@@ -80,14 +80,20 @@ class Witness:
             data += piece
         return data
 
+    def dismiss(self) -> None:
+        """Let it end, without waiting for that."""
+        if self.pid and self._asks != -1:
+            os.close(self._asks)
+            os.close(self._answers)
+            self._asks = self._answers = -1
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
+
     def end(self) -> None:
         """Let it end; what waits for our children finds it no more."""
         if self.pid:
-            for fd in (self._asks, self._answers):
-                with contextlib.suppress(OSError):
-                    os.close(fd)
-            with contextlib.suppress(OSError):
-                os.kill(self.pid, signal.SIGKILL)
+            self.dismiss()
+            with contextlib.suppress(OSError):  # whoever waits for orphans has waited for it too
                 os.waitpid(self.pid, 0)
             self.pid = 0
 

@@ -12,6 +12,7 @@ from netns.plan import Plan
 from netns.process import members
 from netns.sandbox import Sandbox
 from relay import session
+from relay.command.witness import Witness
 from relay.config import Settings
 from relay.record.flightlog import sessions_folder
 from tests.support.faults.injector import INJECTOR
@@ -78,7 +79,9 @@ def whole_session(world: World) -> None:
         os.environ["XDG_STATE_HOME"] = folder
         _leave_behind(sessions_folder(os.environ))
         try:
-            status = session.run(command, Settings(), ("bash", "-c", _SCRIPT), said.append)
+            status = session.run(
+                command, Settings(), ("bash", "-c", _SCRIPT), said.append, Witness()
+            )
         finally:
             INJECTOR.is_on = False
             command.end()
