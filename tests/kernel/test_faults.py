@@ -5,6 +5,8 @@ some of them in a real session, whose system calls strace has fail.
 """
 
 import errno
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -48,6 +50,11 @@ async def downloads(program: Program) -> None:
     await program(at.download, SERVER, SOURCE, 4 * MIB)
 
 
+async def is_signalled(program: Program) -> None:
+    """Be sent what the command ignores, unless it asks for it; what became of it is looked at."""
+    os.kill(program.session.pid, signal.SIGWINCH)
+
+
 FAULTS: Final[list[tuple[str, int, Callable[[Program], Awaitable[None]]]]] = [
     ("accept4", errno.EMFILE, connects),
     ("socket", errno.EMFILE, connects),
@@ -67,6 +74,8 @@ FAULTS: Final[list[tuple[str, int, Callable[[Program], Awaitable[None]]]]] = [
     ("close", errno.EIO, downloads),
     ("write", errno.ENOSPC, connects),
     ("openat", errno.EROFS, asks),
+    ("read", errno.EIO, is_signalled),
+    ("wait4", errno.EINVAL, is_signalled),
 ]
 
 
