@@ -28,7 +28,7 @@ from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
 from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
-from relay.record.flightlog import FlightLog, prune, read, sessions_folder
+from relay.record.flightlog import FlightLog, prune, read, sessions_folder, unused_name
 from relay.record.story import telling
 
 _SIGNALLED: Final = 128
@@ -71,8 +71,9 @@ def _run(
 ) -> Ended:
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    bundle = sessions_folder(os.environ) / f"{name}.pem"
+    folder = sessions_folder(os.environ)
+    name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+    bundle = folder / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         environment = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
