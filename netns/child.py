@@ -10,29 +10,19 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from netns import (
-    command,
-    handoff,
-    holding,
-    idmap,
-    inherited,
-    interception,
-    links,
-    mounts,
-    privileges,
-    syscalls,
-)
+from netns import handoff, mounts, syscalls
 from netns.errors import SandboxError
 from netns.hints import REPORT, host_facts, namespace_hint, refused_call
-from netns.holding import RELAYS_MARK, SO_MARK, SynSockets
-from netns.host_addresses import HostAddresses, open_set
+from netns.network import holding, interception, links, netlink
+from netns.network.holding import RELAYS_MARK, SO_MARK, SynSockets
+from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
+from netns.process import command, idmap, inherited, privileges
 
 EXIT_OWN_FAILURE: Final = 125
 
 _BACKLOG = 4096
 _DNS_PORT = 53
-_NETLINK_SOCK_DIAG = 4
 _NEEDS_TPROXY: Final = "servers at the host's own addresses are found with tproxy alone"
 _UNPRIVILEGED_PORT_START = "ipv4/ip_unprivileged_port_start"
 
@@ -80,11 +70,11 @@ def main(
 
 
 def _say_nothing(_: object) -> None:
-    """Take what fails while a failed attempt is cleaned up, which has been told already."""
+    """Ignore what fails while a failed attempt is cleaned up: its cause has been reported."""
 
 
 def _tell(end: socket.socket, cause: str, next_step: str) -> None:
-    """Say why there will be no command: to the parent, or to people once it listens no more."""
+    """Report why there will be no command: to the parent, or else on stderr."""
     with contextlib.suppress(OSError):  # the parent is gone, or its stderr is
         if end.fileno() != -1:
             handoff.send_step(end, handoff.Step("", cause, next_step))
@@ -124,7 +114,7 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
     with _step("name server on port 53", end):
         dns_udp, dns_tcp = _dns_sockets()
     with _step("interception of TCP", end):
-        diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+        diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
         ways = _intercept(plan)
         tcp = ways.listeners
         if plan.loopback_port is not None:

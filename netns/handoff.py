@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from netns.holding import SynSockets
-from netns.host_addresses import HostAddresses
+from netns.network.holding import SynSockets
+from netns.network.host_addresses import HostAddresses
 from netns.plan import Intercept
 
 _MAX_MESSAGE = 65536

@@ -81,7 +81,7 @@ def silent_hint(facts: Mapping[str, str]) -> str:
 def refused_call(error: OSError) -> tuple[str, str]:
     """Return cause and next step for a call to the kernel that failed where nobody expected it.
 
-    Which call it was is not known; the line that made it says more than nothing.
+    Which call it was is not known, so the line that made it is named.
     """
     place = ""
     traceback = error.__traceback__

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from netns import child, handoff, idmap, needed, syscalls
+from netns import child, handoff, needed, syscalls
 from netns.child import EXIT_OWN_FAILURE
 from netns.errors import SandboxError
 from netns.handoff import Listeners, Step
 from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
-from netns.inherited import Inherited
 from netns.plan import Plan
+from netns.process import idmap
+from netns.process.inherited import Inherited
 
 __all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
 

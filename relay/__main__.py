@@ -10,24 +10,29 @@ from relay import startup  # noqa: E402
 
 startup.begin()
 
-from netns import child, hints, inherited  # noqa: E402 - what follows is loaded as startup.py has it
+from netns import child, hints  # noqa: E402 - what follows is loaded as startup.py has it
+from netns.process import inherited  # noqa: E402
 from netns.sandbox import Sandbox  # noqa: E402
 from relay import cli  # noqa: E402
+from relay.command import witness  # noqa: E402
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
     sandbox: Sandbox | OSError | None = None
+    watching: witness.Witness | None = None
     if sys.argv[1:2] == ["run"]:
         try:
             sandbox = Sandbox(inherited.take())
         except OSError as error:  # told by what can print
             sandbox = error
+        else:
+            watching = witness.Witness()  # as early as can be: a small process is forked quickly
     try:
         run = cli.main
     except OSError as error:  # what a package asks the system as it is loaded
         return _not_loaded(error)
-    return run(sandbox=sandbox)
+    return run(sandbox=sandbox, witness=watching)
 
 
 def _not_loaded(error: OSError) -> int:

@@ -79,6 +79,7 @@ def is_ipv4(text: str) -> bool:
     return _IPV4.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=1024)
 def ipv4_number(address: str) -> int:
     """Return a dotted address as a number of 32 bits."""
     first, second, third, fourth = map(int, address.split("."))

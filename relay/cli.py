@@ -14,6 +14,7 @@ from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox
 from relay import __version__, config, doctor, session
 from relay.command.ending import as_ended
+from relay.command.witness import Witness
 from relay.record import flightlog, selection, status, view
 from relay.record.story import telling
 
@@ -34,13 +35,17 @@ class _Parser(argparse.ArgumentParser):
         super().exit(status, message)
 
 
-def main(arguments: Sequence[str] | None = None, sandbox: Sandbox | OSError | None = None) -> int:
-    """Run the tool; return the exit status. `sandbox`, if any, has been started for `run`."""
+def main(
+    arguments: Sequence[str] | None = None,
+    sandbox: Sandbox | OSError | None = None,
+    witness: Witness | None = None,
+) -> int:
+    """Run the tool; return the exit status. What is given has been started for `run`."""
     try:
         if isinstance(sandbox, OSError):
             raise sandbox  # noqa: TRY301 - what follows tells of it
         parsed = _parser().parse_args(arguments)
-        parsed.sandbox = sandbox
+        parsed.sandbox, parsed.witness = sandbox, witness
         command: Callable[[argparse.Namespace], int] = parsed.run
         return command(parsed)
     except KeeplineError as error:
@@ -141,9 +146,9 @@ def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         return _fail("there is no command to run", _RUN_USAGE)
-    sandbox = arguments.sandbox or Sandbox()
+    sandbox, witness = arguments.sandbox or Sandbox(), arguments.witness or Witness()
     try:
-        ended = session.run(sandbox, _settings(arguments), command, _warn)
+        ended = session.run(sandbox, _settings(arguments), command, _warn, witness)
     except EndedEarlyError as early:
         ended = early.ended
     return as_ended(ended)

@@ -17,7 +17,7 @@ from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, server, startup
 from relay.addresses import parse_pool
-from relay.barrier import Record, kept_running
+from relay.barrier import Record, contained, kept_running
 from relay.command import left_behind, signals, waiting
 from relay.command.passing import Passing
 from relay.command.witness import Witness
@@ -28,7 +28,7 @@ from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
 from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
-from relay.record.flightlog import FlightLog, prune, read, sessions_folder
+from relay.record.flightlog import FlightLog, prune, read, sessions_folder, unused_name
 from relay.record.story import telling
 
 _SIGNALLED: Final = 128
@@ -45,14 +45,17 @@ _LOAD_PAUSE: Final = 0.002
 
 
 def run(
-    sandbox: Sandbox, settings: Settings, command: Sequence[str], warn: Callable[[str], None]
+    sandbox: Sandbox,
+    settings: Settings,
+    command: Sequence[str],
+    warn: Callable[[str], None],
+    witness: Witness,
 ) -> Ended:
     """Run the command in its namespace, relay for it, and return how it ended.
 
-    The sandbox has been started while the settings were read. Raises KeeplineError, before the
-    command has started, if anything it needs is missing, and EndedEarlyError.
+    Sandbox and witness have been started while the settings were read. Raises KeeplineError, before
+    the command has started, if anything it needs is missing, and EndedEarlyError.
     """
-    witness = Witness()
     try:
         return _run(sandbox, settings, command, warn, witness)
     finally:
@@ -68,8 +71,9 @@ def _run(
 ) -> Ended:
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    bundle = sessions_folder(os.environ) / f"{name}.pem"
+    folder = sessions_folder(os.environ)
+    name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+    bundle = folder / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         environment = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
@@ -192,7 +196,7 @@ async def _relay(
         writer = partial(server.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
-        nursery.start_soon(_load_rest, isinstance(prepared, gateway.Prepared))
+        nursery.start_soon(_load_rest, log.record, isinstance(prepared, gateway.Prepared))
         ended = await waiting.command_end(passing, log.record)
         if settings.linger:
             await waiting.orphans_end(passing, log.record)
@@ -208,15 +212,16 @@ async def _relay(
     return ended, left
 
 
-async def _load_rest(gateway: bool) -> None:  # noqa: FBT001 - a nursery passes positions
+async def _load_rest(record: Record, gateway: bool) -> None:  # noqa: FBT001 - start_soon's
     """Load what is needed later, so that the session survives an upgrade of keepline's files.
 
     A command that ends at once does not wait for it, and each piece stops the relay for a few
     milliseconds at most.
     """
     await trio.sleep(_LOAD_AFTER)
-    for _ in startup.load_rest(gateway=gateway):
-        await trio.sleep(_LOAD_PAUSE)
+    with contained(record, "loading of what is needed later"):
+        for _ in startup.load_rest(gateway=gateway):
+            await trio.sleep(_LOAD_PAUSE)
 
 
 async def _deliver_last_words(

@@ -19,9 +19,13 @@ from relay.descriptors import SPARE
 # fmt: off
 DEFERRED: Final = frozenset({
     # 6 ms: after the fork. While the child loads its part, the parent reads the settings.
-    "relay.cli",
-    # 43 ms: pyroute2, the child's work alone.
-    "netns.links", "netns.interception",
+    "relay.cli", "relay.command.witness",
+    # 40 ms: pyroute2, the child's work alone.
+    "netns.network.links", "netns.network.interception",
+    # 5 ms: TLS of asyncio, which pyroute2 imports.
+    "asyncio.sslproto",
+    # 4 ms: what others import and a start does not use: digests, compressors, IDNA.
+    "ctypes.util", "hashlib", "idna", "shutil",
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.
@@ -30,7 +34,8 @@ DEFERRED: Final = frozenset({
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 35 ms: dnspython, at the first question.
-    "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",
+    "relay.dns.lookup.evidence", "relay.dns.lookup.resolver", "relay.dns.nameserver",
+    "relay.dns.responder",
     # 29 ms: the gateway. h11, h2 and ssl at its first connection, certificates if it is on.
     "relay.gateway.downstream.connection", "relay.gateway.exchange", "relay.gateway.gateway",
     "relay.gateway.setup.certificates", "relay.gateway.setup.shell", "relay.gateway.setup.trust",
@@ -41,6 +46,9 @@ DEFERRED: Final = frozenset({
 
 BARE: Final = frozenset({"pyroute2"})
 """Packages whose own __init__ is not run: pyroute2's loads every protocol it knows. 20 ms."""
+
+UNUSED: Final = frozenset({"trio._dtls"})
+"""Modules that never run, though names are imported from them: each is None. 5 ms."""
 
 
 class _Deferred(ModuleType):
@@ -54,6 +62,15 @@ class _Deferred(ModuleType):
         return getattr(self, name)
 
 
+class _Unused(ModuleType):
+    """A module that never runs."""
+
+    def __getattr__(self, name: str) -> None:
+        """Return None for one of its names; what the import system asks of it is not there."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
 class _DeferredLoader:
     """Makes a module; it runs later."""
 
@@ -62,6 +79,8 @@ class _DeferredLoader:
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Make the module."""
+        if spec.name in UNUSED:
+            return _Unused(spec.name)
         return ModuleType(spec.name) if spec.name in BARE else _Deferred(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -74,7 +93,7 @@ class _Finder:
     @staticmethod
     def find_spec(name: str, path: Any, _target: ModuleType | None = None) -> Any:
         """Return the spec of a module that is to run later, or never; None for all others."""
-        if name not in DEFERRED and name not in BARE:
+        if not (name in DEFERRED or name in BARE or name in UNUSED):
             return None
         spec: Any = PathFinder.find_spec(name, path)
         if spec is not None:
@@ -100,7 +119,8 @@ LATER: Final = (
     # What a fault, and the end, need.
     "linecache", "traceback", "relay.record.story.telling",
     # dnspython, in pieces.
-    "dns.name", "dns.rdata", "dns.rrset", "dns.message", "dns.rdtypes.ANY", "dns.rdtypes.IN",
+    "hashlib", "idna", "dns.name", "dns.rdata", "dns.rrset", "dns.message", "dns.rdtypes.ANY",
+    "dns.rdtypes.IN",
     "relay.dns.responder", "relay.dns.nameserver", "relay.dns.lookup.resolver", "encodings.idna",
 )
 LATER_WITH_GATEWAY: Final = (
@@ -162,9 +182,12 @@ def without_library_search() -> Iterator[None]:
     def find_nothing(name: str) -> None:  # noqa: ARG001 - the signature it stands in for
         return None
 
-    search = ctypes.util.find_library
+    before = vars(ctypes.util).get("find_library")  # None: it is deferred, and stays so
     ctypes.util.find_library = find_nothing
     try:
         yield
     finally:
-        ctypes.util.find_library = search
+        if before is None:
+            del ctypes.util.find_library
+        else:
+            ctypes.util.find_library = before

@@ -11,8 +11,6 @@ import signal
 from netns import syscalls
 from netns.sandbox import Ended
 
-_PR_SET_DUMPABLE = 4
-
 
 def as_ended(ended: Ended) -> int:
     """Return the exit status for a command that has ended; by a signal, die of it.
@@ -22,7 +20,7 @@ def as_ended(ended: Ended) -> int:
     """
     if ended.signal:
         with contextlib.suppress(OSError):
-            syscalls.prctl(_PR_SET_DUMPABLE, 0)
+            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         with contextlib.suppress(OSError, ValueError):  # SIGKILL has no action that could be set
             signal.signal(ended.signal, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {ended.signal})

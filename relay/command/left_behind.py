@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from netns import left
+from netns.process.members import members
 from relay.barrier import Record, contained
 
 _JUST_ENDING: Final = (0.02, 0.08)
@@ -25,7 +25,7 @@ async def look(inside: socket.socket, record: Record) -> list[str]:
     with contained(record, "look at the processes left"):
         for pause in (0, *_JUST_ENDING):
             await trio.sleep(pause)
-            found = [str(process) for process in left.left_behind(inside)]
+            found = [str(process) for process in members(inside)]
             if not found:
                 break
     return found

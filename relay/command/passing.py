@@ -70,7 +70,7 @@ class Passing:
 
     def end(self) -> None:
         """Pass nothing on any more: the command has ended."""
-        self._witness.end()
+        self._witness.dismiss()
         self._has_ended = True
 
     def _shares_group(self) -> bool:

@@ -22,14 +22,13 @@ from relay.command.signals import catchable
 
 NAME: Final = b"signal-witness"
 
-_PR_SET_NAME: Final = 15
 _ARG_START: Final = 45
 """Place of arg_start and arg_end among the fields after the name, proc_pid_stat(5)."""
 _SEEN: Final = struct.Struct("ii")
 _END: Final = _SEEN.pack(0, 0)
 _ROOM: Final = 4096
 _PATIENCE: Final = 0.5
-"""Seconds for an answer: only a machine in need makes it late."""
+"""Seconds for an answer: it comes later only on an overloaded machine."""
 
 
 class Witness:
@@ -53,7 +52,7 @@ class Witness:
 
         None if there is no witness, or no longer.
         """
-        if not self.pid:
+        if not self.pid or self._asks == -1:
             return None
         try:
             data = self._answer()
@@ -81,14 +80,20 @@ class Witness:
             data += piece
         return data
 
+    def dismiss(self) -> None:
+        """Let it end, without waiting for that."""
+        if self.pid and self._asks != -1:
+            os.close(self._asks)
+            os.close(self._answers)
+            self._asks = self._answers = -1
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
+
     def end(self) -> None:
         """Let it end; what waits for our children finds it no more."""
         if self.pid:
-            for fd in (self._asks, self._answers):
-                with contextlib.suppress(OSError):
-                    os.close(fd)
-            with contextlib.suppress(OSError):
-                os.kill(self.pid, signal.SIGKILL)
+            self.dismiss()
+            with contextlib.suppress(OSError):  # whoever waits for orphans has waited for it too
                 os.waitpid(self.pid, 0)
             self.pid = 0
 
@@ -123,7 +128,7 @@ def _keep_only(*kept: int) -> None:
 def _rename() -> None:
     """Take another name in ps(1): comm, and the arguments, where they stand in memory."""
     name = ctypes.create_string_buffer(NAME)
-    syscalls.prctl(_PR_SET_NAME, ctypes.addressof(name))
+    syscalls.prctl(syscalls.PR_SET_NAME, ctypes.addressof(name))
     fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
     start, end = map(int, fields[_ARG_START : _ARG_START + 2])
     if start:

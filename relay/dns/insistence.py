@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 LEAST: Final = 2.0
-"""Seconds between an error and the same question: glibc and c-ares ask at once again, and musl no
-sooner than every three seconds (relay/host/resolv_conf.py), but once at SERVFAIL."""
+"""Seconds between an error and the same question: glibc and c-ares ask again at once, musl only
+every three seconds or more (relay/host/resolv_conf.py), save one retry at once after SERVFAIL."""
 
 MOST_WITHOUT_ANSWER: Final = 20.0
 """Seconds between two equal questions without an answer: the others wait for thirty."""

@@ -10,9 +10,8 @@ from netns.mounts import RESOLV_CONF
 from relay.addresses import is_dialable, parse_pool
 from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
-from relay.dns.lookup import resolver
+from relay.dns.lookup import evidence, resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
-from relay.dns.lookup.evidence import ResolverTimeouts
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
@@ -67,7 +66,9 @@ class NameService:
                 lambda: configured or of_host(),
                 self._record,
                 nursery,
-                ResolverTimeouts(outage=self._settings.patience, options=lambda: of_host.options),
+                evidence.ResolverTimeouts(
+                    outage=self._settings.patience, options=lambda: of_host.options
+                ),
             )
             self._is_ready.set()
             answers = responder.Responder(

@@ -5,10 +5,10 @@ program keeps beside an address (ssh's known_hosts) is true the next time. When 
 the one used longest ago goes to another name. The first 256 addresses are the namespace's own.
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from ipaddress import IPv4Network
 from itertools import chain
 from typing import Final, NamedTuple
@@ -147,5 +147,5 @@ class SyntheticAddresses:
     def _candidates(self, name: str) -> Iterator[int]:
         """Yield the name's addresses: a fixed hash, as it has to be the same in each session."""
         for turn in range(_TURNS):
-            digest = blake2b(name.encode(), digest_size=8, salt=bytes([turn])).digest()
+            digest = hashlib.blake2b(name.encode(), digest_size=8, salt=bytes([turn])).digest()
             yield self._free[int.from_bytes(digest, "big") % len(self._free)]

@@ -148,7 +148,7 @@ class Gateway:
     ) -> None:
         """Note that a program has closed right after the handshake, without a word of its own."""
         if self._has_tls(origin) and not self.clients.believes(client):
-            if plain.has_said_goodbye:
+            if plain.has_sent_close_notify:
                 self.clients.has_closed(client)
             self._note_distrust(number, origin, "closed right after the handshake", client)
 

@@ -6,7 +6,8 @@ Rules:
 3. Always if it provably was not processed: never written, GOAWAY below it, REFUSED_STREAM.
 4. If it may have been processed: only GET, HEAD and what the dialect lists as safe to repeat.
 5. MOST times at most, with growing pauses.
-6. Never if no other try would help: patience is over, or upstream is not trusted.
+6. Never if no other try would help: patience is over, or the cause stays as it is (no trust, no
+   agreement on TLS, no HTTP).
 7. Not before the time that upstream names by Retry-After, and never if that is beyond patience.
 
 What all requests to one origin may cost together is upstream/budget.py's.

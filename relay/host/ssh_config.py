@@ -22,10 +22,8 @@ SYSTEM: Final = Path("/etc/ssh/ssh_config")
 _DEEPEST: Final = 16
 """READCONF_MAX_DEPTH: deeper Includes end ssh itself."""
 
-_INCLUDE: Final = re.compile(
-    r"^[ \t]*include(?:[ \t]*=[ \t]*|[ \t]+)(.*)$", re.IGNORECASE | re.MULTILINE
-)
-_WORD: Final = re.compile(r'"([^"]*)"|(#.*)|(\S+)')
+_INCLUDE: Final = r"(?im)^[ \t]*include(?:[ \t]*=[ \t]*|[ \t]+)(.*)$"
+_WORD: Final = r'"([^"]*)"|(#.*)|(\S+)'
 
 
 def includes(text: str) -> Iterator[str]:
@@ -34,8 +32,8 @@ def includes(text: str) -> Iterator[str]:
     Those of other Hosts are opened and checked too. Patterns with a token (`%h`) or a variable
     (`${NAME}`) are left out: what they mean is known to ssh alone.
     """
-    for line in _INCLUDE.findall(text):
-        for quoted, comment, plain in _WORD.findall(line):
+    for line in re.findall(_INCLUDE, text):
+        for quoted, comment, plain in re.findall(_WORD, line):
             if comment:
                 break
             pattern = quoted or plain

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -161,6 +162,18 @@ def _create(path: Path) -> int:
     fcntl.flock(fd, fcntl.LOCK_EX)
     unnamed.rename(path)
     return fd
+
+
+def unused_name(folder: Path, wanted: str) -> str:
+    """Return the name `wanted` for a session, with a number behind it if another has that.
+
+    It is made of the second and the process's id, which is 1 in each container whose first process
+    keepline is: such containers may share the folder, and start within one second. Two that look
+    at the same moment get the same name; of these, the second runs without a log.
+    """
+    taken = {path.stem for path in folder.glob(f"{wanted}*")}
+    names = chain((wanted,), (f"{wanted}_{number}" for number in count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def home() -> Path:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from netns.network import netlink
 from relay.addresses import Endpoint
 from relay.inbound.held.segments import refused_end
 from relay.inbound.socket_table import SocketTable
@@ -18,9 +19,6 @@ from relay.sockets import TCP_LISTEN
 
 MOST: Final = 256
 """Ports about which the host is asked; of further ones it is taken to have no server."""
-
-_NETLINK_SOCK_DIAG: Final = 4
-"""From <linux/netlink.h>; Python has no name for it."""
 
 _NOBODY: Final = ("0.0.0.0", 0)  # noqa: S104 - the other end of a socket that listens
 
@@ -49,7 +47,7 @@ class LoopbackRefusals:
 def _listens_here(end: Endpoint) -> bool:
     """Return whether the host has a server there; False if that cannot be found out."""
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as diag:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG) as diag:
             return SocketTable(diag).state(end, _NOBODY) == TCP_LISTEN
     except OSError:
         return False

@@ -66,11 +66,11 @@ class Client:
 
     @property
     def alive(self) -> bool:
-        """Tell whether it can be asked again."""
+        """Return whether it can be asked again."""
         return self._process.poll() is None
 
     def relay_memory(self) -> int:
-        """Give the resident bytes of the process that moves the bytes; 0 without one."""
+        """Return the resident bytes of the process that moves the bytes; 0 without one."""
         if self._relay_name is None:
             return 0
         for pid in (self._process.pid, *_children(self._process.pid)):

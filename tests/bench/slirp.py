@@ -9,7 +9,8 @@ import subprocess
 import sys
 from typing import NoReturn
 
-from netns import idmap, syscalls
+from netns import syscalls
+from netns.process import idmap
 
 
 def main(command: list[str]) -> int:

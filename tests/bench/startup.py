@@ -27,7 +27,7 @@ WITHOUT: Final = {
     "pyroute2 without its __init__": "startup.BARE = frozenset()",
     "no ldconfig for trio": _SEARCHING,
     "links, interception: in the child": (
-        "startup.DEFERRED -= {'netns.links', 'netns.interception'}"
+        "startup.DEFERRED -= {'netns.network.links', 'netns.network.interception'}"
     ),
     "trio and server: while the child builds": "startup.DEFERRED -= {'relay.server', 'trio'}",
     "cli: after the fork": "startup.DEFERRED -= {'relay.cli'}",

@@ -17,12 +17,12 @@ class Variant:
 
     @property
     def installed(self) -> bool:
-        """Tell whether the machine has what is measured."""
+        """Return whether the machine has what is measured."""
         return not self.is_peer or shutil.which(self.name) is not None
 
     @property
     def is_peer(self) -> bool:
-        """Tell whether it is another tool, which this machine may lack."""
+        """Return whether it is another tool, which this machine may lack."""
         return self.name in {"slirp4netns", "pasta"}
 
 

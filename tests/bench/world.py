@@ -71,7 +71,7 @@ class World:
 
 
 def _environment(directory: Path) -> dict[str, str]:
-    """Give the caller's environment without its keepline: no settings, sessions of its own."""
+    """Return the caller's environment without its keepline: no settings, sessions of its own."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("KEEPLINE_")}
     return kept | {
         "XDG_CONFIG_HOME": str(directory / "config"),

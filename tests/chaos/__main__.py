@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _rows(*, is_short: bool) -> list[Row]:
-    """Give all rows, or those that differ when their waits are shortened."""
+    """Return all rows, or those that differ when their waits are shortened."""
     if not is_short:
         return ROWS
     differing = {(row.number, row.fault_of(row.short), row.client): row for row in ROWS}

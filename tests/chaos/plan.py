@@ -80,7 +80,7 @@ class Run:
         self.tell(f"{row.name}: {played.failure or f'{len(played.keepline)} samples'}")
 
     def _samples(self, row: Row) -> tuple[int, int]:
-        """Tell how many, under keepline and bare; the short form is not there to compare."""
+        """Return how many, under keepline and bare; the short form is not there to compare."""
         if self.is_short:
             return 1, int(row.promise.later < math.inf)
         if self.times is None:

@@ -180,7 +180,7 @@ class Player:
         return Reply(error, waiting.at, waiting.at - since, waiting.reply, waiting.resumed)
 
     def is_waiting(self, number: int) -> bool:
-        """Tell whether an order is not done yet."""
+        """Return whether an order is not done yet."""
         return number in self._waiting and not self._waiting[number].done.is_set()
 
     async def do(self, do: str, **arguments: Any) -> Reply:
@@ -198,7 +198,7 @@ class Player:
         return list(flightlog.read(log)) if log else []
 
     def last_words(self) -> str:
-        """Give the end of what it wrote to stderr, in one line: it stands in the row's verdict."""
+        """Return the end of what it wrote to stderr, in one line, for the row's verdict."""
         lines = [
             line.strip(" |+-") for line in self._stderr.read_text(errors="replace").split("\n")
         ]

@@ -173,7 +173,7 @@ def _errors(samples: Sequence[Sample]) -> str:
 
 
 def _times(samples: Sequence[Sample], promise: Promise) -> str:
-    """Tell how long it took; an error counts only where telling a loss is what is promised."""
+    """Return how long it took; an error counts only where telling a loss is what is promised."""
     seconds = [
         sample.seconds
         for sample in samples

@@ -51,7 +51,7 @@ class Promise:
     """Errors that are none: what the client got over by itself."""
 
     def broken(self, samples: Sequence[Sample], bare: Sequence[Sample]) -> Iterator[str]:
-        """Tell in which ways it is broken; without bare samples nothing is compared with them."""
+        """Yield in which ways it is broken; without bare samples nothing is compared with them."""
         if not samples:
             yield "not measured"
             return

@@ -191,7 +191,7 @@ class Gateway:
         return None
 
     def _wrong(self, number: int, said: Mapping[str, Any]) -> str:
-        """Tell what no promise allows."""
+        """Return what no promise allows."""
         found = list(self.rules_broken(number, said))
         tries = self.api.log.attempts(str(number))
         if said["outcome"] == "ok":
@@ -242,7 +242,7 @@ async def lost(scene: Scene, faults: Sequence[Fault], hold: Hold) -> None:
 
 
 def variants(faults: Sequence[Fault], round_: int, *, is_short: bool) -> list[Variant]:
-    """Give each fault at each place, so many times in a row; if short, each place once."""
+    """Return each fault at each place, so many times in a row; if short, each place once."""
     pause = _PAUSE if round_ // 2 % 2 == 0 else 0
     every = [
         Variant([Failure(fault, position, pause)] * times, position is not Position.IN_BODY)
@@ -257,7 +257,7 @@ def variants(faults: Sequence[Fault], round_: int, *, is_short: bool) -> list[Va
 
 
 def places(fault: Fault) -> list[Position]:
-    """Tell where; a head that does not come is no loss: it may be as late as ten minutes."""
+    """Return the positions; a head that does not come is no loss: it may be ten minutes late."""
     is_silence = fault is Fault.SILENCE
     return [each for each in possible(fault) if not (is_silence and each is Position.START)]
 

@@ -109,5 +109,5 @@ def slow_pieces(number: int) -> Iterator[bytes]:
 
 
 def slow_digest(number: int) -> str:
-    """Give the SHA-256 of /slow's body."""
+    """Return the SHA-256 of /slow's body."""
     return hashlib.sha256(b"".join(slow_pieces(number))).hexdigest()

@@ -88,7 +88,7 @@ class Soaked:
     minutes: float = 0.0
 
     def broken(self) -> Iterator[str]:
-        """Tell in which ways the promise is broken: 0 hangs, 0 leaks."""
+        """Yield in which ways the promise is broken: 0 hangs, 0 leaks."""
         if self.hangs:
             yield f"{self.hangs} hangs"
         for before, after in zip(self.before, self.after, strict=True):
@@ -212,7 +212,7 @@ def main() -> int:
 
 
 def _clients() -> list[Kind]:
-    """Give the clients this machine has: one like the real one, and Python."""
+    """Return the clients this machine has: one like the real one, and Python."""
     wanted: tuple[Kind, ...] = ("bun", "python")
     return [kind for kind in wanted if program(kind)]
 

@@ -100,5 +100,5 @@ async def each(players: Sequence[Player], action: Callable[[Player], Awaitable[N
 
 
 def base(player_kind: Kind, name: str = NAME) -> str:
-    """Give the site's url for this client."""
+    """Return the site's url for this client."""
     return f"http://{name}" if player_kind == "node" else f"https://{name}"

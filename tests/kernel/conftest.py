@@ -35,7 +35,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 async def internet(nursery: trio.Nursery) -> AsyncIterator[Internet]:
-    """Give the standard small internet, with its name servers answering."""
+    """Yield the standard small internet, with its name servers answering."""
     with Internet() as made:
         await nursery.start(made.serve_names)
         yield made

@@ -77,7 +77,7 @@ async def api(internet: Internet, nursery: trio.Nursery) -> Api:
 
 @pytest.fixture
 def keepline(internet: Internet) -> Keepline:
-    """Give keepline, in a home that knows of no other session."""
+    """Return keepline, in a home that knows of no other session."""
     made = keepline_of(internet, internet.authority)
     home = made.folder / "home"
     home.mkdir()
@@ -93,7 +93,7 @@ def keepline(internet: Internet) -> Keepline:
 
 
 def claude() -> list[str]:
-    """Give its command line."""
+    """Return its command line."""
     words = ["-p", "Use the tool.", "--allowedTools", "Bash", "--output-format", "json"]
     return [needs("claude"), *words]
 
@@ -107,12 +107,12 @@ async def bare(keepline: Keepline) -> tuple[int, str, int]:
 
 
 def result(stdout: bytes) -> str:
-    """Give its last words."""
+    """Return its last words."""
     return str(json.loads(stdout)["result"])
 
 
 def runs_of_the_tool(folder: Path) -> int:
-    """Tell how often the tool ran."""
+    """Return how often the tool ran."""
     ran = folder / "ran"
     return len(ran.read_text().split()) if ran.exists() else 0
 
@@ -155,7 +155,7 @@ async def test_under_keepline_it_sees_nothing_of_it(
 
 
 def through(how: str, keepline: Keepline) -> Sequence[str]:
-    """Give a command line that runs it in another way than by its name."""
+    """Return a command line that runs it in another way than by its name."""
     agent, *words = claude()
     match how:
         case "env":

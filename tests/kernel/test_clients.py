@@ -29,7 +29,7 @@ Fetch = Callable[[int], Awaitable[tuple[Done, list[str]]]]
 
 
 def page(number: int) -> str:
-    """Give the answer that number NUMBER is to get."""
+    """Return the answer that number NUMBER is to get."""
     return f"{number} {hashlib.sha256(str(number).encode()).hexdigest()}"
 
 
@@ -56,7 +56,7 @@ class Together:
 
 @pytest.fixture
 async def site(internet: Internet, nursery: trio.Nursery) -> Together:
-    """Give the site, over TLS."""
+    """Return the site, over TLS."""
     made = Together()
     await serve_tls(internet, nursery, made)
     return made
@@ -71,7 +71,7 @@ async def serve_tls(
 
 @pytest.fixture
 def keepline(internet: Internet) -> Keepline:
-    """Give keepline, whose programs trust the internet's authority."""
+    """Return keepline, whose programs trust the internet's authority."""
     made = Keepline(internet)
     made.environment |= internet.authority.environment()
     return made

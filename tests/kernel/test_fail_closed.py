@@ -11,7 +11,8 @@ import pyroute2.nftables.main
 import pytest
 import trio
 
-from netns import interception, syscalls
+from netns import syscalls
+from netns.network import interception
 from netns.plan import COMMON_PORTS
 from relay.record.events import SessionStarted
 from tests.support.command.inside import inside
@@ -272,7 +273,7 @@ async def test_a_kernel_that_refuses_a_rule_is_left_without_any(
 
 async def test_a_kernel_that_refuses_nf_tables_says_so_at_once(internet: Internet) -> None:
     """Without an answer to the question before, pyroute2 waits for one for ever."""
-    code = "from netns import interception; interception.install('tproxy', '198.18.0.1', 1)"
+    code = "from netns.network import interception; interception.install('tproxy', '198.18.0.1', 1)"
     drop = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if ROOT else []
     python = inside("")[0]
     with trio.fail_after(patience(30)):

@@ -59,12 +59,12 @@ async def api(internet: Internet, nursery: trio.Nursery) -> Api:
 
 @pytest.fixture
 def keepline(internet: Internet) -> Keepline:
-    """Give keepline, whose programs trust the internet's authority, and so does it."""
+    """Return keepline, whose programs trust the internet's authority, and so does it."""
     return keepline_of(internet, internet.authority)
 
 
 def of(done: Done) -> str:
-    """Tell what the session's gateway is, as the flight log has it."""
+    """Return what the session's gateway is, as the flight log has it."""
     return done.only(SessionStarted).gateway
 
 
@@ -164,7 +164,7 @@ sys.stdin.read()
 
 
 def memory_files(pid: int) -> list[str]:
-    """Give the names of the files without a path that a process has open."""
+    """Return the names of the files without a path that a process has open."""
     links = []
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
@@ -380,7 +380,7 @@ async def test_bad_hosts_are_told_with_their_place(keepline: Keepline, host: str
 
 
 async def refused(keepline: Keepline, *options: str, env: dict[str, str] | None = None) -> str:
-    """Give why a session with it does not start, when it must not."""
+    """Return why a session with it does not start, when it must not."""
     argv = ("touch", str(keepline.folder / "has run"))
     done = await keepline.run(*argv, options=options, env=env, check=False)
     assert (done.status, done.stdout, done.events) == (125, b"", [])

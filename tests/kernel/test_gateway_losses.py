@@ -57,12 +57,12 @@ async def api(internet: Internet, nursery: trio.Nursery) -> Api:
 
 @pytest.fixture
 def keepline(internet: Internet) -> Keepline:
-    """Give keepline, whose programs trust the internet's authority, and so does it."""
+    """Return keepline, whose programs trust the internet's authority, and so does it."""
     return keepline_of(internet, internet.authority)
 
 
 def words(door: tuple[str, ...]) -> tuple[str, str]:
-    """Give what is asked at a door."""
+    """Return what is asked at a door."""
     return ("POST", "/v1/messages") if door is HTTP else POST
 
 
@@ -106,7 +106,7 @@ async def test_a_loss_that_cannot_be_hidden_is_told_too(api: Api, keepline: Keep
 
 
 def is_hidden(events: list[AnyEvent]) -> bool:
-    """Tell what became of the loss in the first block: with hold = block it is visible."""
+    """Return what became of the loss in the first block: with hold = block it is visible."""
     (event,) = [event for event in events if isinstance(event, AskedAgain | RequestLost)]
     if isinstance(event, RequestLost):
         held = "--hold=message would have held it back"

@@ -30,7 +30,7 @@ FOUR_TIMES: Final = 'for each in 1 2 3 4; do "$@" >&2; echo "$?"; done'
 
 @pytest.fixture
 def keepline(internet: Internet) -> Keepline:
-    """Give keepline, whose programs trust the internet's authority, and so does it."""
+    """Return keepline, whose programs trust the internet's authority, and so does it."""
     return keepline_of(internet, internet.authority)
 
 

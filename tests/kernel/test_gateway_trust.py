@@ -44,12 +44,12 @@ EXTRA: Final = "NODE_EXTRA_CA_CERTS"
 
 @pytest.fixture
 def keepline(internet: Internet) -> Keepline:
-    """Give keepline, whose programs trust the internet's authority, and so does it."""
+    """Return keepline, whose programs trust the internet's authority, and so does it."""
     return keepline_of(internet, internet.authority)
 
 
 def base(door: tuple[str, ...]) -> str:
-    """Give what the program's URLs begin with; empty for what it is told."""
+    """Return what the program's URLs begin with; empty for what it is told."""
     return "" if door is HTTP else URL
 
 
@@ -169,7 +169,7 @@ async def test_an_authority_that_signs_in_the_apis_place_is_trusted_if_the_syste
 
 @pytest.fixture
 def distrustful(internet: Internet) -> Keepline:
-    """Give keepline where there are no authorities."""
+    """Return keepline where there are no authorities."""
     hide_stores(internet)
     return keepline_of(internet)
 

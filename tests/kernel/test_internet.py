@@ -68,7 +68,7 @@ async def serve_echo(internet: Internet, nursery: trio.Nursery) -> None:
 
 
 async def is_answered(stream: trio.SocketStream) -> bool:
-    """Tell whether an echo comes; silence is False, an error or end of the connection raises."""
+    """Return whether an echo comes; silence is False, an error or end of the connection raises."""
     await stream.send_all(b"?")
     with trio.move_on_after(patience(SILENCE)):
         answer = await stream.receive_some()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from netns import links
+from netns.network import links
 from netns.plan import OWN_ADDRESS, Plan
 from tests.support.command.inside import inside
 from tests.support.command.keepline import Keepline

@@ -44,7 +44,7 @@ async def tell_own_address(stream: trio.SocketStream) -> None:
 
 @pytest.fixture
 async def keepline(internet: Internet, nursery: trio.Nursery) -> Keepline:
-    """Give keepline, and servers that tell which address they were reached at."""
+    """Return keepline, and servers that tell which address they were reached at."""
     addresses = (SERVER, SECOND, THIRD, SERVER_V6)
     listeners = [listen(internet.server, address, PORT) for address in addresses]
     await nursery.start(serve, tell_own_address, *listeners)
@@ -74,7 +74,7 @@ async def ask(
 
 
 async def failure(program: Program, name: str, family: int = 0) -> int | None:
-    """Tell with which code of getaddrinfo(3) a lookup fails."""
+    """Return with which code of getaddrinfo(3) a lookup fails."""
     with pytest.raises(socket.gaierror) as raised:
         await program(at.look_up, name, family)
     return raised.value.errno

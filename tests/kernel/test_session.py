@@ -54,7 +54,7 @@ async def until_reaped(session: Session) -> None:
 
 
 async def child_of(pid: int) -> int:
-    """Give the one child of a process."""
+    """Return the one child of a process."""
     _itself, child, *_below = await processes(pid)
     return child.pid
 

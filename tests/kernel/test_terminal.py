@@ -47,12 +47,12 @@ async def inner(keepline: Keepline) -> AsyncIterator[Terminal]:
 
 
 async def states(pid: int) -> str:
-    """Give the states of a process and of all below it, one letter each."""
+    """Return the states of a process and of all below it, one letter each."""
     return "".join(process.state for process in await processes(pid))
 
 
 async def job_of(terminal: Terminal) -> int:
-    """Give the process id of the one job of the terminal's shell."""
+    """Return the process id of the one job of the terminal's shell."""
     _shell, job, *_below = await processes(await terminal.pid())
     return job.pid
 

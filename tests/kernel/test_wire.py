@@ -32,14 +32,14 @@ MLD = {130, 131, 132, 143}
 
 @pytest.fixture
 async def keepline(internet: Internet, nursery: trio.Nursery) -> Keepline:
-    """Give keepline, and an echo to talk to over either version of IP."""
+    """Return keepline, and an echo to talk to over either version of IP."""
     listeners = [listen(internet.server, address, ECHO) for address in (SERVER, SERVER_V6)]
     await nursery.start(serve, echo, *listeners)
     return Keepline(internet)
 
 
 async def raises(program: Program, function: Any, *arguments: object) -> int | None:
-    """Tell the errno with which a call failed, at once."""
+    """Return the errno with which a call failed, at once."""
     with pytest.raises(OSError) as raised:
         await program(function, *arguments)
     assert within(program.seconds, AT_ONCE)
@@ -55,7 +55,7 @@ async def say(program: Program, host: str) -> None:
 
 
 def is_ipv6(packet: Any) -> bool:
-    """Tell whether a packet is IPv6 that some program has caused."""
+    """Return whether a packet is IPv6 that some program has caused."""
     from scapy.layers.inet6 import ICMPv6MLReport2, IPv6, _ICMPv6
 
     if IPv6 not in packet:
@@ -65,7 +65,7 @@ def is_ipv6(packet: Any) -> bool:
 
 
 def sent(capture: Capture) -> set[tuple[str, str, int]]:
-    """Give protocol, destination and port of all that the client's host has sent over IPv4."""
+    """Return protocol, destination and port of all that the client's host has sent over IPv4."""
     flows = set()
     for packet in capture.packets(lambda packet: "IP" in packet and packet["IP"].src == CLIENT):
         protocol = "TCP" if "TCP" in packet else "UDP" if "UDP" in packet else packet["IP"].proto
@@ -172,7 +172,7 @@ async def test_every_upstream_socket_has_the_timers(
 
 
 def peer(sock: socket.socket) -> Any:
-    """Give the other end's address and port; of a listener None."""
+    """Return the other end's address and port; of a listener None."""
     try:
         return sock.getpeername()
     except OSError:

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a folder that every user may enter, unlike pytest's own."""
+    """Yield a folder that every user may enter, unlike pytest's own."""
     made = Path(tempfile.mkdtemp(prefix="real-"))
     made.chmod(0o755)
     before = os.umask(0o022)
@@ -47,7 +47,7 @@ def both(request: pytest.FixtureRequest, folder: Path, who: str) -> Both:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """Give the person's environment without keepline's settings."""
+    """Return the person's environment without keepline's settings."""
     return {name: text for name, text in os.environ.items() if not name.startswith("KEEPLINE_")}
 
 

@@ -26,7 +26,7 @@ everybody = pytest.mark.parametrize("who", CALLERS)
 
 
 def files(folder: Path) -> dict[str, str]:
-    """Give the digest of each file, and the target of each link, by its path below the folder."""
+    """Return the digest of each file, and the target of each link, by its path below the folder."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))

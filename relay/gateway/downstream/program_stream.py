@@ -77,8 +77,11 @@ class ProgramStream(trio.abc.Stream):
         return self._has_ended and self._loss is None and state(self._sock) == TCP_CLOSE_WAIT
 
     @property
-    def has_said_goodbye(self) -> bool:
-        """Whether the program, which sends no more, has said so by TLS: its close_notify came."""
+    def has_sent_close_notify(self) -> bool:
+        """Whether a program that sends no more has ended TLS by a close_notify (RFC 8446, 6.1).
+
+        No end of the connection below has been read then.
+        """
         return self._loss is None and not self._has_ended
 
     async def aclose(self) -> None:

@@ -115,12 +115,12 @@ def agent_of(command: Sequence[str], look: Look) -> Agent | None:
         return None
 
 
-@dataclass(frozen=True)
 class Finder:
     """Finds the agent in words, and in what they name."""
 
-    look: Look
-    """Finds files."""
+    def __init__(self, look: Look) -> None:
+        """Take what finds files."""
+        self.look = look
 
     def found(self, words: list[str], depth: int) -> Agent | None:
         """Return the agent that the words run."""

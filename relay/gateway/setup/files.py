@@ -1,7 +1,6 @@
 """What the file is that a command's word names: its true name, its package, its text."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -24,11 +23,23 @@ def looker(environment: Mapping[str, str]) -> Look:
 
 
 def _look(path: str, word: str) -> File | None:
-    found = word if "/" in word else shutil.which(word, path=path)
-    if not found or not Path(found).is_file():
+    found = word if "/" in word else _in_path(path, word)
+    if not found or not os.path.isfile(found):  # noqa: PTH113 - quicker than a Path
         return None
     real = os.path.realpath(found)
     return File(real, _package(Path(real)), _script(real))
+
+
+def _in_path(path: str, word: str) -> str:
+    """Return the program of this name, as execvp(3) would find it; empty if there is none.
+
+    shutil.which() would do, but its module loads all compressors with it, 1.5 ms.
+    """
+    for folder in path.split(os.pathsep):
+        file = os.path.join(folder, word)  # noqa: PTH118 - an empty folder is the current one
+        if os.access(file, os.X_OK) and os.path.isfile(file):  # noqa: PTH113
+            return file
+    return ""
 
 
 def _package(file: Path) -> str:

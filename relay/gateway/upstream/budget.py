@@ -2,7 +2,7 @@
 
 A request that is lost has resends of its own (resend.py). Where the origin fails for everybody they
 do not help: the client repeats what failed as well, and each of its tries would be six. So resends
-are paid for by all requests to the origin together, and only an answer fills the purse again (as in
+are paid for by all requests to the origin together, and only an answer fills it again (as in
 gRPC's retry throttling, proposal A6, and Finagle's RetryBudget, where an answer gives back a part):
 
 1. There are EACH resends, and as many more for each further request that is lost at the same time;

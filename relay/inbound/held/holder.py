@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from netns.holding import SynSockets
+from netns.network.holding import SynSockets
 from relay.addresses import Endpoint
 from relay.barrier import Record, contained
 from relay.inbound.held import segments

@@ -27,7 +27,7 @@ _RULES: Final = "--allow HOST[:PORT] adds a destination, --deny HOST[:PORT] forb
 _WAIT: Final = "--patience N waits for N seconds"
 _AS_IT_IS: Final = "--gateway=off leaves HTTP to the program"
 _HOLD: Final = "--hold=message shows an answer once it is complete, and asks again unseen before"
-_NOT_OURS: Final = "the other side ended it, or a device on the way: nothing here keeps that"
+_NOT_OURS: Final = "the other side ended it, or a device on the way: nothing here prevents it"
 _PROGRAM: Final = "its own time-out was shorter than --patience: raise it in the program"
 
 ADVICE: Final[dict[Kind, Advice]] = {

@@ -93,7 +93,7 @@ First: TypeAlias = ClientHello | Incomplete | NoClientHello
 
 
 def read(data: bytes) -> First:
-    """Read the ClientHello with which `data` begins, in as many records as it likes."""
+    """Read the ClientHello with which `data` begins, in however many records."""
     try:
         return _read(_Reader(data))
     except ValueError:

@@ -14,7 +14,6 @@ more than the frames and alerts of a protocol; and if the reset came right after
 is cut after a whole request, a stream's for example, has nothing of the request behind it.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 RUN: Final = 16 * 1024
@@ -30,17 +29,19 @@ RIGHT_AFTER: Final = 1.0
 """Seconds."""
 
 
-@dataclass(slots=True)
 class Dialogue:
     """Counts of bytes at the last change of the speaker from the program to upstream."""
 
-    asked: int = 0
-    """What the program had said."""
-    answered: int = 0
-    """What upstream had said before it."""
-    run: int = 0
-    """What the program had said since upstream's word before."""
-    run_before: int = 0
+    __slots__ = ("answered", "asked", "run", "run_before")
+
+    def __init__(self) -> None:
+        self.asked = 0
+        """What the program had said."""
+        self.answered = 0
+        """What upstream had said before it."""
+        self.run = 0
+        """What the program had said since upstream's word before."""
+        self.run_before = 0
 
     def turn(self, sent: int, received: int) -> None:
         """Note that upstream speaks now, after the program has said something new."""

@@ -101,19 +101,20 @@ class Pair:
             cause = error.strerror or str(error)
             self.outcome = Outcome(side.closer, losses.how(error), cause, kind_of(error))
             if side is self.upstream and self.outcome.how == "reset":
-                self._excuse_early_answer()
+                with contextlib.suppress(OSError):  # then it is not excused
+                    self._excuse_early_answer(0)
 
-    def _excuse_early_answer(self) -> None:
-        """Look whether upstream, which was just reset, had answered in the middle of a request.
+    def _excuse_early_answer(self, unread: int) -> None:
+        """Look whether upstream, which was reset, had answered in the middle of a request.
 
-        The kernel still knows how much of it was not acknowledged.
+        `unread` bytes of the request wait in the program's socket; how many of those sent upstream
+        were not acknowledged, the kernel still knows. Raises OSError.
         """
-        side, unacknowledged = self.upstream, 0
-        if side.is_open:  # else another one was dialled
-            with contextlib.suppress(OSError):
-                unacknowledged = losses.unacknowledged(side.sock)
-        seconds = trio.current_time() - side.last_byte
-        if self.dialogue.came_early(self.program.received, side.received, unacknowledged, seconds):
+        if self.upstream.is_open:  # else another one was dialled
+            unread += losses.unacknowledged(self.upstream.sock)
+        seconds = trio.current_time() - self.upstream.last_byte
+        sent, received = self.program.received, self.upstream.received
+        if self.dialogue.came_early(sent, received, unread, seconds):
             self.excuse = "the answer had come early"
 
     def excuse_loss(self) -> None:
@@ -124,13 +125,7 @@ class Pair:
         if self.has_gone():
             self.excuse = "the program had gone"
         elif self.outcome.how == "reset":
-            untaken = losses.unread(self.program.sock)
-            if self.upstream.is_open:  # else another one was dialled
-                untaken += losses.unacknowledged(self.upstream.sock)
-            seconds = trio.current_time() - self.upstream.last_byte
-            sent, received = self.program.received, self.upstream.received
-            if self.dialogue.came_early(sent, received, untaken, seconds):
-                self.excuse = "the answer had come early"
+            self._excuse_early_answer(losses.unread(self.program.sock))
 
     def stop(self) -> None:
         """End both directions, a waiting one with ClosedResourceError."""

@@ -136,7 +136,7 @@ class OfAnother:
 
 
 def resident() -> int:
-    """Give this process's memory in bytes, statm of proc(5)."""
+    """Return this process's memory in bytes, statm of proc(5)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

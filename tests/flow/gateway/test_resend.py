@@ -31,7 +31,7 @@ PASSED_ON = {Fault.RATE_LIMIT, Fault.INVALID}
 
 
 def places(fault: Fault) -> list[Position]:
-    """Tell where; a head that does not come is no loss, and after a stop reason none is missed."""
+    """Return the positions; no head is no loss, and after a stop reason nothing is missed."""
     harmless = {Position.START} if fault is Fault.SILENCE else set()
     if fault not in STATUS_OF_ERROR:
         harmless |= {Position.AFTER_DELTA}

@@ -131,6 +131,17 @@ def test_a_file_that_is_there_already_is_not_written_to(open_log: Open, path: Pa
         open_log()
 
 
+def test_a_session_gets_a_name_that_no_other_has(tmp_path: Path) -> None:
+    folder = tmp_path / "sessions"
+    assert flightlog.unused_name(folder, "20260102-030405-1") == "20260102-030405-1"
+    folder.mkdir()
+    (folder / "20260102-030405-1.jsonl").touch()  # has a log
+    (folder / "20260102-030405-1_2.pem").touch()  # starts, and has its certificates
+    (folder / "20260102-030405-17.jsonl").touch()
+    assert flightlog.unused_name(folder, "20260102-030405-1") == "20260102-030405-1_3"
+    assert flightlog.unused_name(folder, "20260102-030406-1") == "20260102-030406-1"
+
+
 def test_folder_and_file_are_the_owners_alone(open_log: Open, path: Path) -> None:
     umask = os.umask(0)
     try:

@@ -49,17 +49,17 @@ class Answer:
 
 
 def ask(program: str, *words: str) -> list[str]:
-    """Give the command line that asks METHOD URL ... by `node` or `bun`."""
+    """Return the command line that asks METHOD URL ... by `node` or `bun`."""
     return [needs(program), str(_SCRIPT), *words]
 
 
 def answers(done: Done) -> list[Answer]:
-    """Give what the program of ask() got."""
+    """Return what the program of ask() got."""
     return [Answer(**json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def said(version: int = 0) -> str:
-    """Give the stream that a POST of ask() is answered by, at its first try or a further one."""
+    """Return the stream that a POST of ask() is answered by, at its first try or a further one."""
     return stream.body(message(_SEED, version)).decode()
 
 
@@ -84,7 +84,7 @@ async def serve_api(
 
 
 def arrival(api: Api) -> trio.Event:
-    """Give an event that tells when the next request has come; its answer is the usual one."""
+    """Return an event that tells when the next request has come; its answer is the usual one."""
     arrived = trio.Event()
 
     def note(_request: Request) -> None:
@@ -110,12 +110,12 @@ def script(folder: Path, name: str, *lines: str) -> Path:
 
 
 def runs(*argv: str) -> str:
-    """Give the line of a script that becomes another program, its own arguments put after."""
+    """Return the line of a script that becomes another program, its own arguments put after."""
     return f'exec {shlex.join(argv)} "$@"'
 
 
 def without_openssl(folder: Path) -> dict[str, str]:
-    """Give the environment in which programs are found, but for openssl."""
+    """Return the environment in which programs are found, but for openssl."""
     found = folder / "programs"
     found.mkdir(exist_ok=True)
     for name in ("cat", "env", "sh", "true"):
@@ -125,7 +125,7 @@ def without_openssl(folder: Path) -> dict[str, str]:
 
 
 def keepline_of(internet: Internet, authority: Authority | None = None) -> Keepline:
-    """Give keepline in an environment that tells of no certificates but an authority's."""
+    """Return keepline in an environment that tells of no certificates but an authority's."""
     made = Keepline(internet)
     named = (*internet.authority.environment(), "SSL_CERT_DIR", ANTHROPIC.base_url)
     made.environment = {name: text for name, text in made.environment.items() if name not in named}
@@ -135,5 +135,5 @@ def keepline_of(internet: Internet, authority: Authority | None = None) -> Keepl
 
 
 async def explained(keepline: Keepline) -> list[str]:
-    """Give the lines of `keepline explain`."""
+    """Return the lines of `keepline explain`."""
     return (await keepline.call("explain")).stdout.decode().splitlines()

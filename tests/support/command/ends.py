@@ -14,7 +14,7 @@ _PATIENCE: Final = 30
 
 
 def ends(name: str, *arguments: str) -> list[str]:
-    """Give the command line of a program of this module."""
+    """Return the command line of a program of this module."""
     return [sys.executable, "-I", "-m", _MODULE, name, *arguments]
 
 

@@ -60,11 +60,11 @@ class Done:
     """The session's flight log."""
 
     def all(self, kind: type[E]) -> list[E]:
-        """Give the events of one kind, in order."""
+        """Return the events of one kind, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
     def only(self, kind: type[E]) -> E:
-        """Give the one event of its kind."""
+        """Return the one event of its kind."""
         (event,) = self.all(kind)
         return event
 
@@ -151,7 +151,7 @@ class Keepline:
 
     @staticmethod
     def argv(*arguments: str) -> list[str]:
-        """Give the command line of `keepline ARGUMENTS`, good from any folder."""
+        """Return the command line of `keepline ARGUMENTS`, good from any folder."""
         return [sys.executable, "-I", "-m", "relay", *arguments]
 
     def popen(

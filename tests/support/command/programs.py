@@ -15,7 +15,7 @@ _FOLDER: Final = Path(__file__).resolve().parents[3] / ".venv/programs/node_modu
 
 
 def needs(name: str) -> str:
-    """Give the program's path."""
+    """Return the program's path."""
     found = shutil.which(name, path=str(_FOLDER)) or shutil.which(name)
     if found is not None:
         return found

@@ -37,7 +37,7 @@ class Process:
 
 
 async def processes(pid: int) -> list[Process]:
-    """Give a process and all below it that are there now."""
+    """Return a process and all below it that are there now."""
     folder = trio.Path(f"/proc/{pid}")
     try:
         start, _, rest = (await (folder / "stat").read_text()).rpartition(") ")
@@ -101,7 +101,7 @@ class Terminal:
         await self._call("resize-window", "-x", str(columns), "-y", str(rows))
 
     async def screen(self) -> str:
-        """Give all that is on it, by rows: joined, one that is just full would take the next."""
+        """Return all that is on it, by rows: joined, one that is just full would take the next."""
         return (await self._call("capture-pane", "-p", "-N", "-S", "-")).rstrip("\n") + "\n"
 
     async def shows(self, pattern: str) -> re.Match[str]:
@@ -127,7 +127,7 @@ class Terminal:
         raise AssertionError(f"{name} is not in the foreground: {found}\n{await self.screen()}")
 
     async def pid(self) -> int:
-        """Give the process id of the pane's program."""
+        """Return the process id of the pane's program."""
         return int(await self._call("display-message", "-p", "#{pane_pid}"))
 
     async def _call(self, *arguments: str, check: bool = True) -> str:

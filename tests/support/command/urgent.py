@@ -19,7 +19,7 @@ _SIZES: Final = (3_000_000, 5)
 
 
 def urgent(*arguments: str) -> list[str]:
-    """Give the command line of a program of this module."""
+    """Return the command line of a program of this module."""
     return [sys.executable, "-I", "-m", _MODULE, *arguments]
 
 

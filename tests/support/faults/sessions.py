@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from netns import left
 from netns.handoff import Listeners
 from netns.plan import Plan
+from netns.process import members
 from netns.sandbox import Sandbox
 from relay import session
+from relay.command.witness import Witness
 from relay.config import Settings
 from relay.record.flightlog import sessions_folder
 from tests.support.faults.injector import INJECTOR
@@ -64,7 +65,7 @@ class _Command(Sandbox):
         self.made.close()
 
     def _there(self) -> set[int]:
-        return {each.pid for each in left.left_behind(self.made.dns_udp)}
+        return {each.pid for each in members.members(self.made.dns_udp)}
 
 
 def whole_session(world: World) -> None:
@@ -78,7 +79,9 @@ def whole_session(world: World) -> None:
         os.environ["XDG_STATE_HOME"] = folder
         _leave_behind(sessions_folder(os.environ))
         try:
-            status = session.run(command, Settings(), ("bash", "-c", _SCRIPT), said.append)
+            status = session.run(
+                command, Settings(), ("bash", "-c", _SCRIPT), said.append, Witness()
+            )
         finally:
             INJECTOR.is_on = False
             command.end()

@@ -19,7 +19,7 @@ import trio
 from pyroute2 import IPRoute
 
 from netns import syscalls
-from netns.holding import SynSockets
+from netns.network.holding import SynSockets
 from netns.plan import Intercept, Plan
 from netns.sandbox import Listeners, Sandbox
 from relay.gateway.dialects.anthropic import DIALECT

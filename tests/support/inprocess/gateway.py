@@ -108,7 +108,7 @@ class Program:
         return answer
 
     async def events(self, answer: Answer) -> AsyncIterator[object]:
-        """Give each event of the answer as it comes, noted in `answer`."""
+        """Yield each event of the answer as it comes, noted in `answer`."""
         while not answer.is_complete:
             event = self.h11.next_event()
             if event is h11.NEED_DATA:
@@ -172,16 +172,16 @@ class Running:
         assert len(opened) == len(closed) + waiting, self.events
 
     def resends(self) -> list[AskedAgain]:
-        """Give what was asked again."""
+        """Return what was asked again."""
         return [event for event in self.events if isinstance(event, AskedAgain)]
 
     def lost(self) -> list[RequestLost]:
-        """Give what was given up."""
+        """Return what was given up."""
         return [event for event in self.events if isinstance(event, RequestLost)]
 
 
 def body_of(*pieces: bytes) -> Body:
-    """Give a request's body that is there."""
+    """Return a request's body that is there."""
     left = iter((*pieces, None))
 
     async def receive(_flush: Flush) -> bytes | None:

@@ -17,7 +17,7 @@ _MODULE: Final = "tests.support.internet.as_user"
 
 
 def as_user(*argv: str) -> list[str]:
-    """Give the command line that runs `argv` as an ordinary user."""
+    """Return the command line that runs `argv` as an ordinary user."""
     return [sys.executable, "-I", "-m", _MODULE, *argv]
 
 

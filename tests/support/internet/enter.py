@@ -11,8 +11,9 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from netns import idmap, syscalls
+from netns import syscalls
 from netns.errors import SandboxError
+from netns.process import idmap
 
 # What a root caller becomes without `as_root`: some ordinary user, who owns root's files.
 ORDINARY_ID = 1000

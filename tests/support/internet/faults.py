@@ -50,7 +50,7 @@ class Fault:
             nft.table("del", name=self._table)
 
     def hits(self) -> int:
-        """Tell how many packets it has met."""
+        """Return how many packets it has met."""
         with self._host, NFTables(nfgen_family=NFPROTO_INET) as nft:
             for rule in nft.get_rules():
                 if rule.get_attr("NFTA_RULE_TABLE") == self._table:

@@ -96,7 +96,7 @@ class Host:
         return in_new_thread(inside)
 
     def netlink(self) -> IPRoute:
-        """Give a netlink socket of this host; use it in a with statement, in this thread."""
+        """Return a netlink socket of this host; use it in a with statement, in this thread."""
         with self:
             return IPRoute()
 
@@ -150,7 +150,7 @@ class Host:
         return self.call(lambda: subprocess.Popen(argv, **options))
 
     def _came_from(self) -> list[int]:
-        """Give the calling thread's own stack of namespaces to go back to."""
+        """Return the calling thread's own stack of namespaces to go back to."""
         if not hasattr(self._outer, "stack"):
             self._outer.stack = []
         stack: list[int] = self._outer.stack

@@ -39,7 +39,7 @@ class Interface:
             self.index: int = netlink.link_lookup(ifname=name)[0]
 
     def mac(self) -> str:
-        """Give the hardware address."""
+        """Return the hardware address."""
         with self.host.netlink() as netlink:
             address: str = netlink.link("get", index=self.index)[0].get_attr("IFLA_ADDRESS")
         return address
@@ -118,7 +118,7 @@ class Link:
         self.plug()
 
     def other(self, end: Interface) -> Interface:
-        """Give the end opposite to `end`."""
+        """Return the end opposite to `end`."""
         return self.right if end is self.left else self.left
 
     def unplug(self) -> None:

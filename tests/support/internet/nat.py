@@ -46,7 +46,7 @@ class Nat:
             table.flush()
 
     def flows(self) -> int:
-        """Tell how many TCP flows it remembers."""
+        """Return how many TCP flows it remembers."""
         with self._router, NFCTSocket() as table:
             return sum(_is_tcp(entry) for entry in table.dump())
 

@@ -60,7 +60,7 @@ class Capture:
         self._socket.close()
 
     def packets(self, wanted: Callable[[Any], bool] = bool) -> list[Any]:
-        """Give the packets so far, as scapy sees them, `time` being when the kernel did."""
+        """Return the packets so far, as scapy sees them, `time` being when the kernel did."""
         from scapy.layers import dns, inet, inet6, l2  # noqa: F401, importing them teaches scapy
 
         self._flush()

@@ -10,14 +10,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from netns import idmap, syscalls
+from netns import syscalls
+from netns.process import idmap
 from tests.support.machine import seccomp
 
 _MODULE: Final = "tests.support.machine.lacking"
 
 
 def lacking(what: str, *argv: str) -> list[str]:
-    """Give the command line that runs `argv` without it."""
+    """Return the command line that runs `argv` without it."""
     return [sys.executable, "-I", "-m", _MODULE, what, *argv]
 
 

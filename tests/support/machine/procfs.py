@@ -21,7 +21,7 @@ def resident_memory(pid: int) -> int:
 
 
 def descriptors(pid: int) -> dict[int, str]:
-    """Tell what each descriptor of the process stands for."""
+    """Return what each descriptor of the process stands for."""
     found = {}
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed in the meantime

@@ -29,7 +29,7 @@ Make = Callable[..., Certificates]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Give what makes certificates, whose keys are forgotten at the end."""
+    """Yield what makes certificates, whose keys are forgotten at the end."""
     with contextlib.ExitStack() as made:
 
         def made_for(*hosts: str, permitted: tuple[str, ...] | None = None) -> Certificates:

@@ -41,7 +41,7 @@ def file(authority: trustme.CA, tmp_path: Path) -> str:
 
 @pytest.fixture
 def system(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Give what says where this system's store is; at first, nowhere."""
+    """Return what says where this system's store is; at first, nowhere."""
 
     def set_to(file: str = NOWHERE, folder: str = NOWHERE, well_known: str = NOWHERE) -> None:
         paths = ssl.DefaultVerifyPaths(None, None, trust.FILE, file, trust.FOLDER, folder)  # type: ignore[arg-type]

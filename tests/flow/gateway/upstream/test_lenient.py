@@ -14,7 +14,7 @@ CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
 
 
 def head(*lines: str, first: str = "HTTP/1.1 200 OK", body: bytes = b"hello") -> bytes:
-    """Give an answer; each character of its head is a byte."""
+    """Return an answer; each character of its head is a byte."""
     return "\r\n".join([first, *lines, "", ""]).encode("latin-1") + body
 
 

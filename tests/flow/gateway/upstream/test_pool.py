@@ -75,7 +75,7 @@ async def test_silent_in_the_tls_handshake(autojump_clock: trio.testing.MockCloc
 
 
 def alert(description: int) -> bytes:
-    """Give a fatal alert, RFC 8446 section 6."""
+    """Return a fatal alert, RFC 8446 section 6."""
     return b"\x15\x03\x03\x00\x02\x02" + bytes([description])
 
 

@@ -16,7 +16,7 @@ import trio.testing
 from scapy.layers.inet import ICMP, IP, TCP
 from trio.testing import MockClock
 
-from netns.holding import SynSockets
+from netns.network.holding import SynSockets
 from relay.addresses import Endpoint
 from relay.inbound.held import holder
 from relay.inbound.held.holder import SynHolder

@@ -87,7 +87,7 @@ def _last(seen: Seen) -> str:
 
 
 def _whole(seen: Seen) -> str:
-    """Tell how the run ended, and after how long in all."""
+    """Return how the run ended, and after how long in all."""
     if not seen.events:
         return "never"
     last = seen.events[-1]

@@ -40,7 +40,7 @@ class Seen:
     stderr: str = ""
 
     def all_of(self, what: str) -> list[Event]:
-        """Give all events of one sort."""
+        """Return all events of one sort."""
         return [event for event in self.events if event.what == what]
 
 
@@ -51,7 +51,7 @@ class Run:
     options: tuple[str, ...] | None
 
     def command(self, *arguments: str) -> list[str]:
-        """Give the command line of the client, run in this way."""
+        """Return the command line of the client, run in this way."""
         client = [sys.executable, _CLIENT, *arguments]
         if self.options is None:
             return client

@@ -125,7 +125,7 @@ async def _receive(stream: trio.abc.Stream, size: int) -> None:
 
 
 def _socket_stream(stream: trio.abc.Stream) -> trio.SocketStream:
-    """Give the TCP connection, below TLS if there is any."""
+    """Return the TCP connection, below TLS if there is any."""
     below = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
     assert isinstance(below, trio.SocketStream)
     return below

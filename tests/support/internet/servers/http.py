@@ -34,7 +34,7 @@ class Request:
     headers: dict[str, str]
 
     def wants_close(self) -> bool:
-        """Tell whether this is to be the connection's last request."""
+        """Return whether this is to be the connection's last request."""
         return self.headers.get("connection", "").lower() == "close"
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +30,7 @@ class Authority:
         return ssl.create_default_context(cafile=str(self.file))
 
     def identity(self, folder: Path, passphrase: str = "") -> dict[str, str]:
-        """Issue a client's certificate, and give the variables by which `claude` presents it."""
-        from cryptography.hazmat.primitives import serialization
-
+        """Issue a client's certificate, and return the variables by which `claude` presents it."""
         issued = self._ca.issue_cert("client@test")
         certificate, key = folder / "client.pem", folder / "client.key"
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
@@ -42,17 +41,15 @@ class Authority:
         if not passphrase:
             issued.private_key_pem.write_to_path(str(key))
             return named
-        loaded = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
-        encrypted = loaded.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(passphrase.encode()),
+        subprocess.run(
+            ["openssl", "pkcs8", "-topk8", "-passout", f"pass:{passphrase}", "-out", str(key)],
+            input=issued.private_key_pem.bytes(),
+            check=True,
         )
-        key.write_bytes(encrypted)
         return named | {"CLAUDE_CODE_CLIENT_KEY_PASSPHRASE": passphrase}
 
     def environment(self) -> dict[str, str]:
-        """Give the variables by which curl, git, Node, Bun, OpenSSL and Python trust it."""
+        """Return the variables by which curl, git, Node, Bun, OpenSSL and Python trust it."""
         names = (
             "CURL_CA_BUNDLE",
             "GIT_SSL_CAINFO",

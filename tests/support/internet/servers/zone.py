@@ -93,7 +93,7 @@ class Zone:
     def trouble_with(
         self, query: dns.message.Message, transport: Literal["udp", "tcp"] = "udp"
     ) -> Trouble:
-        """Tell how the answer to this query is to go wrong."""
+        """Return how the answer to this query is to go wrong."""
         trouble = self._troubles.get(query.question[0].name, self.trouble)
         if trouble.with_edns and query.edns < 0:
             return Trouble()

@@ -73,7 +73,7 @@ def fed(hold: Hold, *data: bytes, limit: int = LIMIT) -> Answer:
 
 
 def said(made: Answer) -> set[str]:
-    """Give what an answer says of itself."""
+    """Return what an answer says of itself."""
     names = ("committed", "is_complete", "has_all", "wants_filler", "may_insert")
     return {name for name in names if getattr(made, name)}
 
@@ -137,7 +137,7 @@ def answers(draw: st.DrawFn, ends: tuple[bytes, ...] = ENDS) -> list[Typed]:
 
 
 def handed_over(types: list[str], hold: Hold) -> int:
-    """Tell how many of a right answer's events are handed over, rules 1 and 2."""
+    """Return how many of a right answer's events are handed over, rules 1 and 2."""
     if "message_stop" in types:
         return len(types)
     content = [at for at, kind in enumerate(types) if kind in {DELTA, STOP}]
@@ -152,7 +152,7 @@ def handed_over(types: list[str], hold: Hold) -> int:
 
 
 def came(typed: list[Typed], count: int) -> list[str]:
-    """Tell which events are whole after `count` bytes; CR LF CR ends one, LF need not come."""
+    """Return which events are whole after `count` bytes; CR LF CR ends one, LF need not come."""
     whole, at = [], 0
     for kind, data in typed:
         at += len(data)

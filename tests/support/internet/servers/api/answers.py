@@ -79,7 +79,7 @@ def instead(status: Status) -> Answer:
 
 
 def course(whole: Answer, failure: Failure | None) -> Course:
-    """Tell what is played of an answer that fails, or does not."""
+    """Return what is played of an answer that fails, or does not."""
     if failure is None:
         return Course(whole, True, whole.pieces, None)
     fault, position, pause = failure.fault, failure.position, failure.pause

@@ -92,19 +92,19 @@ class Script:
         (self._next if key is None else self._of_key[key]).extend(failures)
 
     def take(self, key: str) -> Failure | Status | None:
-        """Tell how this request fails."""
+        """Return how this request fails."""
         own = self._of_key.get(request_of(key))
         queue = self._next if own is None else own
         return queue.popleft() if queue else None
 
 
 def request_of(key: str) -> str:
-    """Give the key of the request that this is an attempt of."""
+    """Return the key of the request that this is an attempt of."""
     return key.partition(".")[0]
 
 
 def possible(fault: Fault) -> Sequence[Position]:
-    """Tell where an answer can fail in this way."""
+    """Return where an answer can fail in this way."""
     if fault in UNPROCESSED:
         return (Position.START,)
     if fault is Fault.CLEAN_END or fault in STATUS_OF_ERROR:

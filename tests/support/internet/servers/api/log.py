@@ -38,7 +38,7 @@ class Request:
     """The number of the connection."""
 
     def field(self, name: str) -> str | None:
-        """Give a header field's value; the name in lower case."""
+        """Return a header field's value; the name in lower case."""
         values = [value for each, value in self.fields if each.lower() == name.encode()]
         return ", ".join(value.decode("latin-1") for value in values) if values else None
 
@@ -49,7 +49,7 @@ class Request:
 
     @property
     def may_be_resent(self) -> bool:
-        """Tell whether it is on the list of those that may be processed twice."""
+        """Return whether it is on the list of those that may be processed twice."""
         return self.method in {"GET", "HEAD"} or (
             self.method == "POST" and self.path.partition("?")[0] in LISTED
         )
@@ -83,7 +83,7 @@ class Asked:
 
     @property
     def content_sent(self) -> int:
-        """Give the bytes written from the first content event on."""
+        """Return the bytes written from the first content event on."""
         return max(0, self.sent - self.before_content)
 
 
@@ -96,15 +96,15 @@ class Log:
         self.connections = 0
 
     def tries(self, key: str) -> list[Asked]:
-        """Give all tries with one key, in order."""
+        """Return all tries with one key, in order."""
         return [asked for asked in self.attempts(key) if asked.request.key == key]
 
     def attempts(self, key: str) -> list[Asked]:
-        """Give all tries of all attempts at one request: "a" has those of "a.0" and "a.1"."""
+        """Return all tries of all attempts at one request: "a" has those of "a.0" and "a.1"."""
         return list(self._of_request.get(request_of(key), ()))
 
     def of_path(self, path: str) -> list[Asked]:
-        """Give all requests for a path."""
+        """Return all requests for a path."""
         return [asked for asked in self.asked if asked.request.path == path]
 
     def note(self, request: Request, failure: Failure | Status | None, *, processed: bool) -> Asked:
@@ -116,7 +116,7 @@ class Log:
         return asked
 
     def broken(self, key: str, *, content_at: float | None = None) -> Iterator[str]:
-        """Tell which rules were broken for one key.
+        """Yield which rules were broken for one key.
 
         `content_at` is when its client had the first content byte, by time.time().
         """
@@ -147,7 +147,7 @@ def _twice(tries: Sequence[Asked]) -> bool:
 
 
 def _end_to_end(request: Request) -> tuple[str, str, Fields]:
-    """Give what may not differ; h1 has a host field, h2 has none, and names in lower case."""
+    """Return what may not differ; h1 has a host field, h2 has none, and names in lower case."""
     fields = sorted(
         (name.lower(), value)
         for name, value in request.fields

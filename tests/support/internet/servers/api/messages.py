@@ -58,7 +58,7 @@ class Message:
         return len(dumps(self.blocks)) // 4
 
     def envelope(self, blocks: Sequence[Block], reason: str | None, tokens: int) -> dict[str, Any]:
-        """Give the message object, with all of its blocks or as it begins."""
+        """Return the message object, with all of its blocks or as it begins."""
         return {
             "id": self.identity,
             "type": "message",
@@ -71,16 +71,16 @@ class Message:
         }
 
     def document(self) -> bytes:
-        """Give the body of an answer that is no stream."""
+        """Return the body of an answer that is no stream."""
         return dumps(self.envelope(self.blocks, self.stop_reason, self.tokens)).encode()
 
     def digest(self) -> str:
-        """Give the SHA-256 of what it says."""
+        """Return the SHA-256 of what it says."""
         said = [self.identity, self.stop_reason, *(list(block.values()) for block in self.blocks)]
         return sha256(dumps(said).encode()).hexdigest()
 
     def random(self, purpose: str) -> Random:
-        """Give random numbers that are the same each time."""
+        """Return random numbers that are the same each time."""
         return Random(f"{self.seed}/{self.version}/{purpose}")
 
 

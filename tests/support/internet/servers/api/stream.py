@@ -47,12 +47,12 @@ class Event:
         return str(self.data["type"])
 
     def __bytes__(self) -> bytes:
-        """Give it as it is sent."""
+        """Return it as it is sent."""
         return f"event: {self.kind}\ndata: {dumps(self.data)}\n\n".encode()
 
 
 def events(message: Message) -> Iterator[Event]:
-    """Give all events, with one ping among them."""
+    """Yield all events, with one ping among them."""
     yield Event({"type": "message_start", "message": message.envelope((), None, 1)})
     for index, block in enumerate(message.blocks):
         kept = {name: block[name] for name in ("id", "name") if name in block}
@@ -75,12 +75,12 @@ def error(kind: str) -> Event:
 
 
 def body(message: Message, *, pings: bool = True) -> bytes:
-    """Give the whole body."""
+    """Return the whole body."""
     return b"".join(bytes(event) for event in events(message) if pings or event.kind != "ping")
 
 
 def pieces(message: Message) -> Iterator[bytes]:
-    """Give the body in uneven pieces, whose borders are within events and UTF-8 sequences too."""
+    """Yield the body in uneven pieces, whose borders are within events and UTF-8 sequences too."""
     random = message.random("pieces")
     rest = body(message)
     while rest:
@@ -90,12 +90,12 @@ def pieces(message: Message) -> Iterator[bytes]:
 
 
 def before_content(message: Message) -> int:
-    """Tell how many bytes come before the first content event."""
+    """Return how many bytes come before the first content event."""
     return _size(list(events(message))[:1])
 
 
 def cut(message: Message, position: Position, *, ragged: bool = False) -> int:
-    """Tell how many bytes come before the loss; where in such blocks, depends on the seed."""
+    """Return how many bytes come before the loss; where in such blocks, depends on the seed."""
     whole = list(events(message))
     number = _events_before(message, whole, position)
     if not ragged:

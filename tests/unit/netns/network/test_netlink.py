@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from netns import netlink
+from netns.network import netlink
 
 
 @pytest.mark.parametrize(

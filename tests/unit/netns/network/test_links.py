@@ -2,7 +2,7 @@
 
 import pytest
 
-from netns.links import syn_retries
+from netns.network.links import syn_retries
 
 
 def waits(retries: int, linear: int) -> int:

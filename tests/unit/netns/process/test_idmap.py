@@ -2,7 +2,7 @@
 
 import pytest
 
-from netns.idmap import identity_map
+from netns.process.idmap import identity_map
 
 
 @pytest.mark.parametrize(

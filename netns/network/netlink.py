@@ -8,8 +8,9 @@ import socket
 import struct
 from typing import Final
 
+SOCK_DIAG: Final = 4
 NETFILTER: Final = 12
-"""NETLINK_NETFILTER of <linux/netlink.h>."""
+"""NETLINK_SOCK_DIAG and NETLINK_NETFILTER of <linux/netlink.h>."""
 
 REQUEST: Final = 1
 ACK: Final = 4

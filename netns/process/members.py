@@ -1,19 +1,17 @@
-"""Processes that a command has left behind in its namespace: they are found by what they show."""
+"""The processes of a network namespace, found by their links in proc(5)."""
 
 import contextlib
 import fcntl
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _SIOCGSKNS: Final = 0x894C  # linux/sockios.h
 _PROC: Final = Path("/proc")
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """A process, as people know it."""
 
     pid: int
@@ -24,7 +22,7 @@ class Process:
         return f"{self.name} ({self.pid})"
 
 
-def left_behind(sock: socket.socket) -> list[Process]:
+def members(sock: socket.socket) -> list[Process]:
     """Return the processes of the network namespace in which a socket was made; raises OSError.
 
     One that has ended and was not waited for has no namespace any more. What is another user's, as

@@ -14,8 +14,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_NEWSET, nft_contains_expr, nft_set_msg
 from pyroute2.nftables.main import NFTables
 
-from netns import host_addresses
-from netns.holding import ANY_OF_MARKS, BURST_BIT, BURST_MARK, BURST_SECONDS, GROUP, MARK
+from netns.network import host_addresses
+from netns.network.holding import ANY_OF_MARKS, BURST_BIT, BURST_MARK, BURST_SECONDS, GROUP, MARK
 
 Expression: TypeAlias = tuple[str, list[tuple[str, Any]]]
 

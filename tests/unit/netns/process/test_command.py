@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from netns import inherited
-from netns.command import changed, value_of
+from netns.process import inherited
+from netns.process.command import changed, value_of
 
 CALLERS = [b"A=1", b"no equals sign", b"A=2", b"B=\xff", b"=C", b""]
 

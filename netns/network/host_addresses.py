@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from netns import netlink
+from netns.network import netlink
 
 NAME: Final = "host_addresses"
 

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from netns import netlink
+from netns.network import netlink
 
 MARK: Final = 0x6B6C
 """SO_MARK of what is sent again. The command cannot set one: that takes NET_ADMIN or NET_RAW."""

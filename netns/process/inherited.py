@@ -12,11 +12,10 @@ import socket
 import stat
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from netns.command import changed, value_of
+from netns.process.command import changed, value_of
 
 _FOLDER: Final = "/proc/self/fd"
 _STANDARD: Final = 2
@@ -37,8 +36,7 @@ _OUTSIDE: Final = {
 sockets where it was made."""
 
 
-@dataclass(frozen=True)
-class Inherited:
+class Inherited(NamedTuple):
     """What this process was started with."""
 
     passed_on: Sequence[int] = ()

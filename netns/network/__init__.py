@@ -1,0 +1,1 @@
+"""The namespace's network: its links, and how its connections are caught and held."""

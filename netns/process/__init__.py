@@ -1,0 +1,1 @@
+"""The process that becomes the command: its ids, capabilities, environment and descriptors."""
