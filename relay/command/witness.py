@@ -83,9 +83,10 @@ class Witness:
     def dismiss(self) -> None:
         """Let it end, without waiting for that."""
         if self.pid and self._asks != -1:
-            os.close(self._asks)
-            os.close(self._answers)
-            self._asks = self._answers = -1
+            ours, self._asks, self._answers = (self._asks, self._answers), -1, -1
+            for fd in ours:
+                with contextlib.suppress(OSError):  # it has closed all the same, close(2)
+                    os.close(fd)
             with contextlib.suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
 
