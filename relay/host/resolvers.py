@@ -10,7 +10,7 @@ from relay.addresses import Destination
 from relay.config import DNS_PORT
 from relay.descriptors import at_all_costs
 from relay.host import HostError
-from relay.host.resolv_conf import Options, parse
+from relay.host.resolv_conf import Options, ResolvConf, parse
 from relay.record.events import Event, ResolversChanged
 
 
@@ -46,13 +46,15 @@ class HostResolvers:
         self._path = path
         self._record = record
         self._status: _Status | None = None
-        self._servers: tuple[Destination, ...] = ()
+        self._servers = () if path.exists() else _servers_of(parse(""))
         self.options = Options()
         """How the host's libc asks them, as of the last look."""
         self._look()
 
     def __call__(self) -> tuple[Destination, ...]:
         """Return the current name servers; the last known ones if the file is away or names none.
+
+        A file that has been away from the start means 127.0.0.1, resolv.conf(5).
 
         The file's status, stat(2), is taken before its text is read. If the file is replaced
         between the two, the new text is kept with the old status, and the next call reads it
@@ -75,6 +77,10 @@ class HostResolvers:
         except OSError:
             return
         self._status = status
-        servers, self.options = parse(text)
-        named = tuple(Destination(address, DNS_PORT) for address in servers)
-        self._servers = named or self._servers
+        named = parse(text)
+        self.options = named.options
+        self._servers = _servers_of(named) or self._servers
+
+
+def _servers_of(resolv_conf: ResolvConf) -> tuple[Destination, ...]:
+    return tuple(Destination(address, DNS_PORT) for address in resolv_conf.servers)

@@ -85,6 +85,21 @@ def test_a_file_replaced_beside_the_look_at_its_status_is_read(
     assert servers() == TWO
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_file_that_is_away_from_the_start_means_loopback(
+    resolv_conf: Path, *, is_link: bool
+) -> None:
+    resolv_conf.unlink()
+    if is_link:
+        resolv_conf.symlink_to("/nonexistent/resolv.conf")
+    events: list[Event] = []
+    servers = HostResolvers(resolv_conf, events.append)
+    assert servers() == (Destination("127.0.0.1", 53),)
+    replace(resolv_conf, "nameserver 192.0.2.1\n")
+    assert servers() == ONE
+    assert events == [ResolversChanged(resolvers=["192.0.2.1"])]
+
+
 def test_resolv_conf_is_read(resolv_conf: Path) -> None:
     assert read_resolv_conf(()) == "nameserver 192.0.2.1\n"
     resolv_conf.unlink()
