@@ -20,12 +20,18 @@ _FIRST_ROUTES: Final = 4096
 """Characters: default routes come first, and some routers have a million others."""
 _IFREQ_SIZE: Final = 40
 _ROUTES: Final = Path("/proc/net/route")
+_IPV6_ADDRESSES: Final = Path("/proc/net/if_inet6")
+_SCOPE: Final = 3  # a column of it
+_GLOBAL: Final = "00"
 _MOST_ADDRESSES: Final = 1024
 _SOMEWHERE: Final = ("192.0.2.1", 9)
 
 
 def require_ipv4() -> None:
-    """Raise HostError unless there is an IPv4 address besides loopback's, or a route out."""
+    """Raise HostError where IPv4 will not come: no kernel has it, or the network is of IPv6 alone.
+
+    A host without any network is in an outage, as it may be later: a session can start in one.
+    """
     try:
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     except OSError as error:
@@ -35,10 +41,21 @@ def require_ipv4() -> None:
             return
         if probe.connect_ex(_SOMEWHERE) == 0:  # sends no packet
             return
+    if not _has_ipv6():
+        return
     raise HostError(
         "no IPv4: no interface has an IPv4 address besides loopback",
         "connect this machine to a network with IPv4: keepline sends no IPv6",
     )
+
+
+def _has_ipv6() -> bool:
+    """Return whether an interface has an IPv6 address of more than its link, proc(5) if_inet6."""
+    try:
+        lines = _IPV6_ADDRESSES.read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[_SCOPE] == _GLOBAL for line in lines)
 
 
 def local_addresses() -> frozenset[str]:

@@ -93,6 +93,14 @@ LACKS = {
 }
 
 
+async def test_a_host_without_any_network_is_in_an_outage(
+    internet: Internet, keepline: Keepline
+) -> None:
+    for address in tuple(internet.access.left.addresses):
+        internet.access.left.remove_address(address)
+    assert (await keepline.run("true")).status == 0
+
+
 @pytest.mark.parametrize("lack", LACKS)
 async def test_the_cause_and_the_fix_are_told_and_nothing_runs(
     internet: Internet, keepline: Keepline, lack: Callable[[Internet], list[str]]
