@@ -3,7 +3,7 @@
 Rules, in order:
 1. What no waiting can mend (forbidden, invalid, no such name) fails at once.
 2. A connection that was reset before it could be used had been accepted: it is no refusal, and is
-   dialled again at once, RESETS times.
+   dialled again at once, RESETS times. Then the program is told so: accepted, and reset.
 3. A refusal by a destination never seen alive in this session fails at once.
 4. A network or host that cannot be reached is an outage, unless the network is seen to work: if
    another dial of the session got through after this one had failed, and this one, made again
@@ -35,6 +35,9 @@ RESETS: Final = 3
 NO_ANSWER: Final = -1
 """In the place of an ICMP code: nothing is sent to the program, whose own time-outs end it."""
 
+RESET: Final = -2
+"""In the place of an ICMP code: the program's connection is accepted, and reset."""
+
 _HOPELESS: Final = frozenset(
     {
         errno.EACCES,
@@ -65,8 +68,8 @@ class DialError(CausedError):
     ) -> None:
         """Keep the errno too, 0 if there is none (no address, no answer in time).
 
-        `code` is the ICMP destination-unreachable code that the program is to be told, or
-        NO_ANSWER; None if there is none. `is_final`: no other round can do better.
+        `code` is the ICMP destination-unreachable code that the program is to be told, NO_ANSWER
+        or RESET; None if there is none. `is_final`: no other round can do better.
         """
         super().__init__(cause, kind)
         self.number = number
@@ -141,8 +144,9 @@ class Patience:
         self.rounds += 1
         if failure.is_hopeless:
             return GiveUp(failure.cause, failure.kind, _code(failure))
-        if failure.number == errno.ECONNRESET and self.rounds <= RESETS and elapsed < self._limit:
-            return Retry(0.0)
+        if failure.number == errno.ECONNRESET:
+            is_early = self.rounds <= RESETS and elapsed < self._limit
+            return Retry(0.0) if is_early else GiveUp(failure.cause, failure.kind, RESET)
         if failure.is_refusal and not self._known:
             return GiveUp(failure.cause, failure.kind, icmp.REFUSED)
         is_doubtful = failure.code in icmp.OUTAGES

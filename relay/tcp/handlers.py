@@ -1,5 +1,6 @@
 """What serves a connection, found in one look-up: the gateway, a pump, or a refusal."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ import trio
 from relay.addresses import Destination, Endpoint, is_dialable
 from relay.inbound.offer import Refusal
 from relay.outbound.opener import Opened, Opener
-from relay.outbound.patience import DialError
+from relay.outbound.patience import RESET, DialError
 from relay.policy.rules import Allow, Deny, Policy
 from relay.record.events import ConnectionClosed, ConnectionDenied, Replaying
 from relay.record.kinds import Kind, kind_of
@@ -101,6 +102,9 @@ class PumpHandler:
         try:
             opened = await self._open(connection)
         except DialError as error:
+            if error.code == RESET:  # it had been accepted there, and so it is here
+                with contextlib.suppress(DialError):
+                    await while_wanted(connection, partial(accept, connection.offer))
             refuse(connection, error)
             return
 

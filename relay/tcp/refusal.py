@@ -3,10 +3,11 @@
 from typing import Final
 
 from relay.inbound.offer import Refusal
-from relay.outbound.patience import DialError
+from relay.outbound.patience import RESET, DialError
 from relay.record.kinds import UNAWAITED
 
 _NEAREST: Final = {
+    RESET: Refusal.REFUSED,  # a reset to who was accepted, and all there is for a SYN
     5: Refusal.HOST_UNREACHABLE,
     6: Refusal.NETWORK_UNREACHABLE,
     7: Refusal.HOST_UNREACHABLE,

@@ -41,20 +41,15 @@ def test_a_refusal_by_a_known_destination_is_held() -> None:
     assert patience(known=True).failed(REFUSED, 0.1) == Retry(0.25)
 
 
-def test_a_reset_after_the_accept_is_dialled_again_at_once_three_times() -> None:
-    state = patience()
+@pytest.mark.parametrize("known", [True, False])
+def test_a_reset_after_the_accept_is_dialled_again_three_times_and_told_as_one(known: bool) -> None:
+    state = patience(known=known)
     assert [state.failed(RESET, 0.1) for _ in range(3)] == [Retry(0.0)] * 3
-    assert state.failed(RESET, 0.1) == GiveUp("Connection reset by peer", Kind.RESET, 3)
-
-
-def test_resets_by_a_known_destination_are_held_after_that() -> None:
-    state = patience(known=True)
-    verdicts = [state.failed(RESET, 0.1) for _ in range(4)]
-    assert verdicts == [Retry(0.0)] * 3 + [Retry(1.5)]
+    assert state.failed(RESET, 0.1) == GiveUp("Connection reset by peer", Kind.RESET, -2)
 
 
 def test_a_reset_after_the_deadline_is_told() -> None:
-    assert patience().failed(RESET, 300) == GiveUp("Connection reset by peer", Kind.RESET, 3)
+    assert patience().failed(RESET, 300) == GiveUp("Connection reset by peer", Kind.RESET, -2)
 
 
 @pytest.mark.parametrize("failure", [NO_ROUTE, SILENT, SERVFAIL])
