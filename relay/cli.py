@@ -151,6 +151,8 @@ def _run(arguments: argparse.Namespace) -> int:
         ended = session.run(sandbox, _settings(arguments), command, _warn, witness)
     except EndedEarlyError as early:
         ended = early.ended
+    finally:
+        witness.end()
     return as_ended(ended)
 
 

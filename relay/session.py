@@ -56,19 +56,6 @@ def run(
     Sandbox and witness have been started while the settings were read. Raises KeeplineError, before
     the command has started, if anything it needs is missing, and EndedEarlyError.
     """
-    try:
-        return _run(sandbox, settings, command, warn, witness)
-    finally:
-        witness.end()
-
-
-def _run(
-    sandbox: Sandbox,
-    settings: Settings,
-    command: Sequence[str],
-    warn: Callable[[str], None],
-    witness: Witness,
-) -> Ended:
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
     folder = sessions_folder(os.environ)
@@ -80,15 +67,11 @@ def _run(
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
-        if sandbox.withheld:
-            what = "; ".join(sandbox.withheld)
-            warn(f"descriptors that lead past the relay are not passed on: {what}")
+        _tell_withheld(sandbox.withheld, warn)
         with startup.without_library_search():  # while the child builds the namespace
             startup.load(trio)
         listeners = sandbox.listeners()
-        if listeners.intercept == "ports" and listeners.notes:
-            caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
-            warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
+        _tell_ports(listeners, settings, warn)
         log = _open_log(name, settings, warn)
         try:
             log.record(_started(name, command, settings, listeners, prepared))
@@ -101,6 +84,20 @@ def _run(
         warn(left_behind.told(left))
     _tell_end(log, name, warn, ended.status)
     return ended
+
+
+def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
+    """Name the descriptors that the command does not get."""
+    if withheld:
+        what = "; ".join(withheld)
+        warn(f"descriptors that lead past the relay are not passed on: {what}")
+
+
+def _tell_ports(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
+    """Name the ports that can be reached, where they are all that can be caught."""
+    if listeners.intercept == "ports" and listeners.notes:
+        caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
+        warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
 
 
 def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None], status: int) -> None:

@@ -78,10 +78,12 @@ def whole_session(world: World) -> None:
     with tempfile.TemporaryDirectory(dir=world.folder) as folder:
         os.environ["XDG_STATE_HOME"] = folder
         _leave_behind(sessions_folder(os.environ))
+        witness = Witness()
         try:
-            status = session.run(
-                command, Settings(), ("bash", "-c", _SCRIPT), said.append, Witness()
-            )
+            with contextlib.ExitStack() as ending:
+                ending.callback(witness.end)
+                words = "bash", "-c", _SCRIPT
+                status = session.run(command, Settings(), words, said.append, witness)
         finally:
             INJECTOR.is_on = False
             command.end()
