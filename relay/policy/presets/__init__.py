@@ -7,13 +7,10 @@ which anybody may have a host, but where their text says so.
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Final, NamedTuple, get_args
 
+from relay.policy.policy import Preset
 from relay.policy.rules import Rule
-
-Preset: TypeAlias = Literal[
-    "bedrock", "claude", "codex", "debian", "github", "npm", "pypi", "vertex"
-]
 
 PRESETS: Final[tuple[Preset, ...]] = get_args(Preset)
 

@@ -6,8 +6,8 @@ import pytest
 
 from relay.addresses import Destination
 from relay.policy import presets
-from relay.policy.policy import Policy
-from relay.policy.presets import PRESETS, Preset
+from relay.policy.policy import Policy, Preset
+from relay.policy.presets import PRESETS
 from relay.policy.verdicts import Allow, Deny
 
 
