@@ -6,7 +6,7 @@ import pytest
 
 from relay import config
 from relay.addresses import Destination
-from relay.config import ConfigError, Settings
+from relay.config import ConfigError, Entry, Settings
 
 
 def test_defaults() -> None:
@@ -23,7 +23,10 @@ def test_a_later_source_wins() -> None:
 
 def test_lists() -> None:
     file = config.from_toml('allow = ["a.example", "*.b.example:443"]\nports = [80]', "c.toml")
-    assert config.merge(file).allow == ("a.example", "*.b.example:443")
+    assert config.merge(file).allow == (
+        Entry(host="a.example", source="c.toml:1"),
+        Entry(host="*.b.example:443", source="c.toml:1"),
+    )
     words = config.from_environment({"KEEPLINE_PORTS": "80,443", "KEEPLINE_LINGER": "true"})
     assert config.merge(words).ports == (80, 443)
     assert config.merge(words).linger is True
@@ -69,6 +72,9 @@ def test_the_session_variable_is_no_setting() -> None:
         ("[gateway]\nhold = 1", "c.toml:2: hold: Expected `str`, got `int`"),
         ("[gateway]\nhost = []", "c.toml:2: gateway.host: there is no such setting, but mode,"),
         ("ports = [0]", "c.toml:1: ports: Expected `int` >= 1"),
+        ("share = ['docker', 'x']", "c.toml:1: share: Invalid enum value 'x'"),
+        ("home = 'none'", "c.toml:1: home: Invalid enum value 'none'"),
+        ("strict = 1", "c.toml:1: strict: Expected `bool`, got `int`"),
         ("keepidle = \n", "c.toml: Invalid value (at line 1, column 12)"),
     ],
 )
@@ -90,6 +96,23 @@ def test_rules_by_name_need_synthetic_addresses() -> None:
         config.merge({"dns": "real", "deny": ("example.com",)})
 
 
+def test_the_levels() -> None:
+    words = config.from_words(
+        {"strict": "true", "share": "x11,ssh-agent", "home": "private"}, lambda key: f"--{key}: "
+    )
+    settings = config.merge(words)
+    assert settings == Settings(strict=True, share=("x11", "ssh-agent"), home="private")
+    by_name = {setting.name: setting for setting in config.described()}
+    assert (by_name["strict"].kind, by_name["share"].kind) == (bool, tuple)
+    assert by_name["home"].choices == ("host", "private")
+
+
+def test_a_private_home_is_not_promised_where_all_files_are_within_reach() -> None:
+    config.merge({"share": ("docker",)})
+    with pytest.raises(ConfigError, match="home = private needs strict"):
+        config.merge({"home": "private"})
+
+
 def test_nameservers() -> None:
     assert config.parse_nameserver("192.0.2.53") == ("192.0.2.53", 53)
     assert config.parse_nameserver("192.0.2.53:5353") == ("192.0.2.53", 5353)
@@ -98,7 +121,7 @@ def test_nameservers() -> None:
 def test_every_setting_is_described() -> None:
     described = list(config.described())
     names = [setting.name for setting in described]
-    assert [*names, "destination"] == list(Settings.__struct_fields__)
+    assert [*names, "destination", "projects"] == list(Settings.__struct_fields__)
     assert all(setting.description for setting in described)
     by_name = {setting.name: setting for setting in described}
     assert by_name["keepidle"].shown_default == "default: 20"
