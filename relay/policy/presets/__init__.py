@@ -1,4 +1,4 @@
-"""Lists of what a program needs, by name: each is a data file beside this one; pure.
+"""Lists of what a program needs, by name: each is a data file beside this one.
 
 They name hosts that belong to one service, at the ports that it has, and never whole domains in
 which anybody may have a host, but where their text says so.
