@@ -87,7 +87,7 @@ TOLD: list[tuple[AnyEvent, str]] = [
             cause="KeyError",
             saw="a reset",
             place="relay/tcp/handlers.py:75 in handler_for",
-            traceback="relay/tcp/handlers.py:75 in handler_for: it[1]\nKeyError: KeyError",
+            traceback="relay/tcp/handlers.py:75 in handler_for\nKeyError: KeyError",
         ),
         (
             "#7 fault in connection: KeyError (relay/tcp/handlers.py:75 in handler_for);"
