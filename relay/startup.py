@@ -27,8 +27,9 @@ DEFERRED: Final = frozenset({
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.
-    "relay.doctor", "relay.policy.presets", "relay.record.selection", "relay.record.status",
-    "relay.record.story.telling", "relay.record.view", "tomllib", "traceback",
+    "relay.doctor", "relay.policy.presets", "relay.policy_report", "relay.record.selection",
+    "relay.record.status", "relay.record.story.telling", "relay.record.view", "tomllib",
+    "traceback",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 35 ms: dnspython, at the first question.
