@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, TextIO
 from netns.errors import KeeplineError
 from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox
-from relay import __version__, config, doctor, session
+from relay import __version__, config, doctor, files, session
 from relay.command.ending import as_ended
 from relay.command.witness import Witness
 from relay.record import flightlog, selection, status, view
@@ -157,30 +157,25 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
-    """Merge config file, environment and flags."""
+    """Return what flags, environment and files say together."""
+    return _sources(arguments).settings()
+
+
+def _sources(arguments: argparse.Namespace) -> config.Sources:
+    """Read config file, environment and flags, and the files of the project."""
     words = {
         setting.name: ",".join(given) if isinstance(given, list) else given
         for setting in config.described()
         if (given := getattr(arguments, setting.name, None)) is not None
     }
-    flags = config.from_words(words, lambda key: f"--{key.replace('_', '-')}: ")
-    return config.merge(_file_settings(), config.from_environment(os.environ), flags)
-
-
-def _file_settings() -> dict[str, Any]:
-    """Read config.toml, XDG Base Directory Specification; an absent one sets nothing."""
-    folder = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(folder) if Path(folder).is_absolute() else flightlog.home() / ".config"
-    path = base / "keepline/config.toml"
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise config.ConfigError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise config.ConfigError(f"{path}: {error}") from error
-    return config.from_toml(text, str(path))
+    path = files.config_path(os.environ, flightlog.home())
+    return config.Sources(
+        flags=config.from_words(words, lambda key: f"--{key.replace('_', '-')}: "),
+        environment=config.from_environment(os.environ),
+        file=config.from_toml(files.read(path), str(path)),
+        path=str(path),
+        projects=tuple(files.projects()),
+    )
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

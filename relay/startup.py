@@ -29,8 +29,8 @@ DEFERRED: Final = frozenset({
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.
-    "relay.doctor", "relay.record.selection", "relay.record.status", "relay.record.story.telling",
-    "relay.record.view", "tomllib", "traceback",
+    "relay.doctor", "relay.policy.presets", "relay.record.selection", "relay.record.status",
+    "relay.record.story.telling", "relay.record.view", "tomllib", "traceback",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 35 ms: dnspython, at the first question.
@@ -118,6 +118,8 @@ def end() -> None:
 LATER: Final = (
     # What a fault, and the end, need.
     "linecache", "traceback", "relay.record.story.telling",
+    # What a change of config.toml may need.
+    "tomllib", "relay.policy.presets",
     # dnspython, in pieces.
     "hashlib", "idna", "dns.name", "dns.rdata", "dns.rrset", "dns.message", "dns.rdtypes.ANY",
     "dns.rdtypes.IN",
