@@ -37,7 +37,7 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
         case events.ConnectionDenied(kind=Kind.UNDIALABLE):
             found = _entry(event, Mark.FAILED, to, event.rule, _host(to))
         case events.ConnectionDenied():
-            found = _entry(event, Mark.DENIED, to, _denied(event.rule), _host(to))
+            found = _entry(event, Mark.DENIED, to, _denied(event.rule) + event.detail, _host(to))
         case events.LookupFailed():
             found = _lookup(event)
         case events.LoopbackRefused():
