@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from netns import handoff, mounts, syscalls
+from netns import handoff, mounts, private, syscalls
 from netns.errors import SandboxError
 from netns.hints import REPORT, host_facts, namespace_hint, refused_call
 from netns.network import holding, interception, links, netlink
@@ -121,6 +121,9 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
     with _step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files, plan.owned, plan.owned_folders)
+    if plan.strict:
+        with _step("private files", end):
+            private.cover(plan)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
     lacks = [why for why in (no_device, ways.no_servers) if why]

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from netns import child, handoff, needed, syscalls
@@ -14,6 +14,7 @@ from netns.errors import SandboxError
 from netns.handoff import Listeners, Step
 from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
 from netns.plan import Plan
+from netns.private.unix_sockets import host_sockets
 from netns.process import idmap
 from netns.process.inherited import Inherited
 
@@ -106,6 +107,8 @@ class Sandbox:
 
         Returns as soon as the child needs nothing more from here, before the namespace is complete.
         """
+        if plan.strict:
+            plan = replace(plan, sockets=host_sockets())
         self._receive()  # the user namespace
         if idmap.can_map_range():
             self._write_map()
