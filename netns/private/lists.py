@@ -57,9 +57,11 @@ def private(caller: Caller, *, home: bool) -> Iterator[Empty]:
     yield Empty("/tmp", _STICKY, _HALF)  # noqa: S108
     yield Empty("/dev", _OPEN, "1m")
     yield Empty("/dev/shm", _STICKY, _HALF)  # noqa: S108
-    yield Empty(f"/run/user/{caller.uid}", _OWN, "10%")
+    is_named = "XDG_RUNTIME_DIR" in caller.environment
     if caller.runtime.startswith("/") and not is_below(caller.home or "/", caller.runtime):
-        yield Empty(caller.runtime, _OWN, "10%")
+        yield Empty(caller.runtime, _OWN, "10%", is_asked_for=is_named)
+    if is_named:
+        yield Empty(f"/run/user/{caller.uid}", _OWN, "10%", is_asked_for=False)
     if home:
         for folder in filter(parts, (caller.home, caller.registered_home)):
             yield Empty(folder, _OWN, _HALF)

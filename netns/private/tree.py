@@ -18,6 +18,8 @@ class Empty:
     """At most, as tmpfs(5) takes it."""
     exists: bool = True
     """Whether the host has it: what it has not can be made in another empty folder alone."""
+    is_asked_for: bool = True
+    """Whether it is to be there even if the host has it not."""
 
 
 @dataclass(frozen=True)
@@ -126,5 +128,5 @@ def arranged(wanted: Iterable[Step]) -> Sequence[Step]:
 
 def _is_needed(step: Step, *, is_in_empty: bool) -> bool:
     if isinstance(step, Empty):
-        return step.exists or is_in_empty
+        return step.exists or (is_in_empty and step.is_asked_for)
     return is_in_empty or (isinstance(step, Opened) and step.read_only)

@@ -107,6 +107,14 @@ def test_an_empty_folder_is_made_where_it_can_be() -> None:
     assert arranged(wanted) == [empty("/run"), empty("/run/user/7", exists=False)]
 
 
+def test_what_is_not_asked_for_is_made_where_the_host_has_it_alone() -> None:
+    there, absent = (
+        Empty("/run/user/7", 0o700, "1m", each, is_asked_for=False) for each in (True, False)
+    )
+    assert arranged([empty("/run"), there]) == [empty("/run"), there]
+    assert arranged([empty("/run"), absent]) == [empty("/run")]
+
+
 def test_an_empty_folder_stays_empty_whatever_is_wanted_there() -> None:
     wanted: list[Step] = [folder("/tmp"), Folder("/tmp", 0o700), empty("/tmp")]
     assert arranged(wanted) == [empty("/tmp")]
