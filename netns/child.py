@@ -17,7 +17,7 @@ from netns.network import holding, interception, links, netlink
 from netns.network.holding import RELAYS_MARK, SO_MARK, SynSockets
 from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
-from netns.process import command, idmap, inherited, privileges
+from netns.process import command, idmap, inherited, privileges, seccomp
 
 EXIT_OWN_FAILURE: Final = 125
 
@@ -123,6 +123,8 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         mounts.cover(plan.files, plan.owned, plan.owned_folders)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
+    with _step("system calls refused", end):
+        seccomp.install(is_root=is_root, strict=False)
     lacks = [why for why in (no_device, ways.no_servers) if why]
     return handoff.Listeners(
         ways.way,
