@@ -50,3 +50,9 @@ class Plan:
     ports: Sequence[int] = COMMON_PORTS
     connect_seconds: float = 300.0
     """How long a connect() that nobody answers has to wait at least, where SYNs are held."""
+    strict: bool = False
+    """Whether processes, files and sockets of the host are out of reach too."""
+    share: Sequence[str] = ()
+    """Services of the host that stay within reach all the same, by the names of relay/config.py."""
+    private_home: bool = False
+    """Whether the home folder is an empty one that ends with the session."""

@@ -28,6 +28,11 @@ GatewayMode: TypeAlias = Literal["tls", "http"]
 Hold: TypeAlias = Literal["message", "block", "none"]
 """What of a streamed answer is held until it is complete: all, all but its first block, nothing."""
 
+Share: TypeAlias = Literal[
+    "session-bus", "docker", "podman", "ssh-agent", "gpg-agent", "x11", "wayland"
+]
+"""What --strict puts out of reach and can leave within it: a service of the host, by its socket."""
+
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
 DNS_PORT: Final = 53
@@ -118,6 +123,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     linger: Annotated[
         bool, _help("stay until all processes the command left behind have ended")
     ] = False
+    strict: Annotated[
+        bool, _help("confine a program that is not trusted: its processes, files and sockets too")
+    ] = False
+    share: Annotated[
+        tuple[Share, ...], _help("services of the host that --strict leaves within reach")
+    ] = ()
+    home: Annotated[
+        Literal["host", "private"],
+        _help("the home folder that the program sees; private, with --strict: an empty one"),
+    ] = "host"
     log_limit: Annotated[int, _help("size of a session's flight log in MiB, at most", 1, 1024)] = 8
     destination: dict[str, DestinationSettings] = {}
     """In the config file alone: settings by rule, HOST[:PORT]; the first match counts."""
@@ -270,4 +285,6 @@ def merge(*sources: Mapping[str, Any]) -> Settings:
         raise ConfigError(
             "allow and deny by name need dns = synthetic: a real address does not show its name"
         )
+    if settings.home == "private" and not settings.strict:
+        raise ConfigError("home = private needs strict: without it all files are the caller's own")
     return settings

@@ -160,6 +160,9 @@ def plan(
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,
+        strict=settings.strict,
+        share=settings.share,
+        private_home=settings.home == "private",
     )
 
 

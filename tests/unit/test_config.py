@@ -69,6 +69,9 @@ def test_the_session_variable_is_no_setting() -> None:
         ("[gateway]\nhold = 1", "c.toml:2: hold: Expected `str`, got `int`"),
         ("[gateway]\nhost = []", "c.toml:2: gateway.host: there is no such setting, but mode,"),
         ("ports = [0]", "c.toml:1: ports: Expected `int` >= 1"),
+        ("share = ['docker', 'x']", "c.toml:1: share: Invalid enum value 'x'"),
+        ("home = 'none'", "c.toml:1: home: Invalid enum value 'none'"),
+        ("strict = 1", "c.toml:1: strict: Expected `bool`, got `int`"),
         ("keepidle = \n", "c.toml: Invalid value (at line 1, column 12)"),
     ],
 )
@@ -88,6 +91,23 @@ def test_rules_by_name_need_synthetic_addresses() -> None:
     config.merge({"dns": "real", "allow": ("192.0.2.0/24",)})
     with pytest.raises(ConfigError, match="by name need dns = synthetic"):
         config.merge({"dns": "real", "deny": ("example.com",)})
+
+
+def test_the_levels() -> None:
+    words = config.from_words(
+        {"strict": "true", "share": "x11,ssh-agent", "home": "private"}, lambda key: f"--{key}: "
+    )
+    settings = config.merge(words)
+    assert settings == Settings(strict=True, share=("x11", "ssh-agent"), home="private")
+    by_name = {setting.name: setting for setting in config.described()}
+    assert (by_name["strict"].kind, by_name["share"].kind) == (bool, tuple)
+    assert by_name["home"].choices == ("host", "private")
+
+
+def test_a_private_home_is_not_promised_where_all_files_are_within_reach() -> None:
+    config.merge({"share": ("docker",)})
+    with pytest.raises(ConfigError, match="home = private needs strict"):
+        config.merge({"home": "private"})
 
 
 def test_nameservers() -> None:
