@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
@@ -18,6 +18,8 @@ from netns.network.holding import RELAYS_MARK, SO_MARK, SynSockets
 from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
 from netns.process import command, idmap, inherited, privileges, seccomp
+from netns.strict import init, keyring, scopes
+from netns.strict import mounts as own
 
 EXIT_OWN_FAILURE: Final = 125
 
@@ -51,15 +53,17 @@ def main(
         links.load()
         interception.load()
         plan = _receive_plan(plan_pipe)
-        with _step("id map", end):
-            end.recv(1)  # the parent has written it, or has seen that it need not
-        listeners = _build(plan, end, is_root=is_root)
+        with _step("id map", end):  # the parent has written it, or has seen that it need not
+            lifeline = socket.recv_fds(end, 1, 1)[1]
+        listeners = _build(plan, end, lifeline, is_root=is_root)
         handoff.send_listeners(end, listeners)
         listeners.close()
+        if plan.strict:
+            end.recv(1)  # whose child this is by now
         end.close()
         if not plan.command:
             os._exit(0)
-        _become(plan, parent, passed_on)
+        _become(plan, parent, lifeline, passed_on)
     except SandboxError as error:
         _tell(end, error.cause, error.next_step)
     except OSError as error:
@@ -100,11 +104,15 @@ def _enter_user_namespace(end: socket.socket) -> None:
             idmap.write_single(uid, gid)
 
 
-def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listeners:
+def _build(
+    plan: Plan, end: socket.socket, lifeline: Sequence[int], *, is_root: bool
+) -> handoff.Listeners:
     """Make the namespace, reporting each step that is done."""
     port_start = Path("/proc/sys/net", _UNPRIVILEGED_PORT_START).read_text()
     with _step("network and mount namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
+    for each in lifeline:  # with --strict there is one
+        _enter_pid_namespace(end, each)
     with _step("loopback and routes", end):
         no_device = links.bring_up(plan)
         # The host's may be bbr, whose pacing halves throughput over lo.
@@ -121,8 +129,11 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
     with _step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files, plan.owned, plan.owned_folders)
+    if plan.strict:
+        _confine(end, is_root=is_root)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
+    stays_open = _scope(end) if plan.strict else []
     with _step("system calls refused", end):
         seccomp.install(is_root=is_root, strict=False)
     lacks = [why for why in (no_device, ways.no_servers) if why]
@@ -137,7 +148,39 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         ways.notes,
         ways.held_notes,
         lacks,
+        stays_open,
     )
+
+
+def _enter_pid_namespace(end: socket.socket, lifeline: int) -> None:
+    """Go on in it, and in an IPC namespace, as another process: this one ends here."""
+    with _step("PID and IPC namespace", end):
+        syscalls.unshare(syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC)
+        moved = init.enter(lifeline)
+    if moved is not None:
+        handoff.send_moved(end, handoff.Moved(*moved))
+        os._exit(0)
+
+
+def _confine(end: socket.socket, *, is_root: bool) -> None:
+    """Put the host's processes, terminals and keys out of reach."""
+    with _step("processes and terminals of its own", end):
+        own.mount_proc()
+        if is_root:
+            own.forbid_user_namespaces()
+        terminal = own.mount_terminals()
+    own.show_terminal(terminal)
+    with _step("session keyring of its own", end):
+        keyring.join_new()
+
+
+def _scope(end: socket.socket) -> list[str]:
+    """Keep signals inside; return what stays within reach where this kernel cannot."""
+    if not scopes.are_there():
+        return [scopes.LACKING]
+    with _step("signals kept inside", end):
+        scopes.restrict()
+    return []
 
 
 @contextlib.contextmanager
@@ -238,14 +281,16 @@ def _closed_on_failure(sock: socket.socket) -> Iterator[None]:
         raise
 
 
-def _become(plan: Plan, parent: int, passed_on: Collection[int]) -> NoReturn:
+def _become(
+    plan: Plan, parent: int, lifeline: Sequence[int], passed_on: Collection[int]
+) -> NoReturn:
     """Exec the command as its caller would have: signals, descriptors, environment."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores both
     inherited.pass_on(passed_on)
     # Set last, for a change of credentials clears it. Without the relay the command is cut off.
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGHUP)
-    if os.getppid() != parent:
+    if not (init.relay_lives(*lifeline) if lifeline else os.getppid() == parent):
         os._exit(EXIT_OWN_FAILURE)
     environment = command.changed(command.callers_environment(), plan.environment)
     command.become(plan.command, inherited.readdressed(environment, parent))

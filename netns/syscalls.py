@@ -7,7 +7,9 @@ from typing import Final, NoReturn
 
 # Clone flags, clone(2).
 CLONE_NEWNS: Final = 0x0002_0000
+CLONE_NEWIPC: Final = 0x0800_0000
 CLONE_NEWUSER: Final = 0x1000_0000
+CLONE_NEWPID: Final = 0x2000_0000
 CLONE_NEWNET: Final = 0x4000_0000
 
 # Mount flags, mount(2) and umount2(2).
@@ -33,6 +35,8 @@ PR_SET_NO_NEW_PRIVS: Final = 38
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 SECCOMP_MODE_FILTER: Final = 2
+
+_CAPABILITY_VERSION_3: Final = 0x2008_0522
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = [
@@ -95,6 +99,12 @@ def ioctl(fd: int, request: int, argument: int = 0) -> int:
 def syscall(number: int, *arguments: int) -> int:
     """Make a system call that the C library has no function for, with three arguments at most."""
     return _check(_libc.syscall(number, *arguments, *[0] * (3 - len(arguments))), "syscall")
+
+
+def drop_own_capabilities() -> None:
+    """Empty the sets of the calling thread, capset(2)."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
 
 
 def execve(path: bytes, argv: Sequence[bytes], environment: Sequence[bytes]) -> NoReturn:
