@@ -135,7 +135,7 @@ def _build(
         privileges.drop(keep_root=is_root)
     stays_open = _scope(end) if plan.strict else []
     with _step("system calls refused", end):
-        seccomp.install(is_root=is_root, strict=False)
+        seccomp.install(is_root=is_root, strict=plan.strict)
     lacks = [why for why in (no_device, ways.no_servers) if why]
     return handoff.Listeners(
         ways.way,

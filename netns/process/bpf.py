@@ -7,8 +7,7 @@ kernel demands.
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, TypeAlias, assert_never
+from typing import Final, NamedTuple, TypeAlias, assert_never
 
 # Operation codes, linux/bpf_common.h.
 LOAD_WORD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
@@ -23,38 +22,33 @@ _FARTHEST: Final = 255
 _MOST: Final = 4096  # BPF_MAXINSNS
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(NamedTuple):
     """Load the 32-bit word at this offset of the data into the accumulator."""
 
     offset: int
 
 
-@dataclass(frozen=True)
-class IfEqual:
+class IfEqual(NamedTuple):
     """Jump to a label if the accumulator is this value; else go on."""
 
     value: int
     label: str
 
 
-@dataclass(frozen=True)
-class IfAtLeast:
+class IfAtLeast(NamedTuple):
     """Jump to a label if the accumulator, unsigned, is this value or more; else go on."""
 
     value: int
     label: str
 
 
-@dataclass(frozen=True)
-class Return:
+class Return(NamedTuple):
     """End with this result."""
 
     value: int
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(NamedTuple):
     """A place to jump to: the instruction that follows."""
 
     name: str
@@ -69,7 +63,7 @@ def assemble(lines: Iterable[Line]) -> bytes:
     code = [line for line in listed if not isinstance(line, Label)]
     if not code or len(code) > _MOST:
         raise ValueError(f"a program has 1 to {_MOST} instructions, and not {len(code)}")
-    if not isinstance(code[-1], Return):
+    if type(code[-1]) is not Return:
         raise ValueError("a program ends with a return")
     places = _places(listed)
     return b"".join(_encode(line, place, places) for place, line in enumerate(code))

@@ -9,8 +9,7 @@ are in memory, and descriptors that arrive over a UNIX socket (SCM_RIGHTS, unix(
 
 import errno
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from netns.process.bpf import IfAtLeast, IfEqual, Label, Line, Load, Return, assemble
 
@@ -70,16 +69,26 @@ _SKIPPED: Final = 0xFFFF_FFFF
 
 _IO_URING: Final = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427}
 
-_GENERIC: Final = {
-    **{"ioctl": 29, "socket": 198, "socketpair": 199},
-    **{"add_key": 217, "request_key": 218, "keyctl": 219},
-    **_IO_URING,
-}
+
+def _numbers(*, ioctl: int, socket: int, socketpair: int, keys: int, **more: int) -> dict[str, int]:
+    """Return the numbers of an architecture's calls; the three for keys follow each other."""
+    return {
+        "ioctl": ioctl,
+        "socket": socket,
+        "socketpair": socketpair,
+        "add_key": keys,
+        "request_key": keys + 1,
+        "keyctl": keys + 2,
+        **_IO_URING,
+        **more,
+    }
+
+
+_GENERIC: Final = _numbers(ioctl=29, socket=198, socketpair=199, keys=217)
 """Numbers of asm-generic/unistd.h, which all younger machines have."""
 
 
-@dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedTuple):
     """How a kind of program calls the kernel."""
 
     name: str
@@ -89,34 +98,14 @@ class Architecture:
 
 
 ARCHITECTURES: Final = (
-    Architecture(
-        "x86_64",
-        0xC000_003E,
-        {
-            **{"ioctl": 16, "socket": 41, "socketpair": 53},
-            **{"add_key": 248, "request_key": 249, "keyctl": 250},
-            **_IO_URING,
-        },
-    ),
+    Architecture("x86_64", 0xC000_003E, _numbers(ioctl=16, socket=41, socketpair=53, keys=248)),
     Architecture("aarch64", 0xC000_00B7, _GENERIC),
     Architecture(
         "i386",
         0x4000_0003,
-        {
-            **{"ioctl": 54, "socketcall": 102, "socket": 359, "socketpair": 360},
-            **{"add_key": 286, "request_key": 287, "keyctl": 288},
-            **_IO_URING,
-        },
+        _numbers(ioctl=54, socket=359, socketpair=360, keys=286, socketcall=102),
     ),
-    Architecture(
-        "arm",
-        0x4000_0028,
-        {
-            **{"ioctl": 54, "socket": 281, "socketpair": 288},
-            **{"add_key": 309, "request_key": 310, "keyctl": 311},
-            **_IO_URING,
-        },
-    ),
+    Architecture("arm", 0x4000_0028, _numbers(ioctl=54, socket=281, socketpair=288, keys=309)),
     Architecture("riscv64", 0xC000_00F3, _GENERIC),
     Architecture("riscv32", 0x4000_00F3, _GENERIC),
     Architecture("loongarch64", 0xC000_0102, _GENERIC),
@@ -135,9 +124,10 @@ DEFAULT: Final[Mapping[str, str]] = {
 }
 """What a call goes through, by its name, at the default level: one of the parts below."""
 
-STRICT: Final[Mapping[str, str]] = DEFAULT | dict.fromkeys(
-    ("socketcall", "add_key", "request_key", "keyctl"), "absent"
-)
+STRICT: Final[Mapping[str, str]] = {
+    **DEFAULT,
+    **dict.fromkeys(("socketcall", "add_key", "request_key", "keyctl"), "absent"),
+}
 
 
 def program(*, strict: bool) -> bytes:
@@ -171,7 +161,7 @@ def _by_number(parts: Mapping[str, str]) -> Iterator[Line]:
 
 
 def _parts() -> Iterator[Line]:
-    """Judge the arguments. The kernel looks at 32 bits of a request or a family, and so does this."""
+    """Judge the arguments: of a request or a family 32 bits, as the kernel does."""
     yield Label("terminal")
     yield Load(_low_word(1))
     yield IfEqual(TIOCSTI, "not permitted")
