@@ -12,14 +12,14 @@ from typing import Final, NamedTuple, NoReturn
 
 from netns import handoff, mounts, syscalls
 from netns.errors import SandboxError
-from netns.hints import REPORT, host_facts, namespace_hint, refused_call
+from netns.handoff import step
+from netns.hints import REPORT, refused_call
 from netns.network import holding, interception, links, netlink
 from netns.network.holding import RELAYS_MARK, SO_MARK, SynSockets
 from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
 from netns.process import command, idmap, inherited, privileges, seccomp
-from netns.strict import init, keyring, scopes
-from netns.strict import mounts as own
+from netns.strict import confinement, init
 
 EXIT_OWN_FAILURE: Final = 125
 
@@ -53,7 +53,7 @@ def main(
         links.load()
         interception.load()
         plan = _receive_plan(plan_pipe)
-        with _step("id map", end):  # the parent has written it, or has seen that it need not
+        with step("id map", end):  # the parent has written it, or has seen that it need not
             lifeline = socket.recv_fds(end, 1, 1)[1]
         listeners = _build(plan, end, lifeline, is_root=is_root)
         handoff.send_listeners(end, listeners)
@@ -98,7 +98,7 @@ def _receive_plan(pipe: int) -> Plan:
 def _enter_user_namespace(end: socket.socket) -> None:
     """Get all capabilities over what is made from here on; map an ordinary caller's own id."""
     uid, gid, range_mapped = os.getuid(), os.getgid(), idmap.can_map_range()
-    with _step("user namespace", end):
+    with step("user namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWUSER)
         if not range_mapped:
             idmap.write_single(uid, gid)
@@ -109,32 +109,32 @@ def _build(
 ) -> handoff.Listeners:
     """Make the namespace, reporting each step that is done."""
     port_start = Path("/proc/sys/net", _UNPRIVILEGED_PORT_START).read_text()
-    with _step("network and mount namespace", end):
+    with step("network and mount namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
     for each in lifeline:  # with --strict there is one
-        _enter_pid_namespace(end, each)
-    with _step("loopback and routes", end):
+        confinement.enter_pid_namespace(end, each)
+    with step("loopback and routes", end):
         no_device = links.bring_up(plan)
         # The host's may be bbr, whose pacing halves throughput over lo.
         links.sysctl("ipv4/tcp_congestion_control", "reno")
         # Root loses NET_BIND_SERVICE, a capability over the network, but not port 80.
         links.sysctl(_UNPRIVILEGED_PORT_START, "0" if is_root else port_start)
-    with _step("name server on port 53", end):
+    with step("name server on port 53", end):
         dns_udp, dns_tcp = _dns_sockets()
-    with _step("interception of TCP", end):
+    with step("interception of TCP", end):
         diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
         ways = _intercept(plan)
         tcp = ways.listeners
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
-    with _step("resolv.conf and nsswitch.conf", end):
+    with step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files, plan.owned, plan.owned_folders)
     if plan.strict:
-        _confine(end, is_root=is_root)
-    with _step("capabilities dropped", end):
+        confinement.confine(plan, end, is_root=is_root)
+    with step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
-    stays_open = _scope(end) if plan.strict else []
-    with _step("system calls refused", end):
+    stays_open = confinement.scope(end) if plan.strict else []
+    with step("system calls refused", end):
         seccomp.install(is_root=is_root, strict=plan.strict)
     lacks = [why for why in (no_device, ways.no_servers) if why]
     return handoff.Listeners(
@@ -150,48 +150,6 @@ def _build(
         lacks,
         stays_open,
     )
-
-
-def _enter_pid_namespace(end: socket.socket, lifeline: int) -> None:
-    """Go on in it, and in an IPC namespace, as another process: this one ends here."""
-    with _step("PID and IPC namespace", end):
-        syscalls.unshare(syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC)
-        moved = init.enter(lifeline)
-    if moved is not None:
-        handoff.send_moved(end, handoff.Moved(*moved))
-        os._exit(0)
-
-
-def _confine(end: socket.socket, *, is_root: bool) -> None:
-    """Put the host's processes, terminals and keys out of reach."""
-    with _step("processes and terminals of its own", end):
-        own.mount_proc()
-        if is_root:
-            own.forbid_user_namespaces()
-        terminal = own.mount_terminals()
-    own.show_terminal(terminal)
-    with _step("session keyring of its own", end):
-        keyring.join_new()
-
-
-def _scope(end: socket.socket) -> list[str]:
-    """Keep signals inside; return what stays within reach where this kernel cannot."""
-    if not scopes.are_there():
-        return [scopes.LACKING]
-    with _step("signals kept inside", end):
-        scopes.restrict()
-    return []
-
-
-@contextlib.contextmanager
-def _step(name: str, end: socket.socket) -> Iterator[None]:
-    """Turn what fails inside into a SandboxError with the next step; report what worked."""
-    try:
-        yield
-    except OSError as error:
-        hint = namespace_hint(error.errno, host_facts())
-        raise SandboxError(f"{name}: {error.strerror or error}", hint) from error
-    handoff.send_step(end, handoff.Step(name))
 
 
 def _dns_sockets() -> tuple[socket.socket, socket.socket]:

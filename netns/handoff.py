@@ -1,12 +1,15 @@
 """What passes between child and parent over one socketpair: steps, processes, then listeners."""
 
 import array
+import contextlib
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from netns.errors import SandboxError
+from netns.hints import host_facts, namespace_hint
 from netns.network.holding import SynSockets
 from netns.network.host_addresses import HostAddresses
 from netns.plan import Intercept
@@ -76,6 +79,17 @@ def channel() -> tuple[socket.socket, socket.socket]:
 def send_step(end: socket.socket, step: Step) -> None:
     """Report a step."""
     end.send(json.dumps({"step": asdict(step)}).encode())
+
+
+@contextlib.contextmanager
+def step(name: str, end: socket.socket) -> Iterator[None]:
+    """Turn what fails inside into a SandboxError with the next step; report what worked."""
+    try:
+        yield
+    except OSError as error:
+        hint = namespace_hint(error.errno, host_facts())
+        raise SandboxError(f"{name}: {error.strerror or error}", hint) from error
+    send_step(end, Step(name))
 
 
 def send_moved(end: socket.socket, moved: Moved) -> None:
