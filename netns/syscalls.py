@@ -8,7 +8,9 @@ from typing import Final, NoReturn
 
 # Clone flags, clone(2).
 CLONE_NEWNS: Final = 0x0002_0000
+CLONE_NEWIPC: Final = 0x0800_0000
 CLONE_NEWUSER: Final = 0x1000_0000
+CLONE_NEWPID: Final = 0x2000_0000
 CLONE_NEWNET: Final = 0x4000_0000
 
 # Mount flags, mount(2) and umount2(2).
@@ -27,11 +29,16 @@ MNT_DETACH: Final = 0x2
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
 PR_SET_NAME: Final = 15
+PR_SET_SECCOMP: Final = 22
 PR_CAPBSET_READ: Final = 23
 PR_CAPBSET_DROP: Final = 24
 PR_SET_CHILD_SUBREAPER: Final = 36
+PR_SET_NO_NEW_PRIVS: Final = 38
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+SECCOMP_MODE_FILTER: Final = 2
+
+_CAPABILITY_VERSION_3: Final = 0x2008_0522
 
 _NR_MOUNT_SETATTR: Final = 442  # everywhere but on Alpha and MIPS
 _AT_FDCWD: Final = -100
@@ -48,6 +55,9 @@ _libc.mount.argtypes = [
 ]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong]
+_libc.syscall.argtypes = [ctypes.c_long] + [ctypes.c_ulong] * 5
+_libc.syscall.restype = ctypes.c_long
 _libc.unshare.argtypes = [ctypes.c_int]
 _libc.setns.argtypes = [ctypes.c_int, ctypes.c_int]
 
@@ -85,12 +95,12 @@ def make_read_only(target: str) -> None:
     Other flags stay as they are, for a user namespace may not take any of them away. Linux 5.12.
     """
     attributes = struct.pack("=4Q", _MOUNT_ATTR_RDONLY, 0, 0, 0)
-    path = os.fsencode(target)
-    number = ctypes.c_long(_NR_MOUNT_SETATTR)
-    size = ctypes.c_size_t(len(attributes))
-    flags = ctypes.c_uint(_AT_RECURSIVE)
-    result = _libc.syscall(number, ctypes.c_int(_AT_FDCWD), path, flags, attributes, size)
-    _check(result, f"mount_setattr {target}")
+    texts = [ctypes.create_string_buffer(each) for each in (os.fsencode(target), attributes)]
+    path, given = map(ctypes.addressof, texts)
+    try:
+        syscall(_NR_MOUNT_SETATTR, _AT_FDCWD, path, _AT_RECURSIVE, given, len(attributes))
+    except OSError as error:
+        raise OSError(error.errno, f"mount_setattr {target}: {error.strerror}") from error
 
 
 def umount(target: str, flags: int = 0) -> None:
@@ -101,6 +111,22 @@ def umount(target: str, flags: int = 0) -> None:
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     """Set or read an attribute of the calling process."""
     return _check(_libc.prctl(option, arg2, arg3, 0, 0), "prctl")
+
+
+def ioctl(fd: int, request: int, argument: int = 0) -> int:
+    """Ask a device for something; fcntl.ioctl takes open descriptors alone."""
+    return _check(_libc.ioctl(fd, request, argument), "ioctl")
+
+
+def syscall(number: int, *arguments: int) -> int:
+    """Make a system call that the C library has no function for, with five arguments at most."""
+    return _check(_libc.syscall(number, *arguments, *[0] * (5 - len(arguments))), "syscall")
+
+
+def drop_own_capabilities() -> None:
+    """Empty the sets of the calling thread, capset(2)."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
 
 
 def execve(path: bytes, argv: Sequence[bytes], environment: Sequence[bytes]) -> NoReturn:

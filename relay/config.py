@@ -20,7 +20,7 @@ from relay.addresses import (
     parse_pool,
     split_port,
 )
-from relay.policy.rules import Policy
+from relay.policy.policy import Policy
 
 GatewayMode: TypeAlias = Literal["tls", "http"]
 """How programs reach the gateway: by certificates made for its hosts, or by a base URL."""

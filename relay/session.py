@@ -72,6 +72,7 @@ def run(
             startup.load(trio)
         listeners = sandbox.listeners()
         _tell_ports(listeners, settings, warn)
+        _tell_open(listeners, warn)
         log = _open_log(name, settings, warn)
         try:
             log.record(_started(name, command, settings, listeners, prepared))
@@ -79,9 +80,10 @@ def run(
             startup.end()
             ended, left = trio.run(_relay, settings, passing, listeners, log, prepared)
         finally:
+            sandbox.end()
             log.close()
     if left:
-        warn(left_behind.told(left))
+        warn(left_behind.told(left, strict=settings.strict))
     _tell_end(log, name, warn, ended.status)
     return ended
 
@@ -91,6 +93,12 @@ def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None
     if withheld:
         what = "; ".join(withheld)
         warn(f"descriptors that lead past the relay are not passed on: {what}")
+
+
+def _tell_open(listeners: Listeners, warn: Callable[[str], None]) -> None:
+    """Name what --strict cannot keep out of reach on this kernel."""
+    if listeners.stays_open:
+        warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 
 
 def _tell_ports(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
@@ -199,10 +207,11 @@ async def _relay(
         nursery.start_soon(_load_rest, log.record, isinstance(prepared, gateway.Prepared))
         ended = await waiting.command_end(passing, log.record)
         if settings.linger:
+            passing.sandbox.leave_orphans()
             await waiting.orphans_end(passing, log.record)
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
-    left = await left_behind.look(listeners.dns_udp, log.record)
+    left = await left_behind.look(listeners.dns_udp, log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import assert_never
 
 import trio
 
@@ -15,7 +16,8 @@ from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
-from relay.policy.rules import Policy
+from relay.policy.policy import Policy
+from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
 from relay.record.events import Event
 from relay.record.kinds import Kind
 
@@ -74,12 +76,25 @@ class NameService:
             answers = responder.Responder(
                 self._resolver,
                 self.synthetic,
-                self._policy.denied_name,
+                self._denied,
                 self._record,
                 self._settings.dns,
                 is_own=self._is_own,
             )
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
+
+    def _denied(self, name: str) -> str | None:
+        """Return the rule that denies a name, None if it may be looked up."""
+        verdict = self._policy.judge_name(name)
+        match verdict:
+            case Deny(rule):
+                return rule
+            case ByAddress():  # nobody judges the addresses yet
+                return NOT_ALLOWED
+            case Allow():
+                return None
+            case _:
+                assert_never(verdict)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a name that may be dialled, at least one; raises DialError.

@@ -12,7 +12,8 @@ from relay.addresses import Destination, Endpoint, is_dialable
 from relay.inbound.offer import Refusal
 from relay.outbound.opener import Opened, Opener
 from relay.outbound.patience import RESET, DialError
-from relay.policy.rules import Allow, Deny, Policy
+from relay.policy.policy import Policy
+from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
 from relay.record.events import ConnectionClosed, ConnectionDenied, Replaying
 from relay.record.kinds import Kind, kind_of
 from relay.tcp.acceptance import accept, note_failure, refuse, told, while_wanted
@@ -54,6 +55,8 @@ class Handlers:
         match verdict:
             case Deny(rule):
                 return RefusalHandler(handler.destination, rule, Kind.POLICY)
+            case ByAddress():  # nobody judges the addresses yet
+                return RefusalHandler(handler.destination, NOT_ALLOWED, Kind.POLICY)
             case Allow():
                 return handler
             case _:
