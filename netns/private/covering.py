@@ -22,8 +22,6 @@ def cover(plan: Plan) -> None:
         mounting.take(arranged(found.steps))
     mounting.mask(plan.sockets, _looked_through(found.caller), found.shared)
     settings.protect_sys()
-    if found.caller.uid == 0:
-        settings.protect_proc()
     _enter(found.caller.folder)
 
 

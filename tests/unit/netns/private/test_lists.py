@@ -6,7 +6,7 @@ from netns.errors import SandboxError
 from netns.plan import Plan
 from netns.private import lists
 from netns.private.shares import Caller
-from netns.private.tree import Empty, Folder, Link, Terminals
+from netns.private.tree import Empty, Folder, Link
 
 
 def caller(home: str = "/home/me", folder: str = "/work", **environment: Any) -> Caller:
@@ -57,7 +57,6 @@ def test_a_private_home_is_both_that_of_the_variable_and_the_registered_one() ->
 def test_what_is_new() -> None:
     made = list(lists.made(caller(TMPDIR="/tmp/of/mine", TMP="relative")))
     assert [step for step in made if isinstance(step, Folder)] == [Folder("/tmp/of/mine", 0o700)]
-    assert Terminals("/dev/pts") in made
     assert Link("/dev/ptmx", "pts/ptmx") in made
 
 

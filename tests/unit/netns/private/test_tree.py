@@ -7,7 +7,6 @@ from netns.private.tree import (
     Link,
     Opened,
     Step,
-    Terminals,
     arranged,
     followed,
     is_below,
@@ -124,14 +123,6 @@ def test_what_is_read_only_is_mounted_wherever_it_is() -> None:
     ide = Opened("/home/me/.claude/ide", 4, is_folder=True, read_only=True)
     assert arranged([ide]) == [ide]
     assert arranged([ide, empty("/tmp")]) == [ide, empty("/tmp")]
-
-
-def test_terminals_are_made_in_a_private_folder() -> None:
-    assert arranged([Terminals("/dev/pts")]) == []
-    assert arranged([Terminals("/dev/pts"), empty("/dev")]) == [
-        empty("/dev"),
-        Terminals("/dev/pts"),
-    ]
 
 
 NAMES = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map(
