@@ -5,7 +5,7 @@ import os
 
 from netns.errors import SandboxError
 from netns.plan import Plan
-from netns.private import mounting, settings
+from netns.private import descriptors, masking, mounting, settings
 from netns.private.looking import look
 from netns.private.shares import Caller
 from netns.private.tree import arranged
@@ -17,16 +17,17 @@ def cover(plan: Plan) -> None:
     The caller is alone in a mount namespace of its own, with CAP_SYS_ADMIN over it, and what it
     imports later is not to be in a folder that is private now.
     """
-    with contextlib.ExitStack() as descriptors:
-        found = look(plan, descriptors)
+    descriptors.check()
+    with contextlib.ExitStack() as opened:
+        found = look(plan, opened)
         mounting.take(arranged(found.steps))
-    mounting.mask(plan.sockets, _looked_through(found.caller), found.shared)
+    masking.mask(plan.sockets, _own(found.caller), found.shared)
     settings.protect_sys()
     _enter(found.caller.folder)
 
 
-def _looked_through(caller: Caller) -> list[str]:
-    """Return folders that are looked through for sockets, whatever the kernel lists."""
+def _own(caller: Caller) -> list[str]:
+    """Return folders of the caller's that are looked through for sockets, whatever is listed."""
     own = [caller.home, f"{caller.home}/.ssh", f"{caller.home}/.gnupg"] if caller.home else []
     return [caller.folder, *own]
 

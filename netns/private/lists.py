@@ -92,7 +92,10 @@ def read_only(caller: Caller) -> Iterator[str]:
     The agent removes the lock files of editors whose processes it cannot see, and in a PID
     namespace of its own it sees none.
     """
-    if caller.home:
+    settings = caller.environment.get("CLAUDE_CONFIG_DIR", "")
+    if settings.startswith("/"):
+        yield f"{settings}/ide"
+    elif caller.home:
         yield f"{caller.home}/.claude/ide"
 
 

@@ -1,4 +1,4 @@
-"""Mounts what was planned, and masks the sockets that are in sight then.
+"""Mounts what was planned.
 
 All is done from descriptors of before, for a path leads elsewhere once a folder above it is empty.
 The caller is in a mount namespace of its own, with CAP_SYS_ADMIN over it, and has no threads.
@@ -6,13 +6,12 @@ The caller is in a mount namespace of its own, with CAP_SYS_ADMIN over it, and h
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
 from netns import syscalls
 from netns.errors import SandboxError
-from netns.private.tree import Empty, Folder, Link, Opened, Step, is_below
-from netns.private.unix_sockets import is_socket, sockets_in
+from netns.private.tree import Empty, Folder, Link, Opened, Step
 
 _BIND: Final = syscalls.MS_BIND | syscalls.MS_REC
 _TMPFS: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV
@@ -24,8 +23,8 @@ _NEXT_STEP: Final = (
 
 
 @contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Have what fails name the place."""
+def named(path: str) -> Iterator[None]:
+    """Turn what fails inside into a SandboxError that names the place."""
     try:
         yield
     except OSError as error:
@@ -44,11 +43,11 @@ def take(steps: Sequence[Step]) -> None:
 
 
 def _take_all(steps: Sequence[Step]) -> None:
-    with _named("/"):
+    with named("/"):
         # What the host mounts later is not shown, nor seen by anybody else what is mounted here.
         syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     for step in steps:
-        with _named(step.path):
+        with named(step.path):
             _take(step)
 
 
@@ -91,27 +90,3 @@ def _open_again(opened: Opened) -> None:
 
 def _make_folder(path: str) -> None:
     os.makedirs(path, exist_ok=True)  # noqa: PTH103 - as above
-
-
-def mask(sockets: Iterable[str], folders: Iterable[str], shared: Collection[str]) -> None:
-    """Have connect(2) fail at each of these sockets, and at those beside them.
-
-    Some programs make a socket by a name and link it to another (ssh's ControlPath), so that the
-    folders of all, and `folders`, are looked through. At a socket that its server makes anew a mask
-    is no longer, for the kernel takes mounts away from files that are removed elsewhere. Those of
-    `shared`, and in such folders, stay as they are. Raises SandboxError.
-    """
-    known = {_resolved(path) for path in sockets}
-    looked_through = {os.path.dirname(path) for path in known}  # noqa: PTH120 - as above
-    looked_through.update(map(os.path.realpath, folders))
-    found = {path for path in known if is_socket(path)}
-    found.update(path for folder in looked_through for path in sockets_in(folder))
-    for path in sorted(found):
-        if not any(is_below(path, place) for place in shared):
-            with _named(path):
-                syscalls.mount("/dev/null", path, flags=syscalls.MS_BIND)
-
-
-def _resolved(path: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - as above

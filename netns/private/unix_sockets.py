@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 _PROC: Final = "/proc"
 _ENTRY: Final = re.compile(
@@ -71,10 +71,27 @@ def is_socket(path: str | bytes) -> bool:
         return False
 
 
-def sockets_in(folder: str) -> Iterator[str]:
-    """Yield the sockets that a folder has."""
+class Content(NamedTuple):
+    """What is in a folder."""
+
+    sockets: list[str]
+    """Their paths."""
+    has_others: bool
+    """Whether there is anything else."""
+
+
+def content(folder: str) -> Content:
+    """Return what a folder has, nothing if it cannot be read."""
+    sockets, has_others = [], False
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            is_other = entry.is_symlink() or entry.is_file(follow_symlinks=False)
-            if not is_other and is_socket(entry.path):
-                yield entry.path
+            is_other = (
+                entry.is_symlink()
+                or entry.is_file(follow_symlinks=False)
+                or entry.is_dir(follow_symlinks=False)
+                or not is_socket(entry.path)
+            )
+            has_others |= is_other
+            if not is_other:
+                sockets.append(entry.path)
+    return Content(sockets, has_others)

@@ -107,17 +107,22 @@ def served(machine: Machine) -> Machine:
     serve, folders = machine.servers.serve, machine.folders
     for name in ("tmp", "shm", "run", "runtime", "home", "work", "var"):
         machine.sockets[name] = serve(str(folders[name] / "socket"))
+    (folders["home"] / "sockets").mkdir()
+    machine.sockets["folder of sockets"] = serve(str(folders["home"] / "sockets/socket"))
+    (folders["home"] / "other").touch()
     machine.sockets["newline"] = serve(str(folders["home"] / "new\nline"))
+    for name in ("var", "home/.ssh"):
+        (folders[name] / "file").touch()
     machine.sockets["relative"] = str(folders["home"] / "relative")
     serve("relative", folder=str(folders["home"]))
     linked = Path(serve(str(folders["home/.ssh"] / "control.Xy12")))
     machine.sockets["linked"] = str(linked.rename(linked.with_name("control")))
     others = UnixServers(machine.internet.router)
-    machine.sockets["of another network"] = others.serve(str(folders["home"] / "other"))
+    machine.sockets["of another network"] = others.serve(str(folders["home"] / "of-another"))
     return machine
 
 
-PRIVATE = ("tmp", "shm", "run", "runtime")
+PRIVATE = ("tmp", "shm", "run", "runtime", "folder of sockets")
 
 
 async def test_a_socket_of_the_host_is_reached_without_strict(served: Machine) -> None:
@@ -152,7 +157,7 @@ async def test_a_socket_that_is_made_anew_is_out_of_reach(
             served.servers.serve(path)
         done = await session.end(b"\n")
     outcome = json.loads(done.stdout)
-    assert [outcome[path] for path in paths] == [ABSENT] * 4 + [in_home]
+    assert [outcome[path] for path in paths] == [ABSENT] * len(PRIVATE) + [in_home]
 
 
 async def test_no_way_leads_up_from_the_working_folder(served: Machine) -> None:
@@ -164,6 +169,16 @@ async def test_no_way_leads_up_from_the_working_folder(served: Machine) -> None:
     done = await served.run("ls", "-A", "../..")
     ours = {served.folders["tmp"].name, served.internet.directory.name}
     assert set(done.stdout.decode().split()) == ours
+
+
+async def test_a_folder_that_is_passed_on_is_an_error(served: Machine) -> None:
+    """From it `..` leads to sockets that no path leads to any more."""
+    path = "/proc/self/fd/7/socket"
+    argv = ("sh", "-c", f'exec "$@" 7</dev/shm/{served.folders["shm"].name}', "sh")
+    assert CONNECTED in await served.bare(*argv, *CONNECT, path)
+    done = await served.bare(*argv, *Keepline.argv("run", "--strict", "--"), *CONNECT, path)
+    assert CONNECTED not in done
+    assert "descriptor 7, which is passed on, is a folder" in done
 
 
 async def test_the_masks_stay_on_in_a_nested_namespace(served: Machine) -> None:

@@ -84,6 +84,7 @@ def test_a_private_home_is_not_opened() -> None:
 def test_what_is_read_only() -> None:
     assert list(lists.read_only(caller())) == ["/home/me/.claude/ide"]
     assert list(lists.read_only(caller(home=""))) == []
+    assert list(lists.read_only(caller(CLAUDE_CONFIG_DIR="/c"))) == ["/c/ide"]
 
 
 def check(who: Caller, *paths: str, home: bool = False, exists: bool = True) -> None:

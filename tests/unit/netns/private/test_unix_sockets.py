@@ -2,7 +2,7 @@ import os
 import socket
 from pathlib import Path
 
-from netns.private.unix_sockets import host_sockets, is_socket, paths, sockets_in
+from netns.private.unix_sockets import content, host_sockets, is_socket, paths
 
 HEAD = b"Num       RefCount Protocol Flags    Type St Inode Path\n"
 LISTENS = b"0000000000000000: 00000002 00000000 00010000 0001 01 "
@@ -46,13 +46,19 @@ def test_a_relative_path_is_found_by_the_folder_of_its_process(tmp_path: Path) -
         os.chdir(before)
 
 
-def test_sockets_in_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to("socket")
-    with bound(str(tmp_path / "socket")):
-        assert list(sockets_in(str(tmp_path))) == [str(tmp_path / "socket")]
-        assert is_socket(str(tmp_path / "socket"))
-    assert not is_socket(str(tmp_path / "link"))
-    assert not is_socket(str(tmp_path / "none"))
-    assert list(sockets_in(str(tmp_path / "none"))) == []
+def test_what_is_in_a_folder(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    assert content(folder) == ([], False)
+    with bound(f"{folder}/socket"):
+        assert content(folder) == ([f"{folder}/socket"], False)
+        (tmp_path / "link").symlink_to("socket")
+        assert content(folder) == ([f"{folder}/socket"], True)
+        assert is_socket(f"{folder}/socket")
+        assert not is_socket(f"{folder}/link")
+    assert not is_socket(f"{folder}/none")
+    assert content(f"{folder}/none") == ([], False)
+
+
+def test_a_pipe_is_no_socket(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert content(str(tmp_path)) == ([], True)
