@@ -2,6 +2,5 @@
 
 from netns.private.covering import cover
 from netns.private.settings import protect_proc
-from netns.private.unix_sockets import host_sockets
 
-__all__ = ["cover", "host_sockets", "protect_proc"]
+__all__ = ["cover", "protect_proc"]

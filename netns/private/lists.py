@@ -5,9 +5,7 @@
     /run/lock     private
     /run/user/N   and $XDG_RUNTIME_DIR, private
     /tmp          private
-    /dev          private; null, zero, full, random, urandom and tty are opened, and the
-                  caller's own terminal as console
-    /dev/pts      new terminals alone
+    /dev          private; null, zero, full, random, urandom, tty and pts are opened
     /dev/shm      private
     $TMPDIR       a new folder, where it is in one of these
 
@@ -21,7 +19,7 @@ from typing import Final
 from netns.errors import SandboxError
 from netns.plan import Plan
 from netns.private.shares import Caller, shared
-from netns.private.tree import Empty, Folder, Link, Terminals, is_below, parts
+from netns.private.tree import Empty, Folder, Link, is_below, parts
 
 _STICKY: Final = 0o1777
 _OPEN: Final = 0o755
@@ -37,8 +35,7 @@ _SYSTEM: Final = (
 )
 LINKS: Final = ("/run/shm", "/dev/shm")  # noqa: S108
 """One of them is a link to the other on some systems, and stays one."""
-_DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
-OWN_TERMINAL: Final = "/dev/console"
+_DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty", "pts")
 _NEW_LINKS: Final = {
     "/dev/ptmx": "pts/ptmx",
     "/dev/fd": "/proc/self/fd",
@@ -57,17 +54,18 @@ def private(caller: Caller, *, home: bool) -> Iterator[Empty]:
     yield Empty("/tmp", _STICKY, _HALF)  # noqa: S108
     yield Empty("/dev", _OPEN, "1m")
     yield Empty("/dev/shm", _STICKY, _HALF)  # noqa: S108
-    yield Empty(f"/run/user/{caller.uid}", _OWN, "10%")
+    is_named = "XDG_RUNTIME_DIR" in caller.environment
     if caller.runtime.startswith("/") and not is_below(caller.home or "/", caller.runtime):
-        yield Empty(caller.runtime, _OWN, "10%")
+        yield Empty(caller.runtime, _OWN, "10%", is_asked_for=is_named)
+    if is_named:
+        yield Empty(f"/run/user/{caller.uid}", _OWN, "10%", is_asked_for=False)
     if home:
         for folder in filter(parts, (caller.home, caller.registered_home)):
             yield Empty(folder, _OWN, _HALF)
 
 
-def made(caller: Caller) -> Iterator[Folder | Link | Terminals]:
+def made(caller: Caller) -> Iterator[Folder | Link]:
     """Yield what is new in private folders."""
-    yield Terminals("/dev/pts")
     for variable in _TEMPORARY:
         folder = caller.environment.get(variable, "")
         if folder.startswith("/"):

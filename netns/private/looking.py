@@ -40,7 +40,6 @@ def look(plan: Plan, descriptors: contextlib.ExitStack) -> Found:
         steps.append(
             replace(made, path=_resolved_folder(path) if isinstance(made, Folder) else path)
         )
-    steps.extend(_own_terminal(descriptors))
     for path in lists.LINKS:
         steps.extend(followed(path, _read_link)[0])
     for path in (*lists.opened(plan, caller), *_programs(plan, caller)):
@@ -106,16 +105,6 @@ def _opened(path: str, descriptors: contextlib.ExitStack) -> Iterator[Step]:
         if not stat.S_ISLNK(mode):
             yield from links
             yield Opened(place, descriptor, is_folder=stat.S_ISDIR(mode))
-
-
-def _own_terminal(descriptors: contextlib.ExitStack) -> Iterator[Step]:
-    """Yield where the terminal of the command is to be found, ttyname(3): its name is gone."""
-    for stream in range(3):
-        with contextlib.suppress(OSError):  # it is none, or of another mount namespace
-            descriptor = os.open(os.ttyname(stream), os.O_PATH)
-            descriptors.callback(os.close, descriptor)
-            yield Opened(lists.OWN_TERMINAL, descriptor, is_folder=False)
-            return
 
 
 def _read_link(path: str) -> str | None:

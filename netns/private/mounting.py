@@ -11,12 +11,11 @@ from typing import Final, assert_never
 
 from netns import syscalls
 from netns.errors import SandboxError
-from netns.private.tree import Empty, Folder, Link, Opened, Step, Terminals, is_below
+from netns.private.tree import Empty, Folder, Link, Opened, Step, is_below
 from netns.private.unix_sockets import is_socket, sockets_in
 
 _BIND: Final = syscalls.MS_BIND | syscalls.MS_REC
 _TMPFS: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV
-_DEVPTS: Final = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
 _UMASK: Final = 0o022
 _NEXT_STEP: Final = (
     "see whether this user may mount there: unshare --user --map-current-user --mount"
@@ -64,8 +63,6 @@ def _take(step: Step) -> None:
     _make_folder(step.path)
     if isinstance(step, Empty):
         _mount_empty(step)
-    elif isinstance(step, Terminals):
-        syscalls.mount("devpts", step.path, "devpts", _DEVPTS, "newinstance,ptmxmode=0666,mode=620")
     elif isinstance(step, Folder):
         os.chmod(step.path, step.mode)  # noqa: PTH101 - as above
     else:

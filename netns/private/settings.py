@@ -24,24 +24,26 @@ def protect_sys() -> None:
         _make_read_only("/sys")
 
 
-def protect_proc(proc: str = "/proc") -> None:
-    """Have nothing written to a procfs but by way of its processes; raises SandboxError.
+def protect_proc() -> None:
+    """Have nothing written to /proc but by way of its processes; raises SandboxError.
 
     For root alone: after this nobody can mount another procfs, for the kernel would show with it
     what is hidden here.
     """
-    own = os.open(_OWN.replace("/proc", proc, 1), os.O_PATH)
+    own = os.open(_OWN, os.O_PATH)
     try:
-        for name in sorted(os.listdir(proc)):  # noqa: PTH208 - as the rest
-            path = f"{proc}/{name}"
-            mode = os.lstat(path).st_mode
-            if not name.isdigit() and (
-                stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and mode & _WRITABLE)
-            ):
-                _make_read_only(path)
-        syscalls.mount(f"/proc/self/fd/{own}", _OWN.replace("/proc", proc, 1), flags=_BIND)
+        for name in sorted(os.listdir("/proc")):  # noqa: PTH208 - as the rest
+            if not name.isdigit() and _can_be_written(f"/proc/{name}"):
+                _make_read_only(f"/proc/{name}")
+        syscalls.mount(f"/proc/self/fd/{own}", _OWN, flags=_BIND)
     finally:
         os.close(own)
+
+
+def _can_be_written(path: str) -> bool:
+    """Return whether somebody may write to a file, or perhaps to one in a folder."""
+    mode = os.lstat(path).st_mode
+    return stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and bool(mode & _WRITABLE))
 
 
 def _make_read_only(path: str) -> None:

@@ -18,6 +18,8 @@ class Empty:
     """At most, as tmpfs(5) takes it."""
     exists: bool = True
     """Whether the host has it: what it has not can be made in another empty folder alone."""
+    is_asked_for: bool = True
+    """Whether it is to be there even if the host has it not."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,7 @@ class Opened:
     read_only: bool = False
 
 
-@dataclass(frozen=True)
-class Terminals:
-    """A folder in whose place a file system of new terminals is mounted, devpts."""
-
-    path: str
-
-
-Step: TypeAlias = Empty | Folder | Link | Opened | Terminals
+Step: TypeAlias = Empty | Folder | Link | Opened
 
 
 def parts(path: str) -> tuple[str, ...]:
@@ -105,7 +100,7 @@ def arranged(wanted: Iterable[Step]) -> Sequence[Step]:
     there anyway, so that it is opened only to be made read-only. An empty folder in another is a
     file system of its own all the same, and so has its own limit.
     """
-    order = {Empty: 0, Terminals: 1, Opened: 2, Link: 3, Folder: 4}
+    order = {Empty: 0, Opened: 1, Link: 2, Folder: 3}
     steps: dict[tuple[str, ...], Step] = {}
     for step in sorted(wanted, key=lambda step: (parts(step.path), order[type(step)])):
         path = parts(step.path)
@@ -126,5 +121,5 @@ def arranged(wanted: Iterable[Step]) -> Sequence[Step]:
 
 def _is_needed(step: Step, *, is_in_empty: bool) -> bool:
     if isinstance(step, Empty):
-        return step.exists or is_in_empty
+        return step.exists or (is_in_empty and step.is_asked_for)
     return is_in_empty or (isinstance(step, Opened) and step.read_only)

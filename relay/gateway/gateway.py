@@ -87,9 +87,9 @@ class Gateway:
             try:
                 stream = await self._secured(plain, origin, number, client) if word else None
                 if stream is not None:
-                    side = downstream.Downstream(stream, own)
+                    side, secured = downstream.Downstream(stream, own), trio.current_time()
                     await self._requests(side, origin, number, client)
-                    if not side.received and trio.current_time() - began < AT_ONCE:
+                    if not side.received and trio.current_time() - secured < AT_ONCE:
                         self._note_closed(plain, origin, number, client)
             except Exception:  # a fault, which is the caller's to tell
                 if side is not None:

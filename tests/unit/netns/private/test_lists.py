@@ -6,7 +6,7 @@ from netns.errors import SandboxError
 from netns.plan import Plan
 from netns.private import lists
 from netns.private.shares import Caller
-from netns.private.tree import Empty, Folder, Link, Terminals
+from netns.private.tree import Empty, Folder, Link
 
 
 def caller(home: str = "/home/me", folder: str = "/work", **environment: Any) -> Caller:
@@ -30,8 +30,18 @@ def test_what_is_private() -> None:
 
 
 def test_the_folder_of_sockets_is_private_wherever_it_is() -> None:
-    assert private(caller(XDG_RUNTIME_DIR="/mnt/runtime"))["/mnt/runtime"] == 0o700
+    both = private(caller(XDG_RUNTIME_DIR="/mnt/runtime"))
+    assert (both["/mnt/runtime"], both["/run/user/7"]) == (0o700, 0o700)
     assert "relative" not in private(caller(XDG_RUNTIME_DIR="relative"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked"), [({}, False), ({"XDG_RUNTIME_DIR": "/run/user/7"}, True)]
+)
+def test_it_is_new_only_if_a_variable_names_it(environment: dict[str, str], asked: bool) -> None:
+    """Programs that find it without one (gpg) keep their sockets there, and elsewhere without."""
+    found = lists.private(caller(**environment), home=False)
+    assert next(each for each in found if each.path == "/run/user/7").is_asked_for == asked
 
 
 @pytest.mark.parametrize("folder", ["/", "/home", "/home/me"])
@@ -47,7 +57,6 @@ def test_a_private_home_is_both_that_of_the_variable_and_the_registered_one() ->
 def test_what_is_new() -> None:
     made = list(lists.made(caller(TMPDIR="/tmp/of/mine", TMP="relative")))
     assert [step for step in made if isinstance(step, Folder)] == [Folder("/tmp/of/mine", 0o700)]
-    assert Terminals("/dev/pts") in made
     assert Link("/dev/ptmx", "pts/ptmx") in made
 
 

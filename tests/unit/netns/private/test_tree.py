@@ -7,7 +7,6 @@ from netns.private.tree import (
     Link,
     Opened,
     Step,
-    Terminals,
     arranged,
     followed,
     is_below,
@@ -107,6 +106,14 @@ def test_an_empty_folder_is_made_where_it_can_be() -> None:
     assert arranged(wanted) == [empty("/run"), empty("/run/user/7", exists=False)]
 
 
+def test_what_is_not_asked_for_is_made_where_the_host_has_it_alone() -> None:
+    there, absent = (
+        Empty("/run/user/7", 0o700, "1m", each, is_asked_for=False) for each in (True, False)
+    )
+    assert arranged([empty("/run"), there]) == [empty("/run"), there]
+    assert arranged([empty("/run"), absent]) == [empty("/run")]
+
+
 def test_an_empty_folder_stays_empty_whatever_is_wanted_there() -> None:
     wanted: list[Step] = [folder("/tmp"), Folder("/tmp", 0o700), empty("/tmp")]
     assert arranged(wanted) == [empty("/tmp")]
@@ -116,14 +123,6 @@ def test_what_is_read_only_is_mounted_wherever_it_is() -> None:
     ide = Opened("/home/me/.claude/ide", 4, is_folder=True, read_only=True)
     assert arranged([ide]) == [ide]
     assert arranged([ide, empty("/tmp")]) == [ide, empty("/tmp")]
-
-
-def test_terminals_are_made_in_a_private_folder() -> None:
-    assert arranged([Terminals("/dev/pts")]) == []
-    assert arranged([Terminals("/dev/pts"), empty("/dev")]) == [
-        empty("/dev"),
-        Terminals("/dev/pts"),
-    ]
 
 
 NAMES = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map(
