@@ -127,15 +127,7 @@ def _build(
         tcp = ways.listeners
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
-    with step("resolv.conf and nsswitch.conf", end):
-        mounts.cover(plan.files, plan.owned, plan.owned_folders)
-    if plan.strict:
-        confinement.confine(plan, end, is_root=is_root)
-    with step("capabilities dropped", end):
-        privileges.drop(keep_root=is_root)
-    stays_open = confinement.scope(end) if plan.strict else []
-    with step("system calls refused", end):
-        seccomp.install(is_root=is_root, strict=plan.strict)
+    stays_open = _close_off(plan, end, is_root=is_root)
     lacks = [why for why in (no_device, ways.no_servers) if why]
     return handoff.Listeners(
         ways.way,
@@ -150,6 +142,23 @@ def _build(
         lacks,
         stays_open,
     )
+
+
+def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> list[str]:
+    """Cover files, and take away what the command may not keep.
+
+    Return what stays within reach on this kernel, though --strict is to close it.
+    """
+    with step("resolv.conf and nsswitch.conf", end):
+        mounts.cover(plan.files, plan.owned, plan.owned_folders)
+    if plan.strict:
+        confinement.confine(plan, end, is_root=is_root)
+    with step("capabilities dropped", end):
+        privileges.drop(keep_root=is_root)
+    stays_open = confinement.scope(end) if plan.strict else []
+    with step("system calls refused", end):
+        seccomp.install(is_root=is_root, strict=plan.strict)
+    return stays_open
 
 
 def _dns_sockets() -> tuple[socket.socket, socket.socket]:

@@ -133,7 +133,11 @@ def receive(end: socket.socket) -> Step | Moved | Listeners:
     fds = array.array("i")
     for _level, _type, rights in ancillary:
         fds.frombytes(rights)
-    sockets = [socket.socket(fileno=fd) for fd in fds]
+    return _listeners(message, [socket.socket(fileno=fd) for fd in fds])
+
+
+def _listeners(message: dict[str, Any], sockets: Sequence[socket.socket]) -> Listeners:
+    """Put together what send_listeners() has sent."""
     for sock in sockets:
         sock.setblocking(False)  # noqa: FBT003 - positional only
     dns_udp, dns_tcp, diag, *tcp = sockets

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, TextIO
 
 from netns.errors import KeeplineError
 from netns.hints import refused_call
-from netns.sandbox import EndedEarlyError, Sandbox
+from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, session
 from relay.command.ending import as_ended
 from relay.command.witness import Witness
@@ -37,12 +37,12 @@ class _Parser(argparse.ArgumentParser):
 
 def main(
     arguments: Sequence[str] | None = None,
-    sandbox: Sandbox | OSError | None = None,
+    sandbox: Sandbox | OSError | SandboxError | None = None,
     witness: Witness | None = None,
 ) -> int:
     """Run the tool; return the exit status. What is given has been started for `run`."""
     try:
-        if isinstance(sandbox, OSError):
+        if isinstance(sandbox, OSError | SandboxError):
             raise sandbox  # noqa: TRY301 - what follows tells of it
         parsed = _parser().parse_args(arguments)
         parsed.sandbox, parsed.witness = sandbox, witness

@@ -62,17 +62,16 @@ def run(
     name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
     bundle = folder / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
-        environment = {SESSION_VARIABLE: name, **prepared.environment}
-        sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
+        opened.callback(sandbox.end)
+        added = {SESSION_VARIABLE: name, **prepared.environment}
+        sandbox.build(plan(settings, command, resolv_conf, added, prepared))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
-        with startup.without_library_search():  # while the child builds the namespace
-            startup.load(trio)
+        _load_trio()
         listeners = sandbox.listeners()
-        _tell_ports(listeners, settings, warn)
-        _tell_open(listeners, warn)
+        _tell_lacking(listeners, settings, warn)
         log = _open_log(name, settings, warn)
         try:
             log.record(_started(name, command, settings, listeners, prepared))
@@ -80,12 +79,17 @@ def run(
             startup.end()
             ended, left = trio.run(_relay, settings, passing, listeners, log, prepared)
         finally:
-            sandbox.end()
             log.close()
     if left:
         warn(left_behind.told(left, strict=settings.strict))
     _tell_end(log, name, warn, ended.status)
     return ended
+
+
+def _load_trio() -> None:
+    """Load it while the child builds the namespace."""
+    with startup.without_library_search():
+        startup.load(trio)
 
 
 def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
@@ -95,17 +99,13 @@ def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None
         warn(f"descriptors that lead past the relay are not passed on: {what}")
 
 
-def _tell_open(listeners: Listeners, warn: Callable[[str], None]) -> None:
-    """Name what --strict cannot keep out of reach on this kernel."""
-    if listeners.stays_open:
-        warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
-
-
-def _tell_ports(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
-    """Name the ports that can be reached, where they are all that can be caught."""
+def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
+    """Name what this kernel cannot do: which ports are all that can be caught, what stays open."""
     if listeners.intercept == "ports" and listeners.notes:
         caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
         warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
+    if listeners.stays_open:
+        warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 
 
 def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None], status: int) -> None:

@@ -71,7 +71,7 @@ def show_terminal(own: int | None) -> None:
     if own is None:
         return
     try:
-        os.close(os.open(_CONSOLE, os.O_CREAT | os.O_PATH | os.O_NOFOLLOW, 0o600))
+        os.close(os.open(_CONSOLE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         syscalls.mount(f"/proc/self/fd/{own}", _CONSOLE, flags=syscalls.MS_BIND)
     finally:
         os.close(own)
