@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -62,3 +63,8 @@ def test_who_has_no_home_shares_nothing_in_it() -> None:
 
 def test_the_setting_takes_these_names() -> None:
     assert set(get_args(Share)) == set(NAMES)
+
+
+def test_the_readme_says_of_each_what_it_opens() -> None:
+    readme = (Path(__file__).parents[4] / "README.md").read_text()
+    assert all(f"\n| `{name}` | " in readme for name in NAMES)
