@@ -16,7 +16,6 @@ from netns.errors import SandboxError
 from netns.handoff import Listeners, Moved, Step
 from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
 from netns.plan import Plan
-from netns.private.unix_sockets import host_sockets
 from netns.process import idmap
 from netns.process.inherited import Inherited
 from netns.strict.init import ADOPTED, ALONE
@@ -119,6 +118,8 @@ class Sandbox:
         Returns as soon as the child needs nothing more from here, before the namespace is complete.
         """
         if plan.strict:
+            from netns.private.unix_sockets import host_sockets  # noqa: PLC0415 - here alone
+
             plan = replace(plan, sockets=host_sockets())
         self._receive()  # the user namespace
         if idmap.can_map_range():

@@ -1,6 +1,8 @@
-"""The files of `--strict`: private folders, masked sockets, and kernel settings to read alone."""
+"""The files of `--strict`: private folders, masked sockets, and kernel settings to read alone.
 
-from netns.private.covering import cover
-from netns.private.settings import protect_proc
+    covering.cover(plan)        what is private, masked and read-only
+    settings.protect_proc()     for root, once /proc is the session's own
+    unix_sockets.host_sockets() the host's sockets, for the plan; called outside
 
-__all__ = ["cover", "protect_proc"]
+Loaded by a session that is strict alone.
+"""

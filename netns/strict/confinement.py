@@ -3,7 +3,7 @@
 import os
 import socket
 
-from netns import handoff, private, syscalls
+from netns import handoff, syscalls
 from netns.handoff import step
 from netns.plan import Plan
 from netns.strict import init, keyring, mounts, scopes
@@ -21,15 +21,17 @@ def enter_pid_namespace(end: socket.socket, lifeline: int) -> None:
 
 def confine(plan: Plan, end: socket.socket, *, is_root: bool) -> None:
     """Put the host's processes, terminals, files and keys out of reach."""
+    from netns.private import covering, settings  # noqa: PLC0415 - before /tmp is private
+
     with step("processes of its own", end):
         mounts.mount_proc()
         if is_root:
             mounts.forbid_user_namespaces()
-            private.protect_proc()
+            settings.protect_proc()
     with step("terminals of its own", end):
         terminal = mounts.mount_terminals()
     with step("private files", end):
-        private.cover(plan)
+        covering.cover(plan)
         mounts.show_terminal(terminal)
     with step("session keyring of its own", end):
         keyring.join_new()
