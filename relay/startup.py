@@ -33,8 +33,8 @@ DEFERRED: Final = frozenset({
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 35 ms: dnspython, at the first question.
-    "relay.dns.lookup.evidence", "relay.dns.lookup.resolver", "relay.dns.nameserver",
-    "relay.dns.responder",
+    "relay.dns.bounds.tally", "relay.dns.gate", "relay.dns.lookup.evidence",
+    "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",
     # 29 ms: the gateway. h11, h2 and ssl at its first connection, certificates if it is on.
     "relay.gateway.downstream.connection", "relay.gateway.exchange", "relay.gateway.gateway",
     "relay.gateway.setup.certificates", "relay.gateway.setup.shell", "relay.gateway.setup.trust",

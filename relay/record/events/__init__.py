@@ -15,8 +15,8 @@ from relay.record.events.gateway import (
     UpstreamClosed, UpstreamOpened, UpstreamReady, WentPast,
 )
 from relay.record.events.names import (
-    AnswerWithheld, LookupFailed, LookupHeld, NameAssigned, NameRefused, ResolversChanged,
-    ResolverSilent, ServedStale,
+    AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
+    NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
     Fault, LeftBehind, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept,
@@ -30,16 +30,17 @@ AnyEvent: TypeAlias = (
     | Suspected | Cleared | PathDown | PathUp | ConnectionClosed | LoopbackRefused
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
-    | NameAssigned | AnswerWithheld | NameRefused | LookupFailed | LookupHeld | ServedStale
-    | ResolverSilent | ResolversChanged
+    | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
+    | LookupFailed | LookupHeld | ServedStale | ResolverSilent | ResolversChanged
 )
 
 __all__ = [
     "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
     "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed", "CountedEvent",
     "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event", "Excuse", "Fault",
-    "GatewayUnused", "How", "LeftBehind", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
-    "LoopbackRefused", "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp",
+    "FurtherNames", "GatewayUnused", "How", "LeftBehind", "LogFull", "LogLost", "LookupFailed",
+    "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused",
+    "NamesBounded", "PathDown", "PathUp",
     "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
     "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
     "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
