@@ -56,9 +56,10 @@ def main(
         listeners = _build(plan, end, is_root=is_root)
         handoff.send_listeners(end, listeners)
         listeners.close()
-        end.close()
         if not plan.command:
             os._exit(0)
+        handoff.await_release(end)
+        end.close()
         _become(plan, parent, passed_on)
     except SandboxError as error:
         _tell(end, error.cause, error.next_step)

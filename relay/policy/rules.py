@@ -1,122 +1,151 @@
-"""Which destinations may be reached: decide(destination) -> Allow | Deny(rule); pure.
+"""A rule, read once and written in one form: HOST[:PORT]; pure.
 
-A rule is HOST[:PORT]: a name, `*.name` for all names below it, `*`, an address, or a network;
-without a port it holds for all. A matching deny wins; if there are allow rules, one of them must
-match.
+HOST is a name, `*.name` for all names below it, `*` for everything, an address, or a network;
+without a port it holds for all. A name may have the escapes of RFC 1035 section 5.1, or be written
+in Unicode (IDNA, RFC 5891). What could never match is an error.
 """
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Network
-from typing import Final
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from typing import Final, Literal, TypeAlias
 
-from relay.addresses import Destination, ipv4_network, ipv4_number, is_ipv4, split_port
+from relay.addresses import ipv4_network, is_ipv4, numbers_and_dots, split_port
+from relay.policy import names
 
-NOT_ALLOWED: Final = "no allow rule matches"
+Kind: TypeAlias = Literal["name", "below", "all", "network"]
+"""Whom a rule is about: one name, all names below one, everything, or addresses."""
 
-
-@dataclass(frozen=True)
-class Allow:
-    """The destination may be reached."""
-
-
-@dataclass(frozen=True)
-class Deny:
-    """The destination may not be reached; `rule` is the reason."""
-
-    rule: str
+_ESCAPED: Final = re.compile(r"\\.")
+_FORM: Final = "the form is HOST[:PORT]"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One parsed rule."""
+    """One rule."""
 
     text: str
-    host: str
-    """A name in lower case, with a leading dot for all below it; empty for all, or a network."""
-    network: IPv4Network | None
-    port: int | None
+    """As it was written, without whitespace around it."""
+    kind: Kind
+    name: names.Key = names.NO_NAME
+    """Of `name` and `below`."""
+    network: IPv4Network | None = None
+    port: int | None = None
+    """None for all ports."""
+    source: str = ""
+    """Where it stands: a file and line, a flag, a variable, a preset."""
+    reason: str = ""
+    """Why it exists, in the words of whoever wrote it."""
+    is_preset: bool = False
+    """Whether it came with keepline: it opens no private address."""
 
     @classmethod
-    def parse(cls, text: str) -> "Rule":
-        """Read HOST[:PORT]; raises ValueError with the rule and the mistake in it."""
+    def parse(
+        cls, text: str, *, source: str = "", reason: str = "", is_preset: bool = False
+    ) -> "Rule":
+        """Read HOST[:PORT]; raises ValueError with the rule, the mistake and the next step."""
         try:
-            host, port = split_port(text.strip().lower().rstrip("."), lowest=0)
-            if host.replace(".", "").replace("/", "").isdigit():
-                return cls(text, "", ipv4_network(host), port)
-            return cls(text, _name_of_rule(host), None, port)
+            read = _read(text.strip())
         except ValueError as error:
             raise ValueError(f"{text!r}: {error}") from None
-
-    def matches(self, destination: Destination) -> bool:
-        """Return whether the rule is about this destination."""
-        return self.port in (None, destination.port) and self.matches_host(destination.host)
-
-    def matches_host(self, host: str) -> bool:
-        """Return whether the rule is about this name or address."""
-        if self.network is not None:
-            return is_ipv4(host) and _contains(self.network, host)
-        if self.host.startswith("."):
-            # A label may hold a dot, written `\.`: such a name is not below what it seems to be.
-            return host.endswith(self.host) and "\\" not in host
-        return self.host in ("", host)
-
-
-def _name_of_rule(host: str) -> str:
-    """Return the name, without the star that stands for all below it; raises ValueError."""
-    if not host or any(c.isspace() for c in host):
-        raise ValueError("the form is HOST[:PORT]")
-    name = host.removeprefix("*")
-    if "*" in name or "/" in name or (name != host and name and not name.startswith(".")):
-        raise ValueError("a star stands for whole labels at the start, as in *.name")
-    return name
-
-
-def _contains(network: IPv4Network, address: str) -> bool:
-    return ipv4_number(address) & int(network.netmask) == int(network.network_address)
-
-
-class Policy:
-    """All rules of a session."""
-
-    def __init__(
-        self,
-        allow: Iterable[str] = (),
-        deny: Iterable[str] = (),
-        idle_retire: Mapping[str, float] | None = None,
-    ) -> None:
-        """Parse the rules; raises ValueError. `idle_retire`: seconds by rule."""
-        self._idle_retire = [(Rule.parse(text), s) for text, s in (idle_retire or {}).items()]
-        self._allow = [Rule.parse(text) for text in allow]
-        self._deny = [Rule.parse(text) for text in deny]
-
-    def idle_retire(self, destination: Destination) -> float:
-        """Return the seconds after which an idle connection is closed; the first match counts."""
-        for rule, seconds in self._idle_retire:
-            if rule.matches(destination):
-                return seconds
-        return math.inf
+        return replace(read, source=source, reason=reason, is_preset=is_preset)
 
     @property
-    def has_names(self) -> bool:
-        """Whether any rule speaks of a name."""
-        return any(rule.network is None for rule in (*self._allow, *self._deny))
+    def is_by_name(self) -> bool:
+        """Whether it speaks of names: all but addresses and networks do."""
+        return self.network is None
 
-    def decide(self, destination: Destination) -> Allow | Deny:
-        """Judge a connection before it is dialled."""
-        for rule in self._deny:
-            if rule.matches(destination):
-                return Deny(rule.text)
-        if not self._allow or any(rule.matches(destination) for rule in self._allow):
-            return Allow()
-        return Deny(NOT_ALLOWED)
 
-    def denied_name(self, name: str) -> str | None:
-        """Return the rule that denies a name at every port, None if a query for it may leave."""
-        for rule in self._deny:
-            if rule.port is None and rule.matches_host(name):
-                return rule.text
-        if not self._allow or any(rule.matches_host(name) for rule in self._allow):
-            return None
-        return NOT_ALLOWED
+def one_host(text: str) -> tuple[str, int | None]:
+    """Read HOST[:PORT] of one name or address, not of several; raises ValueError alike."""
+    rule = Rule.parse(text)
+    host, port = _split(text.strip())
+    if rule.kind in {"below", "all"} or (rule.network and rule.network.prefixlen < 32):
+        raise ValueError(f"{text!r}: it is about many hosts: name one of them")
+    return _ascii(host).lower().removesuffix("/32"), port
+
+
+@lru_cache(maxsize=1 << 15)  # settings are read and then merged: each rule twice or more
+def _read(text: str) -> Rule:
+    host, port = _split(text)
+    if not host or any(c.isspace() for c in host):
+        raise ValueError(_FORM)
+    if host == "*":
+        return Rule(text, "all", port=port)
+    below = host.startswith("*.")
+    host = _ascii(host.removeprefix("*."))
+    network = _network(host)
+    if network is not None:
+        if below:
+            raise ValueError("names below an address do not exist: leave the star out")
+        return Rule(text, "network", network=network, port=port)
+    return Rule(text, "below" if below else "name", _key(host, below=below), port=port)
+
+
+def _split(text: str) -> tuple[str, int | None]:
+    """Split host and port; the dot of the root (RFC 1034 section 3.1) is left out."""
+    if "://" in text:
+        raise ValueError("it is the address of a page: write its host alone, HOST[:PORT]")
+    if text.count(":") > 1 or text.startswith("["):
+        raise ValueError("it is an IPv6 address, and keepline sends no IPv6: leave it out")
+    host, port = split_port(text)
+    return _without_root(host), port
+
+
+def _without_root(host: str) -> str:
+    return (
+        host[:-1] if host.endswith(".") and names.labels(host) == names.labels(host[:-1]) else host
+    )
+
+
+def _ascii(host: str) -> str:
+    """Return a name in ASCII: what is beyond it is converted as browsers do (UTS 46)."""
+    if host.isascii():
+        return host
+    import idna  # noqa: PLC0415 - few rules need it, and it takes 4 ms
+
+    try:
+        return _without_root(idna.encode(host, uts46=True).decode("ascii"))
+    except idna.IDNAError as error:
+        raise ValueError(
+            f"it is no internationalized name ({error}): write its xn-- form"
+        ) from None
+
+
+def _network(host: str) -> IPv4Network | None:
+    """Return the network of an address or ADDRESS/LENGTH; None if it is a name."""
+    address, slash, _ = host.partition("/")
+    if not _is_number(address.rpartition(".")[2]):
+        if slash:
+            raise ValueError("a length follows an IPv4 address alone: leave it out")
+        return None
+    if not is_ipv4(address):
+        if meant := numbers_and_dots(address):
+            raise ValueError(f"programs read it as the address {meant}: write that")
+        raise ValueError("it ends in a number and is no IPv4 address, which no name does")
+    try:
+        return ipv4_network(host)
+    except (AddressValueError, NetmaskValueError):
+        raise ValueError("the length of a network is a number from 0 to 32") from None
+    except ValueError:
+        whole = IPv4Network(host, strict=False)
+        raise ValueError(f"it has bits set beyond its length: write {whole}") from None
+
+
+def _is_number(label: str) -> bool:
+    """Return whether a last label is one of an address, as the URL standard has it."""
+    return label.isdecimal() or label[:2].lower() == "0x"
+
+
+def _key(host: str, *, below: bool) -> names.Key:
+    labels = names.labels(host)
+    if "*" in _ESCAPED.sub("", host):
+        raise ValueError("a star stands for whole labels at the start, as in *.name")
+    if not all(labels):
+        raise ValueError("a label of it is empty: the dots are one too many")
+    if any(len(label) > names.MOST_OCTETS_OF_LABEL for label in labels):
+        raise ValueError(f"a label is above {names.MOST_OCTETS_OF_LABEL} octets, which no name has")
+    if not names.is_well_formed((b"*", *labels) if below else labels):
+        raise ValueError("it is above 253 characters, which no name is")
+    return names.key(host)

@@ -16,7 +16,7 @@ from relay.config import Hold, Settings
 from relay.gateway.setup import certificates, choice, trust
 from relay.gateway.setup.choice import Disabled, Enabled
 from relay.gateway.setup.files import looker
-from relay.policy.rules import NOT_ALLOWED, Deny
+from relay.policy.verdicts import Deny
 
 BASE_URL_PORT: Final = 4430
 """The port of the base URL with `http`: on the namespace's loopback, where every port is free."""
@@ -155,7 +155,7 @@ def _warn_of_denial(
     program, destination = needed
     verdict = settings.policy().decide(destination)
     if isinstance(verdict, Deny):
-        rule = verdict.rule if verdict.rule == NOT_ALLOWED else f"deny {verdict.rule}"
+        rule = f"deny {verdict.told}" if verdict.is_by_rule else verdict.rule
         warn(
             f"{program} needs {destination.host}:{destination.port}, which this session denies"
             f" ({rule}); --allow and --deny change that"
