@@ -105,6 +105,7 @@ def _stand(asked: int, answers: int) -> NoReturn:
         wanted = catchable()
         signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # as keepline itself, session.py
         _keep_only(asked, answers)
         with contextlib.suppress(OSError, ValueError, IndexError):
             _rename()
