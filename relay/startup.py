@@ -33,6 +33,8 @@ DEFERRED: Final = frozenset({
     "relay.record.story.telling", "relay.record.view", "tomllib", "traceback",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
+    # 1 ms: what judges names within connections, if a rule speaks of names.
+    "relay.tcp.inner.inspected", "relay.tcp.inner.inspection",
     # 35 ms: dnspython, at the first question.
     "relay.dns.lookup.evidence", "relay.dns.lookup.resolver", "relay.dns.nameserver",
     "relay.dns.responder",
@@ -119,7 +121,7 @@ LATER: Final = (
     # What a fault, and the end, need.
     "linecache", "traceback", "relay.record.story.telling",
     # What a change of config.toml may need.
-    "tomllib", "relay.policy.presets",
+    "tomllib", "relay.policy.presets", "relay.tcp.inner.inspected",
     # dnspython, in pieces.
     "hashlib", "idna", "dns.name", "dns.rdata", "dns.rrset", "dns.message", "dns.rdtypes.ANY",
     "dns.rdtypes.IN",
