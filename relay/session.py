@@ -12,12 +12,13 @@ from typing import Final
 
 import trio
 
+from netns import syscalls
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, server, startup
 from relay.addresses import parse_pool
-from relay.barrier import Record, contained, kept_running
+from relay.barrier import Record, kept_running
 from relay.command import left_behind, signals, waiting
 from relay.command.passing import Passing
 from relay.command.witness import Witness
@@ -39,10 +40,6 @@ _IN_HASTE: Final = 0.1
 
 _MIB: Final = 1 << 20
 
-_LOAD_AFTER: Final = 0.3
-_LOAD_PAUSE: Final = 0.002
-"""Seconds before what may be needed later is loaded, and between two pieces of it."""
-
 
 def run(
     sandbox: Sandbox,
@@ -62,16 +59,16 @@ def run(
     name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
     bundle = folder / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
-        environment = {SESSION_VARIABLE: name, **prepared.environment}
-        sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
+        opened.callback(sandbox.end)
+        added = {SESSION_VARIABLE: name, **prepared.environment}
+        sandbox.build(plan(settings, command, resolv_conf, added, prepared))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
-        with startup.without_library_search():  # while the child builds the namespace
-            startup.load(trio)
+        _release(sandbox, prepared)
         listeners = sandbox.listeners()
-        _tell_ports(listeners, settings, warn)
+        _tell_lacking(listeners, settings, warn)
         log = _open_log(name, settings, warn)
         try:
             log.record(_started(name, command, settings, listeners, prepared))
@@ -81,9 +78,23 @@ def run(
         finally:
             log.close()
     if left:
-        warn(left_behind.told(left))
+        warn(left_behind.told(left, strict=settings.strict))
     _tell_end(log, name, warn, ended.status)
     return ended
+
+
+def _release(sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without) -> None:
+    """Let the command start, once it can neither change what runs here nor look into it.
+
+    It is the same user's. The child waits for this before it becomes the command, and builds the
+    namespace meanwhile. A process that is not dumpable is read and traced by root alone, ptrace(2),
+    and leaves no core file; its folder in /proc is root's.
+    """
+    startup.seal(gateway=isinstance(prepared, gateway.Prepared))
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    sandbox.release()
+    with startup.without_library_search():  # while the child builds the namespace
+        startup.load(trio)
 
 
 def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
@@ -93,11 +104,13 @@ def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None
         warn(f"descriptors that lead past the relay are not passed on: {what}")
 
 
-def _tell_ports(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
-    """Name the ports that can be reached, where they are all that can be caught."""
+def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
+    """Name what this kernel cannot do: which ports are all that can be caught, what stays open."""
     if listeners.intercept == "ports" and listeners.notes:
         caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
         warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
+    if listeners.stays_open:
+        warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 
 
 def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None], status: int) -> None:
@@ -196,13 +209,13 @@ async def _relay(
         writer = partial(server.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
-        nursery.start_soon(_load_rest, log.record, isinstance(prepared, gateway.Prepared))
         ended = await waiting.command_end(passing, log.record)
         if settings.linger:
+            passing.sandbox.leave_orphans()
             await waiting.orphans_end(passing, log.record)
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
-    left = await left_behind.look(listeners.dns_udp, log.record)
+    left = await left_behind.look(listeners.dns_udp, log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started
@@ -210,18 +223,6 @@ async def _relay(
         SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
     )
     return ended, left
-
-
-async def _load_rest(record: Record, gateway: bool) -> None:  # noqa: FBT001 - start_soon's
-    """Load what is needed later, so that the session survives an upgrade of keepline's files.
-
-    A command that ends at once does not wait for it, and each piece stops the relay for a few
-    milliseconds at most.
-    """
-    await trio.sleep(_LOAD_AFTER)
-    with contained(record, "loading of what is needed later"):
-        for _ in startup.load_rest(gateway=gateway):
-            await trio.sleep(_LOAD_PAUSE)
 
 
 async def _deliver_last_words(

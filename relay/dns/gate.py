@@ -7,7 +7,7 @@ import trio
 
 from relay.dns.bounds.channel import Channel
 from relay.dns.lookup.errors import REFUSED, Meaning, ResolverError
-from relay.policy.names import suffixes
+from relay.policy.names import key
 from relay.policy.policy import Policy
 from relay.policy.verdicts import Deny
 from relay.record.events import Event, NameForwarded
@@ -33,7 +33,7 @@ class Gate:
         """
         policy = self.policy()
         if policy.is_allowlist:
-            is_named = suffixes(name)[0] in self._names(policy)
+            is_named = key(name).wire in self._names(policy)
             excess = self._channel.excess(name, rdtype, self._clock(), is_named=is_named)
             if excess:
                 cause = f"more than may leave in questions: {excess}"
@@ -52,6 +52,6 @@ class Gate:
         """
         if self._written is None or self._written[0] is not policy:
             rules = policy.limits[0].allow.rules
-            names = frozenset(rule.name for rule in rules if rule.kind == "name")
+            names = frozenset(rule.name.wire for rule in rules if rule.kind == "name")
             self._written = policy, names
         return self._written[1]

@@ -11,15 +11,14 @@ import trio
 from tests.support.command.inside import inside
 from tests.support.command.keepline import Keepline
 from tests.support.command.terminal import DEADLINE, Terminal, processes
-from tests.support.internet.world import Internet
 from tests.support.pace import patience
 
 SHELL = ["bash", "--norc", "--noprofile", "-i"]
 
 
 @pytest.fixture
-def keepline(internet: Internet) -> Keepline:
-    return Keepline(internet)
+def keepline(at_each_level: Keepline) -> Keepline:
+    return at_each_level
 
 
 def typed(keepline: Keepline, *command: str) -> str:
@@ -129,6 +128,18 @@ async def test_a_shell_that_suspends_itself_goes_on(outer: Terminal, keepline: K
     await outer.line("exit 4")
     await outer.line("echo ended-$?")
     await outer.shows("^ended-4")
+
+
+# A shell outside
+
+
+async def test_nothing_is_typed_to_the_shell_outside(outer: Terminal, keepline: Keepline) -> None:
+    """Where dev.tty.legacy_tiocsti is 0, the kernel says EIO to everybody."""
+    await outer.line(typed(keepline, *inside("types", "echo injected-$((40 + 2))")))
+    await outer.shows("^not typed: EPERM")
+    await outer.line("echo typed-$((1 + 1))")
+    await outer.shows("^typed-2")
+    assert "injected-42" not in await outer.screen()
 
 
 # keepline as a job
