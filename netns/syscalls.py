@@ -1,6 +1,7 @@
 """System calls that the os module lacks, see section 2 of the manual; failures raise OSError."""
 
 import ctypes
+import errno
 import os
 import struct
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ CLONE_NEWIPC: Final = 0x0800_0000
 CLONE_NEWUSER: Final = 0x1000_0000
 CLONE_NEWPID: Final = 0x2000_0000
 CLONE_NEWNET: Final = 0x4000_0000
+
+_NAMESPACES: Final = {CLONE_NEWNS: "mnt", CLONE_NEWUSER: "user", CLONE_NEWNET: "net"}
 
 # Mount flags, mount(2) and umount2(2).
 MS_RDONLY: Final = 0x1
@@ -71,8 +74,20 @@ def _check(result: int, call: str) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Move the caller into new namespaces."""
+    """Move the calling thread into new namespaces; raises OSError as well if it is still in one.
+
+    A seccomp filter above can say that a call has worked which was never made.
+    """
+    kinds = [kind for flag, kind in _NAMESPACES.items() if flags & flag]
+    before = [_namespace(kind) for kind in kinds]
     _check(_libc.unshare(flags), "unshare")
+    if any(old == _namespace(kind) for old, kind in zip(before, kinds, strict=True)):
+        raise OSError(errno.EPERM, "unshare has changed nothing")
+
+
+def _namespace(kind: str) -> int:
+    """Return which namespace of a kind the calling thread is in, namespaces(7)."""
+    return os.stat(f"/proc/thread-self/ns/{kind}").st_ino  # noqa: PTH116 - pathlib takes longer
 
 
 def setns(fd: int, nstype: int = 0) -> None:

@@ -105,6 +105,7 @@ def _stand(asked: int, answers: int) -> NoReturn:
         beside.keep_only(asked, answers)
         with contextlib.suppress(OSError, ValueError, IndexError):
             beside.rename(NAME)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # as keepline itself, session.py
         while os.read(asked, 1):
             told = b""
             while (info := signal.sigtimedwait(wanted, 0)) is not None:

@@ -33,11 +33,16 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
     found = None
     match event:
         case events.NameRefused():
-            found = _entry(event, Mark.DENIED, event.name, _denied(event.rule), event.name)
+            found = _entry(
+                event, Mark.DENIED, event.name, _denied(event.rule) + event.detail, event.name
+            )
         case events.ConnectionDenied(kind=Kind.UNDIALABLE):
             found = _entry(event, Mark.FAILED, to, event.rule, _host(to))
         case events.ConnectionDenied():
-            found = _entry(event, Mark.DENIED, to, _denied(event.rule), _host(to))
+            found = _entry(event, Mark.DENIED, to, _denied(event.rule) + event.detail, _host(to))
+        case events.NamesBounded(zone=zone, cause=cause):
+            what = f"names not asked for ({cause}); the program saw an error"
+            found = _entry(event, Mark.VISIBLE, zone, what, "")
         case events.LookupFailed():
             found = _lookup(event)
         case events.LoopbackRefused():

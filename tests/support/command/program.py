@@ -129,6 +129,23 @@ def ask_beside(server: str, slow: bytes, quick: list[bytes]) -> list[float]:
         return [*seconds, time.monotonic() - started]
 
 
+def leave_waiting(server: str, queries: list[bytes], answered: bytes) -> None:
+    """Send queries, and keep the socket that their answers would come to.
+
+    `answered` is asked now and then: its answer tells that those before it have been read, so that
+    the server's buffer has room for the next.
+    """
+    sock = _asking(server, "udp")
+    _waiting.append(sock)
+    for number, wire in enumerate(queries, 1):
+        sock.send(wire)
+        if number % 64 == 0:
+            ask(server, answered)
+
+
+_waiting: list[socket.socket] = []
+
+
 def send_junk(server: str, over: str, queries: list[bytes], seed: int, count: int) -> int:
     """Send packets that are no queries any more; count those after which a real one was answered.
 
@@ -304,6 +321,33 @@ def refused(host: str, port: int) -> str:
             return "fin" if not sock.recv(1) else "data"
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, str(error))
+
+
+def handshake(host: str, port: int, name: str = "") -> str:
+    """Begin TLS, `name` being the server's, or the host; "done", or how it failed."""
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port)) as sock,
+            context.wrap_socket(sock, server_hostname=name or host),
+        ):
+            return "done"
+    except OSError as error:
+        return type(error).__name__
+
+
+def ask_in_pieces(host: str, port: int, *pieces: bytes) -> tuple[bytes, str]:
+    """Send the pieces, each once the one before has arrived; give all that comes, and its end."""
+    number = open_connection(host, port)
+    try:
+        for piece in pieces:
+            send_and_await_acknowledgement(number, piece)
+    except OSError as error:
+        return b"", type(error).__name__
+    return receive_to_end(number)
 
 
 # Bulk
