@@ -265,3 +265,11 @@ def parse_nameserver(text: str) -> Destination:
     if not is_ipv4(address):
         raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]")
     return Destination(address, port or DNS_PORT)
+
+
+def words(name: str) -> tuple[str, ...]:
+    """Return the words that a setting, or each of its list, is one of; none if it may be any."""
+    kind: Any = Settings.__annotations__[name]
+    while kind is not None and get_origin(kind) is not Literal:
+        kind = next(iter(get_args(kind)), None)
+    return get_args(kind)
