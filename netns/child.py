@@ -58,8 +58,10 @@ def main(
         listeners = _build(plan, end, lifeline, is_root=is_root)
         handoff.send_listeners(end, listeners)
         listeners.close()
+        if plan.command:
+            handoff.await_release(end)
         if plan.strict:
-            end.recv(1)  # whose child this is by now
+            handoff.await_adoption(end)
         end.close()
         if not plan.command:
             os._exit(0)

@@ -151,7 +151,7 @@ class Sandbox:
         self.pid, self.init = moved.command, moved.init
         self._init_fd = os.pidfd_open(moved.init)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # they have ended
-            self._end.send(ADOPTED)
+            handoff.adopt(self._end)
             if self._lifeline is not None:
                 os.write(self._lifeline, ADOPTED)
 
@@ -215,6 +215,14 @@ class Sandbox:
             return SandboxError(f"the child was {how} early", end_hint(ended.signal, host_facts()))
         cause = f"the child ended early, with status {ended.status}"
         return SandboxError(cause, silent_hint(host_facts()))
+
+    def release(self) -> None:
+        """Let the command start as soon as the namespace is complete, but not before this.
+
+        To be called between build() and listeners(), which tells why a child has ended early.
+        """
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            handoff.release(self._end)
 
     def listeners(self) -> Listeners:
         """Wait until the namespace is complete and take its listeners; raises SandboxError."""

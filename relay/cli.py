@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, TextIO
 from netns.errors import KeeplineError
 from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
-from relay import __version__, config, doctor, session
+from relay import __version__, config, doctor, files, policy_report, session
 from relay.command.ending import as_ended
 from relay.command.witness import Witness
 from relay.record import flightlog, selection, status, view
@@ -119,7 +119,22 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
         else:
             command.add_argument("--json", action="store_true", help="for programs")
+    _add_policy(commands.add_parser("policy", help="which destinations may be reached, and why"))
     return parser
+
+
+def _add_policy(parser: argparse.ArgumentParser) -> None:
+    """Add the commands about policy; `why` takes the settings that `run` takes."""
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    listed = commands.add_parser("presets", help="all presets and their rules")
+    listed.set_defaults(run=_presets)
+    why = commands.add_parser("why", help="whether a destination may be reached, by which rule")
+    why.set_defaults(run=_why)
+    _add_settings(why)
+    why.add_argument("destination", metavar="HOST[:PORT]", help="without a port: 443")
+    learn = commands.add_parser("learn", help="the list that a session would have needed, as TOML")
+    learn.set_defaults(run=_learn)
+    learn.add_argument("session", nargs="?", help=_SESSION_HELP)
 
 
 _SESSION_HELP = "its name or how that begins, or latest; without it, that of $KEEPLINE_SESSION"
@@ -157,30 +172,25 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
-    """Merge config file, environment and flags."""
+    """Return what flags, environment and files say together."""
+    return _sources(arguments).settings()
+
+
+def _sources(arguments: argparse.Namespace) -> config.Sources:
+    """Read config file, environment and flags, and the files of the project."""
     words = {
         setting.name: ",".join(given) if isinstance(given, list) else given
         for setting in config.described()
         if (given := getattr(arguments, setting.name, None)) is not None
     }
-    flags = config.from_words(words, lambda key: f"--{key.replace('_', '-')}: ")
-    return config.merge(_file_settings(), config.from_environment(os.environ), flags)
-
-
-def _file_settings() -> dict[str, Any]:
-    """Read config.toml, XDG Base Directory Specification; an absent one sets nothing."""
-    folder = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(folder) if Path(folder).is_absolute() else flightlog.home() / ".config"
-    path = base / "keepline/config.toml"
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise config.ConfigError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise config.ConfigError(f"{path}: {error}") from error
-    return config.from_toml(text, str(path))
+    path = files.config_path(os.environ, flightlog.home())
+    return config.Sources(
+        flags=config.from_words(words, lambda key: f"--{key.replace('_', '-')}: "),
+        environment=config.from_environment(os.environ),
+        file=config.from_toml(files.read(path), str(path)),
+        path=str(path),
+        projects=tuple(files.projects()),
+    )
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -212,6 +222,29 @@ def _explain(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
     is_live = flightlog.is_live(path)  # first: one that ends meanwhile has its end in the log
     for line in telling.lines(flightlog.read(path), verbose=arguments.verbose, is_live=is_live):
+        _print(line)
+    return 0
+
+
+def _presets(_arguments: argparse.Namespace) -> int:
+    for line in policy_report.preset_lines():
+        _print(line)
+    return 0
+
+
+def _why(arguments: argparse.Namespace) -> int:
+    """Return 1 if it is denied."""
+    sources = _sources(arguments)
+    policy = sources.settings().policy()
+    is_allowed, lines = policy_report.why_lines(policy, arguments.destination, sources.path)
+    for line in lines:
+        _print(line)
+    return 0 if is_allowed else 1
+
+
+def _learn(arguments: argparse.Namespace) -> int:
+    path = _session(arguments.session)
+    for line in policy_report.learned_lines(path.stem, flightlog.read(path)):
         _print(line)
     return 0
 

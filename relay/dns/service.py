@@ -1,14 +1,14 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
 import trio
 
 from netns.mounts import RESOLV_CONF
-from relay.addresses import is_dialable, parse_pool
+from relay.addresses import parse_pool
 from relay.config import Settings, parse_nameserver
 from relay.dns import nameserver, responder
 from relay.dns.lookup import evidence, resolver
@@ -17,7 +17,7 @@ from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
 from relay.outbound.patience import DialError
 from relay.policy.policy import Policy
-from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
+from relay.policy.verdicts import Allow, ByAddress, Deny
 from relay.record.events import Event
 from relay.record.kinds import Kind
 
@@ -89,20 +89,18 @@ class NameService:
         match verdict:
             case Deny(rule):
                 return rule
-            case ByAddress():  # nobody judges the addresses yet
-                return NOT_ALLOWED
-            case Allow():
+            case Allow() | ByAddress():  # each address is judged when it is dialled
                 return None
             case _:
                 assert_never(verdict)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
-        """Return the IPv4 addresses of a name that may be dialled, at least one; raises DialError.
+        """Return the IPv4 addresses of a name, at least one; raises DialError.
 
         `fresh` asks the resolvers even if the cache has an answer, whose addresses do not respond.
-        The error is final if no outage is its reason: a name that is gone, or has no address that
-        may be dialled, is not dialled however long the program waits, and what this host lacks is
-        kept by all that wait.
+        The error is final if no outage is its reason: a name that is gone, or has no address, is
+        not dialled however long the program waits, and what this host lacks is kept by all that
+        wait.
         """
         if self._resolver is None:
             self._is_wanted.set()
@@ -113,10 +111,10 @@ class NameService:
         except ResolverError as error:
             is_final = error.meaning in {Meaning.VERDICT, Meaning.LOCAL}
             raise DialError(error.cause, error.kind, is_final=is_final) from error
-        addresses = list(filter(is_dialable, found.addresses))
-        if not addresses:
-            raise DialError(_nothing_to_dial(found.addresses), Kind.NAME_FAILURE, is_final=True)
-        return addresses
+        if not found.addresses:
+            cause = "the name has no IPv4 address, or does not exist any more"
+            raise DialError(cause, Kind.NAME_FAILURE, is_final=True)
+        return list(found.addresses)
 
     def network_changed(self) -> None:
         """Forget what was true of the resolvers on the network before."""
@@ -135,9 +133,3 @@ class NameService:
             nursery.start_soon(readable, tcp)
             await self._is_wanted.wait()
             nursery.cancel_scope.cancel()
-
-
-def _nothing_to_dial(addresses: Sequence[str]) -> str:
-    if addresses:
-        return f"the name has no address that may be dialled, only {', '.join(addresses)}"
-    return "the name has no IPv4 address, or does not exist any more"

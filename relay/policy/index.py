@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from relay.addresses import ipv4_number, is_ipv4
-from relay.policy.names import suffixes
+from relay.policy.names import key
 from relay.policy.rules import Rule
 
 Ports: TypeAlias = dict[int | None, Rule]
@@ -26,6 +26,8 @@ class Index:
         self._networks: dict[int, dict[int, Ports]] = {}  # by length, longest first
         for rule in self.rules:
             self._ports(rule).setdefault(rule.port, rule)
+        depths = (len(rule.name.starts) for rule in self.rules if rule.kind == "below")
+        self._depth = max(depths, default=0)
         self._networks = dict(sorted(self._networks.items(), reverse=True))
 
     def __eq__(self, other: object) -> bool:
@@ -43,7 +45,7 @@ class Index:
         if rule.kind == "all":
             return self._all
         table = self._names if rule.kind == "name" else self._below
-        return table.setdefault(rule.name, {})
+        return table.setdefault(rule.name.wire, {})
 
     def match(self, host: str, port: int | None) -> Rule | None:
         """Return the closest rule about a name or address at a port, None if there is none.
@@ -73,13 +75,14 @@ class Index:
         if is_ipv4(host):
             number = ipv4_number(host)
             for length, networks in self._networks.items():
-                yield networks.get(number >> 32 - length << 32 - length, _NONE)
+                network = number >> 32 - length << 32 - length
+                if network in networks:
+                    yield networks[network]
         else:
-            keys = suffixes(host)
-            yield self._names.get(keys[0], _NONE)
-            for key in keys[1:]:
-                yield self._below.get(key, _NONE)
+            name = key(host)
+            if name.wire in self._names:
+                yield self._names[name.wire]
+            for above in name.above(self._depth):
+                if above in self._below:
+                    yield self._below[above]
         yield self._all
-
-
-_NONE: Ports = {}

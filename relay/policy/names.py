@@ -6,7 +6,9 @@ is judged by them.
 """
 
 import re
-from typing import Final
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 _PIECE: Final = re.compile(r"\\([0-9]{3})|\\(.)|([^\\.]+)|(\.)|(\\)", re.DOTALL)
 _MOST_OCTETS: Final = 255
@@ -48,15 +50,42 @@ def is_well_formed(name: tuple[bytes, ...]) -> bool:
     return octets <= _MOST_OCTETS and all(0 < len(label) <= MOST_OCTETS_OF_LABEL for label in name)
 
 
-def suffixes(text: str) -> tuple[bytes, ...]:
-    """Return a name and all names that it is below, longest first, as keys to compare.
+class Key(NamedTuple):
+    """A name in wire format without the root's label: a dot in a label is none between two.
 
-    A key is the wire format, so that a dot in a label is none between two. What DNS cannot carry
-    has no rule that is equal to it, but may be below one.
+    What DNS cannot carry is equal to no rule, but may be below one.
     """
-    found = []
-    key = b""
-    for label in reversed(labels(text)):
-        key = bytes([min(len(label), 255)]) + label + key
-        found.append(key)
-    return tuple(reversed(found))
+
+    wire: bytes
+    starts: tuple[int, ...]
+    """Where its labels start."""
+
+    def above(self, depth: int) -> Iterator[bytes]:
+        """Return the names that it is below, the longest first, of `depth` labels at most."""
+        wire = self.wire
+        for start in self.starts[max(1, len(self.starts) - depth) :]:
+            yield wire[start:]
+
+
+NO_NAME: Final = Key(b"", ())
+
+
+def key(text: str) -> Key:
+    """Return the form in which a name is compared."""
+    return _known_key(text) if len(text) <= _MOST_CHARACTERS else _key(text)
+
+
+def _key(text: str) -> Key:
+    found = labels(text)
+    starts, end = [], 0
+    for label in found:
+        starts.append(end)
+        end += len(label) + 1
+    wire = b"".join([bytes((min(len(label), 255),)) + label for label in found])
+    return Key(wire, tuple(starts))
+
+
+_MOST_CHARACTERS: Final = 1012
+"""Of a name whose octets are all escaped."""
+
+_known_key = lru_cache(maxsize=1024)(_key)

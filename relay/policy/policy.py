@@ -19,6 +19,10 @@ from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
 
 Mode: TypeAlias = Literal["open", "allowlist"]
 Private: TypeAlias = Literal["allow", "deny"]
+Preset: TypeAlias = Literal[
+    "bedrock", "claude", "codex", "debian", "github", "npm", "pypi", "vertex"
+]
+"""A list of what a program needs, by its data file in presets/."""
 Verdict: TypeAlias = Allow | Deny | ByAddress
 
 MOST_LISTS: Final = 32
@@ -51,6 +55,18 @@ class Limits:
         """Whether only what the list names may be reached."""
         return self.terms.mode or ("allowlist" if self.allow.rules else "open")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it limits nothing."""
+        is_private = self.terms.private == "deny" or self.terms.is_strict
+        return self.mode == "open" and not is_private
+
+    def judge(self, destination: Destination) -> Verdict:
+        """Judge what a program asked for."""
+        if is_ipv4(destination.host):
+            return self.by_address(destination, destination.host)
+        return self.by_name(*destination)
+
     def by_name(self, name: str, port: int | None) -> Verdict:
         """Judge a name at a port; None: at any port."""
         if self.mode == "open":
@@ -69,7 +85,7 @@ class Limits:
             and not (host != address and self.allow.match(host, port))
         ):
             return Deny(NOT_ALLOWED)
-        if self.mode == "allowlist" or self.terms.is_strict or self.terms.private == "deny":
+        if not self.is_open:
             block = special.block_of(address)
             if block is not None and not self._opens(block, destination, address):
                 return Deny(f"{block}, and no rule opens it")
@@ -142,10 +158,10 @@ class Policy:
 
     def decide(self, destination: Destination) -> Verdict:
         """Judge what a program asked for, before anything leaves."""
-        host, port = destination
-        if is_ipv4(host):
-            return self.judge_address(destination, host)
-        return self._denied(host, port) or self._all(lambda limits: limits.by_name(host, port))
+        if is_ipv4(destination.host):
+            return self.judge_address(destination, destination.host)
+        denied = self._denied(*destination)
+        return denied or self._all(lambda limits: limits.judge(destination))
 
     def judge_address(self, destination: Destination, address: str) -> Allow | Deny:
         """Judge an address before a connect() to it; `destination` is the name, or the address."""
@@ -190,7 +206,8 @@ class Policy:
 
         Raises ValueError if too many lists would hold at once.
         """
-        limits = tuple(dict.fromkeys((*self.limits, *change.limits)))
+        added = (limits for limits in change.limits if not limits.is_open)
+        limits = tuple(dict.fromkeys((*self.limits, *added)))
         if len(limits) > MOST_LISTS:
             raise ValueError("it has been changed too often for one session: start another")
         narrowed = copy.copy(self)

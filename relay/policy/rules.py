@@ -28,8 +28,8 @@ class Rule:
     text: str
     """As it was written, without whitespace around it."""
     kind: Kind
-    name: bytes = b""
-    """The key of names.suffixes(), of `name` and `below`."""
+    name: names.Key = names.NO_NAME
+    """Of `name` and `below`."""
     network: IPv4Network | None = None
     port: int | None = None
     """None for all ports."""
@@ -57,6 +57,15 @@ class Rule:
         return self.network is None
 
 
+def one_host(text: str) -> tuple[str, int | None]:
+    """Read HOST[:PORT] of one name or address, not of several; raises ValueError alike."""
+    rule = Rule.parse(text)
+    host, port = _split(text.strip())
+    if rule.kind in {"below", "all"} or (rule.network and rule.network.prefixlen < 32):
+        raise ValueError(f"{text!r}: it is about many hosts: name one of them")
+    return _ascii(host).lower().removesuffix("/32"), port
+
+
 @lru_cache(maxsize=1 << 15)  # settings are read and then merged: each rule twice or more
 def _read(text: str) -> Rule:
     host, port = _split(text)
@@ -66,13 +75,18 @@ def _read(text: str) -> Rule:
         return Rule(text, "all", port=port)
     below = host.startswith("*.")
     host = _ascii(host.removeprefix("*."))
-    if not below and (network := _network(host)):
+    network = _network(host)
+    if network is not None:
+        if below:
+            raise ValueError("names below an address do not exist: leave the star out")
         return Rule(text, "network", network=network, port=port)
     return Rule(text, "below" if below else "name", _key(host, below=below), port=port)
 
 
 def _split(text: str) -> tuple[str, int | None]:
     """Split host and port; the dot of the root (RFC 1034 section 3.1) is left out."""
+    if "://" in text:
+        raise ValueError("it is the address of a page: write its host alone, HOST[:PORT]")
     if text.count(":") > 1 or text.startswith("["):
         raise ValueError("it is an IPv6 address, and keepline sends no IPv6: leave it out")
     host, port = split_port(text)
@@ -102,13 +116,13 @@ def _ascii(host: str) -> str:
 def _network(host: str) -> IPv4Network | None:
     """Return the network of an address or ADDRESS/LENGTH; None if it is a name."""
     address, slash, _ = host.partition("/")
-    if not slash and not _is_number(host.rpartition(".")[2]):
+    if not _is_number(address.rpartition(".")[2]):
+        if slash:
+            raise ValueError("a length follows an IPv4 address alone: leave it out")
         return None
     if not is_ipv4(address):
         if meant := numbers_and_dots(address):
             raise ValueError(f"programs read it as the address {meant}: write that")
-        if slash and not _is_number(address.rpartition(".")[2]):
-            raise ValueError("a length follows an IPv4 address alone: leave it out")
         raise ValueError("it ends in a number and is no IPv4 address, which no name does")
     try:
         return ipv4_network(host)
@@ -124,7 +138,7 @@ def _is_number(label: str) -> bool:
     return label.isdecimal() or label[:2].lower() == "0x"
 
 
-def _key(host: str, *, below: bool) -> bytes:
+def _key(host: str, *, below: bool) -> names.Key:
     labels = names.labels(host)
     if "*" in _ESCAPED.sub("", host):
         raise ValueError("a star stands for whole labels at the start, as in *.name")
@@ -134,4 +148,4 @@ def _key(host: str, *, below: bool) -> bytes:
         raise ValueError(f"a label is above {names.MOST_OCTETS_OF_LABEL} octets, which no name has")
     if not names.is_well_formed((b"*", *labels) if below else labels):
         raise ValueError("it is above 253 characters, which no name is")
-    return names.suffixes(host)[0]
+    return names.key(host)

@@ -163,7 +163,7 @@ async def test_a_slow_server_costs_the_relay_no_memory(
 
 
 async def settled_memory(pid: int) -> int:
-    """Return the memory of a relay once it has loaded what it may need later, startup.py."""
+    """Return the memory of a relay once it does not grow any more."""
     seen = [0]
 
     def is_settled() -> bool:
@@ -355,7 +355,7 @@ async def test_where_the_kernel_accepts_first_a_refused_port_is_a_reset(keepline
     ("options", "rule"),
     [
         (["--deny", SECOND], SECOND),
-        (["--deny", "203.0.113.8/30"], "203.0.113.8/30"),
+        (["--deny", "203.0.113.11/32"], "203.0.113.11/32"),
         (["--deny", f"{SECOND}:{ECHO},*:1"], f"{SECOND}:{ECHO}"),
         (["--allow", f"server.test,{SERVER}"], "no allow rule matches"),
     ],

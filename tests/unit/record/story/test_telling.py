@@ -119,7 +119,7 @@ def test_a_defect_is_to_be_reported_with_its_traceback() -> None:
     told = story(fault(), verbose=True)
     assert [line.strip() for line in told[1:4]] == [
         "#1 fault in connection: KeyError (a.py:1 in f); the program saw a reset",
-        "a.py:1 in f: it[1]",
+        "a.py:1 in f",
         "KeyError: KeyError",
     ]
     assert told[-2:] == [advice(Kind.DEFECT), REPEAT]

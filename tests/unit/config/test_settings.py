@@ -6,7 +6,7 @@ import pytest
 
 from relay import config
 from relay.addresses import Destination
-from relay.config import ConfigError, Settings
+from relay.config import ConfigError, Entry, Settings
 
 
 def test_defaults() -> None:
@@ -23,7 +23,10 @@ def test_a_later_source_wins() -> None:
 
 def test_lists() -> None:
     file = config.from_toml('allow = ["a.example", "*.b.example:443"]\nports = [80]', "c.toml")
-    assert config.merge(file).allow == ("a.example", "*.b.example:443")
+    assert config.merge(file).allow == (
+        Entry(host="a.example", source="c.toml:1"),
+        Entry(host="*.b.example:443", source="c.toml:1"),
+    )
     words = config.from_environment({"KEEPLINE_PORTS": "80,443", "KEEPLINE_LINGER": "true"})
     assert config.merge(words).ports == (80, 443)
     assert config.merge(words).linger is True
@@ -118,7 +121,7 @@ def test_nameservers() -> None:
 def test_every_setting_is_described() -> None:
     described = list(config.described())
     names = [setting.name for setting in described]
-    assert [*names, "destination"] == list(Settings.__struct_fields__)
+    assert [*names, "destination", "projects"] == list(Settings.__struct_fields__)
     assert all(setting.description for setting in described)
     by_name = {setting.name: setting for setting in described}
     assert by_name["keepidle"].shown_default == "default: 20"

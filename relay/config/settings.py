@@ -1,11 +1,6 @@
-"""Frozen, validated settings from config.toml, KEEPLINE_* and flags, in that order; pure.
+"""All settings of a session, frozen: their types, bounds, defaults and help; pure."""
 
-Each source is validated on its own, so that an error can name the place to mend.
-"""
-
-import re
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 import msgspec
@@ -20,7 +15,9 @@ from relay.addresses import (
     parse_pool,
     split_port,
 )
-from relay.policy.policy import Policy
+from relay.policy import presets
+from relay.policy.policy import Policy, Preset, Private, Terms
+from relay.policy.rules import Rule
 
 GatewayMode: TypeAlias = Literal["tls", "http"]
 """How programs reach the gateway: by certificates made for its hosts, or by a base URL."""
@@ -33,8 +30,9 @@ Share: TypeAlias = Literal[
 ]
 """What --strict puts out of reach and can leave within it: a service of the host, by its socket."""
 
-ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
-SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
+PolicyMode: TypeAlias = Literal["auto", "open", "allowlist"]
+"""Whether what no rule names may be reached."""
+
 DNS_PORT: Final = 53
 _HTTPS_PORT: Final = 443
 _DAY: Final = 86400  # seconds
@@ -54,6 +52,37 @@ def _help(description: str, least: int | None = None, most: int | None = None) -
 
 
 _Texts: TypeAlias = tuple[str, ...]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule as it stands in a source."""
+
+    host: str
+    """HOST[:PORT]."""
+    reason: str = ""
+    source: str = ""
+    """The place, for people; whoever reads the source sets it."""
+
+    def rule(self) -> Rule:
+        """Read the rule; raises ValueError."""
+        return Rule.parse(self.host, source=self.source, reason=self.reason)
+
+
+_Rules: TypeAlias = tuple[str | Entry, ...]
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file of a project asks for: it can only tighten what holds without it."""
+
+    path: str
+    allow: tuple[Entry, ...] = ()
+    deny: tuple[Entry, ...] = ()
+    is_allowlist: bool = False
+    private: Private = "allow"
+
+    def policy(self) -> Policy:
+        """Make the policy that narrows another; raises ValueError."""
+        return Policy(rules(self.allow), rules(self.deny), terms=Terms(private=self.private))
 
 
 class DestinationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,8 +116,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     nameservers: Annotated[
         _Texts, _help("IPv4 resolvers to ask, ADDRESS[:PORT], instead of resolv.conf's")
     ] = ()
-    allow: Annotated[_Texts, _help("destinations that may be reached, HOST[:PORT]")] = ()
-    deny: Annotated[_Texts, _help("destinations that may not be reached, HOST[:PORT]")] = ()
+    allow: Annotated[_Rules, _help("destinations that may be reached, HOST[:PORT]")] = ()
+    deny: Annotated[_Rules, _help("destinations that may not be reached, HOST[:PORT]")] = ()
+    policy_mode: Annotated[
+        PolicyMode,
+        _help(
+            "whether what no rule names may be reached; auto: allowlist if there is any allow"
+            " rule or preset, else open"
+        ),
+    ] = "auto"
+    presets: Annotated[
+        tuple[Preset, ...], _help("lists of what may be reached: see keepline policy presets")
+    ] = ()
+    private: Annotated[
+        Private,
+        _help("private addresses in mode open; deny: only those that an allow rule opens"),
+    ] = "allow"
     intercept: Annotated[
         Literal["auto", "tproxy", "redirect", "ports"],
         _help("how connections are caught; auto takes the first that works"),
@@ -137,9 +180,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     destination: dict[str, DestinationSettings] = {}
     """In the config file alone: settings by rule, HOST[:PORT]; the first match counts."""
 
+    projects: tuple[Project, ...] = ()
+    """What the files of the project ask for."""
+
     def __post_init__(self) -> None:
         """Check what types cannot express; raises ValueError."""
-        self.policy()
+        rules((*self.allow, *self.deny, *self.destination))
         parse_pool(self.dns_pool)
         for server in self.nameservers:
             parse_nameserver(server)
@@ -150,9 +196,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ValueError(f"{host!r} {error}") from None
 
     def policy(self) -> Policy:
-        """Make the policy of the session; raises ValueError."""
-        retire = {rule: float(kept.idle_retire) for rule, kept in self.destination.items()}
-        return Policy(self.allow, self.deny, retire)
+        """Make the policy of the session."""
+        allow = rules(self.allow)
+        for name in self.presets:
+            allow += presets.load(name).allow
+        policy = Policy(
+            allow,
+            rules(self.deny),
+            {rule: float(kept.idle_retire) for rule, kept in self.destination.items()},
+            terms=Terms(
+                mode=None if self.policy_mode == "auto" else self.policy_mode,
+                private=self.private,
+                is_strict=self.strict,
+            ),
+        )
+        for project in self.projects:
+            policy = policy.narrowed(project.policy())
+        return policy
+
+
+def rules(entries: Iterable[str | Entry]) -> list[Rule]:
+    """Read rules; raises ValueError with the rule and the mistake."""
+    return [each.rule() if isinstance(each, Entry) else Rule.parse(each) for each in entries]
 
 
 class Described(NamedTuple):
@@ -177,15 +242,18 @@ class Described(NamedTuple):
 def described() -> Iterator[Described]:
     """Describe what may be a flag, in order; the types and texts are those of Settings."""
     for name, annotated in Settings.__annotations__.items():
-        if name == "destination":
+        if name in OF_FILES_ALONE:
             continue
         kind, meta = annotated.__origin__, annotated.__metadata__[0]
         choices = get_args(kind) if get_origin(kind) is Literal else ()
-        default = _DEFAULTS[name]
+        default = DEFAULTS[name]
         yield Described(name, type(default), choices, default, meta.description or "")
 
 
-_DEFAULTS: Final = msgspec.structs.asdict(Settings())
+OF_FILES_ALONE: Final = frozenset({"destination", "projects"})
+"""Settings that are no flags."""
+
+DEFAULTS: Final = msgspec.structs.asdict(Settings())
 
 
 def parse_nameserver(text: str) -> Destination:
@@ -197,94 +265,3 @@ def parse_nameserver(text: str) -> Destination:
     if not is_ipv4(address):
         raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]")
     return Destination(address, port or DNS_PORT)
-
-
-_GATEWAY_KEYS: Final = {
-    "mode": "gateway",
-    "hosts": "gateway_hosts",
-    "hold": "hold",
-    "stream_silence": "stream_silence",
-}
-"""What may stand in the table [gateway], and the setting that it is."""
-
-
-def from_toml(text: str, path: str) -> dict[str, Any]:
-    """Read a config file; raises ConfigError with path, line and key."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    keys: dict[str, str] = {}  # of settings that the file calls by another name
-
-    def place(key: str) -> str:
-        return f"{path}:{_line_of(keys.get(key, key), text)}: "
-
-    table = values.get("gateway")
-    if isinstance(table, dict):
-        del values["gateway"]
-        for key, value in table.items():
-            if key not in _GATEWAY_KEYS:
-                cause = f"there is no such setting, but {', '.join(_GATEWAY_KEYS)}"
-                raise ConfigError(f"{place(key)}gateway.{key}: {cause}")
-            keys[_GATEWAY_KEYS[key]] = key
-            values[_GATEWAY_KEYS[key]] = value
-    _validate(values, place, strict=True)
-    return values
-
-
-def _line_of(key: str, text: str) -> int:
-    """Find the line that sets `key`; 1 if none does."""
-    pattern = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}\b")
-    return next((n for n, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
-
-
-def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Read KEEPLINE_*; a list is separated by commas. Raises ConfigError."""
-    values = {
-        name.removeprefix(ENVIRONMENT_PREFIX).lower(): text
-        for name, text in environment.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and name != SESSION_VARIABLE
-    }
-    return from_words(values, lambda key: f"{ENVIRONMENT_PREFIX}{key.upper()}: ")
-
-
-def from_words(values: Mapping[str, str], place: Callable[[str], str]) -> dict[str, Any]:
-    """Convert words to their types: lists are separated by commas. Raises ConfigError."""
-    lists = {name for name, default in _DEFAULTS.items() if isinstance(default, tuple)}
-    split = {
-        key: [part for part in text.split(",") if part] if key in lists else text
-        for key, text in values.items()
-    }
-    return _validate(split, place, strict=False)
-
-
-def _validate(
-    values: Mapping[str, Any], place: Callable[[str], str], *, strict: bool
-) -> dict[str, Any]:
-    """Convert one key at a time, so that the mistake's key is known."""
-    converted = {}
-    for key, value in values.items():
-        if key not in _DEFAULTS:
-            raise ConfigError(f"{place(key)}{key}: there is no such setting")
-        try:
-            settings = msgspec.convert({key: value}, Settings, strict=strict)
-        except msgspec.ValidationError as error:
-            message = str(error).partition(" - at ")[0]
-            raise ConfigError(f"{place(key)}{key}: {message}") from None
-        converted[key] = getattr(settings, key)
-    return converted
-
-
-def merge(*sources: Mapping[str, Any]) -> Settings:
-    """Make the settings of validated sources, a later one winning; raises ConfigError."""
-    merged: dict[str, Any] = {}
-    for source in sources:
-        merged.update(source)
-    settings = msgspec.convert(merged, Settings)
-    if settings.dns == "real" and settings.policy().has_names:
-        raise ConfigError(
-            "allow and deny by name need dns = synthetic: a real address does not show its name"
-        )
-    if settings.home == "private" and not settings.strict:
-        raise ConfigError("home = private needs strict: without it all files are the caller's own")
-    return settings

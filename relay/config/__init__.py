@@ -1,0 +1,46 @@
+"""The settings of a session: what they may be, how each source says them, what holds; pure."""
+
+from relay.config.reading import (
+    SESSION_VARIABLE,
+    from_environment,
+    from_project,
+    from_toml,
+    from_words,
+)
+from relay.config.settings import (
+    DNS_PORT,
+    ConfigError,
+    Described,
+    DestinationSettings,
+    Entry,
+    GatewayMode,
+    Hold,
+    Project,
+    Settings,
+    Share,
+    described,
+    parse_nameserver,
+)
+from relay.config.sources import Sources, merge
+
+__all__ = [
+    "DNS_PORT",
+    "SESSION_VARIABLE",
+    "ConfigError",
+    "Described",
+    "DestinationSettings",
+    "Entry",
+    "GatewayMode",
+    "Hold",
+    "Project",
+    "Settings",
+    "Share",
+    "Sources",
+    "described",
+    "from_environment",
+    "from_project",
+    "from_toml",
+    "from_words",
+    "merge",
+    "parse_nameserver",
+]

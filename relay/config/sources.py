@@ -1,0 +1,84 @@
+"""What the sources say together, by how far each is trusted; pure.
+
+Flags are trusted most, then the environment, config.toml, and the files of the project. Of most
+settings that of the source that is trusted most holds. Deny rules add up. What is allowed, its
+rules and presets together, is the list of one source, which a less trusted one cannot extend; the
+files of the project can only narrow it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from relay.config.reading import Said, from_toml
+from relay.config.settings import ConfigError, Project, Settings
+from relay.policy.policy import Policy
+
+MOST_CHARACTERS: Final = 1 << 20
+"""Of a file that is read while the session lives: the program may be able to write it."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What each source said at the start of a session."""
+
+    environment: Said = field(default_factory=dict)
+    flags: Said = field(default_factory=dict)
+    file: Said = field(default_factory=dict)
+    path: str = ""
+    """Of config.toml, whether or not it exists."""
+    projects: tuple[Project, ...] = ()
+
+    def settings(self) -> Settings:
+        """Return what holds; raises ConfigError."""
+        return merge(self.file, self.environment, self.flags, projects=self.projects)
+
+    def tightened(self, policy: Policy, text: str) -> Policy:
+        """Return the policy after config.toml has become `text` (empty: removed).
+
+        What is denied by either is denied: a change can only tighten a session that runs. Raises
+        ConfigError, and then nothing changes.
+        """
+        if len(text) > MOST_CHARACTERS:
+            raise ConfigError(f"{self.path}: it has more than {MOST_CHARACTERS} characters")
+        changed = replace(self, file=from_toml(text, self.path)).settings()
+        try:
+            return policy.narrowed(changed.policy())
+        except ValueError as error:
+            raise ConfigError(f"{self.path}: {error}") from None
+
+
+def merge(*sources: Mapping[str, Any], projects: Iterable[Project] = ()) -> Settings:
+    """Make the settings of validated sources, a later one trusted more; raises ConfigError."""
+    projects = tuple(projects)
+    merged: Said = {}
+    for source in sources:
+        merged.update(source)
+    merged.update(_policy(sources[::-1], projects))
+    settings = Settings(**merged, projects=projects)
+    if settings.policy_mode == "allowlist" and not (settings.allow or settings.presets):
+        where = next((f"{project.path}: " for project in projects if project.is_allowlist), "")
+        raise ConfigError(f"{where}mode allowlist without any allow rule or preset allows nothing")
+    if settings.dns == "real" and settings.policy().has_names:
+        raise ConfigError(
+            "allow and deny by name need dns = synthetic: a real address does not show its name"
+        )
+    if settings.home == "private" and not settings.strict:
+        raise ConfigError("home = private needs strict: without it all files are the caller's own")
+    return settings
+
+
+def _policy(trusted: Iterable[Mapping[str, Any]], projects: Iterable[Project]) -> Said:
+    """Return what the sources say of policy, that which is trusted most first."""
+    deny = [entry for source in trusted for entry in source.get("deny", ())]
+    mode = "auto"
+    said: Said = {"deny": tuple(deny)}
+    for source in trusted:
+        has_list = "allow" in source or "presets" in source
+        if mode == "auto" and "allow" not in said:
+            mode = source.get("policy_mode", "auto")
+        if has_list and "allow" not in said:
+            said |= {"allow": source.get("allow", ()), "presets": source.get("presets", ())}
+    if any(project.is_allowlist and not project.allow for project in projects):
+        mode = "allowlist"
+    return said | {"policy_mode": mode}

@@ -1,0 +1,62 @@
+"""The files of settings: config.toml, and .keepline.toml of the project that one works in."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from relay import config
+
+PROJECT_FILE: Final = ".keepline.toml"
+
+_MOST_BYTES: Final = 4 << 20
+
+
+def config_path(environment: Mapping[str, str], home: Path) -> Path:
+    """Return where config.toml is, or would be: XDG Base Directory Specification."""
+    folder = environment.get("XDG_CONFIG_HOME", "")
+    base = Path(folder) if Path(folder).is_absolute() else home / ".config"
+    return base / "keepline/config.toml"
+
+
+def read(path: Path) -> str:
+    """Return the text of a file, empty if it is absent; raises ConfigError.
+
+    Only a regular file is read: a FIFO in its place would be waited for.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is open
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise config.ConfigError(f"{path}: not a regular file")
+            content = file.read(_MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise config.ConfigError(f"{path}: {error.strerror}") from error
+    if len(content) > _MOST_BYTES:
+        raise config.ConfigError(f"{path}: it has more than {_MOST_BYTES} bytes")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise config.ConfigError(f"{path}: {error}") from error
+
+
+def projects() -> Iterator[config.Project]:
+    """Read the files of the working folder and of those above it, up to its repository's.
+
+    Each can only tighten, so all of them hold. Outside of a repository only that of the folder
+    itself does. A folder that the caller may not search is left out, and so is one that is gone.
+    Raises ConfigError.
+    """
+    try:
+        folder = Path.cwd()
+    except OSError:
+        return
+    above = (folder, *folder.parents)
+    roots = (n for n, each in enumerate(above) if os.path.lexists(each / ".git"))
+    for each in above[: next(roots, 0) + 1]:
+        path = each / PROJECT_FILE
+        if os.access(each, os.X_OK) and (text := read(path)):
+            yield config.from_project(text, str(path))
