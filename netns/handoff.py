@@ -145,7 +145,8 @@ def receive(end: socket.socket) -> Step | Moved | Listeners:
     try:
         data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
     except ConnectionResetError:  # it has left unread what was sent to it, unix(7)
-        data = b""
+        # That is told once, before what it has said itself.
+        data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
     if not data:
         raise EOFError
     message: dict[str, Any] = json.loads(data)
