@@ -42,6 +42,8 @@ class Sources:
         if len(text) > MOST_CHARACTERS:
             raise ConfigError(f"{self.path}: it has more than {MOST_CHARACTERS} characters")
         changed = replace(self, file=from_toml(text, self.path)).settings()
+        if set(changed.presets) - set(self.settings().presets):  # from files that may be anybody's
+            raise ConfigError(f"{self.path}: a preset that is new to it needs a new session")
         try:
             return policy.narrowed(changed.policy())
         except ValueError as error:

@@ -226,6 +226,7 @@ def test_a_change_of_the_file_tightens() -> None:
         ("allow = []", "c.toml:1: allow: it is empty"),
         ("deny = [", "c.toml: "),
         ("# " + "x" * MOST_CHARACTERS, "c.toml: it has more than 1048576 characters"),
+        ("presets = ['npm']", "c.toml: a preset that is new to it needs a new session"),
         ("dns = 'real'\ndeny = ['a.test']", "allow and deny by name need dns = synthetic"),
     ],
 )

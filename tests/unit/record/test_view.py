@@ -21,8 +21,10 @@ from relay.record.events import (
     Dialled,
     Distrusted,
     Fault,
+    FurtherNames,
     GatewayUnused,
     How,
+    InnerDiffers,
     LeftBehind,
     LogFull,
     LogLost,
@@ -30,7 +32,9 @@ from relay.record.events import (
     LookupHeld,
     LoopbackRefused,
     NameAssigned,
+    NameForwarded,
     NameRefused,
+    NamesBounded,
     PathDown,
     PathUp,
     Replaying,
@@ -128,6 +132,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
         AddressDenied(connection=1, rule="10.0.0.0/8", address="10.1.2.3", reason="company"),
         "#1 one of its addresses is denied: 10.0.0.0/8 (10.1.2.3; company)",
     ),
+    (
+        ConnectionDenied(connection=1, rule="no allow rule matches", inner="b.test"),
+        "#1 denied: no allow rule matches (b.test); the program saw a reset",
+    ),
+    (
+        InnerDiffers(connection=1, inner="b.test", rule="*.test", reason="no", count=2),
+        "#1 passed on, though it asks for b.test, which is denied: *.test (no); 2 times so far",
+    ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (
         GatewayUnused(host="api.example", why="gateway = off"),
@@ -173,6 +185,22 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         NameAssigned(name="a.example", address="198.18.1.0"),
         "name a.example is 198.18.1.0 in this session",
+    ),
+    (
+        NameForwarded(name="a.example", type="TXT"),
+        "name a.example: TXT asked of the resolvers",
+    ),
+    (
+        FurtherNames(zone="a.example", what="refused", count=4),
+        "names of a.example: more of them refused; 4 times so far",
+    ),
+    (
+        NamesBounded(zone="a.example", cause="128 names of a zone an hour", count=2),
+        "names of a.example: not asked for: 128 names of a zone an hour; 2 times so far",
+    ),
+    (
+        NameRefused(name="a.example", type="A", rule="b.test", reason="why", alias="b.test"),
+        "name a.example: A refused: b.test (an alias of b.test; why)",
     ),
     (
         AnswerWithheld(name="a.example", type="AAAA", why="IPv4 only"),
