@@ -27,9 +27,11 @@ from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.dialer import Dialer
+from relay.outbound.door import Door
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.standing import Standing, drop_vanished
+from relay.policy.current import CurrentPolicy
 from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
@@ -61,7 +63,7 @@ class Relay:
 
     def __post_init__(self) -> None:
         """Make what outlives a fault."""
-        self.policy = self.settings.policy()
+        self.policy = CurrentPolicy(self.settings.policy())
         self.names = NameService(self.settings, self.policy, self.record, self._is_own)
 
     def _is_own(self, address: str) -> bool:
@@ -107,9 +109,9 @@ class _Running:
         self._nursery = nursery
         self._names = relay.names
         self._standing = standing
-        network, keepalive = NetworkWatch(), _keepalive(settings)
+        network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
-            Dialer(relay.names.lookup, keepalive),
+            Dialer(relay.names.lookup, keepalive, door),
             network,
             standing,
             record,
@@ -124,7 +126,7 @@ class _Running:
         self._network = network
         self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
-            standing.connections, keepalive, network, record, SuspendDetector(time_suspended)
+            standing.connections, keepalive, network, record, SuspendDetector(time_suspended), door
         )
 
     def start(self) -> None:

@@ -1,14 +1,13 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import trio
 
 from netns.mounts import RESOLV_CONF
-from relay.addresses import is_dialable, parse_pool
+from relay.addresses import parse_pool
 from relay.config import Settings, parse_nameserver
 from relay.dns import gate, nameserver, responder
 from relay.dns.bounds import tally
@@ -22,9 +21,6 @@ from relay.policy.policy import Policy
 from relay.policy.verdicts import Deny
 from relay.record.events import Event
 from relay.record.kinds import Kind
-
-MOST_DIALLED: Final = 8
-"""Addresses of an answer that are dialled: a zone does not choose how many hosts are."""
 
 
 class NameService:
@@ -96,15 +92,16 @@ class NameService:
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
-        """Return IPv4 addresses of a name that may be dialled, 1 to MOST_DIALLED; raises DialError.
+        """Return the IPv4 addresses of a name, at least one; raises DialError.
 
         The name itself was judged before; each alias that its chain leads through is judged here,
-        at each round, as it may lead elsewhere each time.
+        at each round, as it may lead elsewhere each time. Addresses are judged where they are
+        dialled.
 
         `fresh` asks the resolvers even if the cache has an answer, whose addresses do not respond.
-        The error is final if no outage is its reason: a name that is gone, or has no address that
-        may be dialled, is not dialled however long the program waits, and what this host lacks is
-        kept by all that wait.
+        The error is final if no outage is its reason: a name that is gone, or has no address, is
+        not dialled however long the program waits, and what this host lacks is kept by all that
+        wait.
         """
         if self._resolver is None:
             self._is_wanted.set()
@@ -120,10 +117,10 @@ class NameService:
             if isinstance(verdict, Deny):
                 cause = f"it is an alias of {alias}, which is denied: {verdict.told}"
                 raise DialError(cause, Kind.POLICY, code=icmp.PROHIBITED, is_final=True)
-        addresses = list(filter(is_dialable, found.addresses))
-        if not addresses:
-            raise DialError(_nothing_to_dial(found.addresses), Kind.NAME_FAILURE, is_final=True)
-        return addresses[:MOST_DIALLED]
+        if not found.addresses:
+            cause = "the name has no IPv4 address, or does not exist any more"
+            raise DialError(cause, Kind.NAME_FAILURE, is_final=True)
+        return list(found.addresses)
 
     def network_changed(self) -> None:
         """Forget what was true of the resolvers on the network before."""
@@ -142,9 +139,3 @@ class NameService:
             nursery.start_soon(readable, tcp)
             await self._is_wanted.wait()
             nursery.cancel_scope.cancel()
-
-
-def _nothing_to_dial(addresses: Sequence[str]) -> str:
-    if addresses:
-        return f"the name has no address that may be dialled, only {', '.join(addresses)}"
-    return "the name has no IPv4 address, or does not exist any more"

@@ -1,4 +1,4 @@
-"""One round of dialling over IPv4: all addresses of a name raced, RFC 8305 within one family.
+"""One round of dialling over IPv4: the addresses of a name raced, RFC 8305 within one family.
 
 Whether a round that failed is followed by another is the opener's business, and patience.py's.
 """
@@ -6,18 +6,20 @@ Whether a round that failed is followed by another is the opener's business, and
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import trio
 
 from relay import sockets
 from relay.addresses import Destination, Endpoint
 from relay.outbound import icmp
+from relay.outbound.door import DeniedError, Door
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.patience import DialError, verdict_of
+from relay.policy.verdicts import Deny
 from relay.record.kinds import Kind, kind_of_errno
 
 STAGGER: Final = 0.25
@@ -30,6 +32,10 @@ IN_FLIGHT: Final = 8
 """Dials at a time to an endpoint that has not answered; one that has is dialled freely.
 
 Another port of the same address may be silent, behind a firewall, while this one answers."""
+
+
+Denied: TypeAlias = Callable[[str, Deny], None]
+"""Hears of an address that is forbidden while others are dialled, and by what."""
 
 
 class Resolve(Protocol):
@@ -52,19 +58,26 @@ class Dialer:
 
     _resolve: Resolve
     _keepalive: KeepAlive
-    _connect_socket: Callable[[socket.socket, Endpoint], Awaitable[int]] = sockets.connect
+    _door: Door
     _answering: set[Endpoint] = field(default_factory=set)
     """Those whose last dial was answered."""
     _slots: dict[Endpoint, trio.CapacityLimiter] = field(default_factory=dict)
 
     async def dial(
-        self, destination: Destination, deadline: float, *, fresh: bool, avoid: str = ""
+        self,
+        destination: Destination,
+        deadline: float,
+        *,
+        fresh: bool,
+        avoid: str = "",
+        denied: Denied = lambda _address, _verdict: None,
     ) -> Reached:
-        """Resolve, and try every address once, the address to `avoid` last.
+        """Resolve, and try every address that may be dialled once, the address to `avoid` last.
 
         A `fresh` name is resolved past any cache, for as long as that takes; the connects end at
-        `deadline`, on trio's clock, or after ATTEMPT. Raises DialError, of several the one that
-        verdict_of() chooses.
+        `deadline`, on trio's clock, or after ATTEMPT. Addresses that policy forbids, while others
+        are dialled, go to `denied`. Raises DeniedError if all are forbidden, else DialError, of
+        several the one that verdict_of() chooses.
         """
         addresses = [destination.host]
         if destination.name is not None:
@@ -73,19 +86,20 @@ class Dialer:
         if not addresses:
             cause = "the name has no address that may be dialled"
             raise DialError(cause, Kind.NAME_FAILURE, is_final=True)
+        addresses = self._door.among(destination, addresses, denied)
         limit = min(ATTEMPT, max(deadline - trio.current_time(), 0.0))
-        endpoints = [(address, destination.port) for address in addresses]
-        if len(endpoints) == 1 and endpoints[0] in self._answering:
+        first = addresses[0]
+        if len(addresses) == 1 and (first, destination.port) in self._answering:
             # No cancel scope: that costs a tenth more, and the kernel ends it after `limit` too.
-            return await self._connect(endpoints[0], limit)
+            return await self._connect(destination, first, limit)
         with trio.move_on_after(limit):
-            if len(endpoints) == 1:
-                return await self._connect_in_turn(endpoints[0])
-            return await self._race(endpoints)
+            if len(addresses) == 1:
+                return await self._connect_in_turn(destination, first)
+            return await self._race(destination, addresses)
         raise DialError("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
 
-    async def _race(self, endpoints: Sequence[Endpoint]) -> Reached:
-        """Try each endpoint once the one before has failed or STAGGER has passed.
+    async def _race(self, destination: Destination, addresses: Sequence[str]) -> Reached:
+        """Try each address once the one before has failed or STAGGER has passed.
 
         More than one attempt may win: between the moment in which the first one's connect is
         through and the one in which the others learn of their cancellation, the kernel may have
@@ -97,9 +111,9 @@ class Dialer:
         connected: list[Reached] = []
         failures: list[DialError] = []
 
-        async def attempt(endpoint: Endpoint, failed: trio.Event) -> None:
+        async def attempt(address: str, failed: trio.Event) -> None:
             try:
-                connected.append(await self._connect_in_turn(endpoint))
+                connected.append(await self._connect_in_turn(destination, address))
             except DialError as error:
                 failures.append(error)
                 failed.set()
@@ -108,9 +122,9 @@ class Dialer:
 
         try:
             async with trio.open_nursery() as nursery:
-                for endpoint in endpoints:
+                for address in addresses:
                     failed = trio.Event()
-                    nursery.start_soon(attempt, endpoint, failed)
+                    nursery.start_soon(attempt, address, failed)
                     with trio.move_on_after(STAGGER):
                         await failed.wait()
             if not connected:
@@ -120,12 +134,13 @@ class Dialer:
             for sock, _address in connected:
                 sock.close()
 
-    async def _connect_in_turn(self, endpoint: Endpoint) -> Reached:
-        """Connect to one endpoint, when it is its turn; raises DialError."""
+    async def _connect_in_turn(self, destination: Destination, address: str) -> Reached:
+        """Connect to one address, when it is its turn; raises DialError."""
+        endpoint = address, destination.port
         if endpoint in self._answering:
-            return await self._connect(endpoint)
+            return await self._connect(destination, address)
         async with self._slot(endpoint):
-            return await self._connect(endpoint)
+            return await self._connect(destination, address)
 
     @asynccontextmanager
     async def _slot(self, endpoint: Endpoint) -> AsyncIterator[None]:
@@ -142,21 +157,27 @@ class Dialer:
             if not limiter.borrowed_tokens and self._slots.get(endpoint) is limiter:
                 del self._slots[endpoint]
 
-    async def _connect(self, endpoint: Endpoint, limit: float = ATTEMPT) -> Reached:
+    async def _connect(
+        self, destination: Destination, address: str, limit: float = ATTEMPT
+    ) -> Reached:
+        endpoint = address, destination.port
         try:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor or memory left
             raise _failure(error.errno or 0) from error
         try:
             self._keepalive.apply(sock, limit)
-            number = await self._connect_socket(sock, endpoint)
+            number = await self._door.connect(sock, destination, address)
             if not number:
                 self._keepalive.connected(sock)
                 self._note_answer(endpoint)
-                return Reached(sock, endpoint[0])
+                return Reached(sock, address)
             failure = _failure(number, sockets.queued_error(sock))
         except OSError as error:  # setsockopt(2), or the state could not be read
             number, failure = error.errno or 0, _failure(error.errno or 0)
+        except DeniedError:  # since it was chosen, the rules have become tighter
+            sock.close()
+            raise
         except BaseException:  # cancelled: no answer in time, another address has won, or the end
             self._answering.discard(endpoint)
             sock.close()

@@ -8,17 +8,24 @@ import random
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import trio
 
 from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
-from relay.outbound.dialer import Dialer
+from relay.outbound.dialer import Denied, Dialer
+from relay.outbound.door import DeniedError
 from relay.outbound.patience import NO_ANSWER, DialError, GiveUp, Patience, Retry
 from relay.outbound.standing import Standing
-from relay.record.events import DialHeld, Dialled, Event
+from relay.policy.verdicts import Deny
+from relay.record.events import AddressDenied, DialHeld, Dialled, Event
 from relay.record.kinds import Kind
+
+_LEFT: Final = "the program closed the connection first"
+
+_DENIALS_TOLD: Final = 8
+"""Addresses that are recorded for one dial, as denied while others are dialled."""
 
 
 class Opened(NamedTuple):
@@ -26,6 +33,8 @@ class Opened(NamedTuple):
 
     sock: socket.socket
     reached: Endpoint
+    destination: Destination
+    """What was asked for, by which another dial to where it ends is judged."""
 
 
 @dataclass(eq=False)
@@ -56,36 +65,56 @@ class Opener:
     ) -> Opened:
         """Dial for connection `number` until somebody answers; raises DialError.
 
-        `wanted` is asked before each further round. The address to `avoid` is tried last.
+        `wanted` is asked before each further round. The address to `avoid` is tried last. Policy
+        judges every address in every round: DeniedError, if it forbids all of them.
         """
         began = trio.current_time()
-        deadline = began + self.patience
-        is_known = destination in self._reached
-        judge = Patience(self.patience, known=is_known, jitter=random.random)
+        known = destination in self._reached
+        judge = Patience(self.patience, known=known, jitter=random.random)
+        note_denied, deadline = self._denials(number), began + self.patience
         while True:
             before, fresh = self._through, judge.rounds > 0
             try:
-                reached = await self._dialer.dial(destination, deadline, fresh=fresh, avoid=avoid)
+                reached = await self._dialer.dial(
+                    destination, deadline, fresh=fresh, avoid=avoid, denied=note_denied
+                )
                 break
             except DialError as error:
                 elapsed = trio.current_time() - began
                 verdict = judge.failed(error, elapsed, before=before, now=self._through)
                 if isinstance(verdict, GiveUp):
-                    raise DialError(
-                        verdict.cause, verdict.kind, error.number, verdict.code
-                    ) from None
+                    raise _given_up(error, verdict) from None
                 if judge.rounds == 1:
                     self._record(DialHeld(connection=number, kind=error.kind, cause=error.cause))
                 await self._pause(verdict)
                 if not wanted():
-                    cause = "the program closed the connection first"
-                    raise DialError(cause, Kind.PROGRAM_GONE, code=NO_ANSWER) from None
+                    raise DialError(_LEFT, Kind.PROGRAM_GONE, code=NO_ANSWER) from None
         self._note_reached(destination)
         seconds, attempts = trio.current_time() - began, judge.rounds + 1
         self._record(
             Dialled(connection=number, address=reached.address, seconds=seconds, attempts=attempts)
         )
-        return Opened(reached.sock, (reached.address, destination.port))
+        return Opened(reached.sock, (reached.address, destination.port), destination)
+
+    def _denials(self, number: int) -> Denied:
+        """Return what records each address that is forbidden to connection `number`, once."""
+        told: set[str] = set()
+
+        def note(address: str, verdict: Deny) -> None:
+            if address not in told and len(told) < _DENIALS_TOLD:
+                told.add(address)
+                rule, reason = verdict.rule, verdict.reason
+                self._record(
+                    AddressDenied(
+                        connection=number,
+                        kind=Kind.POLICY,
+                        address=address,
+                        rule=rule,
+                        reason=reason,
+                    )
+                )
+
+        return note
 
     def _note_reached(self, destination: Destination) -> None:
         """Remember that a dial got through, and let those make another round that doubt it."""
@@ -109,3 +138,10 @@ class Opener:
                 await self._network.wait()
             finally:
                 self._doubtful.discard(pause)
+
+
+def _given_up(error: DialError, verdict: GiveUp) -> DialError:
+    """Return what is raised for a dial that ends with `error`."""
+    if isinstance(error, DeniedError):
+        return error
+    return DialError(verdict.cause, verdict.kind, error.number, verdict.code)

@@ -4,7 +4,7 @@ import errno
 import socket
 from typing import Protocol
 
-from relay.addresses import Endpoint
+from relay.addresses import Destination, Endpoint
 
 
 class Watched(Protocol):
@@ -14,6 +14,8 @@ class Watched(Protocol):
     """In the flight log."""
     retire_after: float
     """Seconds of silence after which it is closed, if it may be retired; usually inf."""
+    destination: Destination
+    """What was asked for, by which policy judges another dial to its other end."""
 
     @property
     def reached(self) -> Endpoint:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay.record.events import (
+    AddressDenied,
     ConnectionDenied,
     ConnectionOpened,
     CountedEvent,
@@ -59,7 +60,7 @@ class Repeats:
             return self._open(event)
         number = getattr(event, "connection", None) or 0
         to, opened = self._opened.pop(number, ""), self._waiting.pop(number, None)
-        if to and isinstance(event, DialHeld):
+        if to and isinstance(event, DialHeld | AddressDenied):
             self._opened[number] = to  # its end is to come
         elif to:
             self._note(to, has_failed=isinstance(event, ConnectionDenied | DialFailed))

@@ -8,8 +8,10 @@ from typing import Final, TypeVar
 import trio
 
 from relay.inbound.offer import Offer, Refusal
+from relay.outbound.door import DeniedError
 from relay.outbound.patience import DialError
-from relay.record.events import DialFailed, Told
+from relay.policy.verdicts import Deny
+from relay.record.events import ConnectionDenied, DialFailed, Told
 from relay.record.kinds import Kind, kind_of
 from relay.tcp.connection import Connection
 from relay.tcp.refusal import refusal_for
@@ -63,8 +65,32 @@ async def accept(offer: Offer) -> socket.socket:
         raise DialError(error.strerror or str(error), kind, error.errno or 0) from error
 
 
+def note_denial(
+    connection: Connection,
+    denied: Deny,
+    told: Told = "a reset",
+    *,
+    kind: Kind = Kind.POLICY,
+    address: str = "",
+) -> None:
+    """Record what policy forbids: the destination, or its address."""
+    connection.shared.record(
+        ConnectionDenied(
+            connection=connection.number,
+            kind=kind,
+            rule=denied.rule,
+            reason=denied.reason,
+            told=told,
+            address=address,
+        )
+    )
+
+
 def note_failure(connection: Connection, error: DialError, told: Told = "a reset") -> None:
     """Record that no upstream was reached."""
+    if isinstance(error, DeniedError):
+        note_denial(connection, error.denied, told, address=error.address)
+        return
     seconds = trio.current_time() - connection.began
     connection.shared.record(
         DialFailed(

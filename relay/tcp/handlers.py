@@ -13,10 +13,17 @@ from relay.inbound.offer import Refusal
 from relay.outbound.opener import Opened, Opener
 from relay.outbound.patience import RESET, DialError
 from relay.policy.policy import Policy
-from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
-from relay.record.events import ConnectionClosed, ConnectionDenied, Replaying
+from relay.policy.verdicts import Allow, ByAddress, Deny
+from relay.record.events import ConnectionClosed, Replaying
 from relay.record.kinds import Kind, kind_of
-from relay.tcp.acceptance import accept, note_failure, refuse, told, while_wanted
+from relay.tcp.acceptance import (
+    accept,
+    note_denial,
+    note_failure,
+    refuse,
+    told,
+    while_wanted,
+)
 from relay.tcp.connection import Connection, Handler
 from relay.tcp.transfer.pump import Pump
 
@@ -50,14 +57,12 @@ class Handlers:
         pump = PumpHandler(destination, self._opener, self._policy.idle_retire(destination))
         handler = self._gateway(destination, pump) or pump
         if mistake := self._mistake_in(handler.destination):
-            return RefusalHandler(handler.destination, mistake, Kind.UNDIALABLE)
+            return RefusalHandler(handler.destination, Deny(mistake), Kind.UNDIALABLE)
         verdict = self._policy.decide(handler.destination)
         match verdict:
-            case Deny(rule):
-                return RefusalHandler(handler.destination, rule, Kind.POLICY)
-            case ByAddress():  # nobody judges the addresses yet
-                return RefusalHandler(handler.destination, NOT_ALLOWED, Kind.POLICY)
-            case Allow():
+            case Deny():
+                return RefusalHandler(handler.destination, verdict, Kind.POLICY)
+            case Allow() | ByAddress():  # each address is judged when it is dialled
                 return handler
             case _:
                 assert_never(verdict)
@@ -77,17 +82,13 @@ class RefusalHandler:
     """Refuses a connection that policy forbids, or to what cannot be dialled."""
 
     destination: Destination
-    _rule: str
-    """The one that forbids it."""
+    _denied: Deny
     _kind: Kind
 
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
-        offer, number = connection.offer, connection.number
-        saw = told(offer, Refusal.PROHIBITED)
-        connection.shared.record(
-            ConnectionDenied(connection=number, kind=self._kind, rule=self._rule, told=saw)
-        )
+        offer = connection.offer
+        note_denial(connection, self._denied, told(offer, Refusal.PROHIBITED), kind=self._kind)
         offer.refuse(Refusal.PROHIBITED)
 
 

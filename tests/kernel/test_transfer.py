@@ -355,7 +355,7 @@ async def test_where_the_kernel_accepts_first_a_refused_port_is_a_reset(keepline
     ("options", "rule"),
     [
         (["--deny", SECOND], SECOND),
-        (["--deny", "203.0.113.8/30"], "203.0.113.8/30"),
+        (["--deny", "203.0.113.11/32"], "203.0.113.11/32"),
         (["--deny", f"{SECOND}:{ECHO},*:1"], f"{SECOND}:{ECHO}"),
         (["--allow", f"server.test,{SERVER}"], "no allow rule matches"),
     ],

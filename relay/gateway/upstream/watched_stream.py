@@ -42,6 +42,7 @@ class WatchedStream(trio.abc.Stream):
         """Take over a connected, non-blocking socket; it is among `standing` until it is closed."""
         self.number = number
         self.reached = opened.reached
+        self.destination = opened.destination
         self.answered = self.opened = self._asked = trio.current_time()
         self.is_awaited: Callable[[], bool] = lambda: False
         """Whether an answer is to come, whatever was sent last; set by what speaks HTTP on it."""

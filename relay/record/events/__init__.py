@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
-    Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened, DialFailed, DialHeld,
-    Dialled, Excuse, How, LoopbackRefused, PathDown, PathUp, Replaying, Suspected, Told,
+    AddressDenied, Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened,
+    DialFailed, DialHeld, Dialled, Excuse, How, LoopbackRefused, PathDown, PathUp,
+    Replaying, Suspected, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
@@ -26,8 +27,9 @@ from relay.record.events.session import (
 AnyEvent: TypeAlias = (
     SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | Slept | Fault | ServiceDown
     | TurnedAway
-    | ConnectionOpened | ConnectionDenied | Dialled | DialFailed | DialHeld | Replaying
-    | Suspected | Cleared | PathDown | PathUp | ConnectionClosed | LoopbackRefused
+    | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed
+    | DialHeld | Replaying | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
+    | LoopbackRefused
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -35,13 +37,13 @@ AnyEvent: TypeAlias = (
 )
 
 __all__ = [
-    "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
-    "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed", "CountedEvent",
-    "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event", "Excuse", "Fault",
-    "FurtherNames", "GatewayUnused", "How", "LeftBehind", "LogFull", "LogLost", "LookupFailed",
-    "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused",
-    "NamesBounded", "PathDown", "PathUp",
-    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
-    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
-    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
+    "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
+    "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
+    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "How", "LeftBehind", "LogFull", "LogLost",
+    "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded",
+    "NameRefused", "NamesBounded", "PathDown", "PathUp", "Replaying", "RequestLost",
+    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
+    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
+    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

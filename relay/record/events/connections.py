@@ -12,6 +12,12 @@ Told: TypeAlias = Literal["a reset", "a refusal", "unreachable", "no answer"]
 sent where the kernel has accepted before the dial."""
 
 
+def detail(about: str, reason: str) -> str:
+    """Return what a denial is about and why its rule is there, as the end of a phrase."""
+    told = "; ".join(filter(None, (about, reason)))
+    return f" ({told})" if told else ""
+
+
 class ConnectionOpened(Event):
     """The program opens a TCP connection: its connect() is pending, or accepted by the kernel."""
 
@@ -31,15 +37,47 @@ class ConnectionOpened(Event):
 
 
 class ConnectionDenied(CountedEvent):
-    """Policy forbids the destination."""
+    """Policy forbids the destination, or what was seen on the way to it."""
 
     connection: int
     rule: str
     told: Told = "a reset"
+    address: str = ""
+    """The address that is forbidden, where the program has asked for a name that may be reached;
+    of several the first."""
+    inner: str = ""
+    """The name in the TLS ClientHello or in the HTTP request that is forbidden."""
+    reason: str = ""
+    """Why the rule is there, as whoever wrote it says."""
+
+    @property
+    def detail(self) -> str:
+        """The address or the name that is forbidden, and the rule's reason, for people."""
+        return detail(self.address or self.inner, self.reason)
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"#{self.connection} denied: {self.rule}; the program saw {self.told}{self.times()}"
+        what = f"denied: {self.rule}{self.detail}"
+        return f"#{self.connection} {what}; the program saw {self.told}{self.times()}"
+
+
+class AddressDenied(CountedEvent):
+    """Policy forbids one of the addresses of a name; its others are dialled."""
+
+    connection: int
+    address: str
+    rule: str
+    reason: str = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the program did not get what it asked for: that shows in other events."""
+        return False
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        what = f"{self.rule}{detail(self.address, self.reason)}"
+        return f"#{self.connection} one of its addresses is denied: {what}{self.times()}"
 
 
 class Dialled(Event):

@@ -39,7 +39,7 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
         case events.ConnectionDenied(kind=Kind.UNDIALABLE):
             found = _entry(event, Mark.FAILED, to, event.rule, _host(to))
         case events.ConnectionDenied():
-            found = _entry(event, Mark.DENIED, to, _denied(event.rule), _host(to))
+            found = _entry(event, Mark.DENIED, to, _denied(event.rule) + event.detail, _host(to))
         case events.NamesBounded(zone=zone, cause=cause):
             what = f"names not asked for ({cause}); the program saw an error"
             found = _entry(event, Mark.VISIBLE, zone, what, "")

@@ -72,6 +72,7 @@ class Pair:
         self.number = number
         self.retire_after = retire_after
         self.reached = upstream.reached
+        self.destination = upstream.destination
         self.program = Side(program, "program", now)
         self.upstream = Side(upstream.sock, "upstream", now)
         self.outcome = Outcome()

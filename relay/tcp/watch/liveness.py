@@ -12,15 +12,17 @@ from typing import Final
 
 import trio
 
-from relay.addresses import Endpoint
+from relay.addresses import Destination, Endpoint
 from relay.barrier import contained, note
 from relay.host.network import NetworkWatch
 from relay.host.suspend import SuspendDetector
+from relay.outbound.door import Door
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.standing import Watched
+from relay.policy.verdicts import Allow
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
 from relay.record.kinds import ForgottenError, Kind
-from relay.sockets import connect, resets_on_close
+from relay.sockets import resets_on_close
 from relay.tcp.watch import diagnosis
 from relay.tcp.watch.diagnosis import Path, TcpInfo, Verdict
 
@@ -63,6 +65,7 @@ class Liveness:
     _network: NetworkWatch
     _record: Callable[[Event], None]
     _suspend: SuspendDetector
+    _door: Door
     _notes: dict[Watched, _Notes] = field(default_factory=dict)
     _paths: dict[Endpoint, Path] = field(default_factory=dict)
     """What dialling the suspects' destinations again has shown."""
@@ -204,15 +207,42 @@ class Liveness:
                 await self._network.wait()
 
     async def _try(self, destination: Endpoint, path: Path) -> None:
-        """Dial once; raises OSError if that is not possible."""
+        """Dial once; raises OSError if that is not possible.
+
+        Policy may have become tighter since the connections were made: what nobody may dial any
+        more is not dialled, and they wait until the kernel gives them up, or are answered.
+        """
+        asked = self._allowed(destination)
+        if asked is None:
+            return
         began = trio.current_time()
-        if await _answers(destination):
+        if await self._answers(asked, destination[0]):
             down = path.answered(began, trio.current_time())
             if down is not None:
                 self._record(PathUp(address=destination[0], seconds=down))
                 self._make_speak(destination)
         elif path.unanswered(began):
             self._record(PathDown(address=destination[0]))
+
+    def _allowed(self, end: Endpoint) -> Destination | None:
+        """Return what a suspect asked for that may be dialled again where it ended; else None."""
+        for connection, notes in self._notes.items():
+            if notes.suspect and connection.reached == end:
+                verdict = self._door.judge(connection.destination, end[0])
+                if isinstance(verdict, Allow):
+                    return connection.destination
+        return None
+
+    async def _answers(self, destination: Destination, address: str) -> bool:
+        """Dial once; a refusal is an answer too."""
+        with (
+            trio.move_on_after(DIAL),
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock,
+        ):
+            resets_on_close(sock)
+            number = await self._door.connect(sock, destination, address)
+            return number == 0 or number in _REFUSED
+        return False
 
     def _make_speak(self, destination: Endpoint) -> None:
         """Probe the held connections at once; those with data outstanding retransmit it soon."""
@@ -228,15 +258,3 @@ def _is_to_retire(connection: Watched, now: float) -> bool:
         and now - connection.answered >= connection.retire_after
     )
     return idle and connection.may_retire
-
-
-async def _answers(destination: Endpoint) -> bool:
-    """Dial once; a refusal is an answer too."""
-    with (
-        trio.move_on_after(DIAL),
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock,
-    ):
-        resets_on_close(sock)
-        number = await connect(sock, destination)
-        return number == 0 or number in _REFUSED
-    return False

@@ -2,12 +2,13 @@
 
 from relay.addresses import Destination
 from relay.gateway.unused import Unused
+from relay.policy.verdicts import Deny
 from relay.record.events import Event, GatewayUnused
 from relay.record.kinds import Kind
 from relay.tcp.handlers import RefusalHandler
 
 API = Destination("api.anthropic.com", 443)
-PAST = RefusalHandler(API, "a test", Kind.POLICY)
+PAST = RefusalHandler(API, Deny("a test"), Kind.POLICY)
 
 
 def test_the_first_connection_to_each_host_is_told() -> None:

@@ -10,13 +10,16 @@ import trio.testing
 
 from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
+from relay.outbound import icmp
 from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer
+from relay.outbound.door import MOST, DeniedError, Door
 from relay.outbound.keepalive import IP_RECVERR, KeepAlive
 from relay.outbound.opener import Opened, Opener
 from relay.outbound.patience import NO_ANSWER, DialError
 from relay.outbound.standing import Standing
-from relay.record.events import DialHeld, Dialled, Event
+from relay.record.events import AddressDenied, DialHeld, Dialled, Event
 from relay.record.kinds import Kind
+from tests.support.inprocess.judges import Judge, open_door
 from tests.support.pace import patience, within
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
@@ -59,6 +62,7 @@ class Told:
         self.causes: list[str] = []
         self.kinds: list[Kind] = []
         self.attempts = 0
+        self.denied: list[AddressDenied] = []
         self.held = trio.Event()
 
     def note(self, event: Event) -> None:
@@ -66,6 +70,8 @@ class Told:
             self.causes.append(event.cause)
             self.kinds.append(event.kind)
             self.held.set()
+        elif isinstance(event, AddressDenied):
+            self.denied.append(event)
         elif isinstance(event, Dialled):
             self.attempts = event.attempts
 
@@ -81,7 +87,7 @@ class Dialling:
         dialer: Dialer | None = None,
     ) -> None:
         self.told = Told()
-        dialer = dialer or Dialer((names or Names([])).lookup, KEEPALIVE)
+        dialer = dialer or Dialer((names or Names([])).lookup, KEEPALIVE, open_door())
         self._opener = Opener(
             dialer, network or NetworkWatch(), Standing(), self.told.note, patience=PATIENCE
         )
@@ -100,7 +106,7 @@ class Dialling:
 async def test_it_connects_with_the_options_set(listener: socket.socket) -> None:
     address, port = listener.getsockname()
     made = Dialling()
-    sock, reached = await made.open(address, port)
+    sock, reached, _ = await made.open(address, port)
     with sock:
         assert made.told.attempts == 1
         assert reached == (address, port)
@@ -168,7 +174,7 @@ async def test_a_slow_lookup_counts_as_patience(autojump_clock: trio.testing.Moc
         return ["192.0.2.1"]
 
     hanging = Hanging()
-    made = Dialling(dialer=Dialer(lookup, KEEPALIVE, hanging.connect))
+    made = Dialling(dialer=Dialer(lookup, KEEPALIVE, Door(Judge(), hanging.connect)))
     began = trio.current_time()
     with pytest.raises(DialError, match="no answer, for 30 s"):
         await made.dial("slow.test", 443)
@@ -228,7 +234,7 @@ async def test_the_address_to_avoid_comes_last(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     with socket.create_server(("127.0.0.2", port)):
         made = Dialling(Names(["127.0.0.1", "127.0.0.2"]))
-        sock, _ = await made.open("two.test", port, avoid="127.0.0.1")
+        sock, *_ = await made.open("two.test", port, avoid="127.0.0.1")
         with sock:
             assert sock.getpeername()[0] == "127.0.0.2"
 
@@ -248,7 +254,9 @@ class Scripted:
         return numbers.pop(0) if len(numbers) > 1 else numbers[0]
 
     def dialling(self, names: Names | None = None) -> Dialling:
-        return Dialling(dialer=Dialer((names or Names([])).lookup, KEEPALIVE, self.connect))
+        return Dialling(
+            dialer=Dialer((names or Names([])).lookup, KEEPALIVE, Door(Judge(), self.connect))
+        )
 
 
 AWAY = "192.0.2.1"
@@ -320,7 +328,7 @@ async def test_of_two_addresses_the_one_that_may_come_back_decides(
 
 async def test_an_option_that_the_kernel_refuses_fails_that_dial(refusing_port: int) -> None:
     impossible = KeepAlive(idle=0, interval=5, count=3, user_timeout=300, rto_max=1000)
-    made = Dialling(dialer=Dialer(Names([]).lookup, impossible))
+    made = Dialling(dialer=Dialer(Names([]).lookup, impossible, open_door()))
     with pytest.raises(DialError, match="Invalid argument"):
         await made.dial("127.0.0.1", refusing_port)
 
@@ -338,7 +346,7 @@ class Hanging:
         return 0
 
     def dialling(self) -> Dialling:
-        return Dialling(dialer=Dialer(Names([]).lookup, KEEPALIVE, self.connect))
+        return Dialling(dialer=Dialer(Names([]).lookup, KEEPALIVE, Door(Judge(), self.connect)))
 
 
 async def test_eight_dials_at_a_time_until_an_address_answers() -> None:
@@ -387,7 +395,7 @@ async def test_a_refusal_is_an_answer_after_which_all_dial_freely() -> None:
             await dialer.dial(Destination("192.0.2.1", 443), trio.current_time() + 5, fresh=False)
 
     first = trio.Event()
-    dialer = Dialer(Names([]).lookup, KEEPALIVE, connect)
+    dialer = Dialer(Names([]).lookup, KEEPALIVE, Door(Judge(), connect))
     await refused()
     waiting = 0
     with trio.fail_after(patience(10)):
@@ -425,10 +433,75 @@ async def test_a_race_that_is_cancelled_as_it_is_won_leaves_no_socket(
         await through.wait()
         return 0
 
-    made = Dialling(dialer=Dialer(Names(["192.0.2.1", "192.0.2.2"]).lookup, KEEPALIVE, connect))
+    made = Dialling(
+        dialer=Dialer(Names(["192.0.2.1", "192.0.2.2"]).lookup, KEEPALIVE, Door(Judge(), connect))
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.dial, "two.test", 443)
         await all_begun.wait()
         through.set()
         nursery.cancel_scope.cancel()
     assert [sock.fileno() for sock in begun] == [-1] * winners
+
+
+# What policy forbids
+
+
+async def test_addresses_that_are_denied_are_not_dialled_and_told_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    script = Scripted(at_192_0_2_1=[0], at_192_0_2_2=[errno.ETIMEDOUT, 0])
+    door = Door(Judge(AWAY), script.connect)
+    made = Dialling(dialer=Dialer(Names([AWAY, OTHER]).lookup, KEEPALIVE, door))
+    assert await made.dial("two.test", 443) == 2
+    assert [address for address, _at in script.begun] == [OTHER, OTHER]
+    assert [(event.address, event.reason) for event in made.told.denied] == [(AWAY, "a test")]
+
+
+async def test_a_dial_whose_addresses_are_all_denied_fails_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """In a later round too: the name led elsewhere before."""
+    script = Scripted(at_192_0_2_1=[errno.ETIMEDOUT])
+    door = Door(Judge(OTHER), script.connect)
+    made = Dialling(dialer=Dialer(Names([AWAY], [OTHER]).lookup, KEEPALIVE, door))
+    with pytest.raises(
+        DeniedError, match=r"192\.0\.2\.2 is denied: 192\.0\.2\.2 \(a test\)"
+    ) as raised:
+        await made.dial("flip.test", 443)
+    assert (raised.value.address, raised.value.kind) == (OTHER, Kind.POLICY)
+    assert raised.value.code == icmp.PROHIBITED
+    assert [address for address, _at in script.begun] == [AWAY]
+
+
+async def test_what_is_denied_while_it_waits_for_its_turn_is_not_dialled() -> None:
+    hanging, judge = Hanging(), Judge()
+    made = Dialling(dialer=Dialer(Names([]).lookup, KEEPALIVE, Door(judge, hanging.connect)))
+
+    async def denied() -> None:
+        with pytest.raises(DeniedError):
+            await made.dial(AWAY, 443)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(IN_FLIGHT):
+            nursery.start_soon(made.dial, AWAY, 443)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(denied)
+        await trio.testing.wait_all_tasks_blocked()
+        judge.denied.add(AWAY)
+        hanging.answer.set()
+    assert hanging.in_flight == {AWAY: IN_FLIGHT}
+
+
+async def test_eight_addresses_of_an_answer_are_dialled_at_most(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    many = [f"192.0.2.{number}" for number in range(1, 255)]
+    hanging = Hanging()
+    door = Door(Judge("192.0.2.1"), hanging.connect)
+    made = Dialling(dialer=Dialer(Names(many).lookup, KEEPALIVE, door))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.dial, "many.test", 443)
+        await trio.sleep(ATTEMPT - 0.1)
+        assert list(hanging.in_flight) == many[1 : MOST + 1]
+        nursery.cancel_scope.cancel()

@@ -32,7 +32,7 @@ class Upstreams:
         await self.answer.wait()
         ours, theirs = tcp.connected()
         await self._send.send(trio.SocketStream(trio.socket.from_stdlib_socket(theirs)))
-        return Opened(ours, ("127.0.0.1", 0))
+        return Opened(ours, ("127.0.0.1", 0), tcp.LOCAL)
 
     async def next(self) -> trio.SocketStream:
         return await self._receive.receive()

@@ -306,6 +306,33 @@ def refused(host: str, port: int) -> str:
         return errno.errorcode.get(error.errno or 0, str(error))
 
 
+def handshake(host: str, port: int, name: str = "") -> str:
+    """Begin TLS, `name` being the server's, or the host; "done", or how it failed."""
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port)) as sock,
+            context.wrap_socket(sock, server_hostname=name or host),
+        ):
+            return "done"
+    except OSError as error:
+        return type(error).__name__
+
+
+def ask_in_pieces(host: str, port: int, *pieces: bytes) -> tuple[bytes, str]:
+    """Send the pieces, each once the one before has arrived; give all that comes, and its end."""
+    number = open_connection(host, port)
+    try:
+        for piece in pieces:
+            send_and_await_acknowledgement(number, piece)
+    except OSError as error:
+        return b"", type(error).__name__
+    return receive_to_end(number)
+
+
 # Bulk
 
 

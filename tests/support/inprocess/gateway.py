@@ -33,11 +33,13 @@ from relay.gateway.setup.choice import Enabled, Origin
 from relay.gateway.setup.prepare import Prepared
 from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Dialer
+from relay.outbound.door import Door
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.standing import Standing
 from relay.record.events import AskedAgain, Event, RequestLost, UpstreamClosed, UpstreamOpened
 from tests.support.command.programs import needs
+from tests.support.inprocess.judges import Judge
 from tests.support.internet.servers.api.server import Api, Served, context
 from tests.support.internet.servers.listening import Handler, over_tls, serve
 from tests.support.internet.servers.tls import Authority
@@ -243,7 +245,7 @@ async def gateway(
     with _trusting(served if is_trusted else None):
         async with trio.open_nursery() as nursery:
             standing = Standing()
-            dialer = Dialer(lookup, KEEPALIVE, connect)
+            dialer = Dialer(lookup, KEEPALIVE, Door(Judge(), connect))
             opener = Opener(dialer, NetworkWatch(), standing, events.append, patience=patience)
             serving = Gateway(prepared, opener, events.append, nursery)
             yield Running(standing, nursery, serving, origin, events)

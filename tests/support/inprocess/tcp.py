@@ -2,14 +2,18 @@
 
 import socket
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import trio
 
+from relay.addresses import Destination
 from relay.outbound.opener import Opened
 from relay.sockets import resets_on_close
 from relay.tcp.transfer.pair import Outcome
 from relay.tcp.transfer.pump import Pump, Redial
+
+LOCAL: Final = Destination("127.0.0.1", 0)
+"""What the other end of these connections is, for whom it matters."""
 
 
 def connected() -> tuple[socket.socket, socket.socket]:
@@ -56,7 +60,7 @@ async def start(nursery: trio.Nursery, redial: Redial = no_redial) -> Pumped:
     pumped = Pumped(
         trio.SocketStream(trio.socket.from_stdlib_socket(program)),
         trio.SocketStream(trio.socket.from_stdlib_socket(server)),
-        Pump(relays_program, Opened(relays_upstream, ("127.0.0.1", 0)), redial),
+        Pump(relays_program, Opened(relays_upstream, ("127.0.0.1", 0), LOCAL), redial),
         trio.Event(),
     )
 

@@ -7,6 +7,7 @@ import pytest
 
 from relay.record import view
 from relay.record.events import (
+    AddressDenied,
     AnswerWithheld,
     AnyEvent,
     AskedAgain,
@@ -121,6 +122,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         ConnectionDenied(connection=1, rule="*", told="unreachable", count=4),
         "#1 denied: *; the program saw unreachable; 4 times so far",
+    ),
+    (
+        ConnectionDenied(connection=1, rule="10.0.0.0/8", address="10.1.2.3", reason="company"),
+        "#1 denied: 10.0.0.0/8 (10.1.2.3; company); the program saw a reset",
+    ),
+    (
+        AddressDenied(connection=1, rule="10.0.0.0/8", address="10.1.2.3", reason="company"),
+        "#1 one of its addresses is denied: 10.0.0.0/8 (10.1.2.3; company)",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (

@@ -8,14 +8,16 @@ import pytest
 import trio
 import trio.testing
 
-from relay.addresses import Endpoint
+from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
 from relay.host.suspend import SuspendDetector
+from relay.outbound.door import Door
 from relay.outbound.keepalive import KeepAlive
-from relay.record.events import Event, Fault, PathDown, Slept, Suspected
+from relay.record.events import Event, Fault, PathDown, PathUp, Slept, Suspected
 from relay.record.kinds import Kind
 from relay.tcp.watch.liveness import SWEEP, Liveness
 from tests.support.inprocess import tcp
+from tests.support.inprocess.judges import Judge
 from tests.support.machine.limits import at_the_limit
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
@@ -32,6 +34,7 @@ class Watched:
     def __init__(self, sock: socket.socket, reached: Endpoint) -> None:
         self.sock = sock
         self.reached = reached
+        self.destination = Destination(*reached)
         self.losses: list[OSError] = []
 
     def lose(self, error: OSError) -> None:
@@ -55,12 +58,13 @@ def server() -> Iterator[Endpoint]:
 
 
 @asynccontextmanager
-async def watching(*connections: Watched) -> AsyncIterator[list[Event]]:
+async def watching(*connections: Watched, judge: Judge | None = None) -> AsyncIterator[list[Event]]:
     """Watch connections while the machine wakes, after which each is suspect; yield the events."""
     asleep = [0.0]
     events: list[Event] = []
     detector = SuspendDetector(lambda: asleep[0])
-    liveness = Liveness(set(connections), KEEPALIVE, NetworkWatch(), events.append, detector)
+    door, network = Door(judge or Judge()), NetworkWatch()
+    liveness = Liveness(set(connections), KEEPALIVE, network, events.append, detector, door)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(liveness.watch)
         asleep[0] = 60.0
@@ -113,3 +117,17 @@ async def test_a_fault_in_one_look_costs_that_look(
         await trio.sleep(2 * SWEEP)
     assert {event.connection for event in events if isinstance(event, Suspected)} == {1}
     assert {event.connection for event in events if isinstance(event, Fault)} == {2}
+
+
+async def test_a_suspects_destination_that_is_denied_by_now_is_not_dialled(
+    ends: tuple[socket.socket, socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    """The rules have become tighter since it was reached; another name may still lead there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        reached: Endpoint = listener.getsockname()
+        async with watching(Watched(ends[0], reached), judge=Judge("127.0.0.1")) as events:
+            await trio.sleep(10 * SWEEP)
+        assert not [event for event in events if isinstance(event, PathDown | PathUp | Fault)]
+        with pytest.raises(BlockingIOError):
+            listener.accept()

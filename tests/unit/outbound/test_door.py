@@ -1,0 +1,34 @@
+"""There is one way out: whatever else connects a socket is here, with where it leads."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+CONNECTS = {"connect", "connect_ex", "create_connection", "open_tcp_stream", "sendto", "sendmsg"}
+"""What gets a packet to somewhere; all that has an underscore before it too."""
+
+KNOWN = {
+    ("relay/outbound/door.py", "self._connect"): "judged in the line before",
+    ("relay/outbound/dialer.py", "self._connect"): "its own, by which it asks the door",
+    ("relay/outbound/dialer.py", "self._door.connect"): "the door",
+    ("relay/tcp/watch/liveness.py", "self._door.connect"): "the door",
+    ("relay/sockets.py", "sock.connect_ex"): "what the door calls",
+    ("relay/dns/lookup/question.py", "sock.connect"): "a name server of the host's",
+    ("relay/dns/nameserver.py", "udp.sendmsg"): "an answer, within the namespace",
+    ("relay/inbound/held/holder.py", "raw.sendto"): "a SYN again, within the namespace",
+    ("relay/inbound/held/holder.py", "self._raw.sendto"): "a refusal, within the namespace",
+    ("relay/host/interfaces.py", "probe.connect_ex"): "UDP, and nothing is sent",
+}
+
+
+def test_whoever_connects_a_socket_goes_through_the_door() -> None:
+    found = set()
+    for path in (ROOT / "relay").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = str(path.relative_to(ROOT))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                if node.func.attr.lstrip("_") in CONNECTS:
+                    found.add((name, ast.unparse(node.func)))
+            elif isinstance(node, ast.ImportFrom) and node.module == "relay.sockets":
+                assert "connect" not in {each.name for each in node.names}, name
+    assert found == set(KNOWN)
