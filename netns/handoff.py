@@ -1,12 +1,15 @@
-"""What passes between child and parent over one socketpair: reports of steps, then listeners."""
+"""What passes between child and parent over one socketpair: steps, processes, then listeners."""
 
 import array
+import contextlib
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from netns.errors import SandboxError
+from netns.hints import host_facts, namespace_hint
 from netns.network.holding import SynSockets
 from netns.network.host_addresses import HostAddresses
 from netns.plan import Intercept
@@ -23,6 +26,17 @@ class Step:
     name: str
     error: str | None = None
     hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The child goes on in a PID namespace: its ids, and those of the init there, as seen outside.
+
+    The sender has ended, or is about to; the receiver is to say when both are its children.
+    """
+
+    init: int
+    command: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,8 @@ class Listeners:
     """Why a connect() is not held, or not for as long as it should be."""
     lacks: Sequence[str] = ()
     """What the namespace lacks of the host as programs see it, and why."""
+    stays_open: Sequence[str] = ()
+    """What this kernel cannot keep out of reach, though --strict would."""
 
     def close(self) -> None:
         """Close all of them."""
@@ -77,6 +93,22 @@ def await_release(end: socket.socket) -> None:
         raise EOFError("keepline ended before the command was started")
 
 
+@contextlib.contextmanager
+def step(name: str, end: socket.socket) -> Iterator[None]:
+    """Turn what fails inside into a SandboxError with the next step; report what worked."""
+    try:
+        yield
+    except OSError as error:
+        hint = namespace_hint(error.errno, host_facts())
+        raise SandboxError(f"{name}: {error.strerror or error}", hint) from error
+    send_step(end, Step(name))
+
+
+def send_moved(end: socket.socket, moved: Moved) -> None:
+    """Report the processes of the PID namespace."""
+    end.send(json.dumps({"moved": asdict(moved)}).encode())
+
+
 def send_listeners(end: socket.socket, listeners: Listeners) -> None:
     """Hand the sockets over, unix(7) SCM_RIGHTS."""
     syns = listeners.syns
@@ -90,12 +122,13 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
         "notes": list(listeners.notes),
         "held_notes": list(listeners.held_notes),
         "lacks": list(listeners.lacks),
+        "stays_open": list(listeners.stays_open),
         "host_addresses": None if addresses is None else [addresses.table, *addresses.shown],
     }
     socket.send_fds(end, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
 
 
-def receive(end: socket.socket) -> Step | Listeners:
+def receive(end: socket.socket) -> Step | Moved | Listeners:
     """Wait for the next message; raises EOFError when the other end is gone."""
     room = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
     try:
@@ -107,10 +140,16 @@ def receive(end: socket.socket) -> Step | Listeners:
     message: dict[str, Any] = json.loads(data)
     if "step" in message:
         return Step(**message["step"])
+    if "moved" in message:
+        return Moved(**message["moved"])
     fds = array.array("i")
     for _level, _type, rights in ancillary:
         fds.frombytes(rights)
-    sockets = [socket.socket(fileno=fd) for fd in fds]
+    return _listeners(message, [socket.socket(fileno=fd) for fd in fds])
+
+
+def _listeners(message: dict[str, Any], sockets: Sequence[socket.socket]) -> Listeners:
+    """Put together what send_listeners() has sent."""
     for sock in sockets:
         sock.setblocking(False)  # noqa: FBT003 - positional only
     dns_udp, dns_tcp, diag, *tcp = sockets
@@ -134,4 +173,5 @@ def receive(end: socket.socket) -> Step | Listeners:
         message["notes"],
         message["held_notes"],
         message["lacks"],
+        message["stays_open"],
     )

@@ -59,15 +59,16 @@ def run(
     name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
     bundle = folder / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
-        environment = {SESSION_VARIABLE: name, **prepared.environment}
-        sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
+        opened.callback(sandbox.end)
+        added = {SESSION_VARIABLE: name, **prepared.environment}
+        sandbox.build(plan(settings, command, resolv_conf, added, prepared))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
         _release(sandbox, prepared)
         listeners = sandbox.listeners()
-        _tell_ports(listeners, settings, warn)
+        _tell_lacking(listeners, settings, warn)
         log = _open_log(name, settings, warn)
         try:
             log.record(_started(name, command, settings, listeners, prepared))
@@ -77,7 +78,7 @@ def run(
         finally:
             log.close()
     if left:
-        warn(left_behind.told(left))
+        warn(left_behind.told(left, strict=settings.strict))
     _tell_end(log, name, warn, ended.status)
     return ended
 
@@ -103,11 +104,13 @@ def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None
         warn(f"descriptors that lead past the relay are not passed on: {what}")
 
 
-def _tell_ports(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
-    """Name the ports that can be reached, where they are all that can be caught."""
+def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
+    """Name what this kernel cannot do: which ports are all that can be caught, what stays open."""
     if listeners.intercept == "ports" and listeners.notes:
         caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
         warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
+    if listeners.stays_open:
+        warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 
 
 def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None], status: int) -> None:
@@ -208,10 +211,11 @@ async def _relay(
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
         ended = await waiting.command_end(passing, log.record)
         if settings.linger:
+            passing.sandbox.leave_orphans()
             await waiting.orphans_end(passing, log.record)
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
-    left = await left_behind.look(listeners.dns_udp, log.record)
+    left = await left_behind.look(listeners.dns_udp, log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started

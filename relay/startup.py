@@ -32,6 +32,8 @@ DEFERRED: Final = frozenset({
     "traceback",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
+    # 1 ms: what judges names within connections, if a rule speaks of names.
+    "relay.tcp.inner.inspected", "relay.tcp.inner.inspection",
     # 35 ms: dnspython, at the first question.
     "relay.dns.bounds.tally", "relay.dns.gate", "relay.dns.lookup.evidence",
     "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",
@@ -127,9 +129,10 @@ PACKAGES: Final = (
     "dns", "idna",
 )
 LIBRARY: Final = (
-    *("base64", "bisect", "contextvars", "ctypes.util", "encodings.idna", "encodings.punycode"),
-    *("hashlib", "heapq", "hmac", "linecache", "locale", "logging", "queue", "random", "shlex"),
-    *("shutil", "ssl", "string", "stringprep", "subprocess", "threading", "tokenize", "traceback"),
+    *("_colorize", "base64", "bisect", "contextvars", "ctypes.util", "encodings.idna"),
+    *("encodings.punycode", "hashlib", "heapq", "hmac", "linecache", "locale", "logging"),
+    *("platform", "queue", "random", "shlex", "shutil", "ssl", "string", "stringprep"),
+    *("subprocess", "threading", "tokenize", "traceback"),
     # What a change of config.toml may need.
     *("tomllib", "tomllib._parser", "tomllib._re", "tomllib._types"),
 )
@@ -150,8 +153,11 @@ def seal(*, gateway: bool) -> None:
     """Read all that a session may need later; from here on no module comes from a file. 9 ms.
 
     So what the command writes is not run by the relay, and what is installed may be upgraded or
-    removed while a session runs.
+    removed while a session runs. A process that has not begun by begin() is not keepline's own, and
+    stays as it is.
     """
+    if _Finder not in sys.meta_path:
+        return
     sys.meta_path.remove(_Finder)
     sealed.load_extensions((*EXTENSIONS, *(GATEWAY_EXTENSIONS if gateway else ())))
     not_run = [module for module in sys.modules.values() if isinstance(module, _Deferred)]

@@ -94,9 +94,8 @@ class NameService:
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a name, at least one; raises DialError.
 
-        The name itself was judged before; each alias that its chain leads through is judged here,
-        at each round, as it may lead elsewhere each time. Addresses are judged where they are
-        dialled.
+        The name itself was judged before, and its addresses are when they are dialled; each alias
+        that its chain leads through is judged here, at each round, as it may lead elsewhere.
 
         `fresh` asks the resolvers even if the cache has an answer, whose addresses do not respond.
         The error is final if no outage is its reason: a name that is gone, or has no address, is

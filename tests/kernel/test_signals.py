@@ -14,7 +14,6 @@ import trio
 from tests.support.command.inside import inside, name_of_signal
 from tests.support.command.keepline import Keepline, Session
 from tests.support.command.terminal import Terminal, processes
-from tests.support.internet.world import Internet
 from tests.support.pace import patience
 
 ALL = sorted({int(number) for number in signal.valid_signals()} - {signal.SIGKILL, signal.SIGSTOP})
@@ -23,8 +22,8 @@ Act = Callable[[int, int], None]
 
 
 @pytest.fixture
-def keepline(internet: Internet) -> Keepline:
-    return Keepline(internet)
+def keepline(at_each_level: Keepline) -> Keepline:
+    return at_each_level
 
 
 async def heard(keepline: Keepline, send: Act, numbers: Sequence[int]) -> dict[str, list[str]]:

@@ -11,15 +11,14 @@ import trio
 from tests.support.command.inside import inside
 from tests.support.command.keepline import Keepline
 from tests.support.command.terminal import DEADLINE, Terminal, processes
-from tests.support.internet.world import Internet
 from tests.support.pace import patience
 
 SHELL = ["bash", "--norc", "--noprofile", "-i"]
 
 
 @pytest.fixture
-def keepline(internet: Internet) -> Keepline:
-    return Keepline(internet)
+def keepline(at_each_level: Keepline) -> Keepline:
+    return at_each_level
 
 
 def typed(keepline: Keepline, *command: str) -> str:

@@ -23,6 +23,7 @@ NOT_WHILE_RELAYING: Final = (
     "relay/record/story/losses.py",
     "relay/record/story/telling.py",
     "relay/record/view.py",
+    "relay/sealed.py",
 )
 """What runs before the command starts or after it has ended, and in other commands."""
 

@@ -24,6 +24,7 @@ from relay.record.events import (
     FurtherNames,
     GatewayUnused,
     How,
+    InnerDiffers,
     LeftBehind,
     LogFull,
     LogLost,
@@ -130,6 +131,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         AddressDenied(connection=1, rule="10.0.0.0/8", address="10.1.2.3", reason="company"),
         "#1 one of its addresses is denied: 10.0.0.0/8 (10.1.2.3; company)",
+    ),
+    (
+        ConnectionDenied(connection=1, rule="no allow rule matches", inner="b.test"),
+        "#1 denied: no allow rule matches (b.test); the program saw a reset",
+    ),
+    (
+        InnerDiffers(connection=1, inner="b.test", rule="*.test", reason="no", count=2),
+        "#1 passed on, though it asks for b.test, which is denied: *.test (no); 2 times so far",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (
