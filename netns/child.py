@@ -17,7 +17,7 @@ from netns.network import holding, interception, links, netlink
 from netns.network.holding import RELAYS_MARK, SO_MARK, SynSockets
 from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
-from netns.process import command, idmap, inherited, privileges
+from netns.process import command, idmap, inherited, privileges, seccomp
 
 EXIT_OWN_FAILURE: Final = 125
 
@@ -56,9 +56,10 @@ def main(
         listeners = _build(plan, end, is_root=is_root)
         handoff.send_listeners(end, listeners)
         listeners.close()
-        end.close()
         if not plan.command:
             os._exit(0)
+        handoff.await_release(end)
+        end.close()
         _become(plan, parent, passed_on)
     except SandboxError as error:
         _tell(end, error.cause, error.next_step)
@@ -123,6 +124,8 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         mounts.cover(plan.files, plan.owned, plan.owned_folders)
     with _step("capabilities dropped", end):
         privileges.drop(keep_root=is_root)
+    with _step("system calls refused", end):
+        seccomp.install(is_root=is_root, strict=plan.strict)
     lacks = [why for why in (no_device, ways.no_servers) if why]
     return handoff.Listeners(
         ways.way,

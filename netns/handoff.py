@@ -13,6 +13,7 @@ from netns.plan import Intercept
 
 _MAX_MESSAGE = 65536
 _MAX_FDS = 253  # SCM_MAX_FD of the kernel
+_RELEASE = b"r"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ def channel() -> tuple[socket.socket, socket.socket]:
 def send_step(end: socket.socket, step: Step) -> None:
     """Report a step."""
     end.send(json.dumps({"step": asdict(step)}).encode())
+
+
+def release(end: socket.socket) -> None:
+    """Let the command start; raises OSError if the child is gone."""
+    end.send(_RELEASE)
+
+
+def await_release(end: socket.socket) -> None:
+    """Wait until the command may start; raises EOFError if the parent is gone."""
+    if end.recv(len(_RELEASE)) != _RELEASE:
+        raise EOFError("keepline ended before the command was started")
 
 
 def send_listeners(end: socket.socket, listeners: Listeners) -> None:

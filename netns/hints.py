@@ -64,6 +64,23 @@ def namespace_hint(  # noqa: PLR0911 - one return a cause
     return "check that this user may make user namespaces: unshare --user --net true"
 
 
+def refused_filter(number: int | None, facts: Mapping[str, str]) -> str:
+    """Name what most likely forbids a filter of system calls, which failed with errno `number`."""
+    if facts.get("seccomp") == "2" and number != errno.ENOMEM:
+        return (
+            "another seccomp filter is in force: start the container with"
+            " --security-opt seccomp=unconfined (or a profile that allows prctl and seccomp)"
+        )
+    if number == errno.ENOMEM:
+        return "free memory, or nest fewer sandboxes: a process takes 32,768 instructions in all"
+    return "use a kernel built with CONFIG_SECCOMP_FILTER"
+
+
+def kept_capability(facts: Mapping[str, str]) -> str:
+    """Name what most likely kept capabilities from being dropped, although no call failed."""
+    return _UNCONFINED if facts.get("seccomp") == "2" else REPORT
+
+
 def end_hint(number: int, facts: Mapping[str, str]) -> str:
     """Name what most likely has ended a process with signal `number`."""
     if number == signal.SIGKILL:

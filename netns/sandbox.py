@@ -154,6 +154,14 @@ class Sandbox:
         cause = f"the child ended early, with status {ended.status}"
         return SandboxError(cause, silent_hint(host_facts()))
 
+    def release(self) -> None:
+        """Let the command start as soon as the namespace is complete, but not before this.
+
+        To be called between build() and listeners(), which tells why a child has ended early.
+        """
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            handoff.release(self._end)
+
     def listeners(self) -> Listeners:
         """Wait until the namespace is complete and take its listeners; raises SandboxError."""
         try:

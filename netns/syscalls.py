@@ -25,11 +25,14 @@ MNT_DETACH: Final = 0x2
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
 PR_SET_NAME: Final = 15
+PR_SET_SECCOMP: Final = 22
 PR_CAPBSET_READ: Final = 23
 PR_CAPBSET_DROP: Final = 24
 PR_SET_CHILD_SUBREAPER: Final = 36
+PR_SET_NO_NEW_PRIVS: Final = 38
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+SECCOMP_MODE_FILTER: Final = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = [
@@ -41,6 +44,9 @@ _libc.mount.argtypes = [
 ]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong]
+_libc.syscall.argtypes = [ctypes.c_long] + [ctypes.c_ulong] * 3
+_libc.syscall.restype = ctypes.c_long
 _libc.unshare.argtypes = [ctypes.c_int]
 _libc.setns.argtypes = [ctypes.c_int, ctypes.c_int]
 
@@ -79,6 +85,16 @@ def umount(target: str, flags: int = 0) -> None:
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     """Set or read an attribute of the calling process."""
     return _check(_libc.prctl(option, arg2, arg3, 0, 0), "prctl")
+
+
+def ioctl(fd: int, request: int, argument: int = 0) -> int:
+    """Ask a device for something; fcntl.ioctl takes open descriptors alone."""
+    return _check(_libc.ioctl(fd, request, argument), "ioctl")
+
+
+def syscall(number: int, *arguments: int) -> int:
+    """Make a system call that the C library has no function for, with three arguments at most."""
+    return _check(_libc.syscall(number, *arguments, *[0] * (3 - len(arguments))), "syscall")
 
 
 def execve(path: bytes, argv: Sequence[bytes], environment: Sequence[bytes]) -> NoReturn:

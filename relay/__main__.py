@@ -12,19 +12,19 @@ startup.begin()
 
 from netns import child, hints  # noqa: E402 - what follows is loaded as startup.py has it
 from netns.process import inherited  # noqa: E402
-from netns.sandbox import Sandbox  # noqa: E402
+from netns.sandbox import Sandbox, SandboxError  # noqa: E402
 from relay import cli  # noqa: E402
 from relay.command import witness  # noqa: E402
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    sandbox: Sandbox | OSError | None = None
+    sandbox: Sandbox | OSError | SandboxError | None = None
     watching: witness.Witness | None = None
     if sys.argv[1:2] == ["run"]:
         try:
             sandbox = Sandbox(inherited.take())
-        except OSError as error:  # told by what can print
+        except (OSError, SandboxError) as error:  # told by what can print
             sandbox = error
         else:
             watching = witness.Witness()  # as early as can be: a small process is forked quickly

@@ -11,7 +11,6 @@ else that is no Exception goes on, out of a group with both too. Rules:
 """
 
 import contextlib
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import PurePath
 from types import TracebackType
@@ -103,9 +102,8 @@ def _event(where: str, fault: Exception, connection: int | None, saw: Shown) -> 
         kind=_kind(leaf),
         saw=saw,
     )
-    with contextlib.suppress(Exception):  # traceback is loaded here, from files
-        frames = traceback.extract_tb(leaf.__traceback__)
-        event.place = _place(frames[-1]) if frames else ""
+    with contextlib.suppress(Exception):
+        *_, event.place = ("", *_places(leaf))
         event.traceback = "\n".join(_told(fault))[-LONGEST:]
     return event
 
@@ -178,12 +176,18 @@ def _told(error: BaseException) -> Iterator[str]:
             seen.append(each)
             each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
         for one in reversed(seen):
-            for frame in traceback.extract_tb(one.__traceback__):
-                yield f"{_place(frame)}: {frame.line}"
+            yield from _places(one)
             yield f"{type(one).__qualname__}: {_cause(one)}"
 
 
-def _place(frame: "traceback.FrameSummary") -> str:
-    """Return file, line and function of a frame."""
-    path = "/".join(PurePath(frame.filename).parts[-_OUR_PATH:])
-    return f"{path}:{frame.lineno} in {frame.name}"
+def _places(error: BaseException) -> Iterator[str]:
+    """Yield file, line and function of the calls that led to an error, the outermost first.
+
+    Source lines are left out: the command may have changed the files since they were run.
+    """
+    frames = error.__traceback__
+    while frames is not None:
+        code = frames.tb_frame.f_code
+        path = "/".join(PurePath(code.co_filename).parts[-_OUR_PATH:])
+        yield f"{path}:{frames.tb_lineno} in {code.co_name}"
+        frames = frames.tb_next

@@ -11,8 +11,8 @@ from typing import Any, Final, NoReturn, TextIO
 
 from netns.errors import KeeplineError
 from netns.hints import refused_call
-from netns.sandbox import EndedEarlyError, Sandbox
-from relay import __version__, config, doctor, files, session
+from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
+from relay import __version__, config, doctor, files, policy_report, session
 from relay.command.ending import as_ended
 from relay.command.witness import Witness
 from relay.record import flightlog, selection, status, view
@@ -37,12 +37,12 @@ class _Parser(argparse.ArgumentParser):
 
 def main(
     arguments: Sequence[str] | None = None,
-    sandbox: Sandbox | OSError | None = None,
+    sandbox: Sandbox | OSError | SandboxError | None = None,
     witness: Witness | None = None,
 ) -> int:
     """Run the tool; return the exit status. What is given has been started for `run`."""
     try:
-        if isinstance(sandbox, OSError):
+        if isinstance(sandbox, OSError | SandboxError):
             raise sandbox  # noqa: TRY301 - what follows tells of it
         parsed = _parser().parse_args(arguments)
         parsed.sandbox, parsed.witness = sandbox, witness
@@ -119,7 +119,22 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
         else:
             command.add_argument("--json", action="store_true", help="for programs")
+    _add_policy(commands.add_parser("policy", help="which destinations may be reached, and why"))
     return parser
+
+
+def _add_policy(parser: argparse.ArgumentParser) -> None:
+    """Add the commands about policy; `why` takes the settings that `run` takes."""
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    listed = commands.add_parser("presets", help="all presets and their rules")
+    listed.set_defaults(run=_presets)
+    why = commands.add_parser("why", help="whether a destination may be reached, by which rule")
+    why.set_defaults(run=_why)
+    _add_settings(why)
+    why.add_argument("destination", metavar="HOST[:PORT]", help="without a port: 443")
+    learn = commands.add_parser("learn", help="the list that a session would have needed, as TOML")
+    learn.set_defaults(run=_learn)
+    learn.add_argument("session", nargs="?", help=_SESSION_HELP)
 
 
 _SESSION_HELP = "its name or how that begins, or latest; without it, that of $KEEPLINE_SESSION"
@@ -207,6 +222,29 @@ def _explain(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
     is_live = flightlog.is_live(path)  # first: one that ends meanwhile has its end in the log
     for line in telling.lines(flightlog.read(path), verbose=arguments.verbose, is_live=is_live):
+        _print(line)
+    return 0
+
+
+def _presets(_arguments: argparse.Namespace) -> int:
+    for line in policy_report.preset_lines():
+        _print(line)
+    return 0
+
+
+def _why(arguments: argparse.Namespace) -> int:
+    """Return 1 if it is denied."""
+    sources = _sources(arguments)
+    policy = sources.settings().policy()
+    is_allowed, lines = policy_report.why_lines(policy, arguments.destination, sources.path)
+    for line in lines:
+        _print(line)
+    return 0 if is_allowed else 1
+
+
+def _learn(arguments: argparse.Namespace) -> int:
+    path = _session(arguments.session)
+    for line in policy_report.learned_lines(path.stem, flightlog.read(path)):
         _print(line)
     return 0
 

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 COUNT: Final = 8
-"""More than an import, or a connection that is reset, needs at a time."""
+"""More than a connection that is reset, or certificates, need at a time."""
 
 
 class Spare:

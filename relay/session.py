@@ -12,12 +12,13 @@ from typing import Final
 
 import trio
 
+from netns import syscalls
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, server, startup
 from relay.addresses import parse_pool
-from relay.barrier import Record, contained, kept_running
+from relay.barrier import Record, kept_running
 from relay.command import left_behind, signals, waiting
 from relay.command.passing import Passing
 from relay.command.witness import Witness
@@ -38,10 +39,6 @@ _IN_HASTE: Final = 0.1
 """Seconds for last words where a signal ended the command."""
 
 _MIB: Final = 1 << 20
-
-_LOAD_AFTER: Final = 0.3
-_LOAD_PAUSE: Final = 0.002
-"""Seconds before what may be needed later is loaded, and between two pieces of it."""
 
 
 def run(
@@ -68,8 +65,7 @@ def run(
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
-        with startup.without_library_search():  # while the child builds the namespace
-            startup.load(trio)
+        _release(sandbox, prepared)
         listeners = sandbox.listeners()
         _tell_ports(listeners, settings, warn)
         log = _open_log(name, settings, warn)
@@ -84,6 +80,20 @@ def run(
         warn(left_behind.told(left))
     _tell_end(log, name, warn, ended.status)
     return ended
+
+
+def _release(sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without) -> None:
+    """Let the command start, once it can neither change what runs here nor look into it.
+
+    It is the same user's. The child waits for this before it becomes the command, and builds the
+    namespace meanwhile. A process that is not dumpable is read and traced by root alone, ptrace(2),
+    and leaves no core file; its folder in /proc is root's.
+    """
+    startup.seal(gateway=isinstance(prepared, gateway.Prepared))
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    sandbox.release()
+    with startup.without_library_search():  # while the child builds the namespace
+        startup.load(trio)
 
 
 def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
@@ -196,7 +206,6 @@ async def _relay(
         writer = partial(server.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
-        nursery.start_soon(_load_rest, log.record, isinstance(prepared, gateway.Prepared))
         ended = await waiting.command_end(passing, log.record)
         if settings.linger:
             await waiting.orphans_end(passing, log.record)
@@ -210,18 +219,6 @@ async def _relay(
         SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
     )
     return ended, left
-
-
-async def _load_rest(record: Record, gateway: bool) -> None:  # noqa: FBT001 - start_soon's
-    """Load what is needed later, so that the session survives an upgrade of keepline's files.
-
-    A command that ends at once does not wait for it, and each piece stops the relay for a few
-    milliseconds at most.
-    """
-    await trio.sleep(_LOAD_AFTER)
-    with contained(record, "loading of what is needed later"):
-        for _ in startup.load_rest(gateway=gateway):
-            await trio.sleep(_LOAD_PAUSE)
 
 
 async def _deliver_last_words(

@@ -6,15 +6,13 @@ tests.bench.startup` on two quiet cores: `true` took 131 with all of them, 312 w
 
 import contextlib
 import gc
-import importlib
-import os
 import sys
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-from relay.descriptors import SPARE
+from relay import sealed
 
 # fmt: off
 DEFERRED: Final = frozenset({
@@ -29,15 +27,16 @@ DEFERRED: Final = frozenset({
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.
-    "relay.doctor", "relay.policy.presets", "relay.record.selection", "relay.record.status",
-    "relay.record.story.telling", "relay.record.view", "tomllib", "traceback",
+    "relay.doctor", "relay.policy.presets", "relay.policy_report", "relay.record.selection",
+    "relay.record.status", "relay.record.story.telling", "relay.record.view", "tomllib",
+    "traceback",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 1 ms: what judges names within connections, if a rule speaks of names.
     "relay.tcp.inner.inspected", "relay.tcp.inner.inspection",
     # 35 ms: dnspython, at the first question.
-    "relay.dns.lookup.evidence", "relay.dns.lookup.resolver", "relay.dns.nameserver",
-    "relay.dns.responder",
+    "relay.dns.bounds.tally", "relay.dns.gate", "relay.dns.lookup.evidence",
+    "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",
     # 29 ms: the gateway. h11, h2 and ssl at its first connection, certificates if it is on.
     "relay.gateway.downstream.connection", "relay.gateway.exchange", "relay.gateway.gateway",
     "relay.gateway.setup.certificates", "relay.gateway.setup.shell", "relay.gateway.setup.trust",
@@ -49,8 +48,10 @@ DEFERRED: Final = frozenset({
 BARE: Final = frozenset({"pyroute2"})
 """Packages whose own __init__ is not run: pyroute2's loads every protocol it knows. 20 ms."""
 
-UNUSED: Final = frozenset({"trio._dtls"})
-"""Modules that never run, though names are imported from them: each is None. 5 ms."""
+UNUSED: Final = frozenset({"importlib.metadata", "trio._dtls"})
+"""Modules that never run, though they are imported: each of their names is None. 5 ms for DTLS; 12
+at the first question for metadata, which dnspython asks whether it has IDNA 2008. What the relay
+resolves has been encoded by the program."""
 
 
 class _Deferred(ModuleType):
@@ -95,9 +96,14 @@ class _Finder:
     @staticmethod
     def find_spec(name: str, path: Any, _target: ModuleType | None = None) -> Any:
         """Return the spec of a module that is to run later, or never; None for all others."""
-        if not (name in DEFERRED or name in BARE or name in UNUSED):
+        if name in UNUSED:
+            unused: Any = _DeferredLoader(None)
+            return ModuleSpec(name, unused)
+        if not (name in DEFERRED or name in BARE):
             return None
-        spec: Any = PathFinder.find_spec(name, path)
+        others = (each for each in sys.meta_path if each is not _Finder)
+        specs: Any = (each.find_spec(name, path) for each in others)
+        spec = next((each for each in specs if each is not None), None)
         if spec is not None:
             spec.loader = _DeferredLoader(spec.loader)
         return spec
@@ -117,46 +123,51 @@ def end() -> None:
 
 
 # fmt: off
-LATER: Final = (
-    # What a fault, and the end, need.
-    "linecache", "traceback", "relay.record.story.telling",
+PACKAGES: Final = (
+    "relay", "netns",
+    *("trio", "attr", "attrs", "outcome", "sniffio", "sortedcontainers", "msgspec"),
+    "dns", "idna",
+)
+LIBRARY: Final = (
+    *("base64", "bisect", "contextvars", "ctypes.util", "encodings.idna", "encodings.punycode"),
+    *("hashlib", "heapq", "hmac", "linecache", "locale", "logging", "queue", "random", "shlex"),
+    *("shutil", "ssl", "string", "stringprep", "subprocess", "threading", "tokenize", "traceback"),
     # What a change of config.toml may need.
-    "tomllib", "relay.policy.presets", "relay.tcp.inner.inspected",
-    # dnspython, in pieces.
-    "hashlib", "idna", "dns.name", "dns.rdata", "dns.rrset", "dns.message", "dns.rdtypes.ANY",
-    "dns.rdtypes.IN",
-    "relay.dns.responder", "relay.dns.nameserver", "relay.dns.lookup.resolver", "encodings.idna",
+    *("tomllib", "tomllib._parser", "tomllib._re", "tomllib._types"),
 )
-LATER_WITH_GATEWAY: Final = (
-    "ssl", "h11", "h2.connection", "relay.gateway.setup.trust", "relay.gateway.exchange",
-    "relay.gateway.downstream.connection", "relay.gateway.upstream.pool", "relay.gateway.upgrade",
-    "relay.gateway.gateway",
+EXTENSIONS: Final = (
+    *("_bisect", "_contextvars", "_heapq", "_posixsubprocess", "_queue", "_random", "binascii"),
+    *("resource", "termios", "unicodedata"),
+    *("_blake2", "_md5", "_sha1", "_sha2", "_sha256", "_sha3", "_sha512"),
 )
+GATEWAY_PACKAGES: Final = ("h11", "h2", "hpack", "hyperframe")
+GATEWAY_LIBRARY: Final = ("http",)
+GATEWAY_EXTENSIONS: Final = ("_ssl",)
 # fmt: on
-"""What a session runs with, though it starts without: see load_rest()."""
+"""What a session may need once its command has started. Of packages all is read, for dnspython
+finds the module for a type of record by its name."""
 
 
-def load_rest(*, gateway: bool) -> Iterator[None]:
-    """Load all that a session may need later, a few milliseconds' worth at a time.
+def seal(*, gateway: bool) -> None:
+    """Read all that a session may need later; from here on no module comes from a file. 9 ms.
 
-    What is installed may be upgraded or removed while a session runs, and a module that is loaded
-    only after that is another version's, or is not there. From then on nothing is read from files.
-    The parts of a package that are found by name alone, as dnspython's for each type of a record
-    are, come after it. What is gone already is left out: its first use fails as it would have.
+    So what the command writes is not run by the relay, and what is installed may be upgraded or
+    removed while a session runs.
     """
-    for name in (*LATER, *(LATER_WITH_GATEWAY if gateway else ())):
-        yield
-        with contextlib.suppress(ImportError, OSError):
-            module = importlib.import_module(name)
-            load(module)
-            if name in _FOUND_BY_NAME:
-                for file in [file for folder in module.__path__ for file in os.listdir(folder)]:  # noqa: PTH208 - pathlib is slower
-                    if file.endswith(".py") and not file.startswith("_"):
-                        yield
-                        importlib.import_module(f"{name}.{file.removesuffix('.py')}")
-
-
-_FOUND_BY_NAME: Final = frozenset({"dns.rdtypes.ANY", "dns.rdtypes.IN"})
+    sys.meta_path.remove(_Finder)
+    sealed.load_extensions((*EXTENSIONS, *(GATEWAY_EXTENSIONS if gateway else ())))
+    not_run = [module for module in sys.modules.values() if isinstance(module, _Deferred)]
+    names = {module.__name__ for module in not_run}
+    memory = sealed.read(
+        (*PACKAGES, *(GATEWAY_PACKAGES if gateway else ())),
+        (*LIBRARY, *(GATEWAY_LIBRARY if gateway else ())),
+        sys.modules.keys() - names,
+    )
+    for module in not_run:
+        spec: Any = module.__spec__
+        spec.loader.loader = memory
+    sealed.close(memory)
+    sys.meta_path.insert(0, _Finder)
 
 
 def load(module: ModuleType) -> None:
@@ -168,8 +179,7 @@ def load(module: ModuleType) -> None:
     spec.loader = module.__loader__ = deferred.loader
     module.__class__ = ModuleType  # type: ignore[assignment]
     try:
-        with SPARE.lent():
-            spec.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except BaseException:  # the next use is to fail for the same reason
         spec.loader, module.__class__ = deferred, _Deferred
         raise
@@ -179,12 +189,12 @@ def load(module: ModuleType) -> None:
 def without_library_search() -> Iterator[None]:
     """Keep trio's import from running ldconfig: it looks for libpthread, to name threads with.
 
-    The relay has none to name, and needs no other program. 4 ms.
+    The relay has none to name, and needs no other program and no other library. 4 ms.
     """
     import ctypes.util  # noqa: PLC0415 - the child does without
 
-    def find_nothing(name: str) -> None:  # noqa: ARG001 - the signature it stands in for
-        return None
+    def find_nothing(name: str) -> str:  # noqa: ARG001 - the signature it stands in for
+        return "\0"  # no library can be called so; for None, trio loads what is called libc.so
 
     before = vars(ctypes.util).get("find_library")  # None: it is deferred, and stays so
     ctypes.util.find_library = find_nothing

@@ -2,11 +2,15 @@
 
 What can be inherited at the start is the caller's: Python opens nothing so (PEP 446). A make
 passes its jobserver on like this, a shell `<(...)` and `9>lock`, Node its IPC, systemd a listening
-socket. A descriptor of the host's network is a way past the relay, and is closed. Whatever else the
-caller passes is meant for the command, as is a UNIX socket, whoever is at its other end.
+socket. A descriptor of the host's network is a way past the relay, and is closed, connected or not:
+connect(2) to AF_UNSPEC takes a socket's peer away, and the next connect() chooses another. As a
+standard stream it is refused: the command could not do its work with another file in its place.
+Whatever else the caller passes is meant for the command, as is a UNIX socket, whoever is at its
+other end.
 """
 
 import contextlib
+import fcntl
 import os
 import socket
 import stat
@@ -15,18 +19,21 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from netns import syscalls
+from netns.errors import SandboxError
 from netns.process.command import changed, value_of
 
 _FOLDER: Final = "/proc/self/fd"
-_STANDARD: Final = 2
-"""stdin, stdout and stderr are up to here: they are the command's whatever they are."""
+_STREAMS: Final = ("stdin", "stdout", "stderr")
+_STANDARD: Final = len(_STREAMS) - 1
+"""The standard streams are up to here: the command has these, open or closed."""
+
+_PIPES_BETWEEN: Final = "put pipes between: sh -c 'cat | keepline run -- COMMAND 2>&1 | cat'"
 
 _TUN: Final = (10, 200)
 """Major and minor number of /dev/net/tun, whose packets come out where it was opened."""
 
 _OUTSIDE: Final = {
-    "net:[": "a network namespace",
-    "user:[": "a user namespace",
     "anon_inode:[io_uring]": "an io_uring",
     "anon_inode:bpf": "a BPF object",
     "/dev/tap": "a tap device",
@@ -34,6 +41,13 @@ _OUTSIDE: Final = {
 }
 """Beginnings of what /proc/self/fd shows. An io_uring holds files, and its kernel thread opens
 sockets where it was made."""
+
+
+_NS_GET_NSTYPE: Final = 0xB703  # ioctl_nsfs(2)
+_NAMESPACES: Final = {
+    syscalls.CLONE_NEWNET: "a network namespace",
+    syscalls.CLONE_NEWUSER: "a user namespace",
+}
 
 
 class Inherited(NamedTuple):
@@ -64,7 +78,15 @@ class Inherited(NamedTuple):
 
 
 def take() -> Inherited:
-    """Look at what was inherited, and close what leads outside; to be called before any fork."""
+    """Look at what was inherited, and close what leads outside; to be called before any fork.
+
+    Raises SandboxError if that is a standard stream.
+    """
+    for fd, name in enumerate(_STREAMS):
+        with contextlib.suppress(OSError):  # the caller has closed it
+            if (outside := _outside(fd)) is not None:
+                cause = f"{name} is {outside}, a way past the relay"
+                raise SandboxError(cause, _PIPES_BETWEEN)
     passed_on, withheld = [], []
     for name in os.listdir(_FOLDER):  # noqa: PTH208 - iterdir would hold one more open
         fd = int(name)
@@ -87,6 +109,8 @@ def _outside(fd: int) -> str | None:
         return _socket(fd)
     if (os.major(status.st_rdev), os.minor(status.st_rdev)) == _TUN:
         return "/dev/net/tun"
+    if status.st_dev == Path("/proc/self/ns/net").stat().st_dev:
+        return _NAMESPACES.get(fcntl.ioctl(fd, _NS_GET_NSTYPE))
     shown = str(Path(_FOLDER, str(fd)).readlink())
     return next((what for begins, what in _OUTSIDE.items() if shown.startswith(begins)), None)
 

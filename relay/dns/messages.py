@@ -1,12 +1,14 @@
 """The program's queries, read from bytes, and the answers to them, made and written; pure.
 
-The only addresses in an answer are IPv4 ones that the caller passes in, and those of localhost.
+The only addresses in an answer are IPv4 ones that the caller passes in.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
+import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
@@ -14,17 +16,28 @@ import dns.name
 import dns.opcode
 import dns.rcode
 import dns.rdatatype
-import dns.reversename
 import dns.rrset
 from dns.rdataclass import IN
-from dns.rdatatype import AAAA, AXFR, HINFO, IXFR, MAILA, MAILB, NONE, OPT, PTR, TKEY, TSIG, A
+from dns.rdatatype import (
+    AXFR,
+    CNAME,
+    HTTPS,
+    IXFR,
+    MAILA,
+    MAILB,
+    NONE,
+    OPT,
+    SVCB,
+    TKEY,
+    TSIG,
+    A,
+)
 from dns.rrset import from_rdata_list
 
-from relay.addresses import canonical, is_ipv4
+from relay.addresses import canonical
 from relay.dns.cleaning import cleaned
 from relay.dns.framing import HEADER_SIZE, PAYLOAD
 from relay.dns.lookup.cache import Lookup
-from relay.dns.synthetic import SyntheticAddresses
 
 MIN_UDP_SIZE = 512
 MAX_UDP_SIZE = 65507
@@ -33,10 +46,8 @@ MAX_TCP_SIZE = 65535
 MAX_RCODE = 15
 """Four bits of the header, RFC 1035 section 4.1.1."""
 
-LOCAL_TTL = 3600
-"""Seconds, for answers that do not change while the session lasts."""
-
-LOCALHOST = {A: "127.0.0.1", AAAA: "::1"}
+MAX_EXPLANATION: Final = 160
+"""Octets of an explanation: with the longest name it has room in a datagram of 512."""
 
 REFUSED_TYPES = frozenset({NONE, OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA})
 """Types that no forwarder serves: transfers, and the meta types of RFC 6895 section 3.1."""
@@ -48,7 +59,11 @@ class Query:
 
     message: dns.message.QueryMessage
     name: str
-    """In canonical form, as policy and the record see it."""
+    """In canonical form, as policy and the record see it.
+
+    It is RFC 1035's text form: dnspython escapes each octet that would end a label, or could not be
+    printed, so that the text has the labels of the wire, and address_query() makes them of it.
+    """
     type: dns.rdatatype.RdataType
 
     @property
@@ -60,6 +75,13 @@ class Query:
     def type_name(self) -> str:
         """The type as people write it."""
         return dns.rdatatype.to_text(self.type)
+
+
+class Explanation(NamedTuple):
+    """Why a name is refused: an Extended DNS Error, RFC 8914."""
+
+    code: dns.edns.EDECode
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,40 +128,20 @@ def parse(wire: bytes) -> Query | None:
     return query
 
 
-def upstream_query(query: Query) -> dns.message.QueryMessage:
+def upstream_query(query: Query, *, in_lower_case: bool = False) -> dns.message.QueryMessage:
     """Return the same question for a resolver: a new id, and EDNS if the program's has it.
 
-    Its options are left out: they are for one hop.
+    Its options are left out: they are for one hop. Upper case is, where it could carry something.
     """
+    owner = query.owner.canonicalize() if in_lower_case else query.owner
     return dns.message.make_query(
-        query.owner,
+        owner,
         query.type,
         use_edns=query.message.edns >= 0,
         payload=PAYLOAD,
         want_dnssec=_wants_dnssec(query),
         flags=query.message.flags & (dns.flags.RD | dns.flags.CD | dns.flags.AD),
     )
-
-
-def local_answer(query: Query, synthetic: SyntheticAddresses) -> dns.message.Message | None:
-    """Answer what no resolver is asked: localhost (RFC 6761 section 6.3), PTR of our own addresses.
-
-    Return None for all other names.
-    """
-    if query.name == "localhost" or query.name.endswith(".localhost"):
-        return _localhost(query)
-    address = _reversed_address(query)
-    if address.startswith("127."):
-        return _pointer(query, "localhost")
-    if is_ipv4(address) and synthetic.covers(address):
-        name = synthetic.name_of(address)
-        return reply(query, dns.rcode.NXDOMAIN) if name is None else _pointer(query, name)
-    return None
-
-
-def minimal_any(query: Query) -> dns.message.Message:
-    """Answer ANY with one HINFO record, RFC 8482 section 4.2."""
-    return reply(query, answer=[_local(query, HINFO, 'RFC8482 ""')])
 
 
 def addresses(query: Query, lookup: Lookup, given: Sequence[str]) -> dns.message.Message:
@@ -159,13 +161,28 @@ def no_addresses(query: Query, lookup: Lookup) -> dns.message.Message:
     return reply(query, lookup.rcode, authority=_authority(lookup))
 
 
-def forwarded(query: Query, upstream: dns.message.Message) -> Forwarded:
+def aliases(upstream: dns.message.Message) -> Iterator[str]:
+    """Yield the names to which an upstream answer leads in place of the one that was asked for.
+
+    These are the targets of CNAMEs, and of HTTPS and SVCB records in alias mode (RFC 9460 section
+    2.4.2). All other names in an answer (mail servers, targets of SRV, HTTPS in service mode) are
+    data: a program has to look them up, which is judged then.
+    """
+    for rrset in upstream.answer:
+        for rdata in rrset:
+            if rrset.rdtype == CNAME or (rrset.rdtype in {HTTPS, SVCB} and not rdata.priority):
+                yield canonical(rdata.target.to_text())
+
+
+def forwarded(
+    query: Query, upstream: dns.message.Message, *, without_ech: bool = False
+) -> Forwarded:
     """Answer with the records of an upstream answer that the program may see.
 
     Whether they are authentic, the AD bit, is what the host's resolver says of all of them.
     """
     response = reply(query, upstream.rcode())
-    response.sections[1:] = cleaned(upstream)
+    response.sections[1:] = cleaned(upstream, without_ech=without_ech)
     withheld = response.sections[1:] != upstream.sections[1:]
     asks_for_ad = _wants_dnssec(query) or query.message.flags & dns.flags.AD
     if asks_for_ad and not withheld:  # RFC 6840 section 5.8
@@ -178,22 +195,31 @@ def reply(
     rcode: dns.rcode.Rcode = dns.rcode.NOERROR,
     answer: Iterable[dns.rrset.RRset] = (),
     authority: Iterable[dns.rrset.RRset] = (),
+    why: Explanation | None = None,
 ) -> dns.message.Message:
-    """Make a response: id, question, RD and CD copied, RA set, OPT if the query has one."""
+    """Make a response: id, question, RD and CD copied, RA set, OPT if the query has one.
+
+    An explanation is an option of OPT, RFC 8914, so that none is given to a query without.
+    """
     response = dns.message.make_response(
         query.message, recursion_available=True, our_payload=PAYLOAD, pad=0
     )
     response.flags |= query.message.flags & dns.flags.CD
     response.want_dnssec(_wants_dnssec(query))  # RFC 3225 section 3: DO is copied
+    if why is not None and response.edns >= 0:
+        text = why.text.encode()[:MAX_EXPLANATION].decode(errors="ignore")
+        option = dns.edns.EDEOption(why.code, text)
+        response.use_edns(0, response.ednsflags, PAYLOAD, options=[option])
     response.set_rcode(rcode)
     response.answer = list(answer)
     response.authority = list(authority)
     return response
 
 
-def failure(query: Query, rcode: int) -> dns.message.Message:
+def failure(query: Query, rcode: int, why: Explanation | None = None) -> dns.message.Message:
     """Answer with a resolver's RCODE; SERVFAIL for one that only EDNS can carry, RFC 6891."""
-    return reply(query, dns.rcode.Rcode.make(rcode) if rcode <= MAX_RCODE else dns.rcode.SERVFAIL)
+    fitting = dns.rcode.Rcode.make(rcode) if rcode <= MAX_RCODE else dns.rcode.SERVFAIL
+    return reply(query, fitting, why=why)
 
 
 def to_wire(query: Query, response: dns.message.Message, *, tcp: bool) -> bytes:
@@ -232,28 +258,3 @@ def _wants_dnssec(query: Query) -> bool:
 def _authority(lookup: Lookup) -> list[dns.rrset.RRset]:
     soa = lookup.soa
     return [] if soa is None else [from_rdata_list(soa.name, lookup.ttl, list(soa))]
-
-
-def _localhost(query: Query) -> dns.message.Message:
-    if query.type == dns.rdatatype.ANY:
-        return minimal_any(query)
-    address = LOCALHOST.get(query.type)
-    return reply(query, answer=[_local(query, query.type, address)] if address else [])
-
-
-def _reversed_address(query: Query) -> str:
-    """Return the address that a PTR query asks about, "" for any other query."""
-    if query.type != PTR:
-        return ""
-    try:
-        return dns.reversename.to_address(query.owner)
-    except dns.exception.DNSException:
-        return ""  # a zone cut, a classless delegation (RFC 2317), a service type (RFC 6763)
-
-
-def _pointer(query: Query, name: str) -> dns.message.Message:
-    return reply(query, answer=[_local(query, PTR, f"{name}.")])
-
-
-def _local(query: Query, rdtype: dns.rdatatype.RdataType, text: str) -> dns.rrset.RRset:
-    return dns.rrset.from_text(query.owner, LOCAL_TTL, IN, rdtype, text)

@@ -14,17 +14,16 @@ import trio
 from relay.addresses import Endpoint
 from relay.barrier import Record, contained, kept_running, note
 from relay.dns import messages
+from relay.dns.bounds.places import Places
+from relay.dns.bounds.zones import zone_of
 from relay.dns.framing import FrameError, Unframer, frame, is_error, servfail, truncated
 from relay.dns.insistence import Insistence
 from relay.dns.messages import Query, QueryError
 from relay.dns.responder import Responder
 from relay.inbound.accepting import Acceptor
-from relay.record.events import TurnedAway
+from relay.record.events import NamesBounded, TurnedAway
 from relay.record.kinds import Kind
 from relay.sockets import PEER_GONE
-
-MAX_QUERIES = 4096
-"""Lookups at a time. Beyond, datagrams are dropped and connections are not read."""
 
 MAX_CONNECTIONS = 128
 """At a time. Beyond, a new connection is closed at once."""
@@ -58,10 +57,10 @@ Reply = Callable[[bytes], Awaitable[None]]
 class NameServer:
     """Serves one UDP and one TCP socket.
 
-    Each lookup takes a slot. No other task can run between the test for a free slot and acquire(),
-    which then does not wait: so the loop that reads datagrams never waits for a slot. A connection
-    does wait, and is not read meanwhile. The slot is given back by the task that was started with
-    it, which runs up to its first checkpoint even if its nursery is being cancelled.
+    Each lookup takes a place, and never waits for one: where none is left for its zone, it is
+    answered at once, by what is known of old (RFC 8767) or SERVFAIL. The place is given back by the
+    task that was started with it, which runs up to its first checkpoint even if its nursery is
+    being cancelled; between the place that is taken and the start of the task no other task runs.
 
     A fault ends one question, which is answered SERVFAIL, or one connection.
     """
@@ -69,7 +68,7 @@ class NameServer:
     def __init__(self, responder: Responder, record: Record) -> None:
         self._responder = responder
         self._record = record
-        self._slots = trio.Semaphore(MAX_QUERIES)
+        self._places = Places()
         self._connections = 0
         self._insistence = Insistence()
         self._turned_away = 0
@@ -157,14 +156,25 @@ class NameServer:
         query, answer = None, None
         with contained(self._record, "question", saw="SERVFAIL") as attempt:
             query, answer = self._at_once(wire, tcp=tcp)
-        if attempt.failed:
+            if query is not None and answer is None:
+                bound = self._places.take(zone_of(query.name))
+                if not bound:
+                    nursery.start_soon(self._ask, query, wire, reply, tcp)
+                    return
+                answer = self._without_place(query, bound, tcp=tcp)
+        if attempt.failed or (query is not None and answer is None):
             answer = servfail(wire)
         if answer is not None:
             await reply(answer)
-        if answer is not None or query is None or (not tcp and self._slots.value == 0):
-            return
-        await self._slots.acquire()
-        nursery.start_soon(self._ask, query, wire, reply, tcp)
+
+    def _without_place(self, query: Query, bound: str, *, tcp: bool) -> bytes | None:
+        """Answer by what is known of old, where there is no place for a lookup; None without it."""
+        response = self._responder.last_known(query)
+        if response is not None:
+            return messages.to_wire(query, response, tcp=tcp)
+        zone, cause = zone_of(query.name), f"too many at a time: {bound}"
+        self._record(NamesBounded(zone=zone, kind=Kind.BOUND, cause=cause))
+        return None
 
     def _at_once(self, wire: bytes, *, tcp: bool) -> tuple[Query | None, bytes | None]:
         """Return the query, if it is one, and its answer, if no resolver is to be asked for it."""
@@ -187,7 +197,7 @@ class NameServer:
             if answer is not None:
                 await reply(answer)
         finally:
-            self._slots.release()
+            self._places.give_back(zone_of(query.name))
 
     async def _send(
         self,

@@ -1,31 +1,42 @@
 """How a query is answered: by policy first, then from the cache, then by the resolvers.
 
-A denied name is refused before any query leaves the host, as a name can itself carry secrets.
+A denied name is refused before any query leaves the host, as a name can itself carry secrets. So is
+an answer that leads through a denied name, whenever it does: each answer is judged anew.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, assert_never
 
 import dns.message
 import dns.rcode
 import dns.rdatatype
 import trio
+from dns.edns import EDECode
 
 from relay.addresses import is_ipv4
 from relay.dns import messages
+from relay.dns.bounds.zones import zone_of
+from relay.dns.local import local_answer, minimal_any
 from relay.dns.lookup.cache import Lookup
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.lookup.resolver import Resolver
-from relay.dns.messages import Query
+from relay.dns.messages import Explanation, Query
 from relay.dns.synthetic import PoolExhaustedError, SyntheticAddresses
-from relay.record.events import AnswerWithheld, Event, LookupFailed, NameAssigned, NameRefused
+from relay.policy.policy import Policy
+from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
+from relay.record.events import (
+    AnswerWithheld,
+    Event,
+    LookupFailed,
+    NameAssigned,
+    NameForwarded,
+    NameRefused,
+    NamesBounded,
+)
 from relay.record.kinds import Kind
 
-MAX_WITHHELD = 10_000
-"""Names and types that are recorded as withheld; further ones are not recorded."""
-
-ADDRESS_TYPES = frozenset({dns.rdatatype.A, dns.rdatatype.AAAA})
+ADDRESS_TYPES: Final = frozenset({dns.rdatatype.A, dns.rdatatype.AAAA})
 
 
 @dataclass(eq=False)
@@ -34,30 +45,32 @@ class Responder:
 
     _resolver: Resolver
     _synthetic: SyntheticAddresses
-    _denied: Callable[[str], str | None]
-    """Returns the rule that denies a name, None if it may be looked up."""
+    _policy: Callable[[], Policy]
+    """Returns the one that holds now."""
     _record: Callable[[Event], None]
     _mode: Literal["synthetic", "real"]
     _clock: Callable[[], float] = trio.current_time
     is_own: Callable[[str], bool] = lambda _address: False
     """Returns whether an address is the host's own, which the namespace shows as its own too."""
-    _withheld: set[tuple[str, str]] = field(default_factory=set)
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""
-        local = messages.local_answer(query, self._synthetic)
+        local = local_answer(query, self._synthetic)
         if local is not None:
             return local
-        rule = self._denied(query.name)
-        if rule is not None:
-            kind = Kind.POLICY
-            self._record(NameRefused(name=query.name, type=query.type_name, kind=kind, rule=rule))
-            return messages.reply(query, dns.rcode.REFUSED)
+        denied = self._denied(query)
+        if denied is not None:
+            return self._refuse(query, denied)
         if query.type == dns.rdatatype.ANY:
-            return messages.minimal_any(query)
+            return minimal_any(query)
         if query.type not in ADDRESS_TYPES:
             return None
         known = self._resolver.cached(query.name)
+        return None if known is None else self._addresses(query, known)
+
+    def last_known(self, query: Query) -> dns.message.Message | None:
+        """Answer with the last known addresses, RFC 8767, for whom no resolver can be asked."""
+        known = self._resolver.last_known(query.name) if query.type in ADDRESS_TYPES else None
         return None if known is None else self._addresses(query, known)
 
     async def ask(self, query: Query) -> dns.message.Message:
@@ -67,18 +80,73 @@ class Responder:
         it does alone: each C library, and each language's own, has rules by code. SERVFAIL if no
         resolver answers.
         """
+        is_allowlist = self._policy().is_allowlist
         try:
             if query.type in ADDRESS_TYPES:
                 return self._addresses(query, await self._resolver.addresses(query.name))
-            upstream = await self._resolver.query(messages.upstream_query(query))
-        except ResolverError as error:  # the resolver has recorded it
-            return messages.failure(query, error.rcode)
-        forwarded = messages.forwarded(query, upstream)
+            question = messages.upstream_query(query, in_lower_case=is_allowlist)
+            upstream = await self._resolver.query(question)
+        except ResolverError as error:
+            return self._failure(query, error)
+        if denial := self._denied_alias(messages.aliases(upstream)):
+            return self._refuse(query, *denial)
+        forwarded = messages.forwarded(query, upstream, without_ech=is_allowlist)
         if forwarded.withheld:
-            self._note_withheld(query, "IPv6 addresses, address hints or glue removed")
+            ech = ", ech" if is_allowlist else ""
+            self._note_withheld(query, f"IPv6 addresses, address hints{ech} or glue removed")
         return forwarded.response
 
+    def _failure(self, query: Query, error: ResolverError) -> dns.message.Message:
+        """Pass a failure on. The resolver has recorded it, but for what it was not let ask."""
+        if error.kind is not Kind.CHANNEL:
+            return messages.failure(query, error.rcode)
+        self._record(NamesBounded(zone=zone_of(query.name), kind=error.kind, cause=error.cause))
+        return messages.failure(query, error.rcode, Explanation(EDECode.FILTERED, error.cause))
+
+    def _denied(self, query: Query) -> Deny | None:
+        """Return why a query may not leave, None if it may.
+
+        Where addresses decide, no rule speaks of the name: nothing but its addresses is of use.
+        """
+        verdict = self._policy().judge_name(query.name)
+        match verdict:
+            case Deny():
+                return verdict
+            case ByAddress():
+                return None if query.type in ADDRESS_TYPES else Deny(NOT_ALLOWED)
+            case Allow():
+                return None
+            case _:
+                assert_never(verdict)
+
+    def _denied_alias(self, aliases: Iterable[str]) -> tuple[Deny, str] | None:
+        """Return the first denial of a chain, and the name that it is about."""
+        policy = self._policy()
+        for alias in aliases:
+            verdict = policy.judge_alias(alias)
+            if isinstance(verdict, Deny):
+                return verdict, alias
+        return None
+
+    def _refuse(self, query: Query, denied: Deny, alias: str = "") -> dns.message.Message:
+        """Refuse a name, or an answer that leads through a denied alias; say why, RFC 8914."""
+        event = NameRefused(
+            name=query.name,
+            type=query.type_name,
+            kind=Kind.POLICY,
+            rule=denied.rule,
+            reason=denied.reason,
+            alias=alias,
+        )
+        self._record(event)
+        code = EDECode.BLOCKED if denied.is_by_rule else EDECode.FILTERED
+        return messages.reply(query, dns.rcode.REFUSED, why=Explanation(code, denied.told))
+
     def _addresses(self, query: Query, lookup: Lookup) -> dns.message.Message:
+        if denial := self._denied_alias(lookup.aliases):
+            return self._refuse(query, *denial)
+        if not lookup.addresses:
+            self._record(NameForwarded(name=query.name, type="A"))
         if query.type == dns.rdatatype.AAAA:
             if lookup.rcode == dns.rcode.NOERROR:
                 self._note_withheld(query, "IPv4 only")
@@ -98,9 +166,9 @@ class Responder:
         name, for at them servers of the namespace are found, and those of a name that is written
         like an address, for a synthetic one could not tell the two apart.
         """
-        if self._mode == "real" or not lookup.is_dialable or is_ipv4(query.name):
-            return lookup.addresses
-        if any(map(self.is_own, lookup.addresses)):
+        is_real = self._mode == "real" or not lookup.is_dialable or is_ipv4(query.name)
+        if is_real or any(map(self.is_own, lookup.addresses)):
+            self._record(NameForwarded(name=query.name, type="A"))
             return lookup.addresses
         address, is_new, displaced = self._synthetic.assign(query.name, self._clock())
         if is_new:
@@ -108,7 +176,4 @@ class Responder:
         return [address]
 
     def _note_withheld(self, query: Query, why: str) -> None:
-        key = (query.name, query.type_name)
-        if key not in self._withheld and len(self._withheld) < MAX_WITHHELD:
-            self._withheld.add(key)
-            self._record(AnswerWithheld(name=query.name, type=query.type_name, why=why))
+        self._record(AnswerWithheld(name=query.name, type=query.type_name, why=why))

@@ -3,21 +3,22 @@
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import assert_never
 
 import trio
 
 from netns.mounts import RESOLV_CONF
 from relay.addresses import parse_pool
 from relay.config import Settings, parse_nameserver
-from relay.dns import nameserver, responder
+from relay.dns import gate, nameserver, responder
+from relay.dns.bounds import tally
 from relay.dns.lookup import evidence, resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
+from relay.outbound import icmp
 from relay.outbound.patience import DialError
 from relay.policy.policy import Policy
-from relay.policy.verdicts import Allow, ByAddress, Deny
+from relay.policy.verdicts import Deny
 from relay.record.events import Event
 from relay.record.kinds import Kind
 
@@ -43,8 +44,11 @@ class NameService:
         pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
         self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
-        self._policy = policy
+        self.policy = policy
+        """The one that holds now: each question and each answer is judged by it."""
         self._record = record
+        self._gate: gate.Gate | None = None
+        """Made once: what has left is counted for the whole session, whatever fails meanwhile."""
         self._resolver: resolver.Resolver | None = None
         self._is_wanted = trio.Event()
         self._is_ready = trio.Event()
@@ -63,6 +67,9 @@ class NameService:
     async def _answer(self, udp: socket.socket, tcp: socket.socket) -> None:
         configured = tuple(map(parse_nameserver, self._settings.nameservers))
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
+        if self._gate is None:
+            self._record = tally.Tally(self._record)
+            self._gate = gate.Gate(lambda: self.policy, self._record)
         async with trio.open_nursery() as nursery:
             self._resolver = resolver.Resolver(
                 lambda: configured or of_host(),
@@ -71,31 +78,24 @@ class NameService:
                 evidence.ResolverTimeouts(
                     outage=self._settings.patience, options=lambda: of_host.options
                 ),
+                self._gate,
             )
             self._is_ready.set()
             answers = responder.Responder(
                 self._resolver,
                 self.synthetic,
-                self._denied,
+                lambda: self.policy,
                 self._record,
                 self._settings.dns,
                 is_own=self._is_own,
             )
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
-    def _denied(self, name: str) -> str | None:
-        """Return the rule that denies a name, None if it may be looked up."""
-        verdict = self._policy.judge_name(name)
-        match verdict:
-            case Deny(rule):
-                return rule
-            case Allow() | ByAddress():  # each address is judged when it is dialled
-                return None
-            case _:
-                assert_never(verdict)
-
     async def lookup(self, name: str, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a name, at least one; raises DialError.
+
+        The name itself was judged before, and its addresses are when they are dialled; each alias
+        that its chain leads through is judged here, at each round, as it may lead elsewhere.
 
         `fresh` asks the resolvers even if the cache has an answer, whose addresses do not respond.
         The error is final if no outage is its reason: a name that is gone, or has no address, is
@@ -111,6 +111,11 @@ class NameService:
         except ResolverError as error:
             is_final = error.meaning in {Meaning.VERDICT, Meaning.LOCAL}
             raise DialError(error.cause, error.kind, is_final=is_final) from error
+        for alias in found.aliases:
+            verdict = self.policy.judge_alias(alias)
+            if isinstance(verdict, Deny):
+                cause = f"it is an alias of {alias}, which is denied: {verdict.told}"
+                raise DialError(cause, Kind.POLICY, code=icmp.PROHIBITED, is_final=True)
         if not found.addresses:
             cause = "the name has no IPv4 address, or does not exist any more"
             raise DialError(cause, Kind.NAME_FAILURE, is_final=True)

@@ -71,10 +71,12 @@ class Gateway:
             self.pools[origin] = pool.Pool(origin, self.opener, self.nursery, self.record)
         return self.pools[origin]
 
-    async def serve(self, program: socket.socket, number: int, origin: Origin) -> bool:
+    async def serve(
+        self, program: socket.socket, number: int, origin: Origin, has_asked: Callable[[], None]
+    ) -> bool:
         """Serve a connection of a program to its end; return False if it is to go past instead.
 
-        Nothing was read from it then.
+        Nothing was read from it then. `has_asked` is called when a request has come.
         """
         began = trio.current_time()
         with program.dup() as own:  # a stream closes it; `program` is asked for its state meanwhile
@@ -87,9 +89,9 @@ class Gateway:
             try:
                 stream = await self._secured(plain, origin, number, client) if word else None
                 if stream is not None:
-                    side = downstream.Downstream(stream, own)
-                    await self._requests(side, origin, number, client)
-                    if not side.received and trio.current_time() - began < AT_ONCE:
+                    side, secured = downstream.Downstream(stream, own), trio.current_time()
+                    await self._requests(side, origin, number, client, has_asked)
+                    if not side.received and trio.current_time() - secured < AT_ONCE:
                         self._note_closed(plain, origin, number, client)
             except Exception:  # a fault, which is the caller's to tell
                 if side is not None:
@@ -171,10 +173,12 @@ class Gateway:
         origin: Origin,
         number: int,
         client: Fingerprint | None,
+        has_asked: Callable[[], None],
     ) -> None:
         """Answer one request after the other."""
         upstream = self._pool(origin)
         while (request := await side.request()) is not None:
+            has_asked()
             self.clients.has_sent_data(client)
             if values(request.fields, b"upgrade") and not request.is_framed:
                 await upgrade.pass_through(side, request, upstream)
@@ -206,8 +210,9 @@ class GatewayHandler:
     async def serve(self, connection: Connection) -> None:
         """Accept, and serve to the end, or until the command has ended.
 
-        What the program said last is not delivered once it is gone: its request is cancelled then,
-        and a connection that comes after the command's end is closed.
+        What the program asked last is not delivered once it is gone: its request is cancelled then,
+        and a connection that comes after the command's end is closed. One that it has closed
+        without asking is read to its end: so it shows that it distrusts the certificate.
         """
         connection.delivers_last_words = False
         try:
@@ -217,9 +222,17 @@ class GatewayHandler:
             return
         connection.shared.record(ConnectionServed(connection=connection.number))
         before, is_served = connection.abort, True
+
+        def has_asked() -> None:
+            connection.delivers_last_words = False
+            if connection.shared.is_ending:
+                connection.abort()
+
         with trio.CancelScope() as scope:
-            connection.abort = scope.cancel
-            is_served = await self._gateway.serve(program, connection.number, self._origin)
+            connection.abort, connection.delivers_last_words = scope.cancel, True
+            is_served = await self._gateway.serve(
+                program, connection.number, self._origin, has_asked
+            )
         if not is_served:
             connection.abort, connection.delivers_last_words = before, True
             self._gateway.record(WentPast(connection=connection.number, host=self._origin.host))

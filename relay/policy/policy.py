@@ -61,6 +61,12 @@ class Limits:
         is_private = self.terms.private == "deny" or self.terms.is_strict
         return self.mode == "open" and not is_private
 
+    def judge(self, destination: Destination) -> Verdict:
+        """Judge what a program asked for."""
+        if is_ipv4(destination.host):
+            return self.by_address(destination, destination.host)
+        return self.by_name(*destination)
+
     def by_name(self, name: str, port: int | None) -> Verdict:
         """Judge a name at a port; None: at any port."""
         if self.mode == "open":
@@ -152,10 +158,10 @@ class Policy:
 
     def decide(self, destination: Destination) -> Verdict:
         """Judge what a program asked for, before anything leaves."""
-        host, port = destination
-        if is_ipv4(host):
-            return self.judge_address(destination, host)
-        return self._denied(host, port) or self._all(lambda limits: limits.by_name(host, port))
+        if is_ipv4(destination.host):
+            return self.judge_address(destination, destination.host)
+        denied = self._denied(*destination)
+        return denied or self._all(lambda limits: limits.judge(destination))
 
     def judge_address(self, destination: Destination, address: str) -> Allow | Deny:
         """Judge an address before a connect() to it; `destination` is the name, or the address."""

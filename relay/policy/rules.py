@@ -57,6 +57,15 @@ class Rule:
         return self.network is None
 
 
+def one_host(text: str) -> tuple[str, int | None]:
+    """Read HOST[:PORT] of one name or address, not of several; raises ValueError alike."""
+    rule = Rule.parse(text)
+    host, port = _split(text.strip())
+    if rule.kind in {"below", "all"} or (rule.network and rule.network.prefixlen < 32):
+        raise ValueError(f"{text!r}: it is about many hosts: name one of them")
+    return _ascii(host).lower().removesuffix("/32"), port
+
+
 @lru_cache(maxsize=1 << 15)  # settings are read and then merged: each rule twice or more
 def _read(text: str) -> Rule:
     host, port = _split(text)

@@ -50,6 +50,8 @@ class Kind(StrEnum):
     # Names
     NAME_FAILURE = "name-failure"
     """The resolvers answer with an error, or the name has no address that may be dialled."""
+    CHANNEL = "dns-channel"
+    """More names, longer ones, or other types than may leave in questions with allow rules."""
     NO_RESOLVER = "no-resolver"
     """The host has no name server with an IPv4 address."""
 

@@ -157,6 +157,7 @@ async def test_doctor_finds_nothing_where_all_works(keepline: Keepline) -> None:
         "interception of TCP",
         "resolv.conf and nsswitch.conf",
         "capabilities dropped",
+        "system calls refused",
         "best interception (tproxy)",
         "the host's interface and addresses are shown",
         "a connect() is held until its destination is reached",

@@ -1,6 +1,8 @@
 """Descriptors that the caller passes on reach the command, and no way past the relay does."""
 
 import os
+import shlex
+import socket
 import subprocess
 from pathlib import Path
 
@@ -126,6 +128,90 @@ async def test_what_leads_past_the_relay_is_closed_and_named(
         "23, a socket of AF_NETLINK",
         "30, a network namespace",
     ]
+
+
+@pytest.fixture
+async def echoing(internet: Internet, nursery: trio.Nursery) -> None:
+    await nursery.start(serve, echo, listen(internet.server, SERVER, ECHO))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["connected", "udp"])
+async def test_a_socket_of_the_host_as_a_standard_stream_is_not_re_aimed(
+    echoing: None, keepline: Keepline, tmp_path: Path, kind: str, number: int
+) -> None:
+    at = (SERVER, str(ECHO))
+    attack = inherits("re_aims", str(number), *at)
+    done = await keepline.host.run_process(
+        inherits("as_stream", str(number), kind, *at, *keepline.argv("run", "--"), *attack),
+        env=keepline.environment,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert not (tmp_path / "re_aimed").exists()
+    assert done.returncode == 125
+
+
+STREAMS = {
+    "connected": f"a socket of AF_INET to {SERVER} port {ECHO}",
+    "udp": "a socket of AF_INET at 0.0.0.0 port 0",
+    "netlink": "a socket of AF_NETLINK",
+    "net": "a network namespace",
+    "user": "a user namespace",
+}
+if os.getuid() == 0:
+    STREAMS["packet"] = "a socket of AF_PACKET"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_a_standard_stream_that_leads_past_the_relay_is_refused_with_what_to_do(
+    echoing: None, keepline: Keepline, kind: str, number: int
+) -> None:
+    command = [*keepline.argv("run", "--"), "touch", str(keepline.folder / "has run")]
+    done = await keepline.host.run_process(
+        inherits("as_stream", str(number), kind, SERVER, str(ECHO), *command),
+        env=keepline.environment,
+        check=False,
+    )
+    name = ("stdin", "stdout")[number]
+    assert (done.returncode, done.stderr.decode()) == (
+        125,
+        f"keepline: {name} is {STREAMS[kind]}, a way past the relay\n"
+        "  try: put pipes between: sh -c 'cat | keepline run -- COMMAND 2>&1 | cat'\n",
+    )
+    assert not (keepline.folder / "has run").exists()
+    assert not keepline.sessions.exists()
+
+
+async def test_with_pipes_between_a_connection_is_served(
+    internet: Internet, keepline: Keepline
+) -> None:
+    """As inetd starts a server: the connection is stdin, stdout and stderr."""
+    with internet.client:
+        listener = socket.create_server(("127.0.0.1", 0))
+        client = socket.create_connection(listener.getsockname())
+    served, _peer = listener.accept()
+    command = shlex.join(keepline.argv("run", "--", "sed", "s/a/b/g"))
+    with listener, client, served:
+        started = keepline.host.popen(
+            ["sh", "-c", f"cat | {command} 2>&1 | cat"],
+            env=keepline.environment,
+            **dict.fromkeys(("stdin", "stdout", "stderr"), served),
+        )
+        client.sendall(b"aha\n")
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(patience(30))
+        assert await trio.to_thread.run_sync(client.recv, 100) == b"bhb\n"
+    assert await trio.to_thread.run_sync(started.wait) == 0
+
+
+async def test_a_unix_socket_is_passed_as_a_standard_stream(keepline: Keepline) -> None:
+    command = [*keepline.argv("run", "--"), "stat", "-L", "-c", "%F", "/proc/self/fd/0"]
+    done = await keepline.host.run_process(
+        inherits("as_stream", "0", "unix", SERVER, str(ECHO), *command), env=keepline.environment
+    )
+    assert done.stdout == b"socket\n"
 
 
 async def test_whoever_writes_to_a_command_is_told_when_it_reads_no_more(

@@ -198,6 +198,8 @@ async def test_all_that_a_process_knows_of_itself_is_the_same(
     assert within["environment"].pop("KEEPLINE_SESSION")
     for told in (without, within):
         assert told["files"].pop(1)  # each has a pipe of its own
+    assert without.pop("new privileges").strip() == "0"
+    assert within.pop("new privileges").strip() == ("0" if os.getuid() == 0 else "1")
     assert within == without
     assert within["folder"] == str(tmp_path)
     assert within["descriptors"] == [0, 1, 2]

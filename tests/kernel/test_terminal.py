@@ -131,6 +131,18 @@ async def test_a_shell_that_suspends_itself_goes_on(outer: Terminal, keepline: K
     await outer.shows("^ended-4")
 
 
+# A shell outside
+
+
+async def test_nothing_is_typed_to_the_shell_outside(outer: Terminal, keepline: Keepline) -> None:
+    """Where dev.tty.legacy_tiocsti is 0, the kernel says EIO to everybody."""
+    await outer.line(typed(keepline, *inside("types", "echo injected-$((40 + 2))")))
+    await outer.shows("^not typed: EPERM")
+    await outer.line("echo typed-$((1 + 1))")
+    await outer.shows("^typed-2")
+    assert "injected-42" not in await outer.screen()
+
+
 # keepline as a job
 
 

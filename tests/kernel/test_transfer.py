@@ -163,7 +163,7 @@ async def test_a_slow_server_costs_the_relay_no_memory(
 
 
 async def settled_memory(pid: int) -> int:
-    """Return the memory of a relay once it has loaded what it may need later, startup.py."""
+    """Return the memory of a relay once it does not grow any more."""
     seen = [0]
 
     def is_settled() -> bool:

@@ -15,7 +15,7 @@ import dns.rrset
 from dns.rdataclass import IN
 from dns.rdatatype import CNAME, SOA, A
 
-from relay.addresses import is_dialable
+from relay.addresses import canonical, is_dialable
 from relay.dns.lookup.errors import ResolverError
 
 MAX_TTL = 3600
@@ -57,6 +57,14 @@ class Lookup:
         if self.rcode != dns.rcode.NOERROR or self.addresses or self.soa is not None:
             return False
         return bool(self.chain) and self.owner not in {alias.name for alias in self.chain}
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The names that the chain leads through and to, in canonical form, as policy sees them."""
+        if not self.chain:
+            return ()
+        names = [alias.name for alias in self.chain[1:]] + [self.owner]
+        return tuple(dict.fromkeys(canonical(name.to_text()) for name in names))
 
     @property
     def is_dialable(self) -> bool:

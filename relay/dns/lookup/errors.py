@@ -9,6 +9,10 @@ SERVFAIL: Final = 2
 """The RCODE "server failure", RFC 1035 section 4.1.1."""
 
 
+REFUSED: Final = 5
+"""The RCODE of a policy, in the same section."""
+
+
 class Meaning(Enum):
     """What a round without a usable answer means."""
 

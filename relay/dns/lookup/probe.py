@@ -15,11 +15,16 @@ from relay.dns.lookup.round import Rounds
 
 
 def address_query(name: str | dns.name.Name) -> QueryMessage:
-    """Return the question for a name's addresses; raises DNSException if it is no name.
+    r"""Return the question for a name's addresses; raises DNSException if it is no name.
+
+    Text is read as bytes: so an octet that is escaped (`\196`) stays what it is, and is no letter
+    that would be converted by the rules for internationalized names to another name.
 
     It has no EDNS, as libc's has none by itself: there are networks in which nothing else is
     answered, and addresses need no more than TCP gives to those for which a datagram is too small.
     """
+    if isinstance(name, str):
+        name = dns.name.from_text(name.encode())
     return dns.message.make_query(name, dns.rdatatype.A)
 
 

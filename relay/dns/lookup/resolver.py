@@ -7,7 +7,7 @@ import contextlib
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import dns.exception
 import dns.message
@@ -50,19 +50,32 @@ class _SharedLookup:
     """The latest failure."""
 
 
+class Gate(Protocol):
+    """Is asked before a question leaves."""
+
+    def pass_(self, name: str, rdtype: str) -> None:
+        """Let a question leave; raises ResolverError if it may not."""
+
+    def may_follow(self, alias: str) -> bool:
+        """Return whether the rest of a chain of CNAMEs may be asked for at this name."""
+
+
 class Resolver:
     """Asks the host's resolvers, over IPv4 only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session has, and for tests its time
         self,
         servers: Callable[[], tuple[Destination, ...]],
         record: Callable[[Event], None],
         nursery: trio.Nursery,
         timeouts: ResolverTimeouts,
+        gate: Gate,
+        *,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         """Lookups of addresses run in the nursery; `servers` returns those to ask now."""
         self._servers = servers
+        self._gate = gate
         self._record = record
         self._nursery = nursery
         self._timeouts = timeouts
@@ -82,6 +95,7 @@ class Resolver:
         """
         [question], servers = message.question, self._servers()
         name, rdtype = canonical(question.name.to_text()), dns.rdatatype.to_text(question.rdtype)
+        self._gate.pass_(name, rdtype)
         key = (name, rdtype, int(message.flags), int(message.ednsflags))
         if (failure := self._failures.fresh(key, servers, self._clock())) is not None:
             raise failure
@@ -105,8 +119,13 @@ class Resolver:
         failure = self._failures.fresh(name, self._servers(), self._clock())
         if failure is not None:
             raise failure
-        shared = self._lookups.get(name) or self._start(name)
         old = self._cache.last_known(name)
+        try:
+            shared = self._lookups.get(name) or self._start(name)
+        except ResolverError as error:
+            if old is None:
+                raise
+            return self._stale(name, old, error)
         wait = math.inf
         if old is not None:
             wait = self._timeouts.stale if self._clock() - old.failed_at > RECHECK else 0
@@ -118,6 +137,11 @@ class Resolver:
             return self._stale(name, old, shared.error)
         raise shared.error.copy()
 
+    def last_known(self, name: str) -> Lookup | None:
+        """Return the last answer with addresses, however old, for whom no resolver can be asked."""
+        old = self._cache.last_known(canonical(name))
+        return None if old is None else replace(old.lookup, ttl=STALE_TTL)
+
     def cached(self, name: str) -> Lookup | None:
         """Return the cache's answer for a name in canonical form, None unless it is fresh."""
         return self._cache.fresh(name, self._servers(), self._clock())
@@ -128,6 +152,7 @@ class Resolver:
         except dns.exception.DNSException as error:
             cause = f"not a name: {error}"
             raise ResolverError(cause, Kind.NAME_FAILURE, Meaning.VERDICT) from error
+        self._gate.pass_(name, "A")
         shared = self._lookups[name] = _SharedLookup(self._clock())
         self._nursery.start_soon(self._look_up, name, query, shared)
         return shared
@@ -181,7 +206,8 @@ class Resolver:
         """Ask for a name's addresses, and for the rest of a chain that was cut short.
 
         Some resolvers follow a long chain for a while alone. Where they do not answer about its
-        rest, what they did say counts, as it does for libc.
+        rest, what they did say counts, as it does for libc. A denied name is not asked for: who
+        gets the answer sees that the chain leads there.
         """
         patience = self._patience()
         answer, late.answer = late.answer, None
@@ -190,6 +216,8 @@ class Resolver:
         with contextlib.suppress(ResolverError):
             for _ in range(MAX_FURTHER):
                 if not found.is_cut_short or not end.chain:
+                    break
+                if not self._gate.may_follow(canonical(found.owner.to_text())):
                     break
                 further = address_query(found.owner)
                 end = from_answer(await self._rounds.ask(further, servers, patience))

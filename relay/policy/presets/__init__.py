@@ -1,4 +1,4 @@
-"""Lists of what a program needs, by name: each is a data file beside this one; pure.
+"""Lists of what a program needs, by name: each is a data file beside this one.
 
 They name hosts that belong to one service, at the ports that it has, and never whole domains in
 which anybody may have a host, but where their text says so.
@@ -6,7 +6,7 @@ which anybody may have a host, but where their text says so.
 
 import tomllib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final, NamedTuple, get_args
 
 from relay.policy.policy import Preset
@@ -26,7 +26,7 @@ class Loaded(NamedTuple):
 @cache
 def load(name: Preset) -> Loaded:
     """Read a preset."""
-    read = tomllib.loads(files(__name__).joinpath(f"{name}.toml").read_text("utf-8"))
+    read = tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text("utf-8"))
     source = f"preset {name}"
     entries = (each if isinstance(each, dict) else {"host": each} for each in read["allow"])
     rules = (

@@ -16,8 +16,8 @@ from relay.record.events.gateway import (
     UpstreamClosed, UpstreamOpened, UpstreamReady, WentPast,
 )
 from relay.record.events.names import (
-    AnswerWithheld, LookupFailed, LookupHeld, NameAssigned, NameRefused, ResolversChanged,
-    ResolverSilent, ServedStale,
+    AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
+    NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
     Fault, LeftBehind, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept,
@@ -32,17 +32,18 @@ AnyEvent: TypeAlias = (
     | LoopbackRefused
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
-    | NameAssigned | AnswerWithheld | NameRefused | LookupFailed | LookupHeld | ServedStale
-    | ResolverSilent | ResolversChanged
+    | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
+    | LookupFailed | LookupHeld | ServedStale | ResolverSilent | ResolversChanged
 )
 
 __all__ = [
     "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
     "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
     "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
-    "Excuse", "Fault", "GatewayUnused", "How", "InnerDiffers", "LeftBehind", "LogFull", "LogLost",
-    "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameRefused",
-    "PathDown", "PathUp", "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw",
-    "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected",
-    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "How", "InnerDiffers", "LeftBehind",
+    "LogFull", "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent",
+    "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp",
+    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
+    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

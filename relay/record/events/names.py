@@ -1,5 +1,7 @@
 """The events of names: how the program's queries and our own are answered."""
 
+from typing import Literal
+
 from relay.record.events.base import CausedEvent, CountedEvent, Event, LossEvent
 from relay.record.kinds import UNAWAITED
 
@@ -30,16 +32,76 @@ class AnswerWithheld(Event):
         return f"name {self.name}: {self.type} withheld ({self.why})"
 
 
+class NameForwarded(Event):
+    """A question left for the resolvers that no address tells of; recorded once a name and type.
+
+    Its type is any but A and AAAA; or A, if no address of the session stands for the name.
+    """
+
+    name: str
+    type: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"name {self.name}: {self.type} asked of the resolvers"
+
+
+class FurtherNames(CountedEvent):
+    """Further names of a zone, after so many that each has an event of its own."""
+
+    zone: str
+    """The last two labels, or "other zones"."""
+    what: Literal["assigned", "forwarded", "refused", "withheld", "failed"]
+    """What happened to them: the event that each would have."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether they were refused."""
+        return self.what == "refused"
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"names of {self.zone}: more of them {self.what}{self.times()}"
+
+
+class NamesBounded(CountedEvent):
+    """A question was answered by an error, as a bound of keepline's own was met."""
+
+    zone: str
+    """The last two labels of the name, or "other zones"."""
+    cause: str
+
+    @property
+    def is_loss(self) -> bool:
+        """True: nothing but keepline is the reason."""
+        return True
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"names of {self.zone}: not asked for: {self.cause}{self.times()}"
+
+
 class NameRefused(CountedEvent):
-    """Policy forbids the name; no query left."""
+    """Policy forbids the name, and no query left; or an alias that its answer leads through."""
 
     name: str
     type: str
     rule: str
+    reason: str = ""
+    """Why the rule is there, as whoever wrote it says."""
+    alias: str = ""
+    """The forbidden name to which the name's CNAMEs lead; empty if it is the name itself."""
+
+    @property
+    def detail(self) -> str:
+        """The alias and the rule's reason, for people, as the end of a phrase."""
+        alias = f"an alias of {self.alias}" if self.alias else ""
+        told = "; ".join(filter(None, (alias, self.reason)))
+        return f" ({told})" if told else ""
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"name {self.name}: {self.type} refused: {self.rule}{self.times()}"
+        return f"name {self.name}: {self.type} refused: {self.rule}{self.detail}{self.times()}"
 
 
 class LookupFailed(CountedEvent):

@@ -54,6 +54,11 @@ ADVICE: Final[dict[Kind, Advice]] = {
         "a fault is a defect of keepline: please report it with keepline explain -v"
     ),
     Kind.NAME_FAILURE: Advice(f"check the name; {_RESOLVERS}", ("--nameservers",)),
+    Kind.CHANNEL: Advice(
+        "names carry data out, so few may leave where only what is allowed may be reached: a name"
+        " that --allow NAME writes out is not counted",
+        ("--allow NAME",),
+    ),
     Kind.NO_RESOLVER: Advice(_RESOLVERS, ("--nameservers",)),
     Kind.TLS: Advice(_AS_IT_IS, ("--gateway=off",)),
     Kind.UNTRUSTED: Advice(

@@ -33,11 +33,16 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
     found = None
     match event:
         case events.NameRefused():
-            found = _entry(event, Mark.DENIED, event.name, _denied(event.rule), event.name)
+            found = _entry(
+                event, Mark.DENIED, event.name, _denied(event.rule) + event.detail, event.name
+            )
         case events.ConnectionDenied(kind=Kind.UNDIALABLE):
             found = _entry(event, Mark.FAILED, to, event.rule, _host(to))
         case events.ConnectionDenied():
             found = _entry(event, Mark.DENIED, to, _denied(event.rule) + event.detail, _host(to))
+        case events.NamesBounded(zone=zone, cause=cause):
+            what = f"names not asked for ({cause}); the program saw an error"
+            found = _entry(event, Mark.VISIBLE, zone, what, "")
         case events.LookupFailed():
             found = _lookup(event)
         case events.LoopbackRefused():
@@ -75,8 +80,13 @@ def _host(to: str) -> str:
 
 
 def _denied(rule: str) -> str:
-    """Return why a rule denies it, or the lack of one: rules hold no spaces, reasons do."""
-    return f"denied: {rule}" if " " in rule else f"denied by the rule deny {rule}"
+    """Return which rule denies it, perhaps with its reason in brackets, or the sentence of none.
+
+    Rules hold no spaces, sentences do.
+    """
+    _, space, rest = rule.partition(" ")
+    is_rule = not space or rest.startswith("(")
+    return f"denied by the rule deny {rule}" if is_rule else f"denied: {rule}"
 
 
 def _lookup(event: events.LookupFailed) -> Entry:

@@ -3,17 +3,20 @@
 `inherits("name", "argument")` gives the command line that runs the function of that name here.
 """
 
+import ctypes
 import os
 import select
 import socket
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 _MODULE: Final = "tests.support.command.inherits"  # also where this is the main program
 _FIRST: Final = 3  # SD_LISTEN_FDS_START
 _PATIENCE: Final = 20
+_TOLD: Final = "re_aimed"
 
 
 def inherits(name: str, *arguments: str) -> list[str]:
@@ -72,6 +75,42 @@ def with_network(address: str, port: str, *command: str) -> None:
     for pair in socket.socketpair():
         os.dup2(pair.fileno(), 40)
     os.execvp(command[0], command)
+
+
+def _made(kind: str, address: str, port: str) -> int:
+    """Return a descriptor of this kind, of the network that the caller is in."""
+    makers: dict[str, Callable[[], socket.socket]] = {
+        "connected": lambda: socket.create_connection((address, int(port))),
+        "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+        "netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0),
+        "packet": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0),
+        "unix": lambda: socket.socketpair()[0],
+    }
+    if kind in makers:
+        return makers[kind]().detach()
+    return os.open(f"/proc/self/ns/{kind}", os.O_RDONLY)
+
+
+def as_stream(number: str, kind: str, address: str, port: str, *command: str) -> None:
+    """Become the command with a descriptor of some kind as its stdin, stdout or stderr."""
+    fd = _made(kind, address, port)
+    os.dup2(fd, int(number))
+    os.execvp(command[0], command)
+
+
+def re_aims(number: str, address: str, port: str) -> None:
+    """Take a socket of the host's network to an address of its own choice, and talk there.
+
+    connect(2) to AF_UNSPEC takes a socket's peer away, and the next connect() chooses another.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.connect(int(number), bytes(16), 16)
+    with socket.socket(fileno=os.dup(int(number))) as sock:
+        sock.settimeout(_PATIENCE)
+        sock.connect((address, int(port)))
+        sock.send(b"past the relay")
+        told = os.open(_TOLD, os.O_WRONLY | os.O_CREAT)
+        os.write(told, sock.recv(100))
 
 
 def until_unheard(*command: str) -> None:

@@ -4,6 +4,7 @@
 """
 
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +36,15 @@ def inside(name: str, *arguments: str) -> list[str]:
 def tell(*words: object) -> None:
     """Write a line at once."""
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def types(text: str) -> None:
+    """Put a line into the input of the terminal, as if somebody typed it, ioctl_tty(2)."""
+    try:
+        for character in f"{text}\n":
+            fcntl.ioctl(0, termios.TIOCSTI, character.encode())
+    except OSError as error:
+        tell("not typed:", errno.errorcode[error.errno or 0])
 
 
 def facts() -> None:

@@ -79,6 +79,7 @@ class Namespace:
         """Build it; the caller has one thread. The program in it only stays."""
         sandbox = Sandbox()
         sandbox.build(Plan(("sleep", "infinity"), intercept=(intercept,)))
+        sandbox.release()
         self._listeners = sandbox.listeners()
         self._outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._inside = os.open(f"/proc/{sandbox.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)

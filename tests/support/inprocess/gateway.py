@@ -160,7 +160,7 @@ class Running:
 
     async def _serve(self, accepted: socket.socket, number: int) -> None:
         with accepted:
-            await self.gateway.serve(accepted, number, self.origin)
+            await self.gateway.serve(accepted, number, self.origin, lambda: None)
 
     async def assert_nothing_is_left(self) -> None:
         """See that no task and no socket of a request is left: what lives is ready for another."""

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.dns import messages
+from relay.dns.local import local_answer, minimal_any
 from relay.dns.lookup.cache import Lookup, from_answer
 from relay.dns.messages import Query, QueryError, parse
 from relay.dns.synthetic import SyntheticAddresses
@@ -259,7 +260,7 @@ def test_aaaa_of_a_name_with_addresses_is_nodata() -> None:
 )
 def test_localhost(name: str, rdtype: str, value: str | None) -> None:
     asked = query(name, rdtype)
-    answer = messages.local_answer(asked, SyntheticAddresses.of())
+    answer = local_answer(asked, SyntheticAddresses.of())
     assert answer is not None
     response = sent(asked, answer)
     assert response.rcode() == dns.rcode.NOERROR
@@ -275,7 +276,7 @@ def test_ptr_of_our_own_addresses() -> None:
         ("1.0.0.127.in-addr.arpa", "NOERROR", "localhost."),
     ]:
         asked = query(reverse, "PTR")
-        answer = messages.local_answer(asked, names)
+        answer = local_answer(asked, names)
         assert answer is not None
         response = sent(asked, answer)
         assert dns.rcode.to_text(response.rcode()) == rcode
@@ -296,12 +297,12 @@ def test_ptr_of_our_own_addresses() -> None:
     ],
 )
 def test_everything_else_is_not_ours(name: str, rdtype: str) -> None:
-    assert messages.local_answer(query(name, rdtype), SyntheticAddresses.of()) is None
+    assert local_answer(query(name, rdtype), SyntheticAddresses.of()) is None
 
 
 def test_any() -> None:
     asked = query(rdtype="ANY")
-    assert texts(sent(asked, messages.minimal_any(asked)).answer) == [
+    assert texts(sent(asked, minimal_any(asked)).answer) == [
         'www.example. 3600 IN HINFO "RFC8482" ""'
     ]
 
@@ -413,7 +414,7 @@ FOUND = lookup("www.example. 90 IN CNAME x.example.", "x.example. 20 IN A 192.0.
 def answers(asked: Query) -> list[dns.message.Message]:
     """Every answer that the query could get."""
     return [
-        messages.local_answer(asked, SyntheticAddresses.of()) or messages.minimal_any(asked),
+        local_answer(asked, SyntheticAddresses.of()) or minimal_any(asked),
         messages.addresses(asked, FOUND, [SyntheticAddresses.of().assign(asked.name, 0).address]),
         messages.no_addresses(asked, FOUND),
         messages.forwarded(asked, dns.message.from_wire(UPSTREAM)).response,

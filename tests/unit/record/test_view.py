@@ -21,6 +21,7 @@ from relay.record.events import (
     Dialled,
     Distrusted,
     Fault,
+    FurtherNames,
     GatewayUnused,
     How,
     InnerDiffers,
@@ -31,7 +32,9 @@ from relay.record.events import (
     LookupHeld,
     LoopbackRefused,
     NameAssigned,
+    NameForwarded,
     NameRefused,
+    NamesBounded,
     PathDown,
     PathUp,
     Replaying,
@@ -89,7 +92,7 @@ TOLD: list[tuple[AnyEvent, str]] = [
             cause="KeyError",
             saw="a reset",
             place="relay/tcp/handlers.py:75 in handler_for",
-            traceback="relay/tcp/handlers.py:75 in handler_for: it[1]\nKeyError: KeyError",
+            traceback="relay/tcp/handlers.py:75 in handler_for\nKeyError: KeyError",
         ),
         (
             "#7 fault in connection: KeyError (relay/tcp/handlers.py:75 in handler_for);"
@@ -182,6 +185,22 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         NameAssigned(name="a.example", address="198.18.1.0"),
         "name a.example is 198.18.1.0 in this session",
+    ),
+    (
+        NameForwarded(name="a.example", type="TXT"),
+        "name a.example: TXT asked of the resolvers",
+    ),
+    (
+        FurtherNames(zone="a.example", what="refused", count=4),
+        "names of a.example: more of them refused; 4 times so far",
+    ),
+    (
+        NamesBounded(zone="a.example", cause="128 names of a zone an hour", count=2),
+        "names of a.example: not asked for: 128 names of a zone an hour; 2 times so far",
+    ),
+    (
+        NameRefused(name="a.example", type="A", rule="b.test", reason="why", alias="b.test"),
+        "name a.example: A refused: b.test (an alias of b.test; why)",
     ),
     (
         AnswerWithheld(name="a.example", type="AAAA", why="IPv4 only"),

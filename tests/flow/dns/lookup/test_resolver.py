@@ -30,6 +30,7 @@ from tests.support.inprocess.fake_resolver import (
     start,
     truncated,
 )
+from tests.support.inprocess.gate import open_gate
 from tests.support.pace import within
 
 SHORT = ResolverTimeouts(server=0.05, last=0.3, stale=0.05, outage=0, failing=0)
@@ -50,7 +51,8 @@ class Bench:
             self.events.append,
             nursery,
             timeouts,
-            lambda: self.now,
+            open_gate(),
+            clock=lambda: self.now,
         )
 
     async def ipv4_addresses(self, name: str, *, fresh: bool = False) -> list[str]:
@@ -881,7 +883,7 @@ async def test_a_fault_ends_the_lookup_that_it_hit(nursery: trio.Nursery) -> Non
             raise ZeroDivisionError
         made.events.append(event)
 
-    resolver = Resolver(lambda: made.servers, record, nursery, QUICK)
+    resolver = Resolver(lambda: made.servers, record, nursery, QUICK, open_gate())
     made.servers = (bad.server,)
     with trio.fail_after(10), pytest.raises(ResolverError, match="a defect"):
         await resolver.addresses("www.example")

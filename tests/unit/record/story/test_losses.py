@@ -328,7 +328,7 @@ def fault(**changes: object) -> Fault:
         "kind": Kind.DEFECT,
         "saw": "a reset",
         "place": "a.py:1 in f",
-        "traceback": "a.py:1 in f: it[1]\nKeyError: KeyError",
+        "traceback": "a.py:1 in f\nKeyError: KeyError",
     }
     return Fault(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -16,6 +16,7 @@ from relay.record.events import (
     LookupFailed,
     LoopbackRefused,
     NameRefused,
+    NamesBounded,
     ServedStale,
     SessionEnded,
     Slept,
@@ -119,7 +120,7 @@ def test_a_defect_is_to_be_reported_with_its_traceback() -> None:
     told = story(fault(), verbose=True)
     assert [line.strip() for line in told[1:4]] == [
         "#1 fault in connection: KeyError (a.py:1 in f); the program saw a reset",
-        "a.py:1 in f: it[1]",
+        "a.py:1 in f",
         "KeyError: KeyError",
     ]
     assert told[-2:] == [advice(Kind.DEFECT), REPEAT]
@@ -140,6 +141,34 @@ def test_the_types_of_a_name_are_counted_together() -> None:
         at=103, name="api.test", type="AAAA", kind=Kind.POLICY, rule="*.test", count=5
     )
     assert "(7 times, until 00:01:43)" in story(refused(), refused(2), other)[0]
+
+
+def test_what_may_not_leave_is_told_though_the_command_succeeds() -> None:
+    cause = "more than may leave in questions: 128 names of a zone an hour"
+    bounded = NamesBounded(at=102, zone="evil.test", kind=Kind.CHANNEL, cause=cause, count=72)
+    assert bounded.is_loss
+    told = f"evil.test: names not asked for ({cause}); the program saw an error"
+    assert story(bounded)[0] == f"00:01:42  VISIBLE  {told} (72 times)"
+    assert advice(Kind.CHANNEL) in story(bounded)
+    assert at_end(bounded, has_failed=False) == (
+        "72 losses: 0 hidden, 72 visible. What changes it: --allow NAME."
+    )
+
+
+def test_an_alias_that_is_denied_is_told_with_its_name() -> None:
+    denied = NameRefused(
+        at=102,
+        name="api.test",
+        type="A",
+        kind=Kind.POLICY,
+        rule="*.evil.test",
+        reason="no secrets",
+        alias="x.evil.test",
+    )
+    assert story(denied)[0] == (
+        "00:01:42  denied   api.test: denied by the rule deny *.evil.test"
+        " (an alias of x.evil.test; no secrets)"
+    )
 
 
 def test_a_log_without_counts_is_counted_here() -> None:
