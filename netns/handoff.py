@@ -100,8 +100,10 @@ def receive(end: socket.socket) -> Step | Listeners:
     room = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
     try:
         data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
-    except ConnectionResetError:  # it has left unread what was sent to it, unix(7)
-        data = b""
+    except ConnectionResetError:
+        # It has ended, and left unread what was sent to it, unix(7): that is told once, and before
+        # what it had sent.
+        data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
     if not data:
         raise EOFError
     message: dict[str, Any] = json.loads(data)
