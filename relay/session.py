@@ -141,6 +141,7 @@ def _started(
         intercept=listeners.intercept,
         dns=settings.dns,
         gateway=prepared.told,
+        rules=settings.told_rules(),
         format=FORMAT,
     )
 

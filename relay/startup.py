@@ -32,6 +32,8 @@ DEFERRED: Final = frozenset({
     "traceback",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
+    # 1 ms: what judges names within connections, if a rule speaks of names.
+    "relay.tcp.inner.inspected", "relay.tcp.inner.inspection",
     # 35 ms: dnspython, at the first question.
     "relay.dns.bounds.tally", "relay.dns.gate", "relay.dns.lookup.evidence",
     "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",

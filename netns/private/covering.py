@@ -23,6 +23,7 @@ def cover(plan: Plan) -> None:
         mounting.take(arranged(found.steps))
     masking.mask(plan.sockets, _own(found.caller), found.shared)
     settings.protect_sys()
+    settings.protect_elsewhere()
     _enter(found.caller.folder)
 
 

@@ -11,8 +11,15 @@ from typing import Final
 
 from netns import syscalls
 from netns.errors import SandboxError
+from netns.mountinfo import elsewhere
+from netns.private.mounting import named
 
 _BIND: Final = syscalls.MS_BIND | syscalls.MS_REC
+_SAFE: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+_SETTINGS: Final = (
+    *("sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs", "bpf"),
+    *("pstore", "efivarfs", "selinuxfs", "smackfs", "resctrl"),
+)
 _WRITABLE: Final = 0o222
 _OWN: Final = "/proc/sys/net"
 """Settings of the network namespace, which is the command's alone."""
@@ -22,6 +29,28 @@ def protect_sys() -> None:
     """Have nothing written to /sys and what is mounted below it; raises SandboxError."""
     if os.path.isdir("/sys"):  # noqa: PTH112 - as the rest
         _make_read_only("/sys")
+
+
+def protect_elsewhere() -> None:
+    """Treat what a chroot has of these the same; raises SandboxError.
+
+    The device of a place tells whether the mount is in sight, or another is mounted over it.
+    """
+    for point, _root, device in elsewhere(_SETTINGS, "/sys"):
+        if _shows(point, device):
+            _make_read_only(point)
+    for point, _root, device in elsewhere(("devtmpfs",), "/dev"):
+        if os.path.isdir(point) and _shows(point, device):  # noqa: PTH112 - as the rest
+            with named(point):
+                syscalls.mount("tmpfs", point, "tmpfs", _SAFE, "mode=755,size=1m")
+
+
+def _shows(point: str, device: str) -> bool:
+    try:
+        number = os.stat(point).st_dev  # noqa: PTH116 - as the rest
+    except OSError:
+        return False
+    return device == f"{os.major(number)}:{os.minor(number)}"
 
 
 def protect_proc() -> None:

@@ -5,20 +5,18 @@ Other mounts of these kinds, as a chroot has them, are covered too: each would s
 
 import errno
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from netns import syscalls
 from netns.errors import SandboxError
+from netns.mountinfo import Mount, elsewhere
 
 _PROC: Final = "/proc"
 _TERMINALS: Final = "/dev/pts"
 _CONSOLE: Final = "/dev/console"
 _MAX_USER_NAMESPACES: Final = Path("/proc/sys/user/max_user_namespaces")
 _SAFE: Final = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
-_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 
 
 def mount_proc() -> None:
@@ -27,7 +25,7 @@ def mount_proc() -> None:
     The caller is in the PID namespace that it is to show. The kernel allows a new one only to those
     who see all of theirs, and containers cover parts. The working folder may have been in it.
     """
-    covered = list(_elsewhere("proc", _PROC))
+    covered = list(elsewhere(("proc",), _PROC))
     folder = Path.cwd()
     try:
         syscalls.mount("proc", _PROC, "proc", _SAFE | syscalls.MS_NODEV)
@@ -60,7 +58,7 @@ def mount_terminals() -> int | None:
     """
     own = _own_terminal()
     if Path(_TERMINALS).is_dir():
-        covered = list(_elsewhere("devpts", _TERMINALS))
+        covered = list(elsewhere(("devpts",), _TERMINALS))
         syscalls.mount("devpts", _TERMINALS, "devpts", _SAFE, "newinstance,ptmxmode=0666,mode=620")
         _cover(covered, _TERMINALS)
     return own
@@ -90,23 +88,9 @@ def _own_terminal() -> int | None:
     return None
 
 
-def _elsewhere(kind: str, folder: str) -> Iterator[tuple[str, str]]:
-    """Yield where else file systems of a kind are mounted, and which part of each, proc(5)."""
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        fields = line.split()
-        root, point = (_ESCAPE.sub(_character, field) for field in fields[3:5])
-        is_kind = fields[fields.index("-") + 1] == kind
-        if is_kind and point != folder and not point.startswith(f"{folder}/"):
-            yield point, root
-
-
-def _character(escaped: re.Match[str]) -> str:
-    return chr(int(escaped[1], 8))
-
-
-def _cover(covered: list[tuple[str, str]], folder: str) -> None:
+def _cover(covered: list[Mount], folder: str) -> None:
     """Show the same part of the new file system at each point; if it has none, nothing."""
-    for point, root in covered:
+    for point, root, _device in covered:
         source = f"{folder}{root}".rstrip("/")
         if not Path(point).exists():
             continue  # something else is mounted over it

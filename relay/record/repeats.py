@@ -22,6 +22,7 @@ from relay.record.events import (
     DialFailed,
     DialHeld,
     Event,
+    InnerDiffers,
 )
 
 MOST: Final = 1000
@@ -60,7 +61,7 @@ class Repeats:
             return self._open(event)
         number = getattr(event, "connection", None) or 0
         to, opened = self._opened.pop(number, ""), self._waiting.pop(number, None)
-        if to and isinstance(event, DialHeld | AddressDenied):
+        if to and isinstance(event, DialHeld | AddressDenied | InnerDiffers):
             self._opened[number] = to  # its end is to come
         elif to:
             self._note(to, has_failed=isinstance(event, ConnectionDenied | DialFailed))

@@ -11,7 +11,7 @@ from relay.inbound.offer import Offer, Refusal
 from relay.outbound.door import DeniedError
 from relay.outbound.patience import DialError
 from relay.policy.verdicts import Deny
-from relay.record.events import ConnectionDenied, DialFailed, Told
+from relay.record.events import ConnectionDenied, DialFailed, InnerDiffers, Told
 from relay.record.kinds import Kind, kind_of
 from relay.tcp.connection import Connection
 from relay.tcp.refusal import refusal_for
@@ -82,6 +82,32 @@ def note_denial(
             reason=denied.reason,
             told=told,
             address=address,
+        )
+    )
+
+
+def note_inner(connection: Connection, denied: Deny, inner: str) -> None:
+    """Record that what the program asks for within its connection is forbidden, and denied."""
+    connection.shared.record(
+        ConnectionDenied(
+            connection=connection.number,
+            kind=Kind.POLICY,
+            rule=denied.rule,
+            reason=denied.reason,
+            inner=inner,
+        )
+    )
+
+
+def note_difference(connection: Connection, inner: str, denied: Deny) -> None:
+    """Record that a rule forbids what the program asks for within its connection; it goes on."""
+    connection.shared.record(
+        InnerDiffers(
+            connection=connection.number,
+            kind=Kind.POLICY,
+            inner=inner,
+            rule=denied.rule,
+            reason=denied.reason,
         )
     )
 

@@ -1,6 +1,7 @@
 """What serves a connection, found in one look-up: the gateway, a pump, or a refusal."""
 
 import contextlib
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,19 +13,22 @@ from relay.addresses import Destination, Endpoint, is_dialable
 from relay.inbound.offer import Refusal
 from relay.outbound.opener import Opened, Opener
 from relay.outbound.patience import RESET, DialError
-from relay.policy.policy import Policy
+from relay.policy.current import CurrentPolicy
 from relay.policy.verdicts import Allow, ByAddress, Deny
 from relay.record.events import ConnectionClosed, Replaying
 from relay.record.kinds import Kind, kind_of
 from relay.tcp.acceptance import (
     accept,
     note_denial,
+    note_difference,
     note_failure,
+    note_inner,
     refuse,
     told,
     while_wanted,
 )
 from relay.tcp.connection import Connection, Handler
+from relay.tcp.inner import inspected, inspection
 from relay.tcp.transfer.pump import Pump
 
 
@@ -42,7 +46,7 @@ class Naming(Protocol):
 class Handlers:
     """Finds the handler of a connection."""
 
-    _policy: Policy
+    _policy: CurrentPolicy
     _naming: Naming
     _opener: Opener
     _gateway: Callable[[Destination, Handler], Handler | None]
@@ -54,7 +58,12 @@ class Handlers:
         address, port = dialled
         name = self._naming.dialled(address, trio.current_time())
         destination = Destination(name or address, port)
-        pump = PumpHandler(destination, self._opener, self._policy.idle_retire(destination))
+        pump = PumpHandler(
+            destination,
+            self._opener,
+            self._policy.idle_retire(destination),
+            self._policy if self._policy.inspects else None,
+        )
         handler = self._gateway(destination, pump) or pump
         if mistake := self._mistake_in(handler.destination):
             return RefusalHandler(handler.destination, Deny(mistake), Kind.UNDIALABLE)
@@ -100,6 +109,8 @@ class PumpHandler:
     _opener: Opener
     _retire_after: float
     """Seconds of silence after which it is closed."""
+    _judge: "inspection.Judge | None" = None
+    """Judges what the program asks for within the connection, if anything does."""
 
     async def serve(self, connection: Connection) -> None:
         """Dial, accept, copy both ways, record."""
@@ -112,13 +123,7 @@ class PumpHandler:
             refuse(connection, error)
             return
 
-        pump = Pump(
-            await connection.offer.accept(),  # it is accepted: this returns its socket at once
-            opened,
-            partial(self._redial, connection),
-            number=connection.number,
-            retire_after=self._retire_after,
-        )
+        pump = self._pump(connection, await connection.offer.accept(), opened)  # it is accepted
         pump.has_gone = partial(connection.shared.has_gone, connection.offer)
         # Until the pump has ended: a cycle of references would be left to the garbage collector.
         before = connection.abort, connection.leave, connection.delivered
@@ -137,6 +142,20 @@ class PumpHandler:
             standing.discard(pump)
             connection.abort, connection.leave, connection.delivered = before
         connection.shared.record(_closed(connection, pump))
+
+    def _pump(self, connection: Connection, program: socket.socket, opened: Opened) -> Pump:
+        """Return what copies both ways, and judges the program's first bytes if that is asked."""
+        redial = partial(self._redial, connection)
+        if self._judge is None:
+            number, after = connection.number, self._retire_after
+            return Pump(program, opened, redial, number=number, retire_after=after)
+        judged = inspection.Inspection(
+            self.destination, self._judge, partial(note_difference, connection)
+        )
+        refused = partial(note_inner, connection)
+        pump = inspected.InspectedPump(program, opened, redial, judged, refused)
+        pump.number, pump.retire_after = connection.number, self._retire_after
+        return pump
 
     async def _redial(
         self, connection: Connection, loss: OSError | None, avoid: str

@@ -253,6 +253,22 @@ async def test_kernel_settings_can_be_read_alone(machine: Machine) -> None:
     assert "Read-only file system" in done.stderr
 
 
+async def test_a_chroots_settings_and_devices_are_the_same(machine: Machine) -> None:
+    root = machine.folders["work"] / "chroot"
+    for name in ("sys", "dev"):
+        (root / name).mkdir(parents=True)
+
+    def mount() -> None:
+        for name in ("sys", "dev"):
+            flags = syscalls.MS_BIND | syscalls.MS_REC
+            syscalls.mount(f"/{name}", str(root / name), flags=flags)
+
+    machine.internet.client.call(mount)
+    done = await machine.run("sh", "-c", "ls chroot/dev; touch chroot/sys/new", check=False)
+    assert done.stdout == b""
+    assert "Read-only file system" in done.stderr
+
+
 async def test_lock_files_of_editors_stay(machine: Machine) -> None:
     lock = machine.folders["home"] / ".claude/ide/1.lock"
     lock.parent.mkdir(parents=True)
@@ -290,6 +306,17 @@ async def test_the_commands_own_file_is_opened_in_a_private_home(machine: Machin
     machine.environment["PATH"] = f"{home}/bin:{os.environ['PATH']}"
     done = await machine.run("mine", str(store), options=PRIVATE_HOME)
     assert done.stdout == b"1.0\n"
+
+
+async def test_the_gateways_certificate_is_opened_in_a_private_home(machine: Machine) -> None:
+    machine.environment["XDG_STATE_HOME"] = str(machine.folders["home"] / ".local/state")
+    machine.environment["XDG_CONFIG_HOME"] = str(machine.folders["home"] / ".config")
+    options = (*PRIVATE_HOME, "--gateway=tls", "--gateway-hosts=v4.test")
+    script = "cat $NODE_EXTRA_CA_CERTS; find $HOME -type f"
+    done = await machine.run("sh", "-c", script, options=options)
+    *certificate, found = done.stdout.decode().splitlines()
+    assert certificate[0] == "-----BEGIN CERTIFICATE-----"
+    assert found.endswith(".pem")
 
 
 @pytest.mark.parametrize("options", [STRICT, PRIVATE_HOME])
@@ -383,6 +410,15 @@ PROGRAMS = {
 async def test_programs_work_in_it(machine: Machine, program: str) -> None:
     done = await machine.run(*PROGRAMS[program], check=False)
     assert (done.status, done.stdout) == (0, b"text\n"), done.stderr
+
+
+async def test_an_overlay_does_not_show_what_is_below(served: Machine) -> None:
+    tmp = served.sockets["tmp"]
+    connect = shlex.join([*CONNECT, tmp, f"/mnt{tmp}"])
+    script = f"mount -t overlay -o lowerdir=/:/dev none /mnt; {connect}; ls /mnt/tmp"
+    done = await served.run("unshare", "-Urm", "sh", "-c", script, cwd=ROOT, check=False)
+    assert CONNECTED not in done.stdout.decode()
+    assert served.folders["shm"].name not in done.stdout.decode()
 
 
 async def test_a_sandbox_in_it_works(machine: Machine) -> None:

@@ -200,3 +200,12 @@ async def test_a_service_that_does_not_run_is_no_error(desktop: Desktop) -> None
         "echo", "ran", options=["--strict", "--share=docker,x11"], env=desktop.environment
     )
     assert done.stdout == b"ran\n"
+
+
+async def test_an_unknown_name_is_an_error_that_lists_them(desktop: Desktop) -> None:
+    done = await desktop.keepline.run(
+        "true", options=["--strict", "--share=doker"], env=desktop.environment, check=False
+    )
+    assert done.status == 125
+    assert "doker" in done.stderr
+    assert "session-bus, docker, podman, ssh-agent, gpg-agent, x11, wayland" in done.stderr

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
     AddressDenied, Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened,
-    DialFailed, DialHeld, Dialled, Excuse, How, LoopbackRefused, PathDown, PathUp,
+    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, LoopbackRefused, PathDown, PathUp,
     Replaying, Suspected, Told,
 )
 from relay.record.events.gateway import (
@@ -27,8 +27,8 @@ from relay.record.events.session import (
 AnyEvent: TypeAlias = (
     SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | Slept | Fault | ServiceDown
     | TurnedAway
-    | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed
-    | DialHeld | Replaying | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
+    | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
+    | Replaying | InnerDiffers | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
     | LoopbackRefused
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
@@ -40,10 +40,10 @@ __all__ = [
     "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
     "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
     "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
-    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "How", "LeftBehind", "LogFull", "LogLost",
-    "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded",
-    "NameRefused", "NamesBounded", "PathDown", "PathUp", "Replaying", "RequestLost",
-    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
-    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "How", "InnerDiffers", "LeftBehind",
+    "LogFull", "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent",
+    "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp",
+    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
+    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

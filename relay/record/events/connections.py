@@ -80,6 +80,28 @@ class AddressDenied(CountedEvent):
         return f"#{self.connection} one of its addresses is denied: {what}{self.times()}"
 
 
+class InnerDiffers(CountedEvent):
+    """A deny rule names what TLS or HTTP asks for on a connection to another name.
+
+    With allow rules that is denied; without, it is recorded alone.
+    """
+
+    connection: int
+    inner: str
+    rule: str
+    reason: str = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the program did not get what it asked for: it did."""
+        return False
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        what = f"{self.inner}, which is denied: {self.rule}{detail('', self.reason)}"
+        return f"#{self.connection} passed on, though it asks for {what}{self.times()}"
+
+
 class Dialled(Event):
     """The upstream connection is established."""
 

@@ -137,6 +137,8 @@ def _hello(reader: "_Reader", *, is_alone: bool) -> ClientHello:
     extensions: dict[int, bytes] = {}
     while inside.left:
         kind = int.from_bytes(inside.take(2), "big")
+        if kind in extensions:
+            raise ValueError("an extension twice, RFC 8446 section 4.2")
         extensions[kind] = inside.vector(2)
     return ClientHello(_pairs(ciphers), extensions, is_alone)
 

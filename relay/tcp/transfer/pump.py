@@ -29,7 +29,7 @@ _BULK: Final = 512 * 1024
 """Bytes after which a direction is worth a pipe."""
 
 # One buffer serves every connection: what it holds is sent or copied before the next await.
-_buffer = memoryview(bytearray(_BUFFER_SIZE))
+buffer: Final = memoryview(bytearray(_BUFFER_SIZE))
 
 Redial: TypeAlias = Callable[[OSError | None, str], Awaitable[Opened | None]]
 """Connects once more after a loss (None: a FIN), to the address to avoid last; returns None if that
@@ -125,7 +125,7 @@ class Pump(Pair):
                     if pipe is not None:
                         pipe.release()
                 if after is After.WAIT:
-                    await trio.lowlevel.wait_readable(source.sock)
+                    await self.readable(source)
                 elif after is After.YIELD:
                     await trio.lowlevel.checkpoint()
                 else:
@@ -139,7 +139,7 @@ class Pump(Pair):
         while moved < _TURN:
             loss = None
             try:
-                count = self._read(source, pipe)
+                count = self.read(source, pipe)
             except BlockingIOError:
                 return After.WAIT
             except OSError as error:
@@ -156,7 +156,7 @@ class Pump(Pair):
             if pipe is not None and not source.is_urgent:
                 went = await self._empty(pipe, sink)
             else:
-                data = _buffer[:count]
+                data = buffer[:count]
                 if self._flight.is_open:
                     data = await self._keep_first_flight(source, data)
                 went = await self._send(sink, data, socket.MSG_OOB if source.is_urgent else 0)
@@ -164,8 +164,11 @@ class Pump(Pair):
                 return After.END
         return After.YIELD
 
-    @staticmethod
-    def _read(source: Side, pipe: Pipe | None) -> int:
+    def readable(self, source: Side) -> Awaitable[None]:
+        """Return what waits until a side has something to read."""
+        return trio.lowlevel.wait_readable(source.sock)  # noqa: ASYNC105 - it is by the caller
+
+    def read(self, source: Side, pipe: Pipe | None) -> int:
         """Take what the source has; return how many bytes, 0 at its end. Raises OSError.
 
         They are in the pipe, or in the buffer, where an urgent byte always is, and alone.
@@ -173,8 +176,8 @@ class Pump(Pair):
         if urgent.Seen.yet:
             source.is_urgent = urgent.is_next(source.sock)
             if source.is_urgent:
-                return source.sock.recv_into(_buffer, 1)
-        return source.sock.recv_into(_buffer) if pipe is None else pipe.fill(source.sock)
+                return source.sock.recv_into(buffer, 1)
+        return source.sock.recv_into(buffer) if pipe is None else pipe.fill(source.sock)
 
     async def _empty(self, pipe: Pipe, sink: Side) -> bool:
         """Send all that is in the pipe; False if the sink is lost."""

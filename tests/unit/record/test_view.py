@@ -24,6 +24,7 @@ from relay.record.events import (
     FurtherNames,
     GatewayUnused,
     How,
+    InnerDiffers,
     LeftBehind,
     LogFull,
     LogLost,
@@ -130,6 +131,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         AddressDenied(connection=1, rule="10.0.0.0/8", address="10.1.2.3", reason="company"),
         "#1 one of its addresses is denied: 10.0.0.0/8 (10.1.2.3; company)",
+    ),
+    (
+        ConnectionDenied(connection=1, rule="no allow rule matches", inner="b.test"),
+        "#1 denied: no allow rule matches (b.test); the program saw a reset",
+    ),
+    (
+        InnerDiffers(connection=1, inner="b.test", rule="*.test", reason="no", count=2),
+        "#1 passed on, though it asks for b.test, which is denied: *.test (no); 2 times so far",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (
@@ -289,7 +298,8 @@ def test_a_start_is_told_with_its_local_time() -> None:
     assert line.startswith("session 20260102-030405-77 of curl started 2026-01-0")
     assert line.endswith(" (pid 77, uid 1000, tproxy, synthetic names)")
     STARTED.gateway = "gateway on: it reads all"
-    assert STARTED.text().endswith(" synthetic names); gateway on: it reads all")
+    STARTED.rules = "mode open, deny rules: 1"
+    assert STARTED.text().endswith("; gateway on: it reads all; mode open, deny rules: 1")
 
 
 @pytest.mark.parametrize(

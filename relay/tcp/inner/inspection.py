@@ -1,0 +1,124 @@
+"""Judges what a connection's first bytes ask for; in mode `allowlist` they wait for that. Pure.
+
+In mode `open` bytes are never held: what a deny rule names is recorded alone. Judged are a TLS
+ClientHello at any port, and the first request at port 80. Nothing else is: a protocol in which the
+server speaks first, or that begins TLS later, and what comes after the first request.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from relay.addresses import Destination
+from relay.policy.verdicts import Allow, Deny
+from relay.tcp.inner import request_head, server_name
+from relay.tcp.inner.asked import HTTP_PORT, Asked, Incomplete, Names, Other, Unreadable
+
+LIMIT: Final = 10.0
+"""Seconds from the first byte to the last one that is needed."""
+
+_LATE: Final = Unreadable(f"a beginning that was not complete within {LIMIT:g} s")
+_CUT: Final = Unreadable("a beginning that ends before it is complete")
+_URGENT: Final = Unreadable("urgent data in the beginning")
+"""A server may take an urgent byte out of the stream (RFC 6093 section 2.2), and read another."""
+
+
+class Judge(Protocol):
+    """What is asked of the policy."""
+
+    @property
+    def is_allowlist(self) -> bool:
+        """Whether what is denied is refused, and not only recorded."""
+
+    def judge_inner(self, destination: Destination, inner: str) -> Allow | Deny:
+        """Judge a name that is asked for on a connection to a destination."""
+
+
+class RefusedError(Exception):
+    """What the connection asks for is denied."""
+
+    def __init__(self, denied: Deny, inner: str) -> None:
+        """Keep the verdict, and the name; empty if none could be read."""
+        super().__init__(denied.rule)
+        self.denied = denied
+        self.inner = inner
+
+
+class Inspection:
+    """The first bytes of one connection's program."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        judge: Judge,
+        differs: Callable[[str, Deny], None] = lambda _inner, _denied: None,
+    ) -> None:
+        """Judge by `judge`; what is denied and passed on all the same goes to `differs`."""
+        self.held = b""
+        """What waits for a verdict."""
+        self.is_open = True
+        """Whether more is to be judged."""
+        self._destination = destination
+        self._judge = judge
+        self._differs = differs
+        self._is_strict = judge.is_allowlist
+        self._seen = b""
+        self._deadline = 0.0
+        self._is_http = destination.port == HTTP_PORT
+
+    @property
+    def deadline(self) -> float | None:
+        """When the verdict is due, if something waits for it."""
+        return self._deadline if self.held else None
+
+    def server_speaks(self) -> None:
+        """Note that the server has spoken: if it was the first to, this is no HTTP."""
+        self._is_http = self._is_http and bool(self._seen)
+
+    def received(self, data: bytes, now: float, *, is_urgent: bool = False) -> bytes:
+        """Take what the program has sent; return what may go on. Raises RefusedError."""
+        if not self._seen:
+            self._deadline = now + LIMIT
+        self._seen += data
+        asked = _URGENT if is_urgent and self._is_strict else self._read()
+        if isinstance(asked, Incomplete) and now >= self._deadline:
+            asked = _LATE
+        if isinstance(asked, Incomplete) and self._is_strict:
+            self.held = self._seen
+            return b""
+        passed = self._seen if self._is_strict else data
+        if not isinstance(asked, Incomplete):
+            self._end(asked)
+        return passed
+
+    def ended(self) -> None:
+        """Note that the program sends no more; raises RefusedError."""
+        if self.held:
+            self._end(_CUT)
+
+    def is_late(self) -> None:
+        """Note that the deadline has passed; raises RefusedError."""
+        if self.held:
+            self._end(_LATE)
+
+    def _read(self) -> Asked:
+        asked = server_name.read(self._seen)
+        return request_head.read(self._seen) if self._is_http and asked == Other() else asked
+
+    def _end(self, asked: Asked) -> None:
+        self.is_open, self.held, self._seen = False, b"", b""
+        if isinstance(asked, Unreadable) and self._is_strict:
+            raise RefusedError(Deny(f"{asked.why}, so that no rule can allow it"), "")
+        if not isinstance(asked, Names):
+            return
+        for name in asked.names:
+            denied = self._denied(name)
+            if denied is not None and self._is_strict:
+                raise RefusedError(denied, name)
+            if denied is not None:
+                self._differs(name, denied)
+
+    def _denied(self, name: str) -> Deny | None:
+        if name == self._destination.host:
+            return None
+        verdict = self._judge.judge_inner(self._destination, name)
+        return verdict if isinstance(verdict, Deny) else None
