@@ -61,7 +61,7 @@ def main(
         if plan.command:
             handoff.await_release(end)
         if plan.strict:
-            end.recv(1)  # whose child this is by now
+            handoff.await_adoption(end)
         end.close()
         if not plan.command:
             os._exit(0)

@@ -17,6 +17,7 @@ from netns.plan import Intercept
 _MAX_MESSAGE = 65536
 _MAX_FDS = 253  # SCM_MAX_FD of the kernel
 _RELEASE = b"r"
+_ADOPTED = b"adopted"
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,6 @@ def send_step(end: socket.socket, step: Step) -> None:
     end.send(json.dumps({"step": asdict(step)}).encode())
 
 
-def release(end: socket.socket) -> None:
-    """Let the command start; raises OSError if the child is gone."""
-    end.send(_RELEASE)
-
-
-def await_release(end: socket.socket) -> None:
-    """Wait until the command may start; raises EOFError if the parent is gone."""
-    if end.recv(len(_RELEASE)) != _RELEASE:
-        raise EOFError("keepline ended before the command was started")
-
-
 @contextlib.contextmanager
 def step(name: str, end: socket.socket) -> Iterator[None]:
     """Turn what fails inside into a SandboxError with the next step; report what worked."""
@@ -107,6 +97,27 @@ def step(name: str, end: socket.socket) -> Iterator[None]:
 def send_moved(end: socket.socket, moved: Moved) -> None:
     """Report the processes of the PID namespace."""
     end.send(json.dumps({"moved": asdict(moved)}).encode())
+
+
+def release(end: socket.socket) -> None:
+    """Let the command start; raises OSError if the child is gone."""
+    end.send(_RELEASE)
+
+
+def await_release(end: socket.socket) -> None:
+    """Wait until the command may start; raises EOFError if the parent is gone."""
+    if end.recv(len(_RELEASE)) != _RELEASE:
+        raise EOFError("keepline ended before the command was started")
+
+
+def adopt(end: socket.socket) -> None:
+    """Tell the command-to-be whose child it is by now; raises OSError if it is gone."""
+    end.send(_ADOPTED)
+
+
+def await_adoption(end: socket.socket) -> None:
+    """Wait until the process that has forked this one is gone; nothing is left unread then."""
+    end.recv(len(_ADOPTED))
 
 
 def send_listeners(end: socket.socket, listeners: Listeners) -> None:
@@ -134,7 +145,8 @@ def receive(end: socket.socket) -> Step | Moved | Listeners:
     try:
         data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
     except ConnectionResetError:  # it has left unread what was sent to it, unix(7)
-        data = b""
+        # That is told once, before what it has said itself.
+        data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
     if not data:
         raise EOFError
     message: dict[str, Any] = json.loads(data)

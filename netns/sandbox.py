@@ -152,7 +152,7 @@ class Sandbox:
         self.pid, self.init = moved.command, moved.init
         self._init_fd = os.pidfd_open(moved.init)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # they have ended
-            self._end.send(ADOPTED)
+            handoff.adopt(self._end)
             if self._lifeline is not None:
                 os.write(self._lifeline, ADOPTED)
 
