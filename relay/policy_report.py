@@ -49,7 +49,7 @@ def learned_lines(session: str, log: Iterable[AnyEvent]) -> Iterator[str]:
     """
     found = asked(log)
     name = session if session.isprintable() else ascii(session)
-    yield f"# what {name} asked for; for config.toml, or .keepline.toml of a project, once it is read"
+    yield f"# what {name} asked for; for config.toml, or a project's .keepline.toml, once read"
     yield "[policy]"
     yield 'mode = "allowlist"'
     yield "allow = ["

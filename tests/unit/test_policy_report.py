@@ -47,7 +47,7 @@ def test_a_list_is_learned() -> None:
     )
     text = learned(*log)
     assert text == (
-        "# what x asked for; for config.toml, or .keepline.toml of a project, once it is read\n"
+        "# what x asked for; for config.toml, or a project's .keepline.toml, once read\n"
         "[policy]\n"
         'mode = "allowlist"\n'
         "allow = [\n"
