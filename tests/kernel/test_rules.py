@@ -187,6 +187,26 @@ async def test_a_preset_leads_to_no_private_address(
     assert named.stdout == b"in"
 
 
+async def test_private_addresses_are_denied_where_that_is_asked_for(
+    internet: Internet, nursery: trio.Nursery, keepline: Keepline
+) -> None:
+    site = Files({"server.test/": b"in", "v4.test/": b"in"})
+    await publish(internet, nursery, site, "server.test", "v4.test", address=SERVER)
+    url = "https://server.test/"
+    assert (await keepline.run(*curl(url))).stdout == b"in"
+    rule = "an address in 203.0.113.0/24 is special (documentation, RFC 5737), and no rule opens it"
+    for option in ("--private=deny", "--allow=*", "--allow=0.0.0.0/0"):
+        done = await keepline.run(*curl(url), options=[option], check=False)
+        assert done.status != 0
+        assert {event.rule for event in done.all(ConnectionDenied)} == {rule}
+    keepline.config.write_text(
+        '[policy]\nmode = "open"\nprivate = "deny"\nallow = ["server.test"]\n'
+    )
+    assert (await keepline.run(*curl(url))).stdout == b"in"
+    other = await keepline.run(*curl("https://v4.test/"), check=False)
+    assert {event.rule for event in other.all(ConnectionDenied)} == {rule}
+
+
 async def test_a_list_that_is_learned_is_enough(
     internet: Internet, nursery: trio.Nursery, keepline: Keepline
 ) -> None:
