@@ -6,18 +6,20 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from netns import handoff, mounts, syscalls
 from netns.errors import SandboxError
-from netns.hints import REPORT, host_facts, namespace_hint, refused_call
+from netns.handoff import step
+from netns.hints import REPORT, refused_call
 from netns.network import holding, interception, links, netlink
 from netns.network.holding import RELAYS_MARK, SO_MARK, SynSockets
 from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
 from netns.process import command, idmap, inherited, privileges, seccomp
+from netns.strict import confinement, init
 
 EXIT_OWN_FAILURE: Final = 125
 
@@ -51,16 +53,19 @@ def main(
         links.load()
         interception.load()
         plan = _receive_plan(plan_pipe)
-        with _step("id map", end):
-            end.recv(1)  # the parent has written it, or has seen that it need not
-        listeners = _build(plan, end, is_root=is_root)
+        with step("id map", end):  # the parent has written it, or has seen that it need not
+            lifeline = socket.recv_fds(end, 1, 1)[1]
+        listeners = _build(plan, end, lifeline, is_root=is_root)
         handoff.send_listeners(end, listeners)
         listeners.close()
+        if plan.command:
+            handoff.await_release(end)
+        if plan.strict:
+            handoff.await_adoption(end)
+        end.close()
         if not plan.command:
             os._exit(0)
-        handoff.await_release(end)
-        end.close()
-        _become(plan, parent, passed_on)
+        _become(plan, parent, lifeline, passed_on)
     except SandboxError as error:
         _tell(end, error.cause, error.next_step)
     except OSError as error:
@@ -95,37 +100,36 @@ def _receive_plan(pipe: int) -> Plan:
 def _enter_user_namespace(end: socket.socket) -> None:
     """Get all capabilities over what is made from here on; map an ordinary caller's own id."""
     uid, gid, range_mapped = os.getuid(), os.getgid(), idmap.can_map_range()
-    with _step("user namespace", end):
+    with step("user namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWUSER)
         if not range_mapped:
             idmap.write_single(uid, gid)
 
 
-def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listeners:
+def _build(
+    plan: Plan, end: socket.socket, lifeline: Sequence[int], *, is_root: bool
+) -> handoff.Listeners:
     """Make the namespace, reporting each step that is done."""
     port_start = Path("/proc/sys/net", _UNPRIVILEGED_PORT_START).read_text()
-    with _step("network and mount namespace", end):
+    with step("network and mount namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
-    with _step("loopback and routes", end):
+    for each in lifeline:  # with --strict there is one
+        confinement.enter_pid_namespace(end, each)
+    with step("loopback and routes", end):
         no_device = links.bring_up(plan)
         # The host's may be bbr, whose pacing halves throughput over lo.
         links.sysctl("ipv4/tcp_congestion_control", "reno")
         # Root loses NET_BIND_SERVICE, a capability over the network, but not port 80.
         links.sysctl(_UNPRIVILEGED_PORT_START, "0" if is_root else port_start)
-    with _step("name server on port 53", end):
+    with step("name server on port 53", end):
         dns_udp, dns_tcp = _dns_sockets()
-    with _step("interception of TCP", end):
+    with step("interception of TCP", end):
         diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
         ways = _intercept(plan)
         tcp = ways.listeners
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
-    with _step("resolv.conf and nsswitch.conf", end):
-        mounts.cover(plan.files, plan.owned, plan.owned_folders)
-    with _step("capabilities dropped", end):
-        privileges.drop(keep_root=is_root)
-    with _step("system calls refused", end):
-        seccomp.install(is_root=is_root, strict=plan.strict)
+    stays_open = _close_off(plan, end, is_root=is_root)
     lacks = [why for why in (no_device, ways.no_servers) if why]
     return handoff.Listeners(
         ways.way,
@@ -138,18 +142,25 @@ def _build(plan: Plan, end: socket.socket, *, is_root: bool) -> handoff.Listener
         ways.notes,
         ways.held_notes,
         lacks,
+        stays_open,
     )
 
 
-@contextlib.contextmanager
-def _step(name: str, end: socket.socket) -> Iterator[None]:
-    """Turn what fails inside into a SandboxError with the next step; report what worked."""
-    try:
-        yield
-    except OSError as error:
-        hint = namespace_hint(error.errno, host_facts())
-        raise SandboxError(f"{name}: {error.strerror or error}", hint) from error
-    handoff.send_step(end, handoff.Step(name))
+def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> list[str]:
+    """Cover files, and take away what the command may not keep.
+
+    Return what stays within reach on this kernel, though --strict is to close it.
+    """
+    with step("resolv.conf and nsswitch.conf", end):
+        mounts.cover(plan.files, plan.owned, plan.owned_folders)
+    if plan.strict:
+        confinement.confine(plan, end, is_root=is_root)
+    with step("capabilities dropped", end):
+        privileges.drop(keep_root=is_root)
+    stays_open = confinement.scope(end) if plan.strict else []
+    with step("system calls refused", end):
+        seccomp.install(is_root=is_root, strict=plan.strict)
+    return stays_open
 
 
 def _dns_sockets() -> tuple[socket.socket, socket.socket]:
@@ -239,14 +250,16 @@ def _closed_on_failure(sock: socket.socket) -> Iterator[None]:
         raise
 
 
-def _become(plan: Plan, parent: int, passed_on: Collection[int]) -> NoReturn:
+def _become(
+    plan: Plan, parent: int, lifeline: Sequence[int], passed_on: Collection[int]
+) -> NoReturn:
     """Exec the command as its caller would have: signals, descriptors, environment."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores both
     inherited.pass_on(passed_on)
     # Set last, for a change of credentials clears it. Without the relay the command is cut off.
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGHUP)
-    if os.getppid() != parent:
+    if not (init.relay_lives(*lifeline) if lifeline else os.getppid() == parent):
         os._exit(EXIT_OWN_FAILURE)
     environment = command.changed(command.callers_environment(), plan.environment)
     command.become(plan.command, inherited.readdressed(environment, parent))

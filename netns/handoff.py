@@ -1,12 +1,15 @@
-"""What passes between child and parent over one socketpair: reports of steps, then listeners."""
+"""What passes between child and parent over one socketpair: steps, processes, then listeners."""
 
 import array
+import contextlib
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from netns.errors import SandboxError
+from netns.hints import host_facts, namespace_hint
 from netns.network.holding import SynSockets
 from netns.network.host_addresses import HostAddresses
 from netns.plan import Intercept
@@ -14,6 +17,7 @@ from netns.plan import Intercept
 _MAX_MESSAGE = 65536
 _MAX_FDS = 253  # SCM_MAX_FD of the kernel
 _RELEASE = b"r"
+_ADOPTED = b"adopted"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,17 @@ class Step:
     name: str
     error: str | None = None
     hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The child goes on in a PID namespace: its ids, and those of the init there, as seen outside.
+
+    The sender has ended, or is about to; the receiver is to say when both are its children.
+    """
+
+    init: int
+    command: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,8 @@ class Listeners:
     """Why a connect() is not held, or not for as long as it should be."""
     lacks: Sequence[str] = ()
     """What the namespace lacks of the host as programs see it, and why."""
+    stays_open: Sequence[str] = ()
+    """What this kernel cannot keep out of reach, though --strict would."""
 
     def close(self) -> None:
         """Close all of them."""
@@ -66,6 +83,22 @@ def send_step(end: socket.socket, step: Step) -> None:
     end.send(json.dumps({"step": asdict(step)}).encode())
 
 
+@contextlib.contextmanager
+def step(name: str, end: socket.socket) -> Iterator[None]:
+    """Turn what fails inside into a SandboxError with the next step; report what worked."""
+    try:
+        yield
+    except OSError as error:
+        hint = namespace_hint(error.errno, host_facts())
+        raise SandboxError(f"{name}: {error.strerror or error}", hint) from error
+    send_step(end, Step(name))
+
+
+def send_moved(end: socket.socket, moved: Moved) -> None:
+    """Report the processes of the PID namespace."""
+    end.send(json.dumps({"moved": asdict(moved)}).encode())
+
+
 def release(end: socket.socket) -> None:
     """Let the command start; raises OSError if the child is gone."""
     end.send(_RELEASE)
@@ -75,6 +108,16 @@ def await_release(end: socket.socket) -> None:
     """Wait until the command may start; raises EOFError if the parent is gone."""
     if end.recv(len(_RELEASE)) != _RELEASE:
         raise EOFError("keepline ended before the command was started")
+
+
+def adopt(end: socket.socket) -> None:
+    """Tell the command-to-be whose child it is by now; raises OSError if it is gone."""
+    end.send(_ADOPTED)
+
+
+def await_adoption(end: socket.socket) -> None:
+    """Wait until the process that has forked this one is gone; nothing is left unread then."""
+    end.recv(len(_ADOPTED))
 
 
 def send_listeners(end: socket.socket, listeners: Listeners) -> None:
@@ -90,27 +133,44 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
         "notes": list(listeners.notes),
         "held_notes": list(listeners.held_notes),
         "lacks": list(listeners.lacks),
+        "stays_open": list(listeners.stays_open),
         "host_addresses": None if addresses is None else [addresses.table, *addresses.shown],
     }
     socket.send_fds(end, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
 
 
-def receive(end: socket.socket) -> Step | Listeners:
-    """Wait for the next message; raises EOFError when the other end is gone."""
+def _receive_message(end: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    """Return a message, b"" for the end, and the descriptors that came with it."""
     room = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
+    data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
+    return data, ancillary
+
+
+def receive(end: socket.socket) -> Step | Moved | Listeners:
+    """Wait for the next message; raises EOFError when the other end is gone.
+
+    If the other end left unread what was sent to it, as one does that fails before the command may
+    start, the kernel tells of that first, and then gives out what it had sent, unix(7).
+    """
     try:
-        data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
-    except ConnectionResetError:  # it has left unread what was sent to it, unix(7)
-        data = b""
+        data, ancillary = _receive_message(end)
+    except ConnectionResetError:
+        data, ancillary = _receive_message(end)
     if not data:
         raise EOFError
     message: dict[str, Any] = json.loads(data)
     if "step" in message:
         return Step(**message["step"])
+    if "moved" in message:
+        return Moved(**message["moved"])
     fds = array.array("i")
     for _level, _type, rights in ancillary:
         fds.frombytes(rights)
-    sockets = [socket.socket(fileno=fd) for fd in fds]
+    return _listeners(message, [socket.socket(fileno=fd) for fd in fds])
+
+
+def _listeners(message: dict[str, Any], sockets: Sequence[socket.socket]) -> Listeners:
+    """Put together what send_listeners() has sent."""
     for sock in sockets:
         sock.setblocking(False)  # noqa: FBT003 - positional only
     dns_udp, dns_tcp, diag, *tcp = sockets
@@ -134,4 +194,5 @@ def receive(end: socket.socket) -> Step | Listeners:
         message["notes"],
         message["held_notes"],
         message["lacks"],
+        message["stays_open"],
     )

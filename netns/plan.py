@@ -56,3 +56,5 @@ class Plan:
     """Services of the host that stay within reach all the same, by the names of relay/config.py."""
     private_home: bool = False
     """Whether the home folder is an empty one that ends with the session."""
+    sockets: Sequence[str] = ()
+    """Where UNIX sockets of the host are, to be out of reach."""

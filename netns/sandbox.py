@@ -3,19 +3,22 @@
 import contextlib
 import json
 import os
+import select
 import signal
+import socket
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from netns import child, handoff, needed, syscalls
 from netns.child import EXIT_OWN_FAILURE
 from netns.errors import SandboxError
-from netns.handoff import Listeners, Step
+from netns.handoff import Listeners, Moved, Step
 from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
 from netns.plan import Plan
 from netns.process import idmap
 from netns.process.inherited import Inherited
+from netns.strict.init import ADOPTED, ALONE
 
 __all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
 
@@ -23,6 +26,9 @@ _SIGNAL_STATUS: Final = 128
 
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 """What a caller may have set before exec: `perl -e 'alarm 60; exec @ARGV' COMMAND`."""
+
+
+_ENDING_SECONDS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,11 @@ class Sandbox:
             self.withheld = inherited.withheld
         self.steps: list[Step] = []
         """What the namespace needed so far, in order, for people."""
+        self._lifeline: int | None = None
+        """With --strict: the end to write to of the pipe that the init of the sandbox reads."""
+        self.init = 0
+        """With --strict, the process id of that init."""
+        self._init_fd: int | None = None
         self._end, childs_end = handoff.channel()
         needed.require(self._end)
         parent = os.getpid()
@@ -106,17 +117,66 @@ class Sandbox:
 
         Returns as soon as the child needs nothing more from here, before the namespace is complete.
         """
+        if plan.strict:
+            from netns.private.unix_sockets import host_sockets  # noqa: PLC0415 - here alone
+
+            plan = replace(plan, sockets=host_sockets())
         self._receive()  # the user namespace
         if idmap.can_map_range():
             self._write_map()
+        if plan.strict:
+            adopt_orphans()  # the processes of the PID namespace, whose parent will have ended
         try:
-            self._end.send(b"m")
+            self._send_lifeline(is_needed=plan.strict)
             with open(self._plan_pipe, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
                 json.dump(asdict(plan), file)
         except (BrokenPipeError, ConnectionResetError):
             raise self._early_end() from None
         if self._inherited is not None:
             self._inherited.release_streams()
+
+    def _send_lifeline(self, *, is_needed: bool) -> None:
+        """Tell that the ids are mapped, and pass on what tells the sandbox that the relay lives."""
+        if not is_needed:
+            self._end.send(b"m")
+            return
+        childs, self._lifeline = os.pipe()
+        try:
+            socket.send_fds(self._end, [b"m"], [childs])
+        finally:
+            os.close(childs)
+
+    def _adopt(self, moved: Moved) -> None:
+        """Take the place of the child, which forked these and ends; say so to both."""
+        os.waitpid(self.pid, 0)
+        self.pid, self.init = moved.command, moved.init
+        self._init_fd = os.pidfd_open(moved.init)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # they have ended
+            handoff.adopt(self._end)
+            if self._lifeline is not None:
+                os.write(self._lifeline, ADOPTED)
+
+    def end(self) -> None:
+        """End what the command has left behind in its PID namespace, if it has one.
+
+        When keepline ends, all of them have ended. Only what the kernel cannot end yet, such as a
+        process that waits for a disk, is not waited for any longer.
+        """
+        if self._init_fd is None:
+            return
+        with contextlib.suppress(ProcessLookupError):  # all have ended, and so has init
+            signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
+        waiting = select.poll()
+        waiting.register(self._init_fd, select.POLLIN)
+        waiting.poll(_ENDING_SECONDS * 1000)
+        os.close(self._init_fd)
+        self._init_fd = None
+
+    def leave_orphans(self) -> None:
+        """Let what the command has left behind go on until it ends, if it can be told."""
+        if self._lifeline is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._lifeline, ALONE)
 
     def _write_map(self) -> None:
         """Map the range for the child: only its parent's namespace may."""
@@ -134,6 +194,9 @@ class Sandbox:
             raise self._early_end() from None
         if isinstance(message, Listeners):
             return message
+        if isinstance(message, Moved):
+            self._adopt(message)
+            return None
         self.steps.append(message)
         if message.error is not None:
             os.waitpid(self.pid, 0)

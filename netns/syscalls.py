@@ -1,14 +1,20 @@
 """System calls that the os module lacks, see section 2 of the manual; failures raise OSError."""
 
 import ctypes
+import errno
 import os
+import struct
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
 # Clone flags, clone(2).
 CLONE_NEWNS: Final = 0x0002_0000
+CLONE_NEWIPC: Final = 0x0800_0000
 CLONE_NEWUSER: Final = 0x1000_0000
+CLONE_NEWPID: Final = 0x2000_0000
 CLONE_NEWNET: Final = 0x4000_0000
+
+_NAMESPACES: Final = {CLONE_NEWNS: "mnt", CLONE_NEWUSER: "user", CLONE_NEWNET: "net"}
 
 # Mount flags, mount(2) and umount2(2).
 MS_RDONLY: Final = 0x1
@@ -18,6 +24,7 @@ MS_NOEXEC: Final = 0x8
 MS_REMOUNT: Final = 0x20
 MS_BIND: Final = 0x1000
 MS_REC: Final = 0x4000
+MS_PRIVATE: Final = 0x4_0000
 MS_SLAVE: Final = 0x8_0000
 MNT_DETACH: Final = 0x2
 
@@ -34,6 +41,13 @@ PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 SECCOMP_MODE_FILTER: Final = 2
 
+_CAPABILITY_VERSION_3: Final = 0x2008_0522
+
+_NR_MOUNT_SETATTR: Final = 442  # everywhere but on Alpha and MIPS
+_AT_FDCWD: Final = -100
+_AT_RECURSIVE: Final = 0x8000
+_MOUNT_ATTR_RDONLY: Final = 0x1
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = [
     ctypes.c_char_p,
@@ -45,7 +59,7 @@ _libc.mount.argtypes = [
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 _libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong]
-_libc.syscall.argtypes = [ctypes.c_long] + [ctypes.c_ulong] * 3
+_libc.syscall.argtypes = [ctypes.c_long] + [ctypes.c_ulong] * 5
 _libc.syscall.restype = ctypes.c_long
 _libc.unshare.argtypes = [ctypes.c_int]
 _libc.setns.argtypes = [ctypes.c_int, ctypes.c_int]
@@ -60,8 +74,20 @@ def _check(result: int, call: str) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Move the caller into new namespaces."""
+    """Move the calling thread into new namespaces; raises OSError as well if it is still in one.
+
+    A seccomp filter above can say that a call has worked which was never made.
+    """
+    kinds = [kind for flag, kind in _NAMESPACES.items() if flags & flag]
+    before = [_namespace(kind) for kind in kinds]
     _check(_libc.unshare(flags), "unshare")
+    if any(old == _namespace(kind) for old, kind in zip(before, kinds, strict=True)):
+        raise OSError(errno.EPERM, "unshare has changed nothing")
+
+
+def _namespace(kind: str) -> int:
+    """Return which namespace of a kind the calling thread is in, namespaces(7)."""
+    return os.stat(f"/proc/thread-self/ns/{kind}").st_ino  # noqa: PTH116 - pathlib takes longer
 
 
 def setns(fd: int, nstype: int = 0) -> None:
@@ -71,15 +97,30 @@ def setns(fd: int, nstype: int = 0) -> None:
 
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
     """Attach a filesystem or bind a path."""
+    source_path, target_path = os.fsencode(source), os.fsencode(target)
     result = _libc.mount(
-        source.encode(), target.encode(), fstype.encode() or None, flags, data.encode() or None
+        source_path, target_path, fstype.encode() or None, flags, data.encode() or None
     )
     _check(result, f"mount {target}")
 
 
+def make_read_only(target: str) -> None:
+    """Let nothing be written to a mount and all that is mounted below it, mount_setattr(2).
+
+    Other flags stay as they are, for a user namespace may not take any of them away. Linux 5.12.
+    """
+    attributes = struct.pack("=4Q", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    texts = [ctypes.create_string_buffer(each) for each in (os.fsencode(target), attributes)]
+    path, given = map(ctypes.addressof, texts)
+    try:
+        syscall(_NR_MOUNT_SETATTR, _AT_FDCWD, path, _AT_RECURSIVE, given, len(attributes))
+    except OSError as error:
+        raise OSError(error.errno, f"mount_setattr {target}: {error.strerror}") from error
+
+
 def umount(target: str, flags: int = 0) -> None:
     """Detach a mount."""
-    _check(_libc.umount2(target.encode(), flags), f"umount {target}")
+    _check(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
@@ -93,8 +134,14 @@ def ioctl(fd: int, request: int, argument: int = 0) -> int:
 
 
 def syscall(number: int, *arguments: int) -> int:
-    """Make a system call that the C library has no function for, with three arguments at most."""
-    return _check(_libc.syscall(number, *arguments, *[0] * (3 - len(arguments))), "syscall")
+    """Make a system call that the C library has no function for, with five arguments at most."""
+    return _check(_libc.syscall(number, *arguments, *[0] * (5 - len(arguments))), "syscall")
+
+
+def drop_own_capabilities() -> None:
+    """Empty the sets of the calling thread, capset(2)."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
 
 
 def execve(path: bytes, argv: Sequence[bytes], environment: Sequence[bytes]) -> NoReturn:

@@ -148,6 +148,28 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         return
     listeners.close()
     yield from _ways(listeners)
+    yield _strict(settings, resolv_conf)
+
+
+def _strict(settings: Settings, resolv_conf: str) -> Check:
+    """Make a namespace as `run --strict` does; name what this kernel cannot keep out of reach."""
+    name = "all that --strict promises"
+    try:
+        sandbox = Sandbox()
+        strict = msgspec.structs.replace(settings, strict=True)
+        sandbox.build(session.plan(strict, _NO_COMMAND, resolv_conf, {}))
+        listeners = sandbox.listeners()
+        listeners.close()
+        sandbox.end()
+    except OSError as error:
+        cause, fix = refused_call(error)
+        return Check(name, works=False, needed=settings.strict, detail=cause, fix=fix)
+    except KeeplineError as error:
+        cause, fix = error.cause, error.next_step
+        return Check(name, works=False, needed=settings.strict, detail=cause, fix=fix)
+    stays_open = "; ".join(listeners.stays_open)
+    fix = "a kernel that has it: without it, this alone stays within reach"
+    return Check(name, works=not stays_open, needed=False, detail=stays_open, fix=fix)
 
 
 def _ways(listeners: Listeners) -> Iterator[Check]:

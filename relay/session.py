@@ -60,15 +60,16 @@ def run(
     name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
     bundle = folder / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
-        environment = {SESSION_VARIABLE: name, **prepared.environment}
-        sandbox.build(plan(settings, command, resolv_conf, environment, prepared))
+        opened.callback(sandbox.end)
+        added = {SESSION_VARIABLE: name, **prepared.environment}
+        sandbox.build(plan(settings, command, resolv_conf, added, prepared))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
         _release(sandbox, prepared)
         listeners = sandbox.listeners()
-        _tell_ports(listeners, settings, warn)
+        _tell_lacking(listeners, settings, warn)
         log = _open_log(name, settings, warn)
         try:
             _begin(log, _started(name, command, settings, listeners, prepared))
@@ -77,9 +78,7 @@ def run(
             ended, notes = trio.run(_relay, relay, passing, log)
         finally:
             log.close()
-    for note in notes:
-        warn(note)
-    _tell_end(log, name, warn, ended.status)
+    _tell_end(log, name, warn, ended.status, notes)
     return ended
 
 
@@ -104,15 +103,24 @@ def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None
         warn(f"descriptors that lead past the relay are not passed on: {what}")
 
 
-def _tell_ports(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
-    """Name the ports that can be reached, where they are all that can be caught."""
+def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
+    """Name what this kernel cannot do: which ports are all that can be caught, what stays open."""
     if listeners.intercept == "ports" and listeners.notes:
         caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
         warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
+    if listeners.stays_open:
+        warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 
 
-def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None], status: int) -> None:
-    """Say what was lost, and why a command may have failed; what fails here changes no status."""
+def _tell_end(
+    log: FlightLog, name: str, warn: Callable[[str], None], status: int, notes: Sequence[str]
+) -> None:
+    """Say what was lost, and why a command may have failed; what fails here changes no status.
+
+    `notes` are said before.
+    """
+    for note in notes:
+        warn(note)
     summary, has_failed = "", status != 0
     with contextlib.suppress(Exception):
         if (log.has_losses or (has_failed and log.has_failures)) and log.path is not None:
@@ -145,6 +153,7 @@ def _started(
         intercept=listeners.intercept,
         dns=settings.dns,
         gateway=prepared.told,
+        rules=settings.told_rules(),
         format=FORMAT,
     )
 
@@ -210,17 +219,21 @@ async def _relay(
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
         ended = await waiting.command_end(passing, log.record)
         if relay.settings.linger:
+            passing.sandbox.leave_orphans()
             await waiting.orphans_end(passing, log.record)
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
-    left = await left_behind.look(relay.listeners.dns_udp, log.record)
+    left = await left_behind.look(relay.listeners.dns_udp, log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started
     log.record(
         SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
     )
-    return ended, [*([left_behind.told(left)] if left else []), *relay.tightening.notes]
+    return ended, [
+        *([left_behind.told(left, strict=relay.settings.strict)] if left else []),
+        *relay.tightening.notes,
+    ]
 
 
 async def _deliver_last_words(

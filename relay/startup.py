@@ -129,9 +129,10 @@ PACKAGES: Final = (
     "dns", "idna",
 )
 LIBRARY: Final = (
-    *("base64", "bisect", "contextvars", "ctypes.util", "encodings.idna", "encodings.punycode"),
-    *("hashlib", "heapq", "hmac", "linecache", "locale", "logging", "queue", "random", "shlex"),
-    *("shutil", "ssl", "string", "stringprep", "subprocess", "threading", "tokenize", "traceback"),
+    *("_colorize", "base64", "bisect", "contextvars", "ctypes.util", "encodings.idna"),
+    *("encodings.punycode", "hashlib", "heapq", "hmac", "linecache", "locale", "logging"),
+    *("platform", "queue", "random", "shlex", "shutil", "ssl", "string", "stringprep"),
+    *("subprocess", "threading", "tokenize", "traceback"),
     # What a change of config.toml may need.
     *("tomllib", "tomllib._parser", "tomllib._re", "tomllib._types"),
 )
@@ -152,8 +153,11 @@ def seal(*, gateway: bool) -> None:
     """Read all that a session may need later; from here on no module comes from a file. 9 ms.
 
     So what the command writes is not run by the relay, and what is installed may be upgraded or
-    removed while a session runs.
+    removed while a session runs. A process that has not begun by begin() is not keepline's own, and
+    stays as it is.
     """
+    if _Finder not in sys.meta_path:
+        return
     sys.meta_path.remove(_Finder)
     sealed.load_extensions((*EXTENSIONS, *(GATEWAY_EXTENSIONS if gateway else ())))
     not_run = [module for module in sys.modules.values() if isinstance(module, _Deferred)]

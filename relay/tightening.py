@@ -8,7 +8,7 @@ may have the terminal to itself until then.
 
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -85,7 +85,7 @@ class Tightening:
     def _read(self) -> Sources:
         with SPARE.lent():
             said = from_toml(files.read(Path(self._sources.path)), self._sources.path)
-            return replace(self._sources, file=said, projects=tuple(files.projects()))
+            return self._sources._replace(file=said, projects=tuple(files.projects()))
 
     def _ignore(self, cause: str) -> None:
         note = f"a change of the settings is ignored: {cause}"

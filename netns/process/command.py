@@ -52,7 +52,7 @@ def become(argv: Sequence[str], environment: Sequence[bytes]) -> NoReturn:
     A file without "#!" that is no binary is run by the shell, execvp(3).
     """
     failure = errno.ENOENT
-    for path in _candidates(argv[0], environment):
+    for path in candidates(argv[0], environment):
         number = _exec(path, argv, environment)
         if number == errno.ENOEXEC and not _is_binary(path):
             number = _exec(_SHELL, ["sh", path, *argv[1:]], environment)
@@ -64,7 +64,7 @@ def become(argv: Sequence[str], environment: Sequence[bytes]) -> NoReturn:
     _refuse(argv[0], failure, EXIT_NOT_FOUND if failure == errno.ENOENT else EXIT_CANNOT_EXECUTE)
 
 
-def _candidates(program: str, environment: Sequence[bytes]) -> Iterator[str]:
+def candidates(program: str, environment: Sequence[bytes]) -> Iterator[str]:
     """Yield where the program may be; nowhere if it has no name."""
     if "/" in program:
         yield program

@@ -10,6 +10,7 @@ other end.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -130,11 +131,18 @@ def _socket(fd: int) -> str | None:
 
 
 def pass_on(passed_on: Collection[int]) -> None:
-    """Have exec keep these and the standard streams open, and nothing else."""
+    """Have exec keep these and the standard streams open, and nothing else; raises OSError."""
     for name in os.listdir(_FOLDER):  # noqa: PTH208 - iterdir would hold one more open
         if int(name) > _STANDARD and int(name) not in passed_on:
-            with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
+            try:
                 os.set_inheritable(int(name), False)  # noqa: FBT003 - positional only
+                stays = os.get_inheritable(int(name))
+            except OSError as error:
+                if error.errno != errno.EBADF:  # the listing's own descriptor is closed by now
+                    raise
+            else:
+                if stays:
+                    raise OSError(errno.EPERM, f"descriptor {name} stays open")
 
 
 def readdressed(environment: Sequence[bytes], pid: int) -> list[bytes]:

@@ -1,4 +1,7 @@
-"""Processes of the command that go on after its end: they lose their network, and are named."""
+"""Processes of the command that go on after its end: they lose their network, and are named.
+
+With --strict they end with it, for their init does.
+"""
 
 import socket
 from collections.abc import Sequence
@@ -16,25 +19,26 @@ _NAMED: Final = 3
 """Processes that are named at the end."""
 
 
-async def look(inside: socket.socket, record: Record) -> list[str]:
+async def look(inside: socket.socket, record: Record, init: int = 0) -> list[str]:
     """Return the processes that are left, each by name and pid, but for those just ending.
 
-    `inside` is a socket of their namespace.
+    `inside` is a socket of their namespace, and `init` the first of its processes, if that is ours.
     """
     found: list[str] = []
     with contained(record, "look at the processes left"):
         for pause in (0, *_JUST_ENDING):
             await trio.sleep(pause)
-            found = [str(process) for process in members(inside)]
+            found = [str(process) for process in members(inside) if process.pid != init]
             if not found:
                 break
     return found
 
 
-def told(found: Sequence[str]) -> str:
-    """Return which processes have lost their network, and what would have kept it."""
+def told(found: Sequence[str], *, strict: bool) -> str:
+    """Return what has lost its network, or has ended with the command, and what would keep it."""
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    fate = "ended with the command" if strict else "without a network from now on"
     return (
-        f"left behind, without a network from now on: {', '.join(found[:_NAMED])}{more};"
+        f"left behind, {fate}: {', '.join(found[:_NAMED])}{more};"
         " to stay until they have ended: keepline run --linger"
     )

@@ -9,21 +9,18 @@ that `pkill -f keepline` finds keepline alone.
 """
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
 import struct
-from pathlib import Path
 from typing import Final, NoReturn
 
 from netns import syscalls
+from netns.process import beside
 from relay.command.signals import catchable
 
 NAME: Final = b"signal-witness"
 
-_ARG_START: Final = 45
-"""Place of arg_start and arg_end among the fields after the name, proc_pid_stat(5)."""
 _SEEN: Final = struct.Struct("ii")
 _END: Final = _SEEN.pack(0, 0)
 _ROOM: Final = 4096
@@ -105,9 +102,10 @@ def _stand(asked: int, answers: int) -> NoReturn:
         wanted = catchable()
         signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        _keep_only(asked, answers)
+        beside.keep_only(asked, answers)
         with contextlib.suppress(OSError, ValueError, IndexError):
-            _rename()
+            beside.rename(NAME)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # as keepline itself, session.py
         while os.read(asked, 1):
             told = b""
             while (info := signal.sigtimedwait(wanted, 0)) is not None:
@@ -115,23 +113,3 @@ def _stand(asked: int, answers: int) -> NoReturn:
             os.write(answers, told + _END)
     finally:
         os._exit(0)
-
-
-def _keep_only(*kept: int) -> None:
-    """Close all other descriptors: whoever waits for the end of a pipe must not wait for us."""
-    low = 0
-    for fd in sorted(kept):
-        os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, max(low, os.sysconf("SC_OPEN_MAX")))
-
-
-def _rename() -> None:
-    """Take another name in ps(1): comm, and the arguments, where they stand in memory."""
-    name = ctypes.create_string_buffer(NAME)
-    syscalls.prctl(syscalls.PR_SET_NAME, ctypes.addressof(name))
-    fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
-    start, end = map(int, fields[_ARG_START : _ARG_START + 2])
-    if start:
-        ctypes.memset(start, 0, end - start)
-        ctypes.memmove(start, NAME, min(len(NAME), end - start - 1))

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from relay.config.settings import DEFAULTS, ConfigError, Entry, Project, Settings
+from relay.config.settings import DEFAULTS, ConfigError, Entry, Project, Settings, words
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
@@ -78,7 +78,7 @@ class _File:
         """The names that settings have in the file, where these are others."""
         self._text, self._path = text, path
         try:
-            self.values = tomllib.loads(text)
+            self.values = tomllib.loads(text) if text else {}  # most have no file: 3 ms
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: {error}") from None
         for name, settings in _TABLES.items():
@@ -160,6 +160,8 @@ def _validate(values: Mapping[str, Any], place: Callable[[str], str], *, strict:
             settings = msgspec.convert({key: value}, Settings, strict=strict)
         except msgspec.ValidationError as error:
             message = str(error).partition(" - at ")[0]
+            if message.startswith("Invalid enum value"):
+                message += f", not one of {', '.join(words(key))}"
             raise ConfigError(f"{place(key)}{key}: {message}") from None
         converted[key] = getattr(settings, key)
     return converted

@@ -195,6 +195,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             except ValueError as error:
                 raise ValueError(f"{host!r} {error}") from None
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether anything is denied that could be dialled otherwise."""
+        rules_of_lists = self.allow or self.deny or self.presets or self.projects
+        return bool(rules_of_lists) or self.private == "deny" or self.strict
+
+    def told_rules(self) -> str:
+        """Return for people what is denied; empty if nothing is."""
+        if not self.has_rules:
+            return ""
+        has_list = self.allow or self.presets
+        is_list = self.policy_mode == "allowlist" or (self.policy_mode == "auto" and has_list)
+        told = [f"mode {'allowlist' if is_list else 'open'}"]
+        told += [f"{name} rules: {len(each)}" for name, each in self._lists() if each]
+        told += [f"preset {name}" for name in self.presets]
+        if is_list or self.private == "deny" or self.strict:
+            told.append("private addresses denied unless a rule opens them")
+        told += [f"tightened by {project.path}" for project in self.projects]
+        return ", ".join(told)
+
+    def _lists(self) -> tuple[tuple[str, _Rules], ...]:
+        return ("allow", self.allow), ("deny", self.deny)
+
     def policy(self) -> Policy:
         """Make the policy of the session."""
         allow = rules(self.allow)
@@ -265,3 +288,11 @@ def parse_nameserver(text: str) -> Destination:
     if not is_ipv4(address):
         raise ValueError(f"{text!r} is not an IPv4 ADDRESS[:PORT]")
     return Destination(address, port or DNS_PORT)
+
+
+def words(name: str) -> tuple[str, ...]:
+    """Return the words that a setting, or each of its list, is one of; none if it may be any."""
+    kind: Any = Settings.__annotations__[name]
+    while kind is not None and get_origin(kind) is not Literal:
+        kind = next(iter(get_args(kind)), None)
+    return get_args(kind)

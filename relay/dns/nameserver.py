@@ -3,11 +3,14 @@
 Nothing that the program sends ends the server: it costs at most its own answer or connection.
 """
 
+import contextlib
 import errno
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any, TypeAlias
 
 import trio
 
@@ -51,6 +54,12 @@ UDP_ERRORS = frozenset(
     }
 )
 
+MAX_WAITING = 8192
+"""Datagrams that are read and not yet looked at. Beyond, the kernel drops them."""
+
+Datagram: TypeAlias = tuple[bytes, list[tuple[int, int, bytes]], int, Any]
+"""What recvmsg(2) returns."""
+
 Reply = Callable[[bytes], Awaitable[None]]
 
 
@@ -78,7 +87,6 @@ class NameServer:
 
         They are non-blocking: a UDP socket with IP_PKTINFO set, and a listening TCP socket.
         """
-        sock = trio.socket.from_stdlib_socket(udp)
         acceptor = Acceptor(tcp, "the name server", self._record)
         async with trio.open_nursery() as nursery:
 
@@ -88,18 +96,30 @@ class NameServer:
 
             over_tcp, over_udp = (
                 partial(acceptor.serve, take),
-                partial(self._serve_udp, sock, nursery),
+                partial(self._serve_udp, udp, nursery),
             )
             nursery.start_soon(kept_running, self._record, "name server over TCP", over_tcp)
             await kept_running(self._record, "name server over UDP", over_udp)
 
-    async def _serve_udp(self, udp: trio.socket.SocketType, nursery: trio.Nursery) -> None:
+    async def _serve_udp(self, udp: socket.socket, nursery: trio.Nursery) -> None:
+        """Answer datagrams in their order.
+
+        The socket is emptied before each of them: its buffer has room for few hundred, and whoever
+        sends one that finds none asks again after half a minute (relay/host/resolv_conf.py).
+        """
+        sock, waiting = trio.socket.from_stdlib_socket(udp), deque[Datagram]()
         while True:
             with udp_errors_survived():
-                wire, info, _, program = await udp.recvmsg(MAX_QUERY_SIZE, PKTINFO_SPACE)
+                if waiting:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(udp)
+                _empty(udp, waiting)
+            if waiting:
+                wire, info, _, program = waiting.popleft()
                 question = program, wire
                 self._insistence.asked(question, trio.current_time())
-                reply = partial(self._send, udp, info, question)
+                reply = partial(self._send, sock, info, question)
                 await self._handle(wire, nursery, reply, tcp=False)
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
@@ -216,6 +236,13 @@ class NameServer:
             answer = truncated(wire)
         with contained(self._record, "answer"), udp_errors_survived():
             await udp.sendmsg([answer], info, 0, program)
+
+
+def _empty(udp: socket.socket, waiting: deque[Datagram]) -> None:
+    """Read what has come; raises OSError, for example what ICMP says of an answer."""
+    with contextlib.suppress(BlockingIOError):
+        while len(waiting) < MAX_WAITING:
+            waiting.append(udp.recvmsg(MAX_QUERY_SIZE, PKTINFO_SPACE))
 
 
 def _is_programs_doing(loss: BaseException) -> bool:

@@ -4,7 +4,6 @@ A verdict that was given is a look-up. Whoever holds this object has the rules t
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import Final, TypeVar
 
 from relay.addresses import Destination
@@ -70,7 +69,7 @@ class CurrentPolicy(Policy):
 
 def _meanings(rules: Index) -> set[Rule]:
     """Return what rules mean, wherever they stand and for whatever reason."""
-    return {replace(rule, text="", source="", reason="") for rule in rules.rules}
+    return {rule._replace(text="", source="", reason="") for rule in rules.rules}
 
 
 def _is_within(limits: Limits) -> Callable[[Limits], bool]:

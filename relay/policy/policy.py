@@ -8,8 +8,7 @@ strict and with private = "deny", unless a rule opens them. Pure.
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from relay.addresses import Destination, is_dialable, is_ipv4
 from relay.policy import special
@@ -32,8 +31,7 @@ _ALLOW: Final = Allow()
 _BY_ADDRESS: Final = ByAddress()
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(NamedTuple):
     """What holds beside the rules."""
 
     mode: Mode | None = None
@@ -43,8 +41,10 @@ class Terms:
     is_strict: bool = False
 
 
-@dataclass(frozen=True)
-class Limits:
+_NO_TERMS: Final = Terms()
+
+
+class Limits(NamedTuple):
     """What one list allows; all lists of a session hold together."""
 
     terms: Terms
@@ -126,7 +126,7 @@ class Policy:
         deny: Iterable[str | Rule] = (),
         idle_retire: Mapping[str, float] | None = None,
         *,
-        terms: Terms = Terms(),
+        terms: Terms = _NO_TERMS,
     ) -> None:
         """Read the rules; raises ValueError. `idle_retire`: seconds by rule."""
         self._idle_retire = [(Index([Rule.parse(t)]), s) for t, s in (idle_retire or {}).items()]

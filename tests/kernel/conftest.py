@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from netns.errors import SandboxError
+from tests.support.command.keepline import Keepline
 from tests.support.internet.enter import enter
 from tests.support.internet.world import Internet
 
@@ -39,3 +40,12 @@ async def internet(nursery: trio.Nursery) -> AsyncIterator[Internet]:
     with Internet() as made:
         await nursery.start(made.serve_names)
         yield made
+
+
+@pytest.fixture(params=["default", "strict"])
+def at_each_level(internet: Internet, request: pytest.FixtureRequest) -> Keepline:
+    """Return a keepline of the host, once at each level."""
+    keepline = Keepline(internet)
+    if request.param == "strict":
+        keepline.config.write_text("strict = true\n")
+    return keepline

@@ -10,16 +10,15 @@ import trio
 
 from tests.support.command.inside import inside
 from tests.support.command.keepline import Keepline
-from tests.support.command.terminal import DEADLINE, Terminal, processes
-from tests.support.internet.world import Internet
+from tests.support.command.terminal import DEADLINE, Process, Terminal, processes
 from tests.support.pace import patience
 
 SHELL = ["bash", "--norc", "--noprofile", "-i"]
 
 
 @pytest.fixture
-def keepline(internet: Internet) -> Keepline:
-    return Keepline(internet)
+def keepline(at_each_level: Keepline) -> Keepline:
+    return at_each_level
 
 
 def typed(keepline: Keepline, *command: str) -> str:
@@ -46,9 +45,18 @@ async def inner(keepline: Keepline) -> AsyncIterator[Terminal]:
         yield terminal
 
 
+async def all_but_init(pid: int) -> list[Process]:
+    """Return a process and all below it, the witness last; a strict session's init apart.
+
+    No key stops that, and it has no part in what people see of a job.
+    """
+    found = [one for one in await processes(pid) if one.name != "session-init"]
+    return sorted(found, key=lambda one: one.name == "signal-witness")
+
+
 async def states(pid: int) -> str:
     """Return the states of a process and of all below it, one letter each."""
-    return "".join(process.state for process in await processes(pid))
+    return "".join(process.state for process in await all_but_init(pid))
 
 
 async def job_of(terminal: Terminal) -> int:
@@ -184,7 +192,8 @@ async def test_a_command_that_is_stopped_again_at_once_stays_so(
     await outer.runs("sleep")
     await outer.key("C-z")
     await outer.shows(r"^\[1\]\+ +Stopped ")
-    relay, command, witness = [process.pid for process in await processes(await job_of(outer))]
+    job = await all_but_init(await job_of(outer))
+    relay, command, witness = [process.pid for process in job]
     os.kill(command, signal.SIGCONT)
     await until_all_run(command)
     os.kill(command, signal.SIGSTOP)
@@ -256,8 +265,8 @@ async def test_a_job_in_the_background_does_not_touch_the_terminal(
 async def test_the_end_of_the_terminal_ends_all(outer: Terminal, keepline: Keepline) -> None:
     await outer.line(typed(keepline, "sleep", "1000"))
     await outer.runs("sleep")
+    assert len(await all_but_init(await outer.pid())) == 4  # shell, keepline, command, witness
     running = [os.pidfd_open(process.pid) for process in await processes(await outer.pid())]
-    assert len(running) == 4  # the shell, keepline, its command and its witness
     await outer.hang_up()
     with trio.fail_after(patience(DEADLINE)):
         for pidfd in running:

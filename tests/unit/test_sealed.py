@@ -41,6 +41,8 @@ sys.addaudithook(note)
 """As keepline starts; what it opens from then on is noted."""
 
 LATER = """
+import base64
+import traceback
 import trio
 with startup.without_library_search():
     startup.load(trio)
@@ -48,10 +50,10 @@ for name in {names}:
     startup.load(importlib.import_module(name))
 "x".encode("idna"), "x".encode("punycode"), "x".encode("latin-1")
 try:
-    1 / 0
-except ZeroDivisionError as error:
-    import traceback
-    assert "1 / 0" not in "".join(traceback.format_exception(error))
+    base64.b64decode(1)
+except TypeError as error:
+    told = "".join(traceback.format_exception(error))
+    assert "base64.py" in told and "binascii.a2b" not in told
 import warnings
 warnings.warn("something", stacklevel=1)
 print(opened)
@@ -88,8 +90,7 @@ def test_a_relay_needs_no_file_once_its_command_has_started(gateway: bool) -> No
     ours += ["ssl", "h11", "h2.connection"] if gateway else []
     done = run(START.format(gateway=gateway) + LATER.format(names=ours))
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
-    assert done.stderr.endswith(": UserWarning: something\n"), done.stderr
-    assert done.stderr.count("\n") == 1
+    assert ": UserWarning: something\n" in done.stderr
 
 
 def test_what_was_not_read_is_an_import_error() -> None:

@@ -147,7 +147,7 @@ def _warn_of_denial(
 
     Many would try for minutes without a word.
     """
-    if not settings.allow and not settings.deny:
+    if not settings.has_rules:
         return
     needed = choice.needed(settings, command, os.environ, looker(os.environ))
     if needed is None:

@@ -41,7 +41,12 @@ def asked(log: Iterable[AnyEvent]) -> Asked:
                 denied_hosts.add(host)
             case events.NameRefused():
                 found.denied[event.name] = None
-            case events.NameAssigned() | events.LookupFailed() | events.AnswerWithheld():
+            case (
+                events.NameAssigned()
+                | events.NameForwarded()
+                | events.LookupFailed()
+                | events.AnswerWithheld()
+            ):
                 looked_up[event.name] = None
             case _:
                 pass

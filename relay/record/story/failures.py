@@ -91,13 +91,8 @@ def _host(to: str) -> str:
 
 
 def _denied(rule: str) -> str:
-    """Return which rule denies it, perhaps with its reason in brackets, or the sentence of none.
-
-    Rules hold no spaces, sentences do.
-    """
-    _, space, rest = rule.partition(" ")
-    is_rule = not space or rest.startswith("(")
-    return f"denied by the rule deny {rule}" if is_rule else f"denied: {rule}"
+    """Return why a rule denies it, or the lack of one: rules hold no spaces, reasons do."""
+    return f"denied: {rule}" if " " in rule else f"denied by the rule deny {rule}"
 
 
 def _lookup(event: events.LookupFailed) -> Entry:

@@ -129,6 +129,23 @@ def ask_beside(server: str, slow: bytes, quick: list[bytes]) -> list[float]:
         return [*seconds, time.monotonic() - started]
 
 
+def leave_waiting(server: str, queries: list[bytes], answered: bytes) -> None:
+    """Send queries, and keep the socket that their answers would come to.
+
+    `answered` is asked now and then: its answer tells that those before it have been read, so that
+    the server's buffer has room for the next.
+    """
+    sock = _asking(server, "udp")
+    _waiting.append(sock)
+    for number, wire in enumerate(queries, 1):
+        sock.send(wire)
+        if number % 64 == 0:
+            ask(server, answered)
+
+
+_waiting: list[socket.socket] = []
+
+
 def send_junk(server: str, over: str, queries: list[bytes], seed: int, count: int) -> int:
     """Send packets that are no queries any more; count those after which a real one was answered.
 

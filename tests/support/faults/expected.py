@@ -16,13 +16,16 @@ NOT_WHILE_RELAYING: Final = (
     "relay/__main__.py",
     "relay/cli.py",
     "relay/doctor.py",
+    "relay/files.py",
     "relay/gateway/setup/choice.py",
     "relay/gateway/setup/files.py",
     "relay/gateway/setup/prepare.py",
     "relay/host/ssh_config.py",
+    "relay/policy/presets/__init__.py",
     "relay/record/story/losses.py",
     "relay/record/story/telling.py",
     "relay/record/view.py",
+    "relay/sealed.py",
 )
 """What runs before the command starts or after it has ended, and in other commands."""
 

@@ -49,6 +49,9 @@ class _Command(Sandbox):
             lambda: os.posix_spawnp(plan.command[0], list(plan.command), os.environ)
         )
 
+    def release(self) -> None:
+        """Do nothing: it runs already."""
+
     def listeners(self) -> Listeners:
         """Return those of the namespace, where signals are held but for the alarm of runs.py."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})

@@ -2,7 +2,7 @@
 
 What may be lacking: `user_namespaces` (their number is limited to 0), `unshare` (a seccomp filter
 forbids it), `netfilter` (the kernel has no such netlink), `raw_sockets` (a filter forbids them), or
-any system call, `CALL:ERRNO`.
+any system call, `CALL:ERRNO`, as seccomp.forbid takes them.
 """
 
 import os

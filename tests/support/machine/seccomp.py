@@ -29,42 +29,60 @@ _NETLINK_NETFILTER: Final = 12
 _NUMBERS: Final = {
     "x86_64": {
         "accept4": 288,
+        "bind": 49,
         "clone": 56,
         "epoll_create1": 291,
         "epoll_ctl": 233,
+        "fcntl": 72,
         "getpid": 39,
         "getppid": 110,
+        "ioctl": 16,
+        "landlock_create_ruleset": 444,
+        "listen": 50,
+        "mount": 165,
         "pipe2": 293,
         "prctl": 157,
         "prlimit64": 302,
         "recvfrom": 45,
+        "seccomp": 317,
         "sendmsg": 46,
         "sendto": 44,
         "setitimer": 38,
+        "setsockopt": 54,
         "signalfd4": 289,
         "socket": 41,
         "socketpair": 53,
+        "umount2": 166,
         "uname": 63,
         "unshare": 272,
         "wait4": 61,
     },
     "aarch64": {
         "accept4": 242,
+        "bind": 200,
         "clone": 220,
         "epoll_create1": 20,
         "epoll_ctl": 21,
+        "fcntl": 25,
         "getpid": 172,
         "getppid": 173,
+        "ioctl": 29,
+        "landlock_create_ruleset": 444,
+        "listen": 201,
+        "mount": 40,
         "pipe2": 59,
         "prctl": 167,
         "prlimit64": 261,
         "recvfrom": 207,
+        "seccomp": 277,
         "sendmsg": 211,
         "sendto": 206,
         "setitimer": 103,
+        "setsockopt": 208,
         "signalfd4": 74,
         "socket": 198,
         "socketpair": 199,
+        "umount2": 39,
         "uname": 160,
         "unshare": 97,
         "wait4": 260,
@@ -73,8 +91,13 @@ _NUMBERS: Final = {
 
 
 def forbid(call: str, error: str) -> None:
-    """Make a system call fail with the errno of this name, whatever its arguments are."""
-    _install(call, {}, getattr(errno, error))
+    """Make a system call fail with the errno of this name; with "0" it only seems to work.
+
+    `prctl.24` is the call whose first argument is 24; else it fails whatever its arguments are.
+    """
+    name, _, first = call.partition(".")
+    arguments = {0: int(first, 0)} if first else {}
+    _install(name, arguments, 0 if error == "0" else getattr(errno, error))
 
 
 def forbid_unshare() -> None:

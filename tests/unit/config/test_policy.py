@@ -226,6 +226,7 @@ def test_a_change_of_the_file_tightens() -> None:
         ("allow = []", "c.toml:1: allow: it is empty"),
         ("deny = [", "c.toml: "),
         ("# " + "x" * MOST_CHARACTERS, "c.toml: it has more than 1048576 characters"),
+        ("presets = ['npm']", "c.toml: a preset that is new to it needs a new session"),
         ("dns = 'real'\ndeny = ['a.test']", "allow and deny by name need dns = synthetic"),
     ],
 )
@@ -243,3 +244,17 @@ def test_too_many_changes_are_told() -> None:
         policy = sources.tightened(policy, f'allow = ["n{number}.test"]')
     with pytest.raises(ConfigError, match=r"^c\.toml: it has been changed too often"):
         sources.tightened(policy, 'allow = ["last.test"]')
+
+
+def test_what_holds_is_told() -> None:
+    opened = "private addresses denied unless a rule opens them"
+    assert config.merge().told_rules() == ""
+    assert config.merge(file(TABLE)).told_rules() == (
+        f"mode allowlist, allow rules: 2, deny rules: 2, preset npm, {opened}"
+    )
+    assert config.merge(flags(presets="npm")).told_rules() == (
+        f"mode allowlist, preset npm, {opened}"
+    )
+    assert config.merge(flags(strict="true")).told_rules() == f"mode open, {opened}"
+    tightened = config.merge(flags(deny="a.test"), projects=[project('deny = ["b.test"]')])
+    assert tightened.told_rules() == "mode open, deny rules: 1, tightened by .keepline.toml"

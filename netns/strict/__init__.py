@@ -1,0 +1,1 @@
+"""What `--strict` adds, but for its files: namespaces of processes, scopes, keys and terminals."""
