@@ -170,7 +170,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _fail("there is no command to run", _RUN_USAGE)
     sandbox, witness = arguments.sandbox or Sandbox(), arguments.witness or Witness()
     try:
-        ended = session.run(sandbox, _settings(arguments), command, _warn, witness)
+        ended = session.run(sandbox, _sources(arguments), command, _warn, witness)
     except EndedEarlyError as early:
         ended = early.ended
     finally:

@@ -76,6 +76,8 @@ class Kind(StrEnum):
     # Decisions
     POLICY = "policy"
     """A rule of the session forbids the destination."""
+    SETTING = "setting"
+    """A setting that cannot be used, or not in a session that runs."""
     UNDIALABLE = "undialable"
     """The address is none of another host, or stands for no name of this session."""
     RETIRED = "retired"

@@ -20,13 +20,13 @@ from relay.record.events.names import (
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    Fault, LeftBehind, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept,
-    TurnedAway,
+    Fault, LeftBehind, LogFull, LogLost, PolicyChangeIgnored, PolicyTightened, ServiceDown,
+    SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
     SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | Slept | Fault | ServiceDown
-    | TurnedAway
+    | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
     | LoopbackRefused
@@ -43,7 +43,8 @@ __all__ = [
     "Excuse", "Fault", "FurtherNames", "GatewayUnused", "How", "InnerDiffers", "LeftBehind",
     "LogFull", "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent",
     "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp",
-    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
-    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
-    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost", "ResolverSilent",
+    "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted",
+    "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened",
+    "UpstreamReady", "WentPast", "size",
 ]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
-from relay.record.events.base import Event, LossEvent, size
+from relay.record.events.base import CausedEvent, Event, LossEvent, size
 
 Shown: TypeAlias = Literal["", "a reset", "SERVFAIL"]
 """What a program saw of a fault; empty if nothing."""
@@ -157,3 +157,24 @@ class LogLost(LossEvent):
     def text(self) -> str:
         """Return it as a line for people."""
         return f"{self.events} events are not in the log: {self.cause}"
+
+
+class PolicyTightened(Event):
+    """The files of settings have changed; what they forbid now is forbidden from now on."""
+
+    files: list[str]
+    """Those that were read."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"the rules have become tighter: {', '.join(self.files)}"
+
+
+class PolicyChangeIgnored(CausedEvent):
+    """The files of settings have changed, and some or all of that does not hold in this session."""
+
+    cause: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"a change of the settings is ignored: {self.cause}"

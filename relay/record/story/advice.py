@@ -72,6 +72,7 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.API_ERROR: Advice(_HOLD, ("--hold=message",)),
     Kind.ENDED_EARLY: Advice(_HOLD, ("--hold=message",)),
     Kind.POLICY: Advice(_RULES, ("--allow", "--deny")),
+    Kind.SETTING: Advice("mend the file; what allows more than before holds in the next session"),
     Kind.UNDIALABLE: Advice(
         "an address that stands for a name does so in its own session: look the name up again, or"
         " use --dns real",

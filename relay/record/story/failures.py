@@ -49,10 +49,21 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
             found = _loopback(event)
         case events.DialFailed():
             found = _dial(event, to)
+        case _:
+            found = _note(event)
+    return found
+
+
+def _note(event: AnyEvent) -> Entry | None:
+    """Return what is worth knowing of an event that is no failure."""
+    found = None
+    match event:
         case events.GatewayUnused():
             what = f"its answers are not read by the gateway: {event.why}"
             host = "" if event.by_choice else event.host
             found = _entry(event, Mark.NOTE, event.host, what, host)
+        case events.PolicyChangeIgnored():
+            found = _entry(event, Mark.NOTE, "settings", f"a change is ignored: {event.cause}", "")
         case events.WentPast():
             found = _entry(event, Mark.NOTE, event.host, _PAST, "")
         case _:

@@ -37,6 +37,8 @@ from relay.record.events import (
     NamesBounded,
     PathDown,
     PathUp,
+    PolicyChangeIgnored,
+    PolicyTightened,
     Replaying,
     RequestLost,
     ResolversChanged,
@@ -139,6 +141,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         InnerDiffers(connection=1, inner="b.test", rule="*.test", reason="no", count=2),
         "#1 passed on, though it asks for b.test, which is denied: *.test (no); 2 times so far",
+    ),
+    (
+        PolicyTightened(files=["/c/config.toml", "/p/.keepline.toml"]),
+        "the rules have become tighter: /c/config.toml, /p/.keepline.toml",
+    ),
+    (
+        PolicyChangeIgnored(kind=Kind.SETTING, cause="/c/config.toml:1: deny: no"),
+        "a change of the settings is ignored: /c/config.toml:1: deny: no",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (
