@@ -149,7 +149,7 @@ class Policy:
     def has_names(self) -> bool:
         """Whether any rule speaks of a name."""
         tables = (self.deny, *(limits.allow for limits in self.limits))
-        return any(rule.is_by_name for table in tables for rule in table.rules)
+        return any(table.has_names for table in tables)
 
     def idle_retire(self, destination: Destination) -> float:
         """Return the seconds after which an idle connection is closed; the first match counts."""
