@@ -185,9 +185,12 @@ class Policy:
         """Judge a name that is to be looked up, whatever its port will be."""
         return self._denied(name, None) or self._all(lambda limits: limits.by_name(name, None))
 
-    def judge_alias(self, name: str) -> Allow | Deny:
-        """Judge a name that a CNAME leads to: it may be denied, and needs no allow rule."""
-        return self._denied(name, None) or _ALLOW
+    def judge_alias(self, name: str, port: int | None = None) -> Allow | Deny:
+        """Judge a name that a CNAME leads to: it may be denied, and needs no allow rule.
+
+        Without a port, by the rules that hold for all ports.
+        """
+        return self._denied(name, port) or _ALLOW
 
     def judge_inner(self, destination: Destination, inner: str) -> Allow | Deny:
         """Judge the server name of a ClientHello, or a request's Host, seen on a connection.
