@@ -95,15 +95,21 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
     socket.send_fds(end, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
 
 
-def receive(end: socket.socket) -> Step | Listeners:
-    """Wait for the next message; raises EOFError when the other end is gone."""
+def _next(end: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    """Return the next message with its descriptors; nothing if the other end is gone.
+
+    If that has left unread what was sent to it, this is told once, and before what it had sent.
+    """
     room = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
     try:
-        data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
+        return end.recvmsg(_MAX_MESSAGE, room)[:2]
     except ConnectionResetError:
-        # It has ended, and left unread what was sent to it, unix(7): that is told once, and before
-        # what it had sent.
-        data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
+        return end.recvmsg(_MAX_MESSAGE, room)[:2]
+
+
+def receive(end: socket.socket) -> Step | Listeners:
+    """Wait for the next message; raises EOFError when the other end is gone."""
+    data, ancillary = _next(end)
     if not data:
         raise EOFError
     message: dict[str, Any] = json.loads(data)

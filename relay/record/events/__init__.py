@@ -19,13 +19,13 @@ from relay.record.events.names import (
     ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    Fault, LeftBehind, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted, Shown, Slept,
-    TurnedAway,
+    Fault, LeftBehind, LogChanged, LogFull, LogLost, ServiceDown, SessionEnded, SessionStarted,
+    Shown, Slept, TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
-    SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | Slept | Fault | ServiceDown
-    | TurnedAway
+    SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | LogChanged | Slept | Fault
+    | ServiceDown | TurnedAway
     | ConnectionOpened | ConnectionDenied | Dialled | DialFailed | DialHeld | Replaying
     | Suspected | Cleared | PathDown | PathUp | ConnectionClosed | LoopbackRefused
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
@@ -38,9 +38,9 @@ __all__ = [
     "FORMAT", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared", "Closer",
     "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed", "CountedEvent",
     "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event", "Excuse", "Fault",
-    "GatewayUnused", "How", "LeftBehind", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
-    "LoopbackRefused", "LossEvent", "NameAssigned", "NameRefused", "PathDown", "PathUp",
-    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
-    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
-    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "GatewayUnused", "How", "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed",
+    "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameRefused", "PathDown",
+    "PathUp", "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw",
+    "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected",
+    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]
