@@ -9,8 +9,9 @@ files of the project can only narrow it.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from relay.config.entries import Project
 from relay.config.reading import Said, from_toml
-from relay.config.settings import ConfigError, Project, Settings
+from relay.config.settings import ConfigError, Settings
 from relay.policy.policy import Policy
 
 MOST_CHARACTERS: Final = 1 << 20

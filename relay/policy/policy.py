@@ -26,6 +26,8 @@ Verdict: TypeAlias = Allow | Deny | ByAddress
 
 MOST_LISTS: Final = 32
 """Lists of what is allowed that hold at once: each is asked for each decision."""
+MOST_DENIED: Final = 100_000
+"""Deny rules that changes may add up to: a program may write them."""
 
 _ALLOW: Final = Allow()
 _BY_ADDRESS: Final = ByAddress()
@@ -183,9 +185,12 @@ class Policy:
         """Judge a name that is to be looked up, whatever its port will be."""
         return self._denied(name, None) or self._all(lambda limits: limits.by_name(name, None))
 
-    def judge_alias(self, name: str) -> Allow | Deny:
-        """Judge a name that a CNAME leads to: it may be denied, and needs no allow rule."""
-        return self._denied(name, None) or _ALLOW
+    def judge_alias(self, name: str, port: int | None = None) -> Allow | Deny:
+        """Judge a name that a CNAME leads to: it may be denied, and needs no allow rule.
+
+        Without a port, by the rules that hold for all ports.
+        """
+        return self._denied(name, port) or _ALLOW
 
     def judge_inner(self, destination: Destination, inner: str) -> Allow | Deny:
         """Judge the server name of a ClientHello, or a request's Host, seen on a connection.
@@ -208,7 +213,7 @@ class Policy:
         """
         added = (limits for limits in change.limits if not limits.is_open)
         limits = tuple(dict.fromkeys((*self.limits, *added)))
-        if len(limits) > MOST_LISTS:
+        if len(limits) > MOST_LISTS or len(self.deny.rules) > MOST_DENIED:
             raise ValueError("it has been changed too often for one session: start another")
         narrowed = copy.copy(self)
         narrowed.limits = limits
