@@ -122,7 +122,7 @@ class _Running:
             record,
             patience=settings.patience,
         )
-        served = _gateway(relay.prepared, opener, record, nursery)
+        served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
@@ -197,11 +197,12 @@ def _gateway(
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
+    policy: CurrentPolicy,
 ) -> Callable[[Destination, Handler], Handler | None]:
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
     if isinstance(prepared, Without):
         return Unused(record, prepared.why, by_choice=prepared.by_choice).handler_at
-    served = gateway.Gateway(prepared, opener, record, nursery)
+    served = gateway.Gateway(prepared, opener, record, nursery, policy=policy)
     if prepared.chosen.mode == "tls":
         return served.handler_at
     return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at

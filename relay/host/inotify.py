@@ -6,7 +6,6 @@ noticed as one that is written to, and so is one behind a symbolic link. Where a
 replaced, that folder's own move is.
 """
 
-import ctypes
 import os
 import struct
 from collections.abc import Iterable
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Final, Self
 
 import trio
+
+from netns import syscalls
 
 _MODIFY: Final = 0x2
 _ATTRIB: Final = 0x4
@@ -31,8 +32,6 @@ _OF_FOLDER: Final = _CREATE | _DELETE | _MOVED | _SELF
 _EVENT: Final = struct.Struct("iIII")
 _SPACE: Final = 1 << 16
 
-_libc: Final = ctypes.CDLL(None, use_errno=True)
-
 
 class FileWatch:
     """Notices once that one of some files may have changed."""
@@ -42,7 +41,7 @@ class FileWatch:
 
         Raises OSError if the kernel has no such watch left.
         """
-        self._fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._fd = syscalls.inotify_init(os.O_NONBLOCK | os.O_CLOEXEC)
         self._names: dict[int, set[bytes]] = {}
         """What is to be noticed in a folder, by watch."""
         for file in files:
@@ -75,11 +74,12 @@ class FileWatch:
 
     def _add(self, path: Path, mask: int, name: bytes = b"") -> bool:
         """Watch one path, and in a folder what has this name; return whether that is possible."""
-        encoded = os.fsencode(path)
-        watch = _libc.inotify_add_watch(self._fd, encoded, ctypes.c_uint32(mask | _MASK_ADD))
-        if watch >= 0:
-            self._names.setdefault(watch, set()).update({name} if name else ())
-        return bool(watch >= 0)
+        try:
+            watch = syscalls.inotify_add_watch(self._fd, os.fsencode(path), mask | _MASK_ADD)
+        except OSError:
+            return False
+        self._names.setdefault(watch, set()).update({name} if name else ())
+        return True
 
     def _is_of_interest(self, data: bytes) -> bool:
         at = 0
@@ -91,10 +91,3 @@ class FileWatch:
             if mask & (_SELF | _OVERFLOW) or not name or name in self._names.get(watch, ()):
                 return True
         return False
-
-
-def _checked(result: int) -> int:
-    if result == -1:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result
