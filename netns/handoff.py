@@ -139,14 +139,23 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
     socket.send_fds(end, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
 
 
-def receive(end: socket.socket) -> Step | Moved | Listeners:
-    """Wait for the next message; raises EOFError when the other end is gone."""
+def _receive_message(end: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    """Return a message, b"" for the end, and the descriptors that came with it."""
     room = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
+    data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
+    return data, ancillary
+
+
+def receive(end: socket.socket) -> Step | Moved | Listeners:
+    """Wait for the next message; raises EOFError when the other end is gone.
+
+    If the other end left unread what was sent to it, as one does that fails before the command may
+    start, the kernel tells of that first, and then gives out what it had sent, unix(7).
+    """
     try:
-        data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
-    except ConnectionResetError:  # it has left unread what was sent to it, unix(7)
-        # That is told once, before what it has said itself.
-        data, ancillary, _flags, _address = end.recvmsg(_MAX_MESSAGE, room)
+        data, ancillary = _receive_message(end)
+    except ConnectionResetError:
+        data, ancillary = _receive_message(end)
     if not data:
         raise EOFError
     message: dict[str, Any] = json.loads(data)

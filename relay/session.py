@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,8 @@ from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
 from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
-from relay.record.flightlog import FlightLog, prune, read, sessions_folder, unused_name
+from relay.record.files import sessions_folder, state_home, unused_name
+from relay.record.flightlog import FlightLog, prune, read
 from relay.record.story import telling
 
 _SIGNALLED: Final = 128
@@ -66,17 +67,14 @@ def run(
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
+        log = opened.enter_context(_opened_log(name, settings, warn))
         _release(sandbox, prepared)
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
-        log = _open_log(name, settings, warn)
-        try:
-            log.record(_started(name, command, settings, listeners, prepared))
-            log.flush()  # nobody is woken for it yet
-            startup.end()
-            ended, left = trio.run(_relay, settings, passing, listeners, log, prepared)
-        finally:
-            log.close()
+        log.record(_started(name, command, settings, listeners, prepared))
+        log.flush()  # nobody is woken for it yet
+        startup.end()
+        ended, left = trio.run(_relay, settings, passing, listeners, log, prepared)
     if left:
         warn(left_behind.told(left, strict=settings.strict))
     _tell_end(log, name, warn, ended.status)
@@ -141,6 +139,7 @@ def _started(
         intercept=listeners.intercept,
         dns=settings.dns,
         gateway=prepared.told,
+        rules=settings.told_rules(),
         format=FORMAT,
     )
 
@@ -179,9 +178,27 @@ def plan(
     )
 
 
+@contextlib.contextmanager
+def _opened_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Iterator[FlightLog]:
+    """Open the flight log, before the command can have put anything in its place.
+
+    Of a session that does not come about nothing stays.
+    """
+    log = _open_log(name, settings, warn)
+    try:
+        yield log
+    finally:
+        if log.has_begun:
+            log.close()
+        else:
+            log.withdraw()
+
+
 def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
     """Open the flight log; where that is impossible, warn and go on without one."""
     folder = sessions_folder(os.environ)
+    if not folder.is_relative_to(wanted := state_home(os.environ)):
+        warn(f"the record of this session is in {folder}: {wanted} is a user's, and this is root")
     try:
         log = FlightLog(folder / f"{name}.jsonl", clock=time.time, limit=settings.log_limit * _MIB)
     except OSError as error:

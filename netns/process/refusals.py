@@ -112,6 +112,15 @@ ARCHITECTURES: Final = (
 )
 """What the machines that are known here run, 32-bit programs among it."""
 
+_X86: Final = ("x86_64", "i386", "i486", "i586", "i686")
+
+
+def knows(machine: str) -> bool:
+    """Return whether the programs of a machine are among these, by its name as in uname(2)."""
+    is_listed = machine.startswith((*_X86, "aarch64", "arm", "riscv", "loongarch64"))
+    return is_listed and not machine.endswith(("b", "_be"))
+
+
 DEFAULT: Final[Mapping[str, str]] = {
     "ioctl": "terminal",
     "socket": "family",

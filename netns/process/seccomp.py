@@ -6,6 +6,7 @@ may install it by a capability over its own user namespace, and must do so: unde
 setuid programs and file capabilities would not work for root, sudo and ping among them.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -25,8 +26,6 @@ _SPEC_ALLOW: Final = 4
 _SECCOMP: Final = {"x86_64": 317, "aarch64": 277, "riscv64": 277, "loongarch64": 277}
 """The number of seccomp(2), by the machine; elsewhere prctl(2) does, without flags."""
 
-_KNOWN: Final = ("x86_64", "i386", "i486", "i586", "i686", "aarch64", "arm", "riscv", "loongarch64")
-
 
 class _Program(ctypes.Structure):
     """struct sock_fprog."""
@@ -42,7 +41,7 @@ def install(*, is_root: bool, strict: bool) -> None:
     no such filters or refuses this one, and if a refused call is not refused afterwards.
     """
     machine = os.uname().machine
-    if not machine.startswith(_KNOWN):
+    if not refusals.knows(machine):
         raise SandboxError(
             f"filter of system calls: none is known for {machine}",
             "run keepline on x86_64 or aarch64: elsewhere a way past the relay could stay open",
@@ -62,14 +61,11 @@ def _load(program: bytes, machine: str) -> None:
     count = len(program) // INSTRUCTION.size
     header = _Program(count, program)
     if sys.maxsize > 2**32 and machine in _SECCOMP:
-        try:
+        # Before Linux 4.17 there is no such flag; and a container may allow prctl(2) alone.
+        with contextlib.suppress(OSError):
             syscalls.syscall(
                 _SECCOMP[machine], _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.addressof(header)
             )
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # before Linux 4.17, which knows no such flag
-                raise
-        else:
             return
     syscalls.prctl(syscalls.PR_SET_SECCOMP, syscalls.SECCOMP_MODE_FILTER, ctypes.addressof(header))
 

@@ -7,24 +7,26 @@ files of the project can only narrow it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from relay.config.entries import Project
 from relay.config.reading import Said, from_toml
-from relay.config.settings import ConfigError, Project, Settings
+from relay.config.settings import ConfigError, Settings
 from relay.policy.policy import Policy
 
 MOST_CHARACTERS: Final = 1 << 20
 """Of a file that is read while the session lives: the program may be able to write it."""
 
 
-@dataclass(frozen=True)
-class Sources:
+_NOTHING: Final[Said] = {}
+
+
+class Sources(NamedTuple):
     """What each source said at the start of a session."""
 
-    environment: Said = field(default_factory=dict)
-    flags: Said = field(default_factory=dict)
-    file: Said = field(default_factory=dict)
+    environment: Said = _NOTHING
+    flags: Said = _NOTHING
+    file: Said = _NOTHING
     path: str = ""
     """Of config.toml, whether or not it exists."""
     projects: tuple[Project, ...] = ()
@@ -41,7 +43,7 @@ class Sources:
         """
         if len(text) > MOST_CHARACTERS:
             raise ConfigError(f"{self.path}: it has more than {MOST_CHARACTERS} characters")
-        changed = replace(self, file=from_toml(text, self.path)).settings()
+        changed = self._replace(file=from_toml(text, self.path)).settings()
         if set(changed.presets) - set(self.settings().presets):  # from files that may be anybody's
             raise ConfigError(f"{self.path}: a preset that is new to it needs a new session")
         try:

@@ -8,8 +8,7 @@ strict and with private = "deny", unless a rule opens them. Pure.
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from relay.addresses import Destination, is_dialable, is_ipv4
 from relay.policy import special
@@ -27,13 +26,14 @@ Verdict: TypeAlias = Allow | Deny | ByAddress
 
 MOST_LISTS: Final = 32
 """Lists of what is allowed that hold at once: each is asked for each decision."""
+MOST_DENIED: Final = 100_000
+"""Deny rules that changes may add up to: a program may write them."""
 
 _ALLOW: Final = Allow()
 _BY_ADDRESS: Final = ByAddress()
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(NamedTuple):
     """What holds beside the rules."""
 
     mode: Mode | None = None
@@ -43,8 +43,10 @@ class Terms:
     is_strict: bool = False
 
 
-@dataclass(frozen=True)
-class Limits:
+_NO_TERMS: Final = Terms()
+
+
+class Limits(NamedTuple):
     """What one list allows; all lists of a session hold together."""
 
     terms: Terms
@@ -126,7 +128,7 @@ class Policy:
         deny: Iterable[str | Rule] = (),
         idle_retire: Mapping[str, float] | None = None,
         *,
-        terms: Terms = Terms(),
+        terms: Terms = _NO_TERMS,
     ) -> None:
         """Read the rules; raises ValueError. `idle_retire`: seconds by rule."""
         self._idle_retire = [(Index([Rule.parse(t)]), s) for t, s in (idle_retire or {}).items()]
@@ -183,9 +185,12 @@ class Policy:
         """Judge a name that is to be looked up, whatever its port will be."""
         return self._denied(name, None) or self._all(lambda limits: limits.by_name(name, None))
 
-    def judge_alias(self, name: str) -> Allow | Deny:
-        """Judge a name that a CNAME leads to: it may be denied, and needs no allow rule."""
-        return self._denied(name, None) or _ALLOW
+    def judge_alias(self, name: str, port: int | None = None) -> Allow | Deny:
+        """Judge a name that a CNAME leads to: it may be denied, and needs no allow rule.
+
+        Without a port, by the rules that hold for all ports.
+        """
+        return self._denied(name, port) or _ALLOW
 
     def judge_inner(self, destination: Destination, inner: str) -> Allow | Deny:
         """Judge the server name of a ClientHello, or a request's Host, seen on a connection.
@@ -208,7 +213,7 @@ class Policy:
         """
         added = (limits for limits in change.limits if not limits.is_open)
         limits = tuple(dict.fromkeys((*self.limits, *added)))
-        if len(limits) > MOST_LISTS:
+        if len(limits) > MOST_LISTS or len(self.deny.rules) > MOST_DENIED:
             raise ValueError("it has been changed too often for one session: start another")
         narrowed = copy.copy(self)
         narrowed.limits = limits

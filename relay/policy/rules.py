@@ -6,10 +6,9 @@ in Unicode (IDNA, RFC 5891). What could never match is an error.
 """
 
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from relay.addresses import ipv4_network, is_ipv4, numbers_and_dots, split_port
 from relay.policy import names
@@ -21,8 +20,7 @@ _ESCAPED: Final = re.compile(r"\\.")
 _FORM: Final = "the form is HOST[:PORT]"
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule."""
 
     text: str
@@ -49,7 +47,7 @@ class Rule:
             read = _read(text.strip())
         except ValueError as error:
             raise ValueError(f"{text!r}: {error}") from None
-        return replace(read, source=source, reason=reason, is_preset=is_preset)
+        return read._replace(source=source, reason=reason, is_preset=is_preset)
 
     @property
     def is_by_name(self) -> bool:
@@ -71,6 +69,8 @@ def _read(text: str) -> Rule:
     host, port = _split(text)
     if not host or any(c.isspace() for c in host):
         raise ValueError(_FORM)
+    if not host.isprintable():
+        raise ValueError("it has a character that nobody sees: write its octet, as in \\027")
     if host == "*":
         return Rule(text, "all", port=port)
     below = host.startswith("*.")

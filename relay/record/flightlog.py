@@ -4,13 +4,13 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, count
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from relay.record import files
 from relay.record.events import AnyEvent, Event, Fault, LogFull, LogLost, SessionEnded
 from relay.record.kinds import kind_of_errno
 from relay.record.repeats import Repeats
@@ -23,6 +23,12 @@ YOUNG: Final = 3600.0
 
 SESSIONS_AT_MOST: Final = 1000
 """Files that are kept because they are young."""
+
+LONGEST: Final = 1 << 20
+"""Bytes of a line that are read: no event is as long."""
+
+MOST: Final = 2 << 30
+"""Bytes of a file that are read: twice the largest `log_limit`."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -134,6 +140,18 @@ class FlightLog:
         event.at = round(self._clock(), 3)
         return _encoder.encode(event)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was recorded."""
+        return self._left < self._limit
+
+    def withdraw(self) -> None:
+        """Close and remove the file, in which there is nothing."""
+        self.close()
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
     def close(self) -> None:
         """Flush and unlock."""
         self.flush()
@@ -154,100 +172,73 @@ def _create(path: Path) -> int:
     Any session that starts at the same time looks for files that nobody has locked, and takes away
     what they left behind: between the creation and the lock it would take this one's certificates.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.exists():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    unnamed = path.with_suffix(".new")
-    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    unnamed.rename(path)
+    with files.opened_folder(path.parent) as folder:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        unnamed = path.with_suffix(".new").name
+        fd = files.made(folder, unnamed)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.rename(unnamed, path.name, src_dir_fd=folder, dst_dir_fd=folder)
     return fd
-
-
-def unused_name(folder: Path, wanted: str) -> str:
-    """Return the name `wanted` for a session, with a number behind it if another has that.
-
-    It is made of the second and the process's id, which is 1 in each container whose first process
-    keepline is: such containers may share the folder, and start within one second. Two that look
-    at the same moment get the same name; of these, the second runs without a log.
-    """
-    taken = {path.stem for path in folder.glob(f"{wanted}*")}
-    names = chain((wanted,), (f"{wanted}_{number}" for number in count(2)))
-    return next(name for name in names if name not in taken)
-
-
-def home() -> Path:
-    """Return the caller's home; the root folder for a caller who has none."""
-    try:
-        return Path.home()
-    except RuntimeError:  # no HOME, no passwd entry
-        return Path("/")
-
-
-def sessions_folder(environment: Mapping[str, str]) -> Path:
-    """Return the folder of all sessions, XDG Base Directory Specification."""
-    state = environment.get("XDG_STATE_HOME", "")
-    base = Path(state) if Path(state).is_absolute() else home() / ".local/state"
-    return base / "keepline/sessions"
-
-
-def sessions(folder: Path) -> list[Path]:
-    """Return the sessions' files, oldest first: a session's name begins with its start."""
-    return sorted(folder.glob("*.jsonl"))
-
-
-def is_live(path: Path) -> bool:
-    """Return whether the session still runs: its relay holds a lock on the file, flock(2)."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False  # another session that starts now has removed it
-    except OSError:
-        return True  # EWOULDBLOCK; or it is somebody else's, and is left alone
-    return False
 
 
 def prune(folder: Path, now: float) -> None:
     """Remove the oldest ended sessions beyond SESSIONS_KEPT, and what killed ones left behind.
 
     `now` is in seconds since the epoch. A file that cannot be removed stays: that is no reason to
-    run without a log.
+    run without a log. Raises OSError if the folder is not to be trusted.
     """
-    known = sessions(folder)
-    for path in known[:-SESSIONS_AT_MOST]:
-        _remove_ended(path, path)
-    for path in known[-SESSIONS_AT_MOST:-SESSIONS_KEPT]:
-        if not _is_young(path, now):
-            _remove_ended(path, path)
-    for path in known:
-        _remove_ended(path.with_suffix(".pem"), path)
-    for pattern in ("*.pem", "*.new"):  # of starts that were killed before they had a log
-        for path in folder.glob(pattern):
-            if not path.with_suffix(".jsonl").exists() and not _is_young(path, now):
-                with contextlib.suppress(OSError):
-                    path.unlink()
+    known = files.sessions(folder)
+    with files.opened_folder(folder) as opened:
+        for path in known[:-SESSIONS_AT_MOST]:
+            _remove_ended(opened, path, path)
+        for path in known[-SESSIONS_AT_MOST:-SESSIONS_KEPT]:
+            if not _is_young(path, now):
+                _remove_ended(opened, path, path)
+        for path in known:
+            _remove_ended(opened, path.with_suffix(".pem"), path)
+        for pattern in ("*.pem", "*.new"):  # of starts that were killed before they had a log
+            for path in folder.glob(pattern):
+                if not path.with_suffix(".jsonl").exists() and not _is_young(path, now):
+                    with contextlib.suppress(OSError):
+                        os.unlink(path.name, dir_fd=opened)
 
 
 def _is_young(path: Path, now: float) -> bool:
     try:
-        return now - path.stat().st_mtime < YOUNG
+        return now - path.lstat().st_mtime < YOUNG
     except OSError:  # removed by another
         return True
 
 
-def _remove_ended(file: Path, session: Path) -> None:
+def _remove_ended(folder: int, file: Path, session: Path) -> None:
     """Remove a file of a session that has ended, if it is there and may be removed."""
     with contextlib.suppress(OSError):
-        if file.exists() and not is_live(session):
-            file.unlink()
+        if os.path.lexists(file) and not files.is_live(session):
+            os.unlink(file.name, dir_fd=folder)
 
 
 def read(path: Path) -> Iterator[AnyEvent]:
-    """Read a session's events; lines cut short, or of another version's events, are left out."""
+    """Read a session's events; lines cut short, or of another version's events, are left out.
+
+    Raises OSError, also for what is no regular file.
+    """
     decoder = msgspec.json.Decoder(AnyEvent)  # here: a session that starts reads none
-    with path.open("rb") as file:
-        for line in file:
+    for line in lines(path):
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
+            yield decoder.decode(line)
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """Read the whole lines of a file; those beyond LONGEST, or after MOST bytes, are left out."""
+    left = MOST
+    with files.opened(path) as file:
+        is_whole = True
+        while left > 0 and (line := file.readline(LONGEST)):
+            left -= len(line)
             if line.endswith(b"\n"):
-                with contextlib.suppress(msgspec.MsgspecError):
-                    yield decoder.decode(line)
+                if is_whole:
+                    yield line
+                is_whole = True
+            else:
+                is_whole = False

@@ -13,7 +13,8 @@ from typing import Final
 import pytest
 import trio
 
-from relay.record.events import AskedAgain, NameRefused, RequestLost
+from relay.record.events import AskedAgain, NameRefused, RequestLost, SessionStarted
+from tests.kernel.test_rules import denied, publish
 from tests.support.command.asking import keepline_of
 from tests.support.command.keepline import Done, Keepline
 from tests.support.command.programs import needs
@@ -183,6 +184,15 @@ async def test_it_is_known_by_what_runs_it(api: Api, keepline: Keepline, how: st
     assert result(done.stdout) == SAID_LAST
     assert runs_of_the_tool(keepline.folder) == 1
     assert len(done.all(AskedAgain)) == 1
+
+
+async def test_its_preset_is_enough(
+    internet: Internet, nursery: trio.Nursery, api: Api, keepline: Keepline
+) -> None:
+    await publish(internet, nursery, api, HOST)
+    done = await went_well(keepline, "--presets=claude")
+    assert denied(done) == []
+    assert done.only(SessionStarted).rules.startswith("mode allowlist, preset claude, ")
 
 
 async def test_a_denied_api_is_told_before_it_starts_and_at_the_end(

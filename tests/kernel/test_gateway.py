@@ -36,6 +36,7 @@ from tests.support.command.asking import (
     said,
     script,
     serve_api,
+    with_openssl,
     without_openssl,
 )
 from tests.support.command.keepline import Done, Keepline
@@ -192,10 +193,11 @@ async def test_no_private_key_is_on_disk_or_in_the_programs_reach(
 
 @pytest.mark.parametrize("program", ["bun", "node"])
 async def test_http_needs_no_openssl_and_no_certificate(
-    api: Api, keepline: Keepline, tmp_path: Path, program: str
+    api: Api, keepline: Keepline, program: str
 ) -> None:
     argv = ask(program, "GET", "/v1/models", "POST", "/v1/messages")
-    environment = without_openssl(tmp_path) | {"NODE_EXTRA_CA_CERTS": ""}
+    without_openssl(keepline)
+    environment = {"NODE_EXTRA_CA_CERTS": ""}
     done = await keepline.run(*argv, options=HTTP, env=environment)
     models, told = answers(done)
     assert (models.status, told.text) == (200, said())
@@ -281,10 +283,9 @@ async def test_claude_asks_through_it(api: Api, internet: Internet, keepline: Ke
     assert [asked.request.protocol for asked in api.log.asked] == ["h2"]
 
 
-async def test_without_openssl_claude_takes_http(
-    keepline: Keepline, claude: Path, tmp_path: Path
-) -> None:
-    done = await keepline.run(str(claude), options=[HOSTS], env=without_openssl(tmp_path))
+async def test_without_openssl_claude_takes_http(keepline: Keepline, claude: Path) -> None:
+    without_openssl(keepline)
+    done = await keepline.run(str(claude), options=[HOSTS])
     assert done.stdout.decode().split()[0] == BASE_URL
     assert of(done).startswith("gateway on (http; the command is claude; over plain HTTP: ")
     assert "openssl" in of(done)
@@ -390,11 +391,23 @@ async def refused(keepline: Keepline, *options: str, env: dict[str, str] | None 
     return cause.removeprefix("keepline: ") + fix
 
 
-async def test_tls_that_was_asked_for_needs_openssl(keepline: Keepline, tmp_path: Path) -> None:
-    assert await refused(keepline, *TLS, env=without_openssl(tmp_path)) == (
-        "the tls gateway needs the openssl program, and there is none"
-        "  try: install openssl, or use --gateway=http"
+async def test_tls_that_was_asked_for_needs_openssl(keepline: Keepline) -> None:
+    without_openssl(keepline)
+    assert await refused(keepline, *TLS) == (
+        "the tls gateway needs the openssl program, and the system has none"
+        "  try: install openssl where root alone can write, or use --gateway=http"
     )
+
+
+async def test_an_openssl_of_the_path_is_not_run(
+    api: Api, keepline: Keepline, tmp_path: Path
+) -> None:
+    """An earlier session may have left it in a folder of the user's."""
+    script(tmp_path, "openssl", f"touch {tmp_path / 'has run'}")
+    first = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = await keepline.run(*ask("node", "GET", f"{URL}/v1/models"), options=TLS, env=first)
+    assert [answer.status for answer in answers(done)] == [200]
+    assert not (tmp_path / "has run").exists()
 
 
 async def test_tls_that_was_asked_for_needs_names(keepline: Keepline) -> None:
@@ -404,29 +417,24 @@ async def test_tls_that_was_asked_for_needs_names(keepline: Keepline) -> None:
 
 
 @pytest.mark.parametrize(
-    ("does", "told"),
-    [
-        ("echo broken >&2; exit 3", "broken"),
-        ("kill -SEGV $$", "killed by signal 11"),
-        ("echo something", "no certificate came out"),
-    ],
+    ("program", "told"),
+    [("/bin/false", "no certificate came out"), ("/bin/echo", "no certificate came out")],
 )
-async def test_an_openssl_that_fails_is_told(
-    keepline: Keepline, tmp_path: Path, does: str, told: str
-) -> None:
-    environment = without_openssl(tmp_path)
-    broken = script(Path(environment["PATH"]), "openssl", does)
-    assert (await refused(keepline, *TLS, env=environment)).startswith(f"{broken}: {told}  try: ")
+async def test_an_openssl_that_fails_is_told(keepline: Keepline, program: str, told: str) -> None:
+    with_openssl(keepline, program)
+    cause = await refused(keepline, *TLS)
+    assert cause.startswith(f"/usr/bin/openssl: {told}  try: ")
 
 
 async def test_an_openssl_that_fails_does_not_keep_claude_from_running(
-    keepline: Keepline, claude: Path, tmp_path: Path
+    keepline: Keepline, claude: Path
 ) -> None:
-    environment = without_openssl(tmp_path)
-    broken = script(Path(environment["PATH"]), "openssl", "exit 3")
-    done = await keepline.run(str(claude), env=environment)
+    with_openssl(keepline, "/bin/false")
+    done = await keepline.run(str(claude))
     assert done.stdout.decode().split() == [keepline.environment["NODE_EXTRA_CA_CERTS"]]
-    assert done.stderr == (f"keepline: the gateway is off: {broken}: no certificate came out\n")
+    assert done.stderr == (
+        "keepline: the gateway is off: /usr/bin/openssl: no certificate came out\n"
+    )
     assert of(done) == ""
 
 
@@ -474,7 +482,8 @@ async def test_the_first_line_of_doctor_tells_what_it_reads(
     name = "gateway, for claude"
     on = f"works   {name}: gateway on"
     assert await first() == f"{on} (tls; the command is claude): {reads}"
-    http = await first(**without_openssl(tmp_path))
+    without_openssl(keepline)
+    http = await first()
     assert http.startswith(f"{on} (http; the command is claude; over plain HTTP: ")
     assert http.endswith(reads)
     assert await first(KEEPLINE_GATEWAY="off") == f"works   {name}: gateway off (gateway = off)"

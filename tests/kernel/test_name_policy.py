@@ -109,10 +109,9 @@ async def test_no_octet_takes_a_name_past_a_rule(internet: Internet, keepline: K
 async def test_one_zones_unanswered_lookups_silence_no_other(
     internet: Internet, keepline: Keepline
 ) -> None:
-    internet.zone.set_trouble("slow.test", Trouble(silent=True))
+    internet.zone.trouble = Trouble(silent=True)
+    internet.zone.set_trouble("server.test", Trouble())
     names = [f"n{number}.slow.test" for number in range(4096)]
-    for name in names:
-        internet.zone.set_trouble(name, Trouble(silent=True))
     queries = [dns.message.make_query(name, "A").to_wire() for name in names]
     async with inside(keepline) as program:
         local = dns.message.make_query("localhost", "A").to_wire()

@@ -34,6 +34,31 @@ async def test_a_call_that_is_forbidden_is_told_with_what_to_try(
     assert "seccomp" in fix or call == "socket"
 
 
+FILTERS = ("seccomp:EPERM", "prctl.22:EPERM")
+"""Both ways to install a filter: seccomp(2), and prctl(2) with PR_SET_SECCOMP."""
+
+
+@pytest.mark.parametrize("refused", FILTERS)
+async def test_one_way_to_install_a_filter_is_enough(keepline: Keepline, refused: str) -> None:
+    argv = lacking(refused, *keepline.argv("run", "--", "true"))
+    done = await keepline.host.run_process(argv, env=keepline.environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+async def test_without_a_filter_nothing_runs_and_it_is_told(keepline: Keepline) -> None:
+    first, second = FILTERS
+    argv = lacking(second, *keepline.argv("run", "--", "touch", str(keepline.folder / "has run")))
+    argv = lacking(first, *argv)
+    done = await keepline.host.run_process(argv, env=keepline.environment, check=False)
+    assert (done.returncode, done.stderr.decode()) == (
+        125,
+        "keepline: filter of system calls: prctl: Operation not permitted\n"
+        "  try: another seccomp filter is in force: start the container with --security-opt"
+        " seccomp=unconfined (or a profile that allows prctl and seccomp)\n",
+    )
+    assert not (keepline.folder / "has run").exists()
+
+
 @pytest.mark.parametrize("call", ["clone", "unshare"])
 async def test_the_doctor_names_it_among_its_checks(keepline: Keepline, call: str) -> None:
     argv = lacking(f"{call}:EPERM", *keepline.argv("doctor"))

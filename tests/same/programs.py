@@ -20,11 +20,11 @@ _PYTHON: Final = _PROGRAMS / "python/bin/python"
 _CLIENTS: Final = Path(__file__).with_name("clients")
 
 _NEEDED: Final = (
-    *("apt-get", "bash", "curl", "getent", "git", "java", "nc", "node", "npm", "perl", "ssh"),
-    *("timeout", "wget"),
+    *("apt-get", "bash", "bwrap", "curl", "getent", "git", "java", "nc", "node", "npm", "perl"),
+    *("ssh", "strace", "timeout", "unshare", "wget"),
 )
 
-_CURL_SAYS: Final = (
+CURL_SAYS: Final = (
     r"connect to \S+ port \d+ failed: (.*)$|Immediate connect fail for \S+: (.*)$"
     r"|^curl: \(\d+\) ((?!Failed to connect|Couldn't connect).*?)(?: after \d+ m.*|: \S+)?$"
     r"|^(hello|late)"
@@ -55,7 +55,7 @@ def lacking(*, large: bool) -> Iterator[str]:
 def curl(words: str, url: str = "http://v4.test/") -> Program:
     """Fetch by curl."""
     return Program(
-        " ".join(["curl", *words.split(), url]), ("curl", "-sSv", *words.split(), url), _CURL_SAYS
+        " ".join(["curl", *words.split(), url]), ("curl", "-sSv", *words.split(), url), CURL_SAYS
     )
 
 

@@ -7,7 +7,6 @@ are not read.
 
 import os
 import re
-import shutil
 import ssl
 import subprocess
 import time
@@ -19,6 +18,7 @@ from typing import Final
 from netns.errors import KeeplineError
 from relay.addresses import is_ipv4
 from relay.descriptors import SPARE
+from relay.host import programs
 
 VALID_DAYS: Final = 90
 TIMEOUT: Final = 10.0
@@ -26,7 +26,8 @@ TIMEOUT: Final = 10.0
 
 _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _NO_SETTINGS: Final = dict.fromkeys(("OPENSSL_CONF", "SSL_CERT_DIR", "SSL_CERT_FILE"), os.devnull)
-"""No settings, and no authorities either: `openssl x509` would read them all, in 20 ms."""
+"""Its environment: no settings, and no authorities either, for `openssl x509` would read them all,
+in 20 ms. The caller's may name libraries and engines."""
 
 _NEW_KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _DAYS: Final = ("-days", str(VALID_DAYS), "-sha256")
@@ -87,8 +88,8 @@ class Certificates:
 
 
 def find() -> str | None:
-    """Return the path of the openssl program; None if there is none."""
-    return shutil.which("openssl")
+    """Return the path of the system's openssl program; None if there is none."""
+    return programs.find("openssl", os.environ.get("PATH", os.defpath))
 
 
 def make(
@@ -208,7 +209,6 @@ class _Openssl:
         """Let the time for all runs begin."""
         self._program = program
         self._deadline = time.monotonic() + TIMEOUT
-        self._environment = os.environ | _NO_SETTINGS
 
     def __call__(self, *commands: _Arguments) -> list[str]:
         """Run them in parallel and return what each printed; raises CertificateError, OSError."""
@@ -225,13 +225,13 @@ class _Openssl:
         """Start one that inherits the memory files among its arguments."""
         files = [argument for argument in command if isinstance(argument, _Memory)]
         words = [arg.path if isinstance(arg, _Memory) else arg for arg in command]
-        return subprocess.Popen(  # noqa: S603 - the caller's openssl, no shell
+        return subprocess.Popen(  # noqa: S603 - the system's openssl, no shell
             [self._program, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=[file.fd for file in files],
-            env=self._environment,
+            env=_NO_SETTINGS,
             text=True,
             errors="replace",
         )

@@ -196,8 +196,8 @@ def _lack_of_tls(settings: Settings, has_openssl: Callable[[], bool]) -> Gateway
         )
     if not has_openssl():
         return GatewayError(
-            "the tls gateway needs the openssl program, and there is none",
-            "install openssl, or use --gateway=http",
+            "the tls gateway needs the openssl program, and the system has none",
+            "install openssl where root alone can write, or use --gateway=http",
         )
     return None
 

@@ -22,6 +22,8 @@ class SessionStarted(Event):
     dns: Literal["synthetic", "real"]
     gateway: str = ""
     """What the gateway reads, for people; empty if it is off."""
+    rules: str = ""
+    """What policy denies, for people; empty if nothing."""
     format: int = 0
     """Version of the log's format, see base.FORMAT; 0 for logs from before it was counted."""
 
@@ -32,6 +34,7 @@ class SessionStarted(Event):
             f"session {self.session} of {self.program} started {begun:%Y-%m-%d %H:%M:%S}"
             f" (pid {self.pid}, uid {self.uid}, {self.intercept}, {self.dns} names)"
             + (f"; {self.gateway}" if self.gateway else "")
+            + (f"; {self.rules}" if self.rules else "")
         )
 
 

@@ -12,6 +12,7 @@ from tests.same.rows import (
     machine,
     names,
     refused,
+    sandboxes,
     silent,
 )
 
@@ -21,6 +22,7 @@ ROWS: Final[list[Row]] = [
     *firewall.ROWS,
     *connections.ROWS,
     *machine.ROWS,
+    *sandboxes.ROWS,
     *names.ROWS,
     *dns.ROWS,
     *gateway.ROWS,

@@ -9,12 +9,15 @@ assert (answer.status, answer.text) == (200, MODELS)
 import json
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
+from netns.syscalls import MS_BIND, mount
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
+from relay.host.programs import SYSTEM
 from tests.support.command.keepline import Done, Keepline
 from tests.support.command.programs import needs
 from tests.support.internet.servers.api import stream
@@ -114,14 +117,16 @@ def runs(*argv: str) -> str:
     return f'exec {shlex.join(argv)} "$@"'
 
 
-def without_openssl(folder: Path) -> dict[str, str]:
-    """Return the environment in which programs are found, but for openssl."""
-    found = folder / "programs"
-    found.mkdir(exist_ok=True)
-    for name in ("cat", "env", "sh", "true"):
-        if not (found / name).exists():
-            (found / name).symlink_to(needs(name))
-    return {"PATH": str(found)}
+def without_openssl(keepline: Keepline) -> None:
+    """Take openssl from keepline's host."""
+    with_openssl(keepline, "/dev/null")
+
+
+def with_openssl(keepline: Keepline, program: str) -> None:
+    """Show another program, one of the system's, in the place of openssl."""
+    there = [path for folder in SYSTEM if (path := Path(folder, "openssl").resolve()).exists()]
+    for path in set(there):
+        keepline.host.call(partial(mount, program, str(path), flags=MS_BIND))
 
 
 def keepline_of(internet: Internet, authority: Authority | None = None) -> Keepline:

@@ -14,7 +14,7 @@ from netns.sandbox import Sandbox
 from relay import session
 from relay.command.witness import Witness
 from relay.config import Settings
-from relay.record.flightlog import sessions_folder
+from relay.record.files import sessions_folder
 from tests.support.faults.injector import INJECTOR
 from tests.support.faults.world import ECHO, NOWHERE, Namespace, World
 

@@ -160,6 +160,14 @@ def test_private_addresses() -> None:
         ("allow = [{reason = 'x'}]", "c.toml:1: allow: Object missing required field `host`"),
         ("allow = [{host = 'a', why = 'x'}]", "c.toml:1: allow: Object contains unknown field"),
         ("allow = [1]", "c.toml:1: allow: Expected `str | object`, got `int`"),
+        ("allow = ['a']\n[policy]\nallow = 'b'", "c.toml:1: policy.allow: allow says it already"),
+        ("private = 'deny'\n[policy]\nprivate = 'allow'", "c.toml:1: policy.private: private says"),
+        ('"\\u001b[2J" = 1', "c.toml:1: '\\x1b[2J': there is no such setting"),
+        ('[policy]\n"\\u001b[2J" = 1', "c.toml:1: policy.'\\x1b[2J': there is no such setting"),
+        ('deny = [{host = "a", reason = "\\u001b[2J"}]', "c.toml:1: deny: 'a': a reason is a line"),
+        ('deny = [{host = "a", reason = "x\\ny"}]', "c.toml:1: deny: 'a': a reason is a line"),
+        ("a = " + "[" * 100_000, "c.toml: maximum recursion depth exceeded"),
+        ("a = " + "1" * 5_000, "c.toml: Exceeds the limit"),
         ("projects = []", "c.toml:1: projects: there is no such setting"),
         ("[policy]\nallow = 'a'\n", "c.toml:2: allow: Expected `array`, got `str`"),
     ],
@@ -244,3 +252,17 @@ def test_too_many_changes_are_told() -> None:
         policy = sources.tightened(policy, f'allow = ["n{number}.test"]')
     with pytest.raises(ConfigError, match=r"^c\.toml: it has been changed too often"):
         sources.tightened(policy, 'allow = ["last.test"]')
+
+
+def test_what_holds_is_told() -> None:
+    opened = "private addresses denied unless a rule opens them"
+    assert config.merge().told_rules() == ""
+    assert config.merge(file(TABLE)).told_rules() == (
+        f"mode allowlist, allow rules: 2, deny rules: 2, preset npm, {opened}"
+    )
+    assert config.merge(flags(presets="npm")).told_rules() == (
+        f"mode allowlist, preset npm, {opened}"
+    )
+    assert config.merge(flags(strict="true")).told_rules() == f"mode open, {opened}"
+    tightened = config.merge(flags(deny="a.test"), projects=[project('deny = ["b.test"]')])
+    assert tightened.told_rules() == "mode open, deny rules: 1, tightened by .keepline.toml"

@@ -298,7 +298,8 @@ def test_a_start_is_told_with_its_local_time() -> None:
     assert line.startswith("session 20260102-030405-77 of curl started 2026-01-0")
     assert line.endswith(" (pid 77, uid 1000, tproxy, synthetic names)")
     STARTED.gateway = "gateway on: it reads all"
-    assert STARTED.text().endswith(" synthetic names); gateway on: it reads all")
+    STARTED.rules = "mode open, deny rules: 1"
+    assert STARTED.text().endswith("; gateway on: it reads all; mode open, deny rules: 1")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import trio
 from relay.gateway.setup import certificates
 from relay.gateway.setup.certificates import VALID_DAYS, CertificateError, Certificates
 from relay.gateway.setup.trust import extra_ca_text
+from relay.host.programs import SYSTEM
 from tests.support.command.programs import needs
 from tests.support.inprocess.handshakes import shake_hands
 
@@ -269,11 +270,16 @@ def test_an_openssl_that_cannot_be_started_is_told(tmp_path: Path, mode: int | N
     assert memory_files() == []
 
 
-def test_finding_openssl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_caller_s_path_and_environment_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o777)
+    script(tmp_path, "")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert certificates.find() is None
-    openssl = script(tmp_path, "")
-    assert certificates.find() == openssl
+    monkeypatch.setenv("LD_PRELOAD", str(tmp_path / "evil.so"))
+    openssl = certificates.find()
+    assert openssl in {f"{folder}/openssl" for folder in SYSTEM}
+    certificates.make([HOST], openssl=openssl or "").close()
 
 
 # Programs that people use.

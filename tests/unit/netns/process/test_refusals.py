@@ -16,6 +16,7 @@ from netns.process.refusals import (
     TIOCLINUX,
     TIOCSTI,
     Architecture,
+    knows,
     program,
 )
 from tests.support.inprocess.bpf import call, run
@@ -124,3 +125,15 @@ def test_strict_refuses_no_less_than_the_default() -> None:
             data = call(each.audit, number, 0, TIOCSTI, 1)
             if run(PROGRAMS[False], data) != ALLOW:
                 assert run(PROGRAMS[True], data) != ALLOW, name
+
+
+@pytest.mark.parametrize(
+    "machine", ["x86_64", "i686", "aarch64", "armv7l", "armv8l", "riscv64", "loongarch64"]
+)
+def test_machines_whose_calls_are_known(machine: str) -> None:
+    assert knows(machine)
+
+
+@pytest.mark.parametrize("machine", ["s390x", "ppc64le", "mips", "aarch64_be", "armv7b", "armeb"])
+def test_on_other_machines_nothing_is_said_to_be_refused(machine: str) -> None:
+    assert not knows(machine)
