@@ -1,4 +1,7 @@
-"""Tries each thing that `run` needs on this machine, in order, and names the fix for what fails."""
+"""Tries each thing that `run` needs on this machine, in order, and names the fix for what fails.
+
+Last it names what each level of isolation leaves open to this caller's commands, netns/levels.py.
+"""
 
 import ipaddress
 import os
@@ -11,6 +14,7 @@ import trio
 
 from netns.errors import KeeplineError
 from netns.hints import refused_call
+from netns.levels import OPENINGS
 from netns.sandbox import Listeners, Sandbox
 from relay import session
 from relay.addresses import parse_pool
@@ -35,6 +39,8 @@ class Check(msgspec.Struct, frozen=True):
     """Whether `run` fails without it."""
     detail: str = ""
     fix: str = ""
+    is_open: bool = False
+    """Whether it names what a level leaves open, and nothing was tried."""
 
 
 _NO_COMMAND: Final = ()
@@ -63,6 +69,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
     yield from _namespace(settings, resolv_conf)
     yield _rto_max()
     yield _flight_log()
+    yield from _left_open()
 
 
 def _gateway(settings: Settings) -> Check:
@@ -226,9 +233,28 @@ def _flight_log() -> Check:
     )
 
 
+def _left_open() -> Iterator[Check]:
+    """Name what each level leaves open to a command of this caller."""
+    for opening in OPENINGS:
+        levels = [
+            level for level in opening.levels if opening.is_open(level, is_root=os.geteuid() == 0)
+        ]
+        if levels:
+            name = f"{opening.name}, at the level{'s' * (len(levels) > 1)} {' and '.join(levels)}"
+            yield Check(name, works=True, needed=False, detail=opening.sentence, is_open=True)
+
+
 def rendered(check: Check) -> str:
     """Write a check for people."""
-    mark = "works " if check.works else "FAILS " if check.needed else "lacks "
+    mark = (
+        "open  "
+        if check.is_open
+        else "works "
+        if check.works
+        else "FAILS "
+        if check.needed
+        else "lacks "
+    )
     detail = f": {check.detail}" if check.detail else ""
     fix = "" if check.works else f"\n        try: {check.fix}"
     return f"{mark}  {check.name}{detail}{fix}"

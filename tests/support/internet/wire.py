@@ -72,6 +72,11 @@ class Capture:
                 decoded.append(packet)
         return decoded
 
+    def frames(self) -> list[bytes]:
+        """Return the frames so far, as bytes."""
+        self._flush()
+        return [frame for frame, _time in tuple(self._frames)]
+
     def _flush(self) -> None:
         """Wait until what was sent before has been read."""
         if not self._reader.is_alive():

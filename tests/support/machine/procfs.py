@@ -33,16 +33,17 @@ def descriptors(pid: int) -> dict[int, str]:
 def tcp_sockets_of(pid: int) -> Iterator[list[socket.socket]]:
     """Borrow the process's TCP sockets over IPv4, by pidfd_getfd(2)."""
     pidfd = os.pidfd_open(pid)
-    borrowed = [_borrowed(pidfd, fd) for fd, what in descriptors(pid).items() if _is_socket(what)]
+    sockets = [borrowed(pidfd, fd) for fd, what in descriptors(pid).items() if _is_socket(what)]
     try:
-        yield [sock for sock in borrowed if _is_tcp(sock)]
+        yield [sock for sock in sockets if _is_tcp(sock)]
     finally:
         os.close(pidfd)
-        for sock in borrowed:
+        for sock in sockets:
             sock.close()
 
 
-def _borrowed(pidfd: int, fd: int) -> socket.socket:
+def borrowed(pidfd: int, fd: int) -> socket.socket:
+    """Return a copy of one socket of a process, pidfd_getfd(2)."""
     copy = _libc.syscall(_PIDFD_GETFD, pidfd, fd, 0)
     if copy < 0:
         number = ctypes.get_errno()

@@ -1,0 +1,1 @@
+"""What ways need on the host, for the time of one attempt."""
