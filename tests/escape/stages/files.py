@@ -119,13 +119,12 @@ async def handle(attempt: Attempt) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def memory_key(attempt: Attempt) -> AsyncIterator[None]:
-    """A key for shared memory, which is removed at the end."""
+    """Shared memory of the host's, by its key: the host's own, so that it can be removed."""
     attempt.kept["key"] = attempt.facts["key"] = int(attempt.token[-7:], 16)
-    yield
     libc = ctypes.CDLL(None, use_errno=True)
-    segment = libc.shmget(attempt.kept["key"], 0, 0)
-    if segment >= 0:
-        libc.shmctl(segment, 0, None)
+    segment = libc.shmget(attempt.kept["key"], 4096, 0o1666)  # IPC_CREAT
+    yield
+    libc.shmctl(segment, 0, None)  # IPC_RMID
 
 
 @asynccontextmanager
