@@ -12,10 +12,11 @@ from typing import Any, Final, NoReturn, TextIO
 from netns.errors import KeeplineError
 from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
-from relay import __version__, config, doctor, files, policy_report, session
+from relay import __version__, config, config_files, doctor, policy_report, session
 from relay.command.ending import as_ended
 from relay.command.witness import Witness
-from relay.record import flightlog, selection, status, view
+from relay.record import escaping, files, flightlog, selection, status, view
+from relay.record.escaping import shown, shown_json, shown_lines
 from relay.record.story import telling
 
 EXIT_OWN_FAILURE: Final = 125
@@ -60,11 +61,16 @@ def main(
 
 
 def _fail(cause: str, hint: str) -> int:
-    _warn(f"{cause}\n  try: {hint}")
+    _write_error(f"{shown(cause)}\n  try: {shown_lines(hint)}")
     return EXIT_OWN_FAILURE
 
 
 def _warn(message: str) -> None:
+    """Say something in a line, of what a program may have named."""
+    _write_error(shown(message))
+
+
+def _write_error(message: str) -> None:
     if sys.stderr is None:  # the caller has closed it
         return
     try:
@@ -73,8 +79,9 @@ def _warn(message: str) -> None:
         _silence(sys.stderr)
 
 
-def _print(text: str) -> None:
-    _write(f"{text}\n")
+def _print(line: str) -> None:
+    """Print a line, of what a file may hold."""
+    _write(f"{shown(line)}\n")
 
 
 def _write(text: str) -> None:
@@ -163,7 +170,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _fail("there is no command to run", _RUN_USAGE)
     sandbox, witness = arguments.sandbox or Sandbox(), arguments.witness or Witness()
     try:
-        ended = session.run(sandbox, _settings(arguments), command, _warn, witness)
+        ended = session.run(sandbox, _sources(arguments), command, _warn, witness)
     except EndedEarlyError as early:
         ended = early.ended
     finally:
@@ -183,13 +190,13 @@ def _sources(arguments: argparse.Namespace) -> config.Sources:
         for setting in config.described()
         if (given := getattr(arguments, setting.name, None)) is not None
     }
-    path = files.config_path(os.environ, flightlog.home())
+    path = config_files.config_path(os.environ, files.home())
     return config.Sources(
         flags=config.from_words(words, lambda key: f"--{key.replace('_', '-')}: "),
         environment=config.from_environment(os.environ),
-        file=config.from_toml(files.read(path), str(path)),
+        file=config.from_toml(config_files.read(path), str(path)),
         path=str(path),
-        projects=tuple(files.projects()),
+        projects=tuple(config_files.projects()),
     )
 
 
@@ -202,16 +209,17 @@ def _doctor(arguments: argparse.Namespace) -> int:
     for check in doctor.examine(settings):
         checks.append(check)
         if not arguments.json:
-            _print(doctor.rendered(check))
+            _write(f"{shown_lines(doctor.rendered(check))}\n")
     if arguments.json:
-        _print(doctor.as_json(checks))
+        _write(f"{shown_json(doctor.as_json(checks))}\n")
     return 0 if all(check.works or not check.needed for check in checks) else 1
 
 
 def _log(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
     if arguments.json:
-        _write(path.read_text())
+        told = (escaping.as_json(line) for line in files.lines(path))
+        _write("".join(f"{line}\n" for line in told if line is not None))
         return 0
     for line in view.log_lines(flightlog.read(path)):
         _print(line)
@@ -220,7 +228,7 @@ def _log(arguments: argparse.Namespace) -> int:
 
 def _explain(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
-    is_live = flightlog.is_live(path)  # first: one that ends meanwhile has its end in the log
+    is_live = files.is_live(path)  # first: one that ends meanwhile has its end in the log
     for line in telling.lines(flightlog.read(path), verbose=arguments.verbose, is_live=is_live):
         _print(line)
     return 0
@@ -251,8 +259,8 @@ def _learn(arguments: argparse.Namespace) -> int:
 
 def _session(name: str | None) -> Path:
     """Find a session's file; raises SelectionError."""
-    folder = flightlog.sessions_folder(os.environ)
-    known = [path.stem for path in flightlog.sessions(folder)]
+    folder = files.sessions_folder(os.environ)
+    known = [path.stem for path in files.sessions(folder)]
     own = os.environ.get(config.SESSION_VARIABLE)
     return folder / f"{selection.select(known, name, own, str(folder))}.jsonl"
 
@@ -261,13 +269,15 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.session is not None or config.SESSION_VARIABLE in os.environ:
         paths = [_session(arguments.session)]
     else:
-        paths = flightlog.sessions(flightlog.sessions_folder(os.environ))
+        paths = files.sessions(files.sessions_folder(os.environ))
     states = []
-    for path in filter(flightlog.is_live, paths):
+    for path in filter(files.is_live, paths):
         with contextlib.suppress(OSError):  # it is somebody else's, or was removed just now
-            states.append(status.state_of(path.stem, flightlog.read(path)))
+            state = status.state_of(path.stem, flightlog.read(path))
+            if state.pid or state.connections:  # else it is about to start
+                states.append(state)
     if arguments.json:
-        _print(status.as_json(states))
+        _write(f"{shown_json(status.as_json(states))}\n")
     else:
         for line in status.lines(states):
             _print(line)

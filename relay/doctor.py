@@ -23,7 +23,7 @@ from relay.host.interfaces import local_addresses, require_ipv4, routed_networks
 from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
-from relay.record.flightlog import sessions_folder
+from relay.record.files import sessions_folder
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -48,13 +48,14 @@ def learned_lines(session: str, log: Iterable[AnyEvent]) -> Iterator[str]:
     What was denied, and what no rule can name, is a comment.
     """
     found = asked(log)
-    yield f"# what {session} asked for; in config.toml, or in .keepline.toml of a project"
+    name = session if session.isprintable() else ascii(session)
+    yield f"# what {name} asked for; for config.toml, or a project's .keepline.toml, once read"
     yield "[policy]"
     yield 'mode = "allowlist"'
     yield "allow = ["
     for host, ports in sorted(found.ports.items()):
-        name = _escaped(host)
-        for text in [f"{name}:{port}" for port in sorted(ports)] or [name]:
+        escaped = _escaped(host)
+        for text in [f"{escaped}:{port}" for port in sorted(ports)] or [escaped]:
             yield f"  {json.dumps(text)}," if _is_rule(text) else f"  # no rule: {json.dumps(text)}"
     for text in found.denied:
         yield f"  # denied: {json.dumps(text)}"

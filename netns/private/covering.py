@@ -1,14 +1,13 @@
 """Hides the host's files and sockets from the command, but for the written lists: lists.py."""
 
 import contextlib
-import os
 
-from netns.errors import SandboxError
 from netns.plan import Plan
 from netns.private import descriptors, masking, mounting, settings
 from netns.private.looking import look
 from netns.private.shares import Caller
 from netns.private.tree import arranged
+from netns.process import folder
 
 
 def cover(plan: Plan) -> None:
@@ -24,21 +23,10 @@ def cover(plan: Plan) -> None:
     masking.mask(plan.sockets, _own(found.caller), found.shared)
     settings.protect_sys()
     settings.protect_elsewhere()
-    _enter(found.caller.folder)
+    folder.enter(found.caller.folder)  # from the old one `..` leads to what is hidden
 
 
 def _own(caller: Caller) -> list[str]:
     """Return folders of the caller's that are looked through for sockets, whatever is listed."""
     own = [caller.home, f"{caller.home}/.ssh", f"{caller.home}/.gnupg"] if caller.home else []
     return [caller.folder, *own]
-
-
-def _enter(folder: str) -> None:
-    """Enter the working folder anew: from the old one `..` leads to what is hidden."""
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise SandboxError(
-            f"private files: the working folder, {folder}: {error.strerror}",
-            "work in a folder that this user may enter",
-        ) from error

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from netns.errors import SandboxError
 from netns.plan import Plan
 from netns.private import lists
 from netns.private.shares import Caller, shared
 from netns.private.tree import Empty, Folder, Opened, Step, followed
+from netns.process import folder
 from netns.process.command import candidates
 
 _USERS: Final = Path("/etc/passwd")
@@ -59,18 +59,11 @@ def _caller(plan: Plan) -> Caller:
         for name, value in {**os.environ, **plan.environment}.items()
         if value is not None
     }
-    try:
-        folder = os.getcwd()  # noqa: PTH109 - its path, without links
-    except OSError as error:
-        raise SandboxError(
-            f"private files: the working folder: {error.strerror}",
-            "work in a folder that exists, and that this user may enter",
-        ) from error
     uid = os.getuid()
     registered = _resolved_folder(_registered_home(uid))
     home = environment.get("HOME", "")
     home = _resolved_folder(home) if home.startswith("/") else registered
-    return Caller(uid, home, folder, environment, registered)
+    return Caller(uid, home, folder.current(), environment, registered)
 
 
 def _registered_home(uid: int) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from netns import syscalls
 from netns.errors import SandboxError
 from netns.mountinfo import Mount, elsewhere
+from netns.process import folder
 
 _PROC: Final = "/proc"
 _TERMINALS: Final = "/dev/pts"
@@ -26,7 +27,7 @@ def mount_proc() -> None:
     who see all of theirs, and containers cover parts. The working folder may have been in it.
     """
     covered = list(elsewhere(("proc",), _PROC))
-    folder = Path.cwd()
+    working = folder.current()
     try:
         syscalls.mount("proc", _PROC, "proc", _SAFE | syscalls.MS_NODEV)
     except OSError as error:
@@ -39,7 +40,7 @@ def mount_proc() -> None:
             " --security-opt unmask=ALL (podman), or run without --strict",
         ) from error
     _cover(covered, _PROC)
-    os.chdir(folder if folder.is_dir() else "/")
+    folder.enter(working if Path(working).is_dir() else "/")
 
 
 def forbid_user_namespaces() -> None:

@@ -1,5 +1,6 @@
 """The settings of a session: what they may be, how each source says them, what holds; pure."""
 
+from relay.config.entries import Entry, Project
 from relay.config.reading import (
     SESSION_VARIABLE,
     from_environment,
@@ -12,10 +13,8 @@ from relay.config.settings import (
     ConfigError,
     Described,
     DestinationSettings,
-    Entry,
     GatewayMode,
     Hold,
-    Project,
     Settings,
     Share,
     described,

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from relay.config.settings import DEFAULTS, ConfigError, Entry, Project, Settings, words
+from relay.config.entries import Entry, Project
+from relay.config.settings import DEFAULTS, ConfigError, Settings, words
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
@@ -79,7 +80,7 @@ class _File:
         self._text, self._path = text, path
         try:
             self.values = tomllib.loads(text) if text else {}  # most have no file: 3 ms
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # too long a number, too many brackets
             raise ConfigError(f"{path}: {error}") from None
         for name, settings in _TABLES.items():
             table = self.values.get(name)
@@ -91,13 +92,13 @@ class _File:
         for key, value in table.items():
             if key not in settings:
                 cause = f"there is no such setting, but {', '.join(settings)}"
-                raise ConfigError(f"{self.place(key)}{name}.{key}: {cause}")
+                raise ConfigError(f"{self.place(key)}{name}.{_shown(key)}: {cause}")
             setting = settings[key]
             self.keys[setting] = key
-            above = self.values.get(setting)
-            if isinstance(above, list) and isinstance(value, list):
-                value = [*above, *value]  # noqa: PLW2901 - both stand in the file
-            self.values[setting] = value
+            above = self.values.get(setting, [])
+            if not isinstance(above, list) or (above and not isinstance(value, list)):
+                raise ConfigError(f"{self.place(key)}{name}.{key}: {setting} says it already")
+            self.values[setting] = [*above, *value] if isinstance(value, list) else value
 
     def place(self, key: str) -> str:
         """Return the beginning of an error about a key."""
@@ -112,6 +113,11 @@ class _File:
             quoted = re.compile(rf"[\"']{re.escape(entry.host)}[\"']")
             line = next((n for n, line in enumerate(lines, begin) if quoted.search(line)), begin)
             yield msgspec.structs.replace(entry, source=f"{self._path}:{line}")
+
+
+def _shown(key: str) -> str:
+    """Return a key for people: it may be anybody's text, for a terminal."""
+    return key if key.isprintable() else ascii(key)
 
 
 def _line_of(key: str, text: str) -> int:
@@ -155,7 +161,7 @@ def _validate(values: Mapping[str, Any], place: Callable[[str], str], *, strict:
     converted = {}
     for key, value in values.items():
         if key not in DEFAULTS or key == "projects":
-            raise ConfigError(f"{place(key)}{key}: there is no such setting")
+            raise ConfigError(f"{place(key)}{_shown(key)}: there is no such setting")
         try:
             settings = msgspec.convert({key: value}, Settings, strict=strict)
         except msgspec.ValidationError as error:

@@ -1,6 +1,6 @@
 """All settings of a session, frozen: their types, bounds, defaults and help; pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 import msgspec
@@ -15,9 +15,9 @@ from relay.addresses import (
     parse_pool,
     split_port,
 )
+from relay.config.entries import Entry, Project, rules
 from relay.policy import presets
 from relay.policy.policy import Policy, Preset, Private, Terms
-from relay.policy.rules import Rule
 
 GatewayMode: TypeAlias = Literal["tls", "http"]
 """How programs reach the gateway: by certificates made for its hosts, or by a base URL."""
@@ -52,37 +52,7 @@ def _help(description: str, least: int | None = None, most: int | None = None) -
 
 
 _Texts: TypeAlias = tuple[str, ...]
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rule as it stands in a source."""
-
-    host: str
-    """HOST[:PORT]."""
-    reason: str = ""
-    source: str = ""
-    """The place, for people; whoever reads the source sets it."""
-
-    def rule(self) -> Rule:
-        """Read the rule; raises ValueError."""
-        return Rule.parse(self.host, source=self.source, reason=self.reason)
-
-
 _Rules: TypeAlias = tuple[str | Entry, ...]
-
-
-class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file of a project asks for: it can only tighten what holds without it."""
-
-    path: str
-    allow: tuple[Entry, ...] = ()
-    deny: tuple[Entry, ...] = ()
-    is_allowlist: bool = False
-    private: Private = "allow"
-
-    def policy(self) -> Policy:
-        """Make the policy that narrows another; raises ValueError."""
-        return Policy(rules(self.allow), rules(self.deny), terms=Terms(private=self.private))
 
 
 class DestinationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -236,11 +206,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for project in self.projects:
             policy = policy.narrowed(project.policy())
         return policy
-
-
-def rules(entries: Iterable[str | Entry]) -> list[Rule]:
-    """Read rules; raises ValueError with the rule and the mistake."""
-    return [each.rule() if isinstance(each, Entry) else Rule.parse(each) for each in entries]
 
 
 class Described(NamedTuple):

@@ -8,7 +8,7 @@ import trio
 from relay.dns.bounds.channel import Channel
 from relay.dns.lookup.errors import REFUSED, Meaning, ResolverError
 from relay.policy.names import key
-from relay.policy.policy import Policy
+from relay.policy.policy import Limits, Policy
 from relay.policy.verdicts import Deny
 from relay.record.events import Event, NameForwarded
 from relay.record.kinds import Kind
@@ -23,8 +23,8 @@ class Gate:
     _record: Callable[[Event], None]
     _clock: Callable[[], float] = trio.current_time
     _channel: Channel = field(default_factory=Channel)
-    _written: tuple[Policy, frozenset[bytes]] | None = None
-    """The policy that was asked last, and the names that its allow rules write out."""
+    _written: tuple[Limits, frozenset[bytes]] | None = None
+    """The list of what is allowed that was asked last, and the names that it writes out."""
 
     def pass_(self, name: str, rdtype: str) -> None:
         """Let a question leave; raises ResolverError with the bound that keeps it.
@@ -50,8 +50,8 @@ class Gate:
 
         Lists that came later, to tighten it, do not count: a program may have written them.
         """
-        if self._written is None or self._written[0] is not policy:
-            rules = policy.limits[0].allow.rules
-            names = frozenset(rule.name.wire for rule in rules if rule.kind == "name")
-            self._written = policy, names
+        own = policy.limits[0]
+        if self._written is None or self._written[0] is not own:
+            names = frozenset(rule.name.wire for rule in own.allow.rules if rule.kind == "name")
+            self._written = own, names
         return self._written[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from netns.mounts import RESOLV_CONF
-from relay.addresses import parse_pool
+from relay.addresses import Destination, parse_pool
 from relay.config import Settings, parse_nameserver
 from relay.dns import gate, nameserver, responder
 from relay.dns.bounds import tally
@@ -15,7 +15,7 @@ from relay.dns.lookup import evidence, resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
-from relay.outbound import icmp
+from relay.outbound.door import DeniedError
 from relay.outbound.patience import DialError
 from relay.policy.policy import Policy
 from relay.policy.verdicts import Deny
@@ -91,8 +91,8 @@ class NameService:
             )
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
-    async def lookup(self, name: str, *, fresh: bool) -> list[str]:
-        """Return the IPv4 addresses of a name, at least one; raises DialError.
+    async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
+        """Return the IPv4 addresses of a destination's name, at least one; raises DialError.
 
         The name itself was judged before, and its addresses are when they are dialled; each alias
         that its chain leads through is judged here, at each round, as it may lead elsewhere.
@@ -107,15 +107,14 @@ class NameService:
             await self._is_ready.wait()
         assert self._resolver is not None
         try:
-            found = await self._resolver.addresses(name, fresh=fresh)
+            found = await self._resolver.addresses(destination.host, fresh=fresh)
         except ResolverError as error:
             is_final = error.meaning in {Meaning.VERDICT, Meaning.LOCAL}
             raise DialError(error.cause, error.kind, is_final=is_final) from error
         for alias in found.aliases:
-            verdict = self.policy.judge_alias(alias)
+            verdict = self.policy.judge_alias(alias, destination.port)
             if isinstance(verdict, Deny):
-                cause = f"it is an alias of {alias}, which is denied: {verdict.told}"
-                raise DialError(cause, Kind.POLICY, code=icmp.PROHIBITED, is_final=True)
+                raise DeniedError(verdict, alias)
         if not found.addresses:
             cause = "the name has no IPv4 address, or does not exist any more"
             raise DialError(cause, Kind.NAME_FAILURE, is_final=True)

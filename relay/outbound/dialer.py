@@ -39,9 +39,9 @@ Denied: TypeAlias = Callable[[str, Deny], None]
 
 
 class Resolve(Protocol):
-    """Resolves a name."""
+    """Resolves a destination's name."""
 
-    async def __call__(self, name: str, *, fresh: bool) -> list[str]:
+    async def __call__(self, destination: Destination, *, fresh: bool) -> list[str]:
         """Return its IPv4 addresses, `fresh` ones past any cache; raises DialError."""
 
 
@@ -81,7 +81,7 @@ class Dialer:
         """
         addresses = [destination.host]
         if destination.name is not None:
-            addresses = await self._resolve(destination.host, fresh=fresh)
+            addresses = await self._resolve(destination, fresh=fresh)
             addresses.sort(key=lambda address: address == avoid)
         if not addresses:
             cause = "the name has no address that may be dialled"

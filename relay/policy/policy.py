@@ -147,7 +147,7 @@ class Policy:
     def has_names(self) -> bool:
         """Whether any rule speaks of a name."""
         tables = (self.deny, *(limits.allow for limits in self.limits))
-        return any(rule.is_by_name for table in tables for rule in table.rules)
+        return any(table.has_names for table in tables)
 
     def idle_retire(self, destination: Destination) -> float:
         """Return the seconds after which an idle connection is closed; the first match counts."""
@@ -183,9 +183,12 @@ class Policy:
         """Judge a name that is to be looked up, whatever its port will be."""
         return self._denied(name, None) or self._all(lambda limits: limits.by_name(name, None))
 
-    def judge_alias(self, name: str) -> Allow | Deny:
-        """Judge a name that a CNAME leads to: it may be denied, and needs no allow rule."""
-        return self._denied(name, None) or _ALLOW
+    def judge_alias(self, name: str, port: int | None = None) -> Allow | Deny:
+        """Judge a name that a CNAME leads to: it may be denied, and needs no allow rule.
+
+        Without a port, by the rules that hold for all ports.
+        """
+        return self._denied(name, port) or _ALLOW
 
     def judge_inner(self, destination: Destination, inner: str) -> Allow | Deny:
         """Judge the server name of a ClientHello, or a request's Host, seen on a connection.

@@ -69,6 +69,8 @@ def _read(text: str) -> Rule:
     host, port = _split(text)
     if not host or any(c.isspace() for c in host):
         raise ValueError(_FORM)
+    if not host.isprintable():
+        raise ValueError("it has a character that nobody sees: write its octet, as in \\027")
     if host == "*":
         return Rule(text, "all", port=port)
     below = host.startswith("*.")

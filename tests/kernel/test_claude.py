@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from relay.record.events import AskedAgain, NameRefused, RequestLost, SessionStarted
-from tests.kernel.test_presets import denied, publish
+from tests.kernel.test_rules import denied, publish
 from tests.support.command.asking import keepline_of
 from tests.support.command.keepline import Done, Keepline
 from tests.support.command.programs import needs

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 import trio
 
-from relay.record import flightlog
+from relay.record import files, flightlog
 from relay.record.events import (
     AnyEvent,
     AskedAgain,
@@ -140,7 +140,7 @@ async def test_on_a_terminal_the_first_block_is_not_held(
     argv = keepline.argv("run", *TLS, *options, "--", *ask("bun", *POST))
     async with Terminal(keepline.host, keepline.folder, keepline.environment, argv) as terminal:
         await terminal.shows(r"^keepline: 1 loss: ")
-    (log,) = flightlog.sessions(keepline.sessions)
+    (log,) = files.sessions(keepline.sessions)
     assert is_hidden(list(flightlog.read(log))) == hidden
 
 

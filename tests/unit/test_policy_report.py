@@ -47,7 +47,7 @@ def test_a_list_is_learned() -> None:
     )
     text = learned(*log)
     assert text == (
-        "# what x asked for; in config.toml, or in .keepline.toml of a project\n"
+        "# what x asked for; for config.toml, or a project's .keepline.toml, once read\n"
         "[policy]\n"
         'mode = "allowlist"\n'
         "allow = [\n"
@@ -58,6 +58,12 @@ def test_a_list_is_learned() -> None:
         "]"
     )
     assert config.from_project(text, "p").is_allowlist
+
+
+def test_the_name_of_a_session_ends_no_comment() -> None:
+    first, second, *_ = learned_lines("x\nallow = []", ())
+    assert first.startswith(r"# what 'x\nallow = []' asked for; ")
+    assert second == "[policy]"
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=3))

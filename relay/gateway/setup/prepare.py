@@ -17,6 +17,7 @@ from relay.gateway.setup import certificates, choice, trust
 from relay.gateway.setup.choice import Disabled, Enabled
 from relay.gateway.setup.files import looker
 from relay.policy.verdicts import Deny
+from relay.record import files
 
 BASE_URL_PORT: Final = 4430
 """The port of the base URL with `http`: on the namespace's loopback, where every port is free."""
@@ -166,9 +167,10 @@ def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
     """Write the authorities that the program is to trust besides its own."""
     text = trust.extra_ca_text(os.environ, ca, warn=warn)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)  # whatever the umask: who can add to it is trusted
-        path.write_text(text)
+        with files.opened_folder(path.parent) as folder:
+            fd = files.made(folder, path.name)  # for its owner alone: who can add to it is trusted
+        with open(fd, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+            file.write(text)
     except OSError as error:
         raise KeeplineError(
             f"the gateway's certificate cannot be shown to the program: {path}: {error.strerror}",

@@ -9,22 +9,27 @@ import dns.rcode
 import pytest
 import trio
 
+from relay.addresses import Destination
 from relay.config import Settings
 from relay.dns.framing import frame
 from relay.dns.nameserver import IP_PKTINFO
 from relay.dns.service import NameService
 from relay.dns.synthetic import SyntheticAddresses
+from relay.outbound.door import DeniedError
 from relay.outbound.patience import DialError
 from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import Asked, Script, says, start
 
 SYNTHETIC = SyntheticAddresses.of().assign("www.example", 0).address
 ADDRESS = says("www.example 60 A 192.0.2.1")
+WWW = Destination("www.example", 443)
 QUERY = dns.message.make_query("www.example", "A").to_wire()
 
 
 @asynccontextmanager
-async def serving(script: Script) -> AsyncIterator[tuple[NameService, tuple[str, int]]]:
+async def serving(
+    script: Script, deny: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[NameService, tuple[str, int]]]:
     """Serve names with a fake resolver behind; yield the service and the name server's address."""
     tcp = socket.create_server(("127.0.0.1", 0))
     udp = socket.socket(type=socket.SOCK_DGRAM)
@@ -35,7 +40,7 @@ async def serving(script: Script) -> AsyncIterator[tuple[NameService, tuple[str,
     address = tcp.getsockname()
     async with trio.open_nursery() as nursery:
         upstream = await start(nursery, script)
-        settings = Settings(nameservers=(str(upstream.server),), patience=0)
+        settings = Settings(nameservers=(str(upstream.server),), patience=0, deny=deny)
         service = NameService(settings, settings.policy(), lambda _event: None)
         nursery.start_soon(service.serve, udp, tcp)
         with trio.fail_after(10), udp, tcp:
@@ -48,7 +53,7 @@ async def test_names_to_be_dialled_come_first() -> None:
         found: list[list[str]] = []
 
         async def look_up() -> None:
-            found.append(await service.lookup("www.example", fresh=False))
+            found.append(await service.lookup(WWW, fresh=False))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(look_up)
@@ -77,7 +82,7 @@ async def test_a_connection_comes_first() -> None:
 async def test_a_failed_lookup_is_a_failed_dial() -> None:
     async with serving(says(rcode=dns.rcode.SERVFAIL)) as (service, _address):
         with pytest.raises(DialError, match="answered SERVFAIL") as caught:
-            await service.lookup("www.example", fresh=False)
+            await service.lookup(WWW, fresh=False)
         assert not caught.value.is_final, "nothing is answered: an outage"
 
 
@@ -92,7 +97,7 @@ async def test_a_failed_lookup_is_a_failed_dial() -> None:
 async def test_what_can_never_be_dialled_is_final(script: Script, cause: str) -> None:
     async with serving(script) as (service, _address):
         with pytest.raises(DialError, match=cause) as caught:
-            await service.lookup("www.example", fresh=True)
+            await service.lookup(WWW, fresh=True)
         assert caught.value.is_final
         assert caught.value.kind is Kind.NAME_FAILURE
 
@@ -116,3 +121,14 @@ async def test_another_network_may_bear_edns() -> None:
             if name == "b.example":
                 service.network_changed()
     assert asked == [0, -1, -1, 0, -1]
+
+
+@pytest.mark.parametrize("deny", ["*.evil.example", "a.evil.example:443"])
+async def test_an_alias_that_is_denied_is_not_dialled(deny: str) -> None:
+    chain = ("www.example 60 CNAME a.evil.example.", "a.evil.example 60 A 192.0.2.1")
+    async with serving(says(*chain), (deny,)) as (service, _address):
+        with pytest.raises(DeniedError, match="is denied: ") as caught:
+            await service.lookup(WWW, fresh=False)
+        assert (caught.value.denied.rule, caught.value.is_final) == (deny, True)
+        if deny.endswith(":443"):
+            assert await service.lookup(Destination("www.example", 80), fresh=False)

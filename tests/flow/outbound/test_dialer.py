@@ -45,8 +45,8 @@ class Names:
         self._answers = list(answers)
         self.asked = 0
 
-    async def lookup(self, name: str, *, fresh: bool) -> list[str]:
-        assert name
+    async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
+        assert destination.name
         assert fresh == (self.asked > 0)
         answer = self._answers[min(self.asked, len(self._answers) - 1)]
         self.asked += 1
@@ -169,7 +169,7 @@ async def test_a_name_without_an_address_fails_at_once(
 
 
 async def test_a_slow_lookup_counts_as_patience(autojump_clock: trio.testing.MockClock) -> None:
-    async def lookup(name: str, *, fresh: bool) -> list[str]:
+    async def lookup(destination: Destination, *, fresh: bool) -> list[str]:
         await trio.sleep(PATIENCE - 0.1)
         return ["192.0.2.1"]
 

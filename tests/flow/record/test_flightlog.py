@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from relay.record import flightlog
+from relay.record import files, flightlog
 from relay.record.events import (
     AnyEvent,
     ConnectionDenied,
     Fault,
+    LogChanged,
     LogFull,
     LogLost,
     ResolversChanged,
     SessionEnded,
+    Slept,
 )
 from relay.record.flightlog import FlightLog
 from relay.record.kinds import Kind
@@ -133,13 +135,13 @@ def test_a_file_that_is_there_already_is_not_written_to(open_log: Open, path: Pa
 
 def test_a_session_gets_a_name_that_no_other_has(tmp_path: Path) -> None:
     folder = tmp_path / "sessions"
-    assert flightlog.unused_name(folder, "20260102-030405-1") == "20260102-030405-1"
+    assert files.unused_name(folder, "20260102-030405-1") == "20260102-030405-1"
     folder.mkdir()
     (folder / "20260102-030405-1.jsonl").touch()  # has a log
     (folder / "20260102-030405-1_2.pem").touch()  # starts, and has its certificates
     (folder / "20260102-030405-17.jsonl").touch()
-    assert flightlog.unused_name(folder, "20260102-030405-1") == "20260102-030405-1_3"
-    assert flightlog.unused_name(folder, "20260102-030406-1") == "20260102-030406-1"
+    assert files.unused_name(folder, "20260102-030405-1") == "20260102-030405-1_3"
+    assert files.unused_name(folder, "20260102-030406-1") == "20260102-030406-1"
 
 
 def test_folder_and_file_are_the_owners_alone(open_log: Open, path: Path) -> None:
@@ -154,10 +156,10 @@ def test_folder_and_file_are_the_owners_alone(open_log: Open, path: Path) -> Non
 
 def test_a_session_is_live_while_its_file_is_open(open_log: Open, path: Path) -> None:
     log = open_log()
-    assert flightlog.is_live(path)
-    assert flightlog.is_live(path)
+    assert files.is_live(path)
+    assert files.is_live(path)
     log.close()
-    assert not flightlog.is_live(path)
+    assert not files.is_live(path)
 
 
 def test_a_live_file_can_be_read(open_log: Open, path: Path) -> None:
@@ -191,11 +193,11 @@ def test_the_oldest_ended_sessions_are_removed(open_log: Open, path: Path) -> No
     for number in range(2, count + 1):
         (folder / f"20260101-{number:06}-1.jsonl").touch()
     (folder / "notes.txt").touch()
-    assert len(flightlog.sessions(folder)) == count
+    assert len(files.sessions(folder)) == count
     flightlog.prune(folder, time.time())
-    assert len(flightlog.sessions(folder)) == count
+    assert len(files.sessions(folder)) == count
     flightlog.prune(folder, LATER)
-    left = flightlog.sessions(folder)
+    left = files.sessions(folder)
     assert left[0] == live_path
     assert [path.name for path in left[1:]] == [
         f"20260101-{number:06}-1.jsonl" for number in range(6, count + 1)
@@ -203,7 +205,7 @@ def test_the_oldest_ended_sessions_are_removed(open_log: Open, path: Path) -> No
     assert (folder / "notes.txt").exists()
     live.close()
     flightlog.prune(folder, LATER)
-    assert live_path not in flightlog.sessions(folder)
+    assert live_path not in files.sessions(folder)
 
 
 def test_of_many_young_sessions_no_more_than_a_bound_are_kept(
@@ -214,7 +216,7 @@ def test_of_many_young_sessions_no_more_than_a_bound_are_kept(
     for number in range(70):
         (path.parent / f"20260101-{number:06}-1.jsonl").touch()
     flightlog.prune(path.parent, time.time())
-    left = flightlog.sessions(path.parent)
+    left = files.sessions(path.parent)
     assert (len(left), left[0].stem) == (60, "20260101-000010-1")
 
 
@@ -253,7 +255,7 @@ def test_a_hundred_sessions_that_start_at_once_all_keep_their_log(
 
     with ThreadPoolExecutor(count) as pool:
         logs = list(pool.map(session, range(count)))
-    kept = flightlog.sessions(folder)
+    kept = files.sessions(folder)
     assert len(kept) == count
     assert all(each.with_suffix(".pem").exists() for each in kept)
     assert all(len(list(flightlog.read(each))) == 1 for each in kept)
@@ -264,21 +266,21 @@ def test_a_hundred_sessions_that_start_at_once_all_keep_their_log(
 def test_sessions_are_listed_oldest_first_and_none_where_there_is_no_folder(tmp_path: Path) -> None:
     for name in ("20260102-000000-9", "20260101-235959-100", "20260102-000001-1"):
         (tmp_path / f"{name}.jsonl").touch()
-    assert [path.stem for path in flightlog.sessions(tmp_path)] == [
+    assert [path.stem for path in files.sessions(tmp_path)] == [
         "20260101-235959-100",
         "20260102-000000-9",
         "20260102-000001-1",
     ]
-    assert flightlog.sessions(tmp_path / "none") == []
+    assert files.sessions(tmp_path / "none") == []
 
 
 def test_the_folder_is_where_the_specification_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     in_home = Path("/home/somebody/.local/state/keepline/sessions")
-    assert flightlog.sessions_folder({}) == in_home
-    assert flightlog.sessions_folder({"XDG_STATE_HOME": "relative"}) == in_home
-    assert flightlog.sessions_folder({"XDG_STATE_HOME": ""}) == in_home
-    assert flightlog.sessions_folder({"XDG_STATE_HOME": "/s"}) == Path("/s/keepline/sessions")
+    assert files.sessions_folder({}) == in_home
+    assert files.sessions_folder({"XDG_STATE_HOME": "relative"}) == in_home
+    assert files.sessions_folder({"XDG_STATE_HOME": ""}) == in_home
+    assert files.sessions_folder({"XDG_STATE_HOME": "/s"}) == Path("/s/keepline/sessions")
 
 
 def test_a_session_that_starts_takes_nothing_from_another_that_does(
@@ -298,12 +300,12 @@ def test_a_session_that_starts_takes_nothing_from_another_that_does(
     monkeypatch.setattr(fcntl, "flock", prune_first)
     log = open_log()
     assert certificates.exists()
-    assert flightlog.is_live(path)
+    assert files.is_live(path)
     log.close()
 
 
 def test_a_session_that_is_removed_meanwhile_is_not_live(path: Path) -> None:
-    assert not flightlog.is_live(path)
+    assert not files.is_live(path)
 
 
 class Disk:
@@ -414,3 +416,101 @@ def test_a_file_of_somebody_else_is_left_alone(
     path.with_suffix(".pem").touch()
     flightlog.prune(path.parent, LATER)
     assert {file.name for file in path.parent.iterdir()} == {"one.jsonl", "one.pem", "two.jsonl"}
+
+
+def slept(number: int) -> Slept:
+    return Slept(seconds=number)
+
+
+def test_room_is_kept_for_what_was_lost_or_denied(open_log: Open, path: Path) -> None:
+    log = open_log(limit=20_000)
+    for number in range(1000):
+        log.record(slept(number))
+    log.record(Fault(where="question", error="KeyError", cause="x"))
+    for number in range(5):
+        log.record(denied(number))
+    log.record(slept(0))
+    log.record(END)
+    log.close()
+    events = list(flightlog.read(path))
+    full = next(number for number, event in enumerate(events) if isinstance(event, LogFull))
+    assert {type(event) for event in events[:full]} == {Slept}
+    assert [type(event) for event in events[full + 1 :]] == [
+        *(Fault, *[ConnectionDenied] * 5, SessionEnded)
+    ]
+    end = events[-1]
+    assert isinstance(end, SessionEnded)
+    assert end.omitted == {"slept": 1001 - full}
+    assert f"the log had no room for: {1001 - full} slept" in end.text()
+
+
+Tampering = Callable[[Path], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (Path.unlink, "removed"),
+        (lambda path: os.truncate(path, 10), "cut short"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"{}"), "written to"),
+    ],
+)
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_another_does_to_the_file_is_said(
+    open_log: Open, path: Path, change: Tampering, how: str, goes_on: bool
+) -> None:
+    log = open_log()
+    log.record(denied(1))
+    log.flush()
+    change(path)
+    if goes_on:
+        log.record(denied(2))
+        log.flush()
+    log.record(END)
+    log.close()
+    assert log.has_losses
+    assert log.failure == f"it was {how} by another process"
+    changed = [event for event in flightlog.read(path) if isinstance(event, LogChanged)]
+    assert [(event.how, event.kind) for event in changed] == [(how, Kind.TAMPERED)]
+    if how == "removed":
+        types = [type(event) for event in flightlog.read(path)]
+        assert types == [
+            *[ConnectionDenied] * (1 + goes_on),
+            *(LogChanged, SessionEnded),
+        ]
+
+
+def test_a_removed_file_that_has_a_successor_stays_removed(open_log: Open, path: Path) -> None:
+    log = open_log()
+    log.record(denied(1))
+    log.flush()
+    path.unlink()
+    path.write_text("another's")
+    log.record(END)
+    log.close()
+    assert path.read_text() == "another's"
+    assert log.failure == "File exists; it was removed by another process"
+
+
+def test_a_file_that_cannot_be_looked_at_is_written_all_the_same(
+    open_log: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log()
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fstat", fail)
+    log.record(END)
+    log.close()
+    monkeypatch.undo()
+    assert [type(event) for event in flightlog.read(path)] == [SessionEnded]
+    assert log.failure == ""
+
+
+def test_of_a_session_that_did_not_come_about_nothing_stays(open_log: Open, path: Path) -> None:
+    log = open_log()
+    assert not log.has_begun
+    log.withdraw()
+    assert not path.exists()
+    FlightLog(None, clock=lambda: NOW, limit=0).withdraw()

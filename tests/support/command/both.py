@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from relay.record import flightlog
+from relay.record import files, flightlog
 from relay.record.events import AnyEvent
 from tests.support.internet.as_user import as_user
 
@@ -73,7 +73,7 @@ class Both:
         if way == "bare" and done.returncode != 0:
             unavailable(f"without keepline it fails too: {done.stderr[-2000:]}")
         assert done.returncode == 0, done.stderr
-        logs = flightlog.sessions(flightlog.sessions_folder(own))
+        logs = files.sessions(files.sessions_folder(own))
         events = [event for log in logs for event in flightlog.read(log)]
         return Ran(done.stdout, done.stderr, seconds, folder, events)
 

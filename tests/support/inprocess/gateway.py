@@ -21,7 +21,7 @@ import trio
 import trio.testing
 
 from relay import sockets
-from relay.addresses import Endpoint
+from relay.addresses import Destination, Endpoint
 from relay.config import Hold
 from relay.gateway.dialect import Dialect
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
@@ -235,7 +235,7 @@ async def gateway(
     """Run a gateway for a fake API, reached by `connect`; with `is_tls` programs meet TLS."""
     events: list[Event] = []
 
-    async def lookup(name: str, *, fresh: bool) -> list[str]:
+    async def lookup(destination: Destination, *, fresh: bool) -> list[str]:
         return ["127.0.0.1"]
 
     origin = Origin(host, served.port, served.authority is not None, prefix, dialect)

@@ -68,6 +68,8 @@ def test_a_rule_matches_for_allow_and_deny_alike(
         (":443", "the form is HOST[:PORT]"),
         (".", "the form is HOST[:PORT]"),
         ("a b", "the form is HOST[:PORT]"),
+        ("\x1b[2J.test", "it has a character that nobody sees: write its octet, as in \\027"),
+        ("a\x00.test", "it has a character that nobody sees: write its octet, as in \\027"),
         ("example.com:", "the port is no number from 1 to 65535"),
         ("example.com:x", "the port is no number from 1 to 65535"),
         ("example.com:0", "the port is no number from 1 to 65535"),

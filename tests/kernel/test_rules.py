@@ -19,6 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import dns.message
+import dns.name
+import dns.rcode
 import pytest
 import trio
 
@@ -26,11 +29,13 @@ from relay.policy import presets
 from relay.policy.policy import Preset
 from relay.record.events import ConnectionDenied, NameRefused
 from tests.kernel.test_clients import head, make_repository, serve_git
+from tests.support.command import program as at
+from tests.support.command.driver import inside
 from tests.support.command.keepline import Done, Keepline
 from tests.support.command.programs import needs
 from tests.support.internet.servers.http import Exchange
 from tests.support.internet.servers.listening import Handler, listen, over_tls, serve
-from tests.support.internet.world import SERVER, Internet
+from tests.support.internet.world import NAMES, SERVER, Internet
 
 PUBLIC: Final = "11.0.0.10"
 """The others of the small internet are for documentation: an allowlist opens them by rule alone."""
@@ -185,6 +190,46 @@ async def test_a_preset_leads_to_no_private_address(
     assert done.status != 0
     named = await keepline.run(*curl(url), options=["--presets=npm", f"--allow={registry}"])
     assert named.stdout == b"in"
+
+
+async def test_private_addresses_are_denied_where_that_is_asked_for(
+    internet: Internet, nursery: trio.Nursery, keepline: Keepline
+) -> None:
+    site = Files({"server.test/": b"in", "v4.test/": b"in"})
+    await publish(internet, nursery, site, "server.test", "v4.test", address=SERVER)
+    url = "https://server.test/"
+    assert (await keepline.run(*curl(url))).stdout == b"in"
+    rule = "an address in 203.0.113.0/24 is special (documentation, RFC 5737), and no rule opens it"
+    for option in ("--private=deny", "--allow=*", "--allow=0.0.0.0/0"):
+        done = await keepline.run(*curl(url), options=[option], check=False)
+        assert done.status != 0
+        assert {event.rule for event in done.all(ConnectionDenied)} == {rule}
+    keepline.config.write_text(
+        '[policy]\nmode = "open"\nprivate = "deny"\nallow = ["server.test"]\n'
+    )
+    assert (await keepline.run(*curl(url))).stdout == b"in"
+    other = await keepline.run(*curl("https://v4.test/"), check=False)
+    assert {event.rule for event in other.all(ConnectionDenied)} == {rule}
+
+
+@pytest.mark.parametrize("option", ["--deny=*.evil.test,b\u00fccher.test.", "--allow=good.test"])
+async def test_no_spelling_of_a_denied_name_leaves(
+    internet: Internet, keepline: Keepline, option: str
+) -> None:
+    spelled = [
+        *((label, b"evil", b"test") for label in (b"$", b"\1", b"a.b", b"\\", b"\xff", b'"', b" ")),
+        (b"www", b"EVIL", b"Test"),
+        (b"xn--bcher-kva", b"test"),
+        (b"XN--Bcher-KVA", b"TEST"),
+    ]
+    async with inside(keepline, [option]) as program:
+        for labels in spelled:
+            query = dns.message.make_query(dns.name.Name([*labels, b""]), "TXT").to_wire()
+            answer = dns.message.from_wire(await program(at.ask, NAMES, query))
+            assert answer.rcode() == dns.rcode.REFUSED, labels
+        done = await program.session.end()
+    assert sum(event.count for event in done.all(NameRefused)) >= len(spelled)
+    assert internet.zone.queries == []
 
 
 async def test_a_list_that_is_learned_is_enough(

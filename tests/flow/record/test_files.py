@@ -1,0 +1,146 @@
+"""Only regular files are read, and made anew, whatever a program has put into the folder."""
+
+import errno
+import os
+import pwd
+import socket
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from relay.record import files, flightlog
+from relay.record.flightlog import FlightLog
+from tests.support.pace import patience
+
+QUICK = 0.5
+"""Seconds; whoever opens a FIFO waits for ever."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state/keepline/sessions"
+
+
+def plant(path: Path, kind: str) -> None:
+    """Put something that is no regular file there."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "link":
+            path.symlink_to("/etc/passwd")
+        case "link to nowhere":
+            path.symlink_to(path.parent / "nowhere")
+        case "link to a device":
+            path.symlink_to("/dev/zero")
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.bind(os.fspath(path))
+
+
+KINDS = ("fifo", "folder", "link", "link to nowhere", "link to a device", "socket")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_regular_file_is_no_session(
+    folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.monotonic()
+    monkeypatch.chdir(folder.parents[2])
+    short = Path(os.path.relpath(folder))  # a socket's name is 107 bytes at most
+    for suffix in ("jsonl", "pem", "new"):
+        plant(short / f"20260101-000000-1.{suffix}", kind)
+    path = folder / "20260101-000000-1.jsonl"
+    assert files.sessions(folder) == []
+    assert files.is_live(path)  # it is left alone
+    with pytest.raises(OSError, match=r"."):
+        list(flightlog.read(path))
+    flightlog.prune(folder, time.time() + 2 * flightlog.YOUNG)
+    assert os.path.lexists(path)
+    assert time.monotonic() - began < patience(QUICK)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", ["jsonl", "new"])
+def test_a_log_is_made_anew_or_not_at_all(
+    folder: Path, kind: str, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.monotonic()
+    monkeypatch.chdir(folder.parents[2])
+    plant(Path(os.path.relpath(folder)) / f"one.{suffix}", kind)
+    with pytest.raises(FileExistsError):
+        FlightLog(folder / "one.jsonl", clock=time.time, limit=1 << 20)
+    assert time.monotonic() - began < patience(QUICK)
+
+
+def test_what_others_can_write_holds_no_record(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o770)
+    with pytest.raises(PermissionError) as caught, files.opened_folder(folder):
+        pass
+    assert caught.value.strerror == "others can write it; chmod go-w changes that"
+
+
+def test_a_folder_of_another_holds_no_record(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir(parents=True, mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(PermissionError) as caught, files.opened_folder(folder):
+        pass
+    assert caught.value.strerror == f"it belongs to user {os.getuid()}"
+
+
+def test_a_folder_that_is_a_link_holds_no_record(folder: Path) -> None:
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to("/tmp")
+    with pytest.raises(OSError, match=r".") as caught, files.opened_folder(folder):
+        pass
+    assert caught.value.errno in (errno.ELOOP, errno.ENOTDIR)
+
+
+def test_a_file_is_its_owners_alone(folder: Path) -> None:
+    with files.opened_folder(folder) as opened:
+        os.close(files.made(opened, "one"))
+        with pytest.raises(FileExistsError):
+            files.made(opened, "one")
+    assert stat.S_IMODE((folder / "one").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_root_keeps_no_record_in_a_user_s_home(
+    tmp_path: Path, made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    (home / ".local/state" if made else home).mkdir(parents=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    if os.getuid() == 0:
+        for place in (home, *home.rglob("*")):
+            os.chown(place, 4711, 4711)
+    monkeypatch.setenv("HOME", str(home))
+    own = Path(pwd.getpwuid(0).pw_dir, ".local/state/keepline/sessions")
+    assert files.sessions_folder({}) == own
+    assert files.sessions_folder({"XDG_STATE_HOME": str(home / "state")}) == own
+    assert files.sessions_folder({"XDG_STATE_HOME": "/etc/state"}) == Path(
+        "/etc/state/keepline/sessions"
+    )
+
+
+def test_a_line_that_is_too_long_is_left_out_alone(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    path = folder / "one.jsonl"
+    long = b"x" * (3 * files.LONGEST)
+    path.write_bytes(b"\n".join([b"first", long, b"second", b"", b"cut short"]))
+    assert list(files.lines(path)) == [b"first\n", b"second\n", b"\n"]
+
+
+def test_of_a_file_without_an_end_a_part_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MOST", 1000)
+    folder.mkdir(parents=True)
+    path = folder / "one.jsonl"
+    path.write_bytes(b"0123456789\n" * 1000)
+    assert len(list(files.lines(path))) == 91
