@@ -63,6 +63,7 @@ _libc.syscall.argtypes = [ctypes.c_long] + [ctypes.c_ulong] * 5
 _libc.syscall.restype = ctypes.c_long
 _libc.unshare.argtypes = [ctypes.c_int]
 _libc.setns.argtypes = [ctypes.c_int, ctypes.c_int]
+_libc.inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
 
 
 def _check(result: int, call: str) -> int:
@@ -71,6 +72,16 @@ def _check(result: int, call: str) -> int:
         number = ctypes.get_errno()
         raise OSError(number, f"{call}: {os.strerror(number)}")
     return result
+
+
+def inotify_init(flags: int) -> int:
+    """Return the descriptor of a new watch of files, inotify(7)."""
+    return _check(_libc.inotify_init1(flags), "inotify_init1")
+
+
+def inotify_add_watch(fd: int, path: bytes, mask: int) -> int:
+    """Watch a path; return the number by which events name it."""
+    return _check(_libc.inotify_add_watch(fd, path, mask), "inotify_add_watch")
 
 
 def unshare(flags: int) -> None:

@@ -170,7 +170,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _fail("there is no command to run", _RUN_USAGE)
     sandbox, witness = arguments.sandbox or Sandbox(), arguments.witness or Witness()
     try:
-        ended = session.run(sandbox, _settings(arguments), command, _warn, witness)
+        ended = session.run(sandbox, _sources(arguments), command, _warn, witness)
     except EndedEarlyError as early:
         ended = early.ended
     finally:
@@ -218,7 +218,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _log(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
     if arguments.json:
-        told = (escaping.as_json(line) for line in flightlog.lines(path))
+        told = (escaping.as_json(line) for line in files.lines(path))
         _write("".join(f"{line}\n" for line in told if line is not None))
         return 0
     for line in view.log_lines(flightlog.read(path)):

@@ -44,19 +44,26 @@ def read(path: Path) -> str:
 
 
 def projects() -> Iterator[config.Project]:
-    """Read the files of the working folder and of those above it, up to its repository's.
+    """Read the files of the project, each of which can only tighten, so that all of them hold.
 
-    Each can only tighten, so all of them hold. Outside of a repository only that of the folder
-    itself does. A folder that the caller may not search is left out, and so is one that is gone.
     Raises ConfigError.
+    """
+    for path in project_paths():
+        if text := read(path):
+            yield config.from_project(text, str(path))
+
+
+def project_paths() -> list[Path]:
+    """Return where they are, or would be: in the working folder and those above it.
+
+    The last is that of its repository; outside of one only the folder itself counts. A folder that
+    the caller may not search is left out, and so is one that is gone.
     """
     try:
         folder = Path.cwd()
     except OSError:
-        return
+        return []
     above = (folder, *folder.parents)
     roots = (n for n, each in enumerate(above) if os.path.lexists(each / ".git"))
-    for each in above[: next(roots, 0) + 1]:
-        path = each / PROJECT_FILE
-        if os.access(each, os.X_OK) and (text := read(path)):
-            yield config.from_project(text, str(path))
+    counting = above[: next(roots, 0) + 1]
+    return [each / PROJECT_FILE for each in counting if os.access(each, os.X_OK)]

@@ -13,7 +13,7 @@ import trio
 from netns.handoff import Listeners
 from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
-from relay.config import Settings
+from relay.config import Settings, Sources
 from relay.descriptors import SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
@@ -39,6 +39,7 @@ from relay.tcp.handlers import Handlers
 from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.transfer import urgent
 from relay.tcp.watch.liveness import Liveness
+from relay.tightening import Tightening
 
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""
@@ -56,6 +57,8 @@ class Relay:
     record: Record
     prepared: Prepared | Without
     """The gateway's, or why there is none."""
+    sources: Sources = field(default_factory=Sources)
+    """Of the settings: their files are watched, if it is known where they are."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -64,6 +67,7 @@ class Relay:
     def __post_init__(self) -> None:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
+        self.tightening = Tightening(self.sources, self.policy, self.record)
         self.names = NameService(self.settings, self.policy, self.record, self._is_own)
 
     def _is_own(self, address: str) -> bool:
@@ -109,6 +113,7 @@ class _Running:
         self._nursery = nursery
         self._names = relay.names
         self._standing = standing
+        self._tightening = relay.tightening
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
             Dialer(relay.names.lookup, keepalive, door),
@@ -117,7 +122,7 @@ class _Running:
             record,
             patience=settings.patience,
         )
-        served = _gateway(relay.prepared, opener, record, nursery)
+        served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
@@ -140,6 +145,8 @@ class _Running:
             urgent.listen()
         self._run("watch of the network", self._watch_network)
         self._run("watch of connections", self._liveness.watch)
+        if self._tightening.is_possible:
+            self._run("watch of the settings", self._tightening.watch)
         self._run("name server", partial(self._names.serve, udp, tcp))
         for each in self._inbound:
             self._run("listener", partial(each.serve, self._connections.start))
@@ -190,11 +197,12 @@ def _gateway(
     opener: Opener,
     record: Callable[[Event], None],
     nursery: trio.Nursery,
+    policy: CurrentPolicy,
 ) -> Callable[[Destination, Handler], Handler | None]:
     """Return the look-up of the session's gateway, which finds nothing where it is off."""
     if isinstance(prepared, Without):
         return Unused(record, prepared.why, by_choice=prepared.by_choice).handler_at
-    served = gateway.Gateway(prepared, opener, record, nursery)
+    served = gateway.Gateway(prepared, opener, record, nursery, policy=policy)
     if prepared.chosen.mode == "tls":
         return served.handler_at
     return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at

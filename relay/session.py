@@ -22,7 +22,7 @@ from relay.barrier import Record, kept_running
 from relay.command import left_behind, signals, waiting
 from relay.command.passing import Passing
 from relay.command.witness import Witness
-from relay.config import SESSION_VARIABLE, Settings
+from relay.config import SESSION_VARIABLE, Settings, Sources
 from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
@@ -44,7 +44,7 @@ _MIB: Final = 1 << 20
 
 def run(
     sandbox: Sandbox,
-    settings: Settings,
+    sources: Sources,
     command: Sequence[str],
     warn: Callable[[str], None],
     witness: Witness,
@@ -54,6 +54,7 @@ def run(
     Sandbox and witness have been started while the settings were read. Raises KeeplineError, before
     the command has started, if anything it needs is missing, and EndedEarlyError.
     """
+    settings = sources.settings()
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
     folder = sessions_folder(os.environ)
@@ -71,13 +72,11 @@ def run(
         _release(sandbox, prepared)
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
-        log.record(_started(name, command, settings, listeners, prepared))
-        log.flush()  # nobody is woken for it yet
+        _begin(log, _started(name, command, settings, listeners, prepared))
+        relay = server.Relay(settings, listeners, log.record, prepared, sources)
         startup.end()
-        ended, left = trio.run(_relay, settings, passing, listeners, log, prepared)
-    if left:
-        warn(left_behind.told(left, strict=settings.strict))
-    _tell_end(log, name, warn, ended.status)
+        ended, notes = trio.run(_relay, relay, passing, log)
+    _tell_end(log, name, warn, ended.status, notes)
     return ended
 
 
@@ -111,8 +110,15 @@ def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str]
         warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 
 
-def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None], status: int) -> None:
-    """Say what was lost, and why a command may have failed; what fails here changes no status."""
+def _tell_end(
+    log: FlightLog, name: str, warn: Callable[[str], None], status: int, notes: Sequence[str]
+) -> None:
+    """Say what was lost, and why a command may have failed; what fails here changes no status.
+
+    `notes` are said before.
+    """
+    for note in notes:
+        warn(note)
     summary, has_failed = "", status != 0
     with contextlib.suppress(Exception):
         if (log.has_losses or (has_failed and log.has_failures)) and log.path is not None:
@@ -121,6 +127,12 @@ def _tell_end(log: FlightLog, name: str, warn: Callable[[str], None], status: in
         summary = f"{summary} The record is not complete: {log.failure}.".lstrip()
     if summary:
         warn(f"{summary} See: keepline explain {name}")
+
+
+def _begin(log: FlightLog, started: SessionStarted) -> None:
+    """Record the start; nobody is woken yet, who would write it."""
+    log.record(started)
+    log.flush()
 
 
 def _started(
@@ -210,36 +222,34 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
 
 
 async def _relay(
-    settings: Settings,
-    passing: Passing,
-    listeners: Listeners,
-    log: FlightLog,
-    prepared: gateway.Prepared | gateway.Without,
+    relay: "server.Relay", passing: Passing, log: FlightLog
 ) -> tuple[Ended, list[str]]:
     """Relay until the command has ended, and deliver what it sent last.
 
-    Return how it ended, and the processes that it has left behind.
+    Return how it ended, and what else is to be said then.
     """
     started = trio.current_time()
-    relay = server.Relay(settings, listeners, log.record, prepared)
     async with trio.open_nursery() as nursery:
         writer = partial(server.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
         ended = await waiting.command_end(passing, log.record)
-        if settings.linger:
+        if relay.settings.linger:
             passing.sandbox.leave_orphans()
             await waiting.orphans_end(passing, log.record)
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
-    left = await left_behind.look(listeners.dns_udp, log.record, passing.sandbox.init)
+    left = await left_behind.look(relay.listeners.dns_udp, log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started
     log.record(
         SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
     )
-    return ended, left
+    return ended, [
+        *([left_behind.told(left, strict=relay.settings.strict)] if left else []),
+        *relay.tightening.notes,
+    ]
 
 
 async def _deliver_last_words(

@@ -139,7 +139,10 @@ class Exchange:
                 nursery.start_soon(take_answer)
                 await stream.send(self._forwarded, self._downstream.body)
         except DialError as error:
-            return LostAnswer(error.cause, error.kind, may_be_processed=False, is_final=True)
+            lasts = error.kind is Kind.POLICY  # then a program had better not try again
+            return LostAnswer(
+                error.cause, error.kind, may_be_processed=False, is_final=True, is_lasting=lasts
+            )
         except UntrustedError as error:
             cause = f"the certificate of {self._pool.origin.host} is not trusted: {error}"
             return LostAnswer(
@@ -185,6 +188,8 @@ class Exchange:
         if loss.kind is Kind.UNTRUSTED:
             return f"{loss.cause}; name its CA in SSL_CERT_FILE, or use --gateway=off"
         host = self._pool.origin.host
+        if loss.kind is Kind.POLICY:
+            return f"{host} is not asked: {loss.cause}; see keepline explain"
         tries = f"{self._resends + 1} times" if self._resends else "once"
         hint = (
             "use --gateway=off if it works without" if loss.is_lasting else "see keepline explain"

@@ -17,13 +17,15 @@ from relay.gateway.downstream import connection as downstream
 from relay.gateway.downstream.clients import Clients
 from relay.gateway.downstream.handshake import AT_ONCE, DistrustError, first_word, secure
 from relay.gateway.downstream.program_stream import ProgramStream
-from relay.gateway.http import values
+from relay.gateway.http import Request, values
+from relay.gateway.inner import Inner
 from relay.gateway.setup.choice import Origin
 from relay.gateway.setup.prepare import BASE_URL_PORT, Prepared
 from relay.gateway.upstream import pool
 from relay.inbound.offer import Offer
 from relay.outbound.opener import Opener
 from relay.outbound.patience import DialError
+from relay.policy.current import CurrentPolicy
 from relay.record.events import (
     ConnectionClosed,
     ConnectionServed,
@@ -33,6 +35,7 @@ from relay.record.events import (
     WentPast,
 )
 from relay.record.kinds import Kind
+from relay.sockets import resets_on_close
 from relay.tcp.acceptance import accept, refuse, while_wanted
 from relay.tcp.connection import Connection, Handler
 from relay.tcp.transfer.client_hello import ClientHello, Fingerprint, NoClientHello
@@ -52,6 +55,12 @@ class Gateway:
     """For what lives on between connections."""
     pools: dict[Origin, "pool.Pool"] = field(default_factory=dict)
     clients: Clients = field(default_factory=Clients)
+    policy: CurrentPolicy | None = None
+    """Judges the names that programs ask for; None: nobody does."""
+
+    def __post_init__(self) -> None:
+        """Start without any connection."""
+        self.inner = Inner(self.policy, self.record) if self.policy is not None else None
 
     def handler_at(self, destination: Destination, past: Handler) -> "GatewayHandler | None":
         """Return the handler of a connection that the gateway serves; None if it does not.
@@ -85,6 +94,9 @@ class Gateway:
             client = word.fingerprint() if isinstance(word, ClientHello) else None
             if self.clients.goes_past(client):
                 return False
+            if self.inner is not None and self.inner.refuses(word, origin, number):
+                resets_on_close(program)
+                return True
             side: downstream.Downstream | None = None
             try:
                 stream = await self._secured(plain, origin, number, client) if word else None
@@ -180,6 +192,8 @@ class Gateway:
         while (request := await side.request()) is not None:
             has_asked()
             self.clients.has_sent_data(client)
+            if await self._has_refused(request, side, origin, number):
+                break
             if values(request.fields, b"upgrade") and not request.is_framed:
                 await upgrade.pass_through(side, request, upstream)
                 break
@@ -196,6 +210,18 @@ class Gateway:
         if side.received:  # also of what is no HTTP
             self.clients.has_sent_data(client)
         await side.close()
+
+    async def _has_refused(
+        self, request: Request, side: "downstream.Downstream", origin: Origin, number: int
+    ) -> bool:
+        """Answer a request whose Host is denied by that; return whether it was."""
+        if self.inner is None or not self._has_tls(origin):
+            return False
+        why = self.inner.refusal(request, origin, number)
+        if why:
+            async with side.exchange():
+                await side.fail(*origin.dialect.error_fields(why, retry=False))
+        return bool(why)
 
 
 class GatewayHandler:

@@ -3,12 +3,17 @@
 A verdict that was given is a look-up. Whoever holds this object has the rules that hold now.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final, TypeVar
 
 from relay.addresses import Destination
-from relay.policy.policy import Policy, Verdict
+from relay.policy.index import Index
+from relay.policy.policy import Limits, Policy, Verdict
+from relay.policy.rules import Rule
 from relay.policy.verdicts import Allow, Deny
+
+MOST_RULES: Final = 50_000
+"""Deny rules of a session, those that changes have added included: the program may make changes."""
 
 MOST_KEPT: Final = 4096
 """Verdicts, of each kind; then all are forgotten."""
@@ -35,7 +40,16 @@ class CurrentPolicy(Policy):
 
     def tighten(self, change: Policy) -> None:
         """Allow from now on what `change` allows too; raises ValueError, and is as before then."""
-        self._take(self.narrowed(change))
+        narrowed = self.narrowed(change)
+        if len(narrowed.deny.rules) > max(MOST_RULES, len(change.deny.rules)):
+            raise ValueError("it has been changed too often for one session: start another")
+        self._take(narrowed)
+
+    def is_loosened_by(self, change: Policy) -> bool:
+        """Return whether `change` lacks something that is forbidden now."""
+        if _meanings(self.deny) - _meanings(change.deny):
+            return True
+        return not all(any(map(_is_within(limits), change.limits)) for limits in self.limits)
 
     def decide(self, destination: Destination) -> Verdict:
         """Judge what a program asked for, before anything leaves."""
@@ -51,6 +65,23 @@ class CurrentPolicy(Policy):
         if verdict is None:
             verdict = _keep(self._judged, key, super().judge_address(destination, address))
         return verdict
+
+
+def _meanings(rules: Index) -> set[Rule]:
+    """Return what rules mean, wherever they stand and for whatever reason."""
+    return {rule._replace(text="", source="", reason="") for rule in rules.rules}
+
+
+def _is_within(limits: Limits) -> Callable[[Limits], bool]:
+    """Return what returns whether others allow nothing that `limits` do not."""
+
+    def is_within(others: Limits) -> bool:
+        is_list = others.mode == "allowlist"
+        if limits.mode == "allowlist":
+            return is_list and _meanings(others.allow) <= _meanings(limits.allow)
+        return is_list or limits.is_open or limits.terms == others.terms
+
+    return is_within
 
 
 def _keep(kept: dict[_K, _V], key: _K, verdict: _V) -> _V:

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 import trio
 
-from relay.record.events import AddressDenied, ConnectionDenied, ConnectionOpened, Dialled
+from relay.record.events import (
+    AddressDenied,
+    ConnectionDenied,
+    ConnectionOpened,
+    Dialled,
+    PolicyChangeIgnored,
+    PolicyTightened,
+)
 from relay.record.kinds import Kind
 from tests.support.command import program as at
 from tests.support.command.asking import NAME, TLS, URL, answers, ask, keepline_of
@@ -17,6 +24,7 @@ from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
 from tests.support.internet.wire import Capture
 from tests.support.internet.world import SECOND, SERVER, THIRD, Internet
+from tests.support.pace import patience
 
 ECHO = 7
 DENIED = "203.0.113.8/30"
@@ -172,3 +180,28 @@ async def test_a_name_on_the_hosts_loopback_is_denied(
             assert await program(at.refused, synthetic, ECHO) == "EHOSTUNREACH"
         done = await program.session.end()
     assert done.all(Dialled) == []
+
+
+async def test_a_rule_that_is_added_while_the_session_runs_holds_within_a_second(
+    internet: Internet, keepline: Keepline
+) -> None:
+    """For new connections, whoever wrote it; what is denied is not allowed by another change."""
+    keepline.config.write_text("keepidle = 9\n")
+    async with inside(keepline) as program:
+        number = await program(at.open_connection, "inner.test", ECHO)
+        keepline.config.write_text(f'[policy]\ndeny = [{{host = "{DENIED}", reason = "test"}}]\n')
+        with trio.fail_after(patience(1)):
+            await program.session.until(PolicyTightened)
+        with Capture(internet.access) as capture:
+            assert await program(at.refused, "inner.test", ECHO) == "EHOSTUNREACH"
+            assert await program(at.refused, SERVER, ECHO) == "EHOSTUNREACH"
+            assert capture.packets(lambda packet: to(SECOND)(packet) and _is_syn(packet)) == []
+        await program(at.send, number, b"?")
+        assert await program(at.receive, number, 1) == b"?"
+        keepline.config.write_text("")
+        await program.session.until(PolicyChangeIgnored)
+        assert await program(at.refused, SERVER, ECHO) == "EHOSTUNREACH"
+        done = await program.session.end()
+    assert {event.reason for event in done.all(ConnectionDenied)} == {"test"}
+    assert "what was denied stays so" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

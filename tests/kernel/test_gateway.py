@@ -15,6 +15,7 @@ from relay.gateway.setup.prepare import BASE_URL_PORT
 from relay.record.events import (
     ConnectionDenied,
     ConnectionOpened,
+    InnerDiffers,
     NameRefused,
     SessionStarted,
     UpstreamOpened,
@@ -539,3 +540,54 @@ async def test_without_it_nothing_of_it_is_loaded(keepline: Keepline) -> None:
         *dialects,
     )
     assert of_it == {f"relay.gateway.{name}" for name in always}
+
+
+async def test_another_name_within_a_connection_to_it_is_denied_in_mode_allowlist(
+    api: Api, keepline: Keepline
+) -> None:
+    openssl, url = needs("openssl"), f"{URL}/v1/models"
+    hello = f"{openssl} s_client -connect {NAME}:443 -servername %s </dev/null 2>&1 | grep subject="
+    ask_with = f'{needs("curl")} -sS --cacert "$NODE_EXTRA_CA_CERTS" -H "Host: %s" {url}'
+    script = "; echo ---; ".join(
+        [hello % NAME, hello % "evil.test", ask_with % NAME, ask_with % "evil.test"]
+    )
+    done = await keepline.run("sh", "-c", script, options=[*TLS, f"--allow={NAME}"])
+    own, other, models, refused = done.stdout.decode().split("---\n")
+    assert own.startswith("subject=")
+    assert other.strip() == ""
+    assert len(json.loads(models)["data"]) == 19
+    assert "no allow rule matches" in refused
+    assert [event.inner for event in done.all(ConnectionDenied)] == ["evil.test"] * 2
+    assert len(api.log.asked) == 1
+
+
+async def test_in_mode_open_another_name_is_recorded_and_asked_as_its_own(
+    api: Api, keepline: Keepline
+) -> None:
+    """The gateway asks by the origin's name, whatever the program writes."""
+    ask_with = f'{needs("curl")} -sS --cacert "$NODE_EXTRA_CA_CERTS" -H "Host: %s" {URL}/v1/models'
+    done = await keepline.run(
+        "sh", "-c", ask_with % "evil.test", options=[*TLS, "--deny=evil.test"]
+    )
+    assert len(json.loads(done.stdout)["data"]) == 19
+    assert [event.inner for event in done.all(InnerDiffers)] == ["evil.test"]
+    assert done.all(ConnectionDenied) == []
+
+
+@pytest.mark.parametrize("mode", [TLS, HTTP], ids=["tls", "http"])
+async def test_a_denied_address_of_the_host_is_told_with_the_rule_and_its_reason(
+    api: Api, keepline: Keepline, mode: tuple[str, ...]
+) -> None:
+    keepline.config.write_text(
+        '[policy]\ndeny = [{host = "203.0.113.0/24", reason = "not from here"}]\n'
+    )
+    url = "/v1/models" if mode is HTTP else f"{URL}/v1/models"
+    done = await keepline.run(*ask("bun", "GET", url), options=mode)
+    (answer,) = answers(done)
+    assert api.log.connections == 0
+    if mode is HTTP:
+        assert (answer.status, "203.0.113.0/24 (not from here)" in answer.text) == (502, True)
+    else:
+        denied = done.all(ConnectionDenied)[0]
+        assert (denied.rule, denied.reason) == ("203.0.113.0/24", "not from here")
+    assert "not from here" in "\n".join(await explained(keepline))

@@ -50,6 +50,7 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.RESOURCES: Advice("ulimit -Hn is the limit of descriptors: raise it", ("ulimit -Hn",)),
     Kind.BOUND: Advice("a bound of keepline's own, which nothing changes: fewer at a time"),
     Kind.NOT_PERMITTED: Advice("a firewall forbids it, this host's own or one on the way"),
+    Kind.TAMPERED: Advice("the log is the user's own file: what runs as another cannot change it"),
     Kind.DEFECT: Advice(
         "a fault is a defect of keepline: please report it with keepline explain -v"
     ),
@@ -72,6 +73,7 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.API_ERROR: Advice(_HOLD, ("--hold=message",)),
     Kind.ENDED_EARLY: Advice(_HOLD, ("--hold=message",)),
     Kind.POLICY: Advice(_RULES, ("--allow", "--deny")),
+    Kind.SETTING: Advice("mend the file; what allows more than before holds in the next session"),
     Kind.UNDIALABLE: Advice(
         "an address that stands for a name does so in its own session: look the name up again, or"
         " use --dns real",

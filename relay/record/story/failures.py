@@ -49,10 +49,21 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
             found = _loopback(event)
         case events.DialFailed():
             found = _dial(event, to)
+        case _:
+            found = _note(event)
+    return found
+
+
+def _note(event: AnyEvent) -> Entry | None:
+    """Return what is worth knowing of an event that is no failure."""
+    found = None
+    match event:
         case events.GatewayUnused():
             what = f"its answers are not read by the gateway: {event.why}"
             host = "" if event.by_choice else event.host
             found = _entry(event, Mark.NOTE, event.host, what, host)
+        case events.PolicyChangeIgnored():
+            found = _entry(event, Mark.NOTE, "settings", f"a change is ignored: {event.cause}", "")
         case events.WentPast():
             found = _entry(event, Mark.NOTE, event.host, _PAST, "")
         case _:
@@ -61,6 +72,9 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
 
 
 def _entry(event: AnyEvent, mark: Mark, about: str, what: str, host: str) -> Entry:
+    same: object = (mark, about, what)
+    if getattr(event, "together", False):
+        about, same = f"{about} and others", (mark, type(event), getattr(event, "kind", None))
     return Entry(
         event.at,
         mark,
@@ -69,7 +83,7 @@ def _entry(event: AnyEvent, mark: Mark, about: str, what: str, host: str) -> Ent
         evidence_of(event),
         getattr(event, "count", 1),
         host=host,
-        same=(mark, about, what),
+        same=same,
         part=getattr(event, "type", None),
         is_told=mark in (Mark.DENIED, Mark.GAVE_UP, Mark.LIMIT),
     )

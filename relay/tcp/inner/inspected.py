@@ -5,7 +5,7 @@ What is held is not counted as said: upstream has not seen it. The other directi
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -39,14 +39,12 @@ class InspectedPump(Pump):
         self._inspection = inspection
         self._refused = refused
 
-    async def readable(self, source: Side) -> None:
-        """Wait until a side has something to read, or what is held is late."""
+    def readable(self, source: Side) -> Awaitable[None]:
+        """Return what waits until a side has something to read, or what is held is late."""
         deadline = self._inspection.deadline if source is self.program else None
         if deadline is None:
-            await trio.lowlevel.wait_readable(source.sock)
-            return
-        with trio.move_on_at(deadline):
-            await trio.lowlevel.wait_readable(source.sock)
+            return super().readable(source)
+        return _readable_until(source.sock, deadline)
 
     def read(self, source: Side, pipe: Pipe | None) -> int:
         """Take what the source has, if it may go on; raises BlockingIOError if that is to be seen.
@@ -87,3 +85,8 @@ class InspectedPump(Pump):
         if not passed:
             raise BlockingIOError
         return passed
+
+
+async def _readable_until(sock: socket.socket, deadline: float) -> None:
+    with trio.move_on_at(deadline):
+        await trio.lowlevel.wait_readable(sock)

@@ -6,6 +6,7 @@ a line without a colon, HTTP/0.9, and HTTP/2 without TLS, whose names are compre
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from relay.tcp.inner.asked import Asked, Incomplete, Names, Unreadable, host_name
@@ -45,11 +46,16 @@ def _read(lines: list[bytes]) -> Asked:
     if not all(colon and _TOKEN.fullmatch(name) for name, colon, _value in fields):
         return Unreadable("a header field that servers read in more than one way")
     hosts = [value.strip(b" \t") for name, _, value in fields if name.lower() == b"host"]
-    if len(hosts) > 1:
-        return Unreadable("a request with more than one Host")
     target = _of_target(first[1], first[2])
     if target is None:
         return Unreadable("a request target that servers read in more than one way")
+    return asked_by(hosts, target)
+
+
+def asked_by(hosts: Sequence[bytes], target: Sequence[bytes] = ()) -> Names | Unreadable:
+    """Return the names in a request's Host fields, and those in its target."""
+    if len(hosts) > 1:
+        return Unreadable("a request with more than one Host")
     names = [_host_of(authority) for authority in (*target, *hosts) if authority]
     if None in names:
         return Unreadable("a Host that is no host name")

@@ -41,7 +41,7 @@ def read(data: bytes) -> Asked:
         case client_hello.NoClientHello():
             return _NO_HELLO
         case client_hello.ClientHello():
-            return _asked(first.extensions.get(_SERVER_NAME))
+            return asked_by(first)
         case _:
             assert_never(first)
 
@@ -58,8 +58,9 @@ def _are_few_records(data: bytes) -> bool:
     return count <= _MOST_RECORDS
 
 
-def _asked(extension: bytes | None) -> Asked:
+def asked_by(hello: client_hello.ClientHello) -> Names | Unreadable:
     """Read the one name of a ServerNameList, of which there is no type but host_name."""
+    extension = hello.extensions.get(_SERVER_NAME)
     if extension is None:
         return Names()
     size = int.from_bytes(extension[3:5], "big")

@@ -16,6 +16,7 @@ import trio
 import trio.testing
 
 from relay.outbound.standing import Watched
+from relay.record.events import PolicyTightened
 from tests.support.faults.calls import FaultySocket
 from tests.support.faults.session import DENIED, NoAnswerError, Session
 from tests.support.faults.world import (
@@ -43,6 +44,9 @@ MAY_COME: Final = (
     *(NoAnswerError, AssertionError, h11.RemoteProtocolError, h11.LocalProtocolError),
 )
 """What a program may meet because of a fault: an error, or an end."""
+
+_TIGHTENED: Final = 2.0
+"""Seconds in which a rule that is added holds, if nothing fails."""
 
 _BULK: Final = 2 << 20
 _STREAM: Final = json.dumps({"seed": 7, "stream": True}).encode()
@@ -319,6 +323,14 @@ async def upgrade(session: Session) -> None:
         await session.echoed(program.stream)
 
 
+async def rules(session: Session) -> None:
+    """A rule is added while the relay runs."""
+    session.add_rule()
+    with trio.move_on_after(_TIGHTENED):
+        while not any(isinstance(event, PolicyTightened) for event in session.events):  # noqa: ASYNC110
+            await trio.sleep(0.05)
+
+
 async def last_words(session: Session) -> None:
     """End the session while one program has just said something and gone, and another is there."""
     there = await session.connect(SERVER, ECHO)
@@ -361,6 +373,7 @@ SCENARIOS: Final = (
     Scenario(retirement),
     Scenario(suspend),
     Scenario(forgotten),
+    Scenario(rules),
     Scenario(plain_api, gateway=True),
     Scenario(refused_certificate, gateway=True),
     Scenario(cut_api, gateway=True),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import dns.message
@@ -15,7 +16,7 @@ from netns.handoff import Listeners
 from netns.plan import OWN_ADDRESS
 from relay import server
 from relay.barrier import kept_running
-from relay.config import DestinationSettings, Settings
+from relay.config import DestinationSettings, Settings, Sources
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
 from relay.record.events import Event, Slept
@@ -68,11 +69,24 @@ class Session:
         """Make and start the relay, as a session does."""
         self.listeners: Listeners = self.namespace.listeners()
         self.relay = server.Relay(
-            _SETTINGS, self.listeners, self._record, self.prepared or _WITHOUT
+            _SETTINGS, self.listeners, self._record, self.prepared or _WITHOUT, self._sources
         )
         writer = partial(server.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
         self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)
+
+    @property
+    def _sources(self) -> Sources:
+        return Sources(flags={"deny": _SETTINGS.deny}, path=str(self._config))
+
+    @property
+    def _config(self) -> Path:
+        return Path(self.world.folder, f"{id(self)}/config.toml")
+
+    def add_rule(self) -> None:
+        """Deny an address that nobody dials, as somebody who edits the settings does."""
+        self._config.parent.mkdir(exist_ok=True)
+        self._config.write_text('deny = ["192.0.2.250"]\n')
 
     def _record(self, event: Event) -> None:
         self.events.append(event)

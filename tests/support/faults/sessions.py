@@ -13,7 +13,7 @@ from netns.process import members
 from netns.sandbox import Sandbox
 from relay import session
 from relay.command.witness import Witness
-from relay.config import Settings
+from relay.config import Sources
 from relay.record.files import sessions_folder
 from tests.support.faults.injector import INJECTOR
 from tests.support.faults.world import ECHO, NOWHERE, Namespace, World
@@ -86,7 +86,7 @@ def whole_session(world: World) -> None:
             with contextlib.ExitStack() as ending:
                 ending.callback(witness.end)
                 words = "bash", "-c", _SCRIPT
-                status = session.run(command, Settings(), words, said.append, witness)
+                status = session.run(command, Sources(), words, said.append, witness)
         finally:
             INJECTOR.is_on = False
             command.end()

@@ -26,6 +26,7 @@ from relay.record.events import (
     How,
     InnerDiffers,
     LeftBehind,
+    LogChanged,
     LogFull,
     LogLost,
     LookupFailed,
@@ -37,6 +38,8 @@ from relay.record.events import (
     NamesBounded,
     PathDown,
     PathUp,
+    PolicyChangeIgnored,
+    PolicyTightened,
     Replaying,
     RequestLost,
     ResolversChanged,
@@ -77,7 +80,12 @@ TOLD: list[tuple[AnyEvent, str]] = [
     ),
     (
         LogFull(limit=8 << 20),
-        "the log reached its limit of 8.0 MiB: what follows is not in it",
+        "the log is close to its limit of 8.0 MiB: from here on it has only what was lost, denied"
+        " or failed",
+    ),
+    (
+        LogChanged(kind=Kind.TAMPERED, how="cut short"),
+        "the log was cut short by another process: it does not have all that happened",
     ),
     (
         LogLost(kind=Kind.OTHER, cause="No space left on device", events=3),
@@ -139,6 +147,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         InnerDiffers(connection=1, inner="b.test", rule="*.test", reason="no", count=2),
         "#1 passed on, though it asks for b.test, which is denied: *.test (no); 2 times so far",
+    ),
+    (
+        PolicyTightened(files=["/c/config.toml", "/p/.keepline.toml"]),
+        "the rules have become tighter: /c/config.toml, /p/.keepline.toml",
+    ),
+    (
+        PolicyChangeIgnored(kind=Kind.SETTING, cause="/c/config.toml:1: deny: no"),
+        "a change of the settings is ignored: /c/config.toml:1: deny: no",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (

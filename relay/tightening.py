@@ -1,0 +1,98 @@
+"""A change of the rules while a session runs: it can only tighten, since the program may make it.
+
+config.toml and the files of the project are watched. What they forbid now is forbidden from then
+on, for new connections and names; what they allow now and did not before is ignored until the next
+session, and so is a file that cannot be read. Both are said once, when the command has ended: it
+may have the terminal to itself until then.
+"""
+
+import errno
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from relay import config_files
+from relay.barrier import Record
+from relay.config import ConfigError, Project, Sources, from_toml
+from relay.descriptors import SPARE
+from relay.host.inotify import FileWatch
+from relay.policy.current import CurrentPolicy
+from relay.record.events import PolicyChangeIgnored, PolicyTightened
+from relay.record.kinds import Kind
+
+SETTLE: Final = 0.2
+"""Seconds after a change before the files are read: most editors truncate a file, then write."""
+
+_LACKS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EIO})
+
+_LOOSER: Final = "it allows more than before, which takes a new session: what was denied stays so"
+
+
+@dataclass(eq=False)
+class Tightening:
+    """Watches the files of settings for a session."""
+
+    _sources: Sources
+    """What they said when it began."""
+    _policy: CurrentPolicy
+    _record: Record
+    notes: list[str] = field(default_factory=list)
+    """What is to be said when the command has ended."""
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether it is known where the files are."""
+        return bool(self._sources.path)
+
+    async def watch(self) -> None:
+        """Read the files when they have changed, until cancelled; raises OSError.
+
+        Each change is followed by a new watch, for it may be one of the folders. The files are
+        read once that stands: what changes before it is read, and what changes after it is noticed.
+        """
+        while True:
+            paths = [Path(self._sources.path), *config_files.project_paths()]
+            with FileWatch(paths) as watch:
+                self._look()
+                await watch.changed()
+                await trio.sleep(SETTLE)
+
+    def _look(self) -> None:
+        """Read the files, and judge by what they say now, if that is other than before.
+
+        Raises OSError where that is to be tried again: what this host lacks is no mistake in them.
+        """
+        path = self._sources.path
+        try:
+            changed = self._read()
+            if changed == self._sources:
+                return
+            self._sources = changed
+            is_looser = self._policy.is_loosened_by(change := changed.settings().policy())
+            self._policy.tighten(change)
+        except (ConfigError, ValueError) as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _LACKS:
+                raise error.__cause__ from None
+            self._ignore(error.cause if isinstance(error, ConfigError) else f"{path}: {error}")
+            return
+        self._record(PolicyTightened(files=_named(path, changed.projects)))
+        if is_looser:
+            self._ignore(f"{path}: {_LOOSER}")
+
+    def _read(self) -> Sources:
+        with SPARE.lent():
+            said = from_toml(config_files.read(Path(self._sources.path)), self._sources.path)
+            return self._sources._replace(file=said, projects=tuple(config_files.projects()))
+
+    def _ignore(self, cause: str) -> None:
+        note = f"a change of the settings is ignored: {cause}"
+        if note not in self.notes:
+            self.notes.append(note)
+            self._record(PolicyChangeIgnored(kind=Kind.SETTING, cause=cause))
+
+
+def _named(path: str, projects: Iterable[Project]) -> list[str]:
+    return [path, *(project.path for project in projects)]

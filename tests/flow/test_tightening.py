@@ -1,0 +1,180 @@
+"""A change of the files of settings tightens a session that runs, and can do nothing else."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from relay.addresses import Destination
+from relay.config import Sources, from_toml
+from relay.policy.current import CurrentPolicy
+from relay.policy.verdicts import Allow
+from relay.record.events import Event, PolicyChangeIgnored, PolicyTightened
+from relay.tightening import Tightening
+from tests.support.pace import patience
+
+API = Destination("api.test", 443)
+OTHER = Destination("other.test", 443)
+
+
+class Watched:
+    """A session's rules, whose file is watched."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_text() if path.exists() else ""
+        sources = Sources(file=from_toml(text, str(path)), path=str(path))
+        self.policy = CurrentPolicy(sources.settings().policy())
+        self.events: list[Event] = []
+        self.tightening = Tightening(sources, self.policy, self.events.append)
+
+    def allows(self, destination: Destination) -> bool:
+        return self.policy.decide(destination) == Allow()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        with trio.fail_after(patience(5)):
+            while not condition():  # noqa: ASYNC110 - there is no event for it
+                await trio.sleep(0.01)
+
+    async def says(self, text: str, count: int) -> None:
+        """Write the file, and wait until so many events are there."""
+        self.path.write_text(text)
+        await self.until(lambda: len(self.events) >= count)
+
+
+@asynccontextmanager
+async def watching(folder: Path, before: str = "") -> AsyncIterator[Watched]:
+    path = folder / "keepline/config.toml"
+    if before:
+        path.parent.mkdir()
+        path.write_text(before)
+    made = Watched(path)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.tightening.watch)
+        await trio.testing.wait_all_tasks_blocked()
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+async def test_what_is_denied_from_now_on_is(tmp_path: Path) -> None:
+    async with watching(tmp_path) as made:
+        assert made.allows(API)
+        await made.says('[policy]\ndeny = ["api.test"]\n', 1)
+        assert not made.allows(API)
+        assert made.allows(OTHER)
+        await made.says('[policy]\ndeny = ["api.test", "other.test"]\n', 2)
+        assert not made.allows(OTHER)
+    assert [type(event) for event in made.events] == [PolicyTightened] * 2
+    assert made.tightening.notes == []
+
+
+async def test_a_list_of_what_is_allowed_may_come_and_become_shorter(tmp_path: Path) -> None:
+    async with watching(tmp_path) as made:
+        await made.says('allow = ["api.test", "other.test"]\n', 1)
+        assert made.allows(API)
+        assert not made.allows(Destination("third.test", 443))
+        await made.says('allow = ["api.test"]\n', 2)
+        assert not made.allows(OTHER)
+    assert made.tightening.notes == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('deny = ["api.test"]\n', ""),
+        ('deny = ["api.test"]\n', 'deny = ["more.test"]\n'),
+        ('allow = ["other.test"]\n', ""),
+        ('allow = ["other.test"]\n', 'allow = ["other.test", "api.test"]\n'),
+        ('allow = ["other.test"]\n', '[policy]\nmode = "open"\n'),
+    ],
+)
+async def test_what_was_denied_stays_so_and_that_is_said_once(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    async with watching(tmp_path, before) as made:
+        assert not made.allows(API)
+        await made.says(after, 2)
+        assert not made.allows(API)
+        await made.says("# as before\n" + before, 3)
+        await made.says(after, 4)
+        assert not made.allows(API)
+    assert len([e for e in made.events if isinstance(e, PolicyChangeIgnored)]) == 1
+    (note,) = made.tightening.notes
+    assert "takes a new session" in note
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("deny = [\n", "config.toml"),
+        ('deny = ["a b"]\n', "config.toml:1: deny: 'a b'"),
+        ("nosuch = 1\n", "there is no such setting"),
+        ("allow = []\n", "it is empty"),
+    ],
+)
+async def test_what_is_invalid_is_said_and_ignored(tmp_path: Path, text: str, cause: str) -> None:
+    async with watching(tmp_path, 'deny = ["api.test"]\n') as made:
+        await made.says(text, 1)
+        assert not made.allows(API)
+        assert made.allows(OTHER)
+        await made.says('deny = ["api.test", "other.test"]\n', 2)
+        assert not made.allows(OTHER)
+    assert [type(event) for event in made.events] == [PolicyChangeIgnored, PolicyTightened]
+    assert cause in made.tightening.notes[0]
+
+
+async def test_what_is_no_file_hangs_nothing(tmp_path: Path) -> None:
+    async with watching(tmp_path, 'deny = ["api.test"]\n') as made:
+        made.path.unlink()
+        os.mkfifo(made.path)
+        await made.until(lambda: made.events)
+        made.path.unlink()
+        made.path.mkdir()
+        await made.until(lambda: len(made.events) > 1)
+        made.path.rmdir()
+        await made.says("# " + "x" * (5 << 20), 3)
+        made.path.unlink()
+        await made.says('deny = ["other.test"]\n', 4)
+        assert not made.allows(API)
+        assert not made.allows(OTHER)
+
+
+async def test_the_file_of_the_project_tightens_too(tmp_path: Path) -> None:
+    async with watching(tmp_path) as made:
+        project = Path.cwd() / ".keepline.toml"
+        project.write_text('[policy]\ndeny = ["api.test"]\n')
+        await made.until(lambda: made.events)
+        assert not made.allows(API)
+        project.unlink()
+        await made.until(lambda: len(made.events) > 1)
+        assert not made.allows(API)
+
+
+async def test_a_folder_that_is_replaced_is_watched_on(tmp_path: Path) -> None:
+    async with watching(tmp_path, "keepidle = 9\n") as made:
+        made.path.parent.rename(tmp_path / "old")
+        made.path.parent.mkdir()
+        await made.says('deny = ["api.test"]\n', 1)
+        await made.until(lambda: not made.allows(API))
+
+
+async def test_a_file_that_is_written_in_pieces_is_read_when_it_is_complete(tmp_path: Path) -> None:
+    async with watching(tmp_path, 'deny = ["api.test"]\n') as made:
+        with made.path.open("w") as file:  # which truncates it
+            for piece in ('deny = ["api.test",', ' "other.test"', "]\n"):
+                file.write(piece)
+                file.flush()
+                await trio.lowlevel.checkpoint()
+        await made.until(lambda: made.events)
+    assert [type(event) for event in made.events] == [PolicyTightened]
