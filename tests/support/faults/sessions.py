@@ -39,6 +39,7 @@ class _Command(Sandbox):
     def __init__(self, namespace: Namespace) -> None:
         self.steps = []
         self.withheld = ()
+        self.init = 0
         self._namespace = namespace
 
     def build(self, plan: Plan) -> None:
