@@ -35,12 +35,15 @@ _SAME_TICK: Final = "two tasks that end in the same tick; it is a close like tho
 
 NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/gateway/setup/certificates.py", "os.urandom"): _BEFORE,
+    ("relay/gateway/setup/trust.py", "Path(path).read_bytes"): _BEFORE,
     ("relay/host/interfaces.py", "socket.socket"): _BEFORE,
     ("relay/host/interfaces.py", "probe.connect_ex"): _BEFORE,
     ("relay/host/interfaces.py", "fcntl.ioctl"): _BEFORE,
     ("relay/host/interfaces.py", "probe.getsockname"): _BEFORE,
     ("relay/host/resolvers.py", "Path(RESOLV_CONF).read_text"): _BEFORE,
     ("relay/session.py", "Path(NSSWITCH_CONF).read_text"): _BEFORE,
+    ("relay/record/flightlog.py", "os.unlink"): _BEFORE,
+    ("relay/record/flightlog.py", "self.path.unlink"): _BEFORE,
     ("relay/gateway/setup/certificates.py", "os.close"): _AFTER,
     ("relay/command/first.py", "os.open"): _BEFORE,
     ("relay/command/ending.py", "os.kill"): _AFTER,
