@@ -12,7 +12,8 @@ import socket
 def require(connected: socket.socket) -> None:
     """Make each of them where it changes nothing; raises OSError with the call's name.
 
-    `connected` is a socket of a pair, on which accept(2) can only say EINVAL.
+    `connected` is a socket of a pair, on which accept(2) can only say EINVAL, and nothing is to be
+    read yet.
     """
     own = os.getpid()
     for name, number in (("getpid", own), ("getppid", os.getppid())):
@@ -29,3 +30,9 @@ def require(connected: socket.socket) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise OSError(error.errno, error.strerror, "accept4") from error
+    try:
+        connected.recv(1, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        pass
+    except OSError as error:  # pyroute2 would try again without end
+        raise OSError(error.errno, error.strerror, "recvfrom") from error

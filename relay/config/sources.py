@@ -10,13 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from relay.config.entries import Project
-from relay.config.reading import Said, from_toml
+from relay.config.reading import Said
 from relay.config.settings import ConfigError, Settings
-from relay.policy.policy import Policy
-
-MOST_CHARACTERS: Final = 1 << 20
-"""Of a file that is read while the session lives: the program may be able to write it."""
-
 
 _NOTHING: Final[Said] = {}
 
@@ -35,21 +30,15 @@ class Sources(NamedTuple):
         """Return what holds; raises ConfigError."""
         return merge(self.file, self.environment, self.flags, projects=self.projects)
 
-    def tightened(self, policy: Policy, text: str) -> Policy:
-        """Return the policy after config.toml has become `text` (empty: removed).
+    def changed(self, file: Said, projects: Iterable[Project]) -> "Sources":
+        """Return the sources after their files have changed while a session runs.
 
-        What is denied by either is denied: a change can only tighten a session that runs. Raises
-        ConfigError, and then nothing changes.
+        Raises ConfigError for a preset that is new to it: it would be read from the installation,
+        which the program may be able to write.
         """
-        if len(text) > MOST_CHARACTERS:
-            raise ConfigError(f"{self.path}: it has more than {MOST_CHARACTERS} characters")
-        changed = self._replace(file=from_toml(text, self.path)).settings()
-        if set(changed.presets) - set(self.settings().presets):  # from files that may be anybody's
+        if set(file.get("presets", ())) - set(self.file.get("presets", ())):
             raise ConfigError(f"{self.path}: a preset that is new to it needs a new session")
-        try:
-            return policy.narrowed(changed.policy())
-        except ValueError as error:
-            raise ConfigError(f"{self.path}: {error}") from None
+        return self._replace(file=file, projects=tuple(projects))
 
 
 def merge(*sources: Mapping[str, Any], projects: Iterable[Project] = ()) -> Settings:

@@ -26,6 +26,8 @@ class Index:
         self._networks: dict[int, dict[int, Ports]] = {}  # by length, longest first
         for rule in self.rules:
             self._ports(rule).setdefault(rule.port, rule)
+        self.has_names = any(rule.is_by_name for rule in self.rules)
+        """Whether a rule speaks of names."""
         depths = (len(rule.name.starts) for rule in self.rules if rule.kind == "below")
         self._depth = max(depths, default=0)
         self._networks = dict(sorted(self._networks.items(), reverse=True))

@@ -26,8 +26,6 @@ Verdict: TypeAlias = Allow | Deny | ByAddress
 
 MOST_LISTS: Final = 32
 """Lists of what is allowed that hold at once: each is asked for each decision."""
-MOST_DENIED: Final = 100_000
-"""Deny rules that changes may add up to: a program may write them."""
 
 _ALLOW: Final = Allow()
 _BY_ADDRESS: Final = ByAddress()
@@ -149,7 +147,7 @@ class Policy:
     def has_names(self) -> bool:
         """Whether any rule speaks of a name."""
         tables = (self.deny, *(limits.allow for limits in self.limits))
-        return any(rule.is_by_name for table in tables for rule in table.rules)
+        return any(table.has_names for table in tables)
 
     def idle_retire(self, destination: Destination) -> float:
         """Return the seconds after which an idle connection is closed; the first match counts."""
@@ -213,7 +211,7 @@ class Policy:
         """
         added = (limits for limits in change.limits if not limits.is_open)
         limits = tuple(dict.fromkeys((*self.limits, *added)))
-        if len(limits) > MOST_LISTS or len(self.deny.rules) > MOST_DENIED:
+        if len(limits) > MOST_LISTS:
             raise ValueError("it has been changed too often for one session: start another")
         narrowed = copy.copy(self)
         narrowed.limits = limits

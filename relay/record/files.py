@@ -20,6 +20,12 @@ from typing import BinaryIO, Final
 _ROOT: Final = 0
 _WITHIN: Final = "keepline/sessions"
 
+LONGEST: Final = 1 << 20
+"""Bytes of a line that are read: no event is as long."""
+
+MOST: Final = 2 << 30
+"""Bytes of a file that are read: twice the largest `log_limit`."""
+
 
 def home() -> Path:
     """Return the caller's home; the root folder for a caller who has none."""
@@ -87,6 +93,33 @@ def opened(path: Path) -> BinaryIO:
         os.close(fd)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return os.fdopen(fd, "rb")
+
+
+def put_back(fd: int, path: Path) -> None:
+    """Write a file that has no name any more under its name again; raises OSError."""
+    with opened_folder(path.parent) as folder:
+        new = made(folder, path.name)
+    try:
+        at = 0
+        while data := os.pread(fd, LONGEST, at):
+            at += os.write(new, data)
+    finally:
+        os.close(new)
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """Read the whole lines of a file; those beyond LONGEST, or after MOST bytes, are left out."""
+    left = MOST
+    with opened(path) as file:
+        is_whole = True
+        while left > 0 and (line := file.readline(LONGEST)):
+            left -= len(line)
+            if line.endswith(b"\n"):
+                if is_whole:
+                    yield line
+                is_whole = True
+            else:
+                is_whole = False
 
 
 def sessions(folder: Path) -> list[Path]:

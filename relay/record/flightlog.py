@@ -6,13 +6,13 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from relay.record import files
-from relay.record.events import AnyEvent, Event, Fault, LogFull, LogLost, SessionEnded
-from relay.record.kinds import kind_of_errno
+from relay.record.events import AnyEvent, Event, Fault, LogChanged, LogFull, LogLost, SessionEnded
+from relay.record.kinds import Kind, kind_of_errno
 from relay.record.repeats import Repeats
 
 SESSIONS_KEPT: Final = 50
@@ -24,11 +24,8 @@ YOUNG: Final = 3600.0
 SESSIONS_AT_MOST: Final = 1000
 """Files that are kept because they are young."""
 
-LONGEST: Final = 1 << 20
-"""Bytes of a line that are read: no event is as long."""
-
-MOST: Final = 2 << 30
-"""Bytes of a file that are read: twice the largest `log_limit`."""
+RESERVED: Final = 4
+"""The part of the room that is kept for what was lost, denied or failed: the last quarter."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -48,6 +45,13 @@ class FlightLog:
         self._clock = clock
         self._limit = limit
         self._left = limit
+        self._is_full = False
+        """Whether an event had no room."""
+        self._omitted: dict[str, int] = {}
+        self._written = 0
+        """Bytes of the file that are ours."""
+        self._changed = ""
+        """What another process has done to the file."""
         self._pending: list[bytes] = []
         self._is_torn = False
         """Whether the file ends in the middle of a line."""
@@ -63,7 +67,10 @@ class FlightLog:
         self._repeats = Repeats()
 
     def record(self, event: Event) -> None:
-        """Append an event with the time; past the limit only the session's end is kept.
+        """Append an event with the time, while there is room for it.
+
+        The last part of the room, RESERVED, is for what was lost, denied or failed, and the end of
+        the session has room always. How many events had none is told at the end.
 
         It is called from everywhere, so it raises nothing: an event that cannot be written as JSON
         counts as lost.
@@ -74,21 +81,63 @@ class FlightLog:
             self.has_failures |= event.is_failure
             if isinstance(event, Fault):
                 self._shorten(event)
-            is_end = isinstance(event, SessionEnded)
-            for each in (*self._repeats.last(), event) if is_end else self._repeats.passed(event):
-                self._append(_encoder.encode(each), is_end=each is event and is_end, at=event.at)
+            if isinstance(event, SessionEnded):
+                for each in self._repeats.last():
+                    self._append(each, has_failed=True)
+                self._look()
+                event.omitted = self._omitted
+                self._put(_encoder.encode(event))
+            else:
+                has_failed = event.is_loss or event.is_failure
+                for each in self._repeats.passed(event):
+                    self._append(each, has_failed=has_failed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller has other work to do
             self._lose(1, error)
 
-    def _append(self, line: bytes, *, is_end: bool, at: float) -> None:
-        if self._left < 0 and not is_end:
+    def _append(self, event: Event, *, has_failed: bool) -> None:
+        """Write an event, or count it where there is no room for it.
+
+        Once one had no room, all that has not failed is left out, so that there is no gap in it.
+        """
+        line = _encoder.encode(event)
+        room = self._left if has_failed else self._left - self._limit // RESERVED
+        if len(line) < room and (has_failed or not self._is_full):
+            self._put(line)
             return
+        name = str(event.__struct_config__.tag)
+        self._omitted[name] = self._omitted.get(name, 0) + 1
+        if not self._is_full:
+            self._is_full = True
+            self._put(_encoder.encode(LogFull(at=event.at, limit=self._limit)))
+
+    def _put(self, line: bytes) -> None:
         self._left -= len(line) + 1
-        if self._left < 0 and not is_end:
-            line = _encoder.encode(LogFull(at=at, limit=self._limit))
         self._pending.append(line)
         if len(self._pending) == 1:
             self.wake()
+
+    def _look(self) -> None:
+        """Note, once, that the file is no longer as it was written."""
+        if self._fd is None or self._changed:
+            return
+        try:
+            status = os.fstat(self._fd)
+        except OSError:  # it cannot be said then
+            return
+        if status.st_nlink == 0:
+            self._note("removed")
+        elif status.st_size < self._written:
+            self._note("cut short")
+        elif status.st_size > self._written:
+            self._note("written to")
+
+    def _note(self, how: Literal["removed", "cut short", "written to"]) -> None:
+        self._changed = how
+        self._is_torn = True  # it may end anywhere
+        self.has_losses = True
+        event = LogChanged(how=how, kind=Kind.TAMPERED)
+        event.at = round(self._clock(), 3)
+        self._put(_encoder.encode(event))
 
     def _shorten(self, fault: Fault) -> None:
         """Leave out a traceback that is in the log already, so that many do not fill it."""
@@ -106,7 +155,10 @@ class FlightLog:
     @property
     def failure(self) -> str:
         """Why events are missing from the file, for people; empty if none are."""
-        return _cause(self._cause) if self._cause is not None else ""
+        told = [_cause(self._cause)] if self._cause is not None else []
+        if self._changed:
+            told.append(f"it was {self._changed} by another process")
+        return "; ".join(told)
 
     @property
     def is_waiting(self) -> bool:
@@ -119,14 +171,17 @@ class FlightLog:
         A full disk costs the events for which it has no room, not the session. A line that was cut
         short ends before the next, so that no other is lost with it.
         """
-        lines, self._pending = self._pending, []
-        if not lines or self._fd is None:
+        if not self._pending or self._fd is None:
+            self._pending = []
             return
+        self._look()
+        lines, self._pending = self._pending, []
         told = [self._as_lost()] if self._lost else []
         data = b"\n" * self._is_torn + b"".join(line + b"\n" for line in told + lines)
         try:
             while data:
                 count = os.write(self._fd, data)
+                self._written += count
                 self._is_torn = data[count - 1 : count] != b"\n"
                 data = data[count:]
         except OSError as error:
@@ -136,7 +191,8 @@ class FlightLog:
 
     def _as_lost(self) -> bytes:
         kind = kind_of_errno(getattr(self._cause, "errno", None))
-        event = LogLost(cause=self.failure, kind=kind, events=self._lost)
+        cause = _cause(self._cause) if self._cause is not None else ""
+        event = LogLost(cause=cause, kind=kind, events=self._lost)
         event.at = round(self._clock(), 3)
         return _encoder.encode(event)
 
@@ -153,9 +209,11 @@ class FlightLog:
                 self.path.unlink()
 
     def close(self) -> None:
-        """Flush and unlock."""
+        """Flush and unlock; what was removed by another is put back first."""
         self.flush()
         try:
+            if self._changed == "removed" and self._fd is not None and self.path is not None:
+                files.put_back(self._fd, self.path)
             if self._fd is not None:
                 os.close(self._fd)
         except OSError as error:  # a write that was put off has failed now
@@ -224,21 +282,6 @@ def read(path: Path) -> Iterator[AnyEvent]:
     Raises OSError, also for what is no regular file.
     """
     decoder = msgspec.json.Decoder(AnyEvent)  # here: a session that starts reads none
-    for line in lines(path):
+    for line in files.lines(path):
         with contextlib.suppress(msgspec.MsgspecError, RecursionError):
             yield decoder.decode(line)
-
-
-def lines(path: Path) -> Iterator[bytes]:
-    """Read the whole lines of a file; those beyond LONGEST, or after MOST bytes, are left out."""
-    left = MOST
-    with files.opened(path) as file:
-        is_whole = True
-        while left > 0 and (line := file.readline(LONGEST)):
-            left -= len(line)
-            if line.endswith(b"\n"):
-                if is_whole:
-                    yield line
-                is_whole = True
-            else:
-                is_whole = False

@@ -44,6 +44,8 @@ class Kind(StrEnum):
     """More at a time than keepline serves, by a bound of its own."""
     NOT_PERMITTED = "not-permitted"
     """By a firewall: the host's own, or one on the way that says so by ICMP."""
+    TAMPERED = "tampered"
+    """Another process has changed what is keepline's."""
     DEFECT = "defect"
     """An error that keepline did not expect: its own, or of what it is made of."""
 

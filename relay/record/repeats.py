@@ -6,8 +6,12 @@ events are the same but for their time and the number of their connection. Pure.
 A connection is recorded as opened before it is known how that ends. Where the two before to the
 same destination have failed, this waits for what is next: if it is the same failure, both events
 are one of those that are counted; if it is anything else, both are written, and the destination is
-one like any other again. What still waits is not in the log if keepline is killed meanwhile: a
-dial to where nothing was reached.
+one like any other again. So do all connections once DISTINCT destinations have failed alike: from
+then on further ones are counted together, so that a program that tries them all fills no log. What
+was lost is counted apart always.
+
+What still waits is not in the log if keepline is killed meanwhile: a dial to where nothing was
+reached.
 """
 
 from collections.abc import Hashable, Iterator
@@ -28,10 +32,13 @@ from relay.record.events import (
 MOST: Final = 1000
 """Failures that are counted, and destinations that are known to fail; further ones are written."""
 
+DISTINCT: Final = 100
+"""Failures of one kind, each of another destination or name, that are counted apart."""
+
 PATIENT: Final = 2
 """Failures of a destination in a row after which the next connection's first event waits."""
 
-_VARYING: Final = frozenset({"at", "connection", "count", "seconds"})
+_VARYING: Final = frozenset({"at", "connection", "count", "seconds", "together"})
 """The fields in which two of the same failure may differ."""
 
 
@@ -49,6 +56,10 @@ class Repeats:
 
     def __init__(self) -> None:
         self._counted: dict[Hashable, _Repeated] = {}
+        self._distinct: dict[Hashable, int] = {}
+        """By kind of failure, how many of it are counted apart."""
+        self._are_many = False
+        """Whether there are so many that further ones are counted together."""
         self._failing: dict[str, int] = {}
         """By destination, how many connections in a row have failed."""
         self._opened: dict[int, str] = {}
@@ -73,7 +84,7 @@ class Repeats:
 
     def _open(self, event: ConnectionOpened) -> tuple[Event, ...]:
         self._opened[event.connection] = event.to
-        if self._failing.get(event.to, 0) < PATIENT:
+        if not self._are_many and self._failing.get(event.to, 0) < PATIENT:
             return (event,)
         self._waiting[event.connection] = event
         return ()
@@ -93,15 +104,29 @@ class Repeats:
         `is_shown`: its connection is in the log already, and so must be its end.
         """
         fields = (name for name in event.__struct_fields__ if name not in _VARYING)
-        key = (type(event), to, *(getattr(event, name) for name in fields))
-        if key not in self._counted and len(self._counted) >= MOST:
-            return both
+        key: Hashable = (type(event), to, *(getattr(event, name) for name in fields))
+        if key not in self._counted:
+            if len(self._counted) >= MOST:
+                return both
+            key = self._first(key, event)
         repeated = self._counted.setdefault(key, _Repeated())
         repeated.count += 1
         event.count = repeated.count
         is_due = is_shown or event.count & (event.count - 1) == 0
         repeated.unwritten = () if is_due else both
         return both if is_due else ()
+
+    def _first(self, key: Hashable, event: CountedEvent) -> Hashable:
+        """Return under which key a failure is counted that has not come before."""
+        if event.is_loss:
+            return key
+        alike = (type(event), event.kind)
+        known = self._distinct.get(alike, 0)
+        self._distinct[alike] = known + 1
+        if known < DISTINCT:
+            return key
+        self._are_many = event.together = True
+        return alike
 
     def last(self) -> Iterator[Event]:
         """Yield, at the end of the session, what is not written yet: the last of each failure."""

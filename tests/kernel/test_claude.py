@@ -155,6 +155,14 @@ async def test_under_keepline_it_sees_nothing_of_it(
     assert len(api.log.tries(KEY)) == 4
 
 
+async def test_in_a_strict_session_it_sees_nothing_of_it(api: Api, keepline: Keepline) -> None:
+    failure = Failure(Fault.FIN, Position.IN_TOOL_USE, pause=0.1)
+    api.script.add(failure, failure, key=KEY)
+    done = await went_well(keepline, "--strict", f"--allow={HOST}")
+    assert len(done.all(AskedAgain)) == 2
+    assert not done.all(RequestLost)
+
+
 def through(how: str, keepline: Keepline) -> Sequence[str]:
     """Return a command line that runs it in another way than by its name."""
     agent, *words = claude()

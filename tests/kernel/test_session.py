@@ -1,5 +1,6 @@
 """A session ends as it should, whoever ends first; its record can be read meanwhile and after."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from relay.record.events import (
     SessionEnded,
     SessionStarted,
 )
+from tests.support.command import program as at
+from tests.support.command.driver import inside as driven
 from tests.support.command.inside import inside
 from tests.support.command.keepline import Keepline, Session
 from tests.support.command.terminal import processes
@@ -284,16 +287,36 @@ async def test_the_log_can_be_piped_into_a_reader_that_stops(keepline: Keepline)
 
 
 async def test_the_log_is_bounded_and_its_end_is_told(keepline: Keepline) -> None:
-    count = 1 + MIB // 200
-    done = await keepline.run(
-        *inside("fill", NAMES, str(count)), options=["--log-limit", "1", "--deny", "*"]
-    )
+    """What was denied has room when all that went well has none any more."""
+    count = MIB // 300
+    async with driven(keepline, options=["--log-limit", "1", "--deny", "denied.test"]) as program:
+        assert await program(at.exchange_small, "server.test", ECHO, count, 8) == count
+        with contextlib.suppress(OSError):
+            await program(at.look_up, "denied.test")
+        done = await program.session.end()
     (log,) = keepline.sessions.iterdir()
-    assert MIB - 1000 < log.stat().st_size < MIB + 1000
-    assert len(done.all(NameRefused)) < count
-    *_, full, end = done.events
-    assert isinstance(full, LogFull)
+    assert MIB // 2 < log.stat().st_size < MIB
+    full = done.events.index(done.only(LogFull))
+    assert {type(event) for event in done.events[full + 1 : -1]} == {NameRefused}
+    end = done.events[-1]
     assert isinstance(end, SessionEnded)
+    opened, closed = end.omitted["connection_opened"], end.omitted["connection_closed"]
+    assert opened + len(done.all(ConnectionOpened)) == count
+    assert closed + len(done.all(ConnectionClosed)) == count
+
+
+async def test_denials_do_not_fill_the_log(keepline: Keepline) -> None:
+    count = 10_000
+    done = await keepline.run(*inside("fill", NAMES, str(count)), options=["--deny", "*"])
+    (log,) = keepline.sessions.iterdir()
+    assert log.stat().st_size < 100_000
+    refused = done.all(NameRefused)
+    assert refused[-1].together
+    apart = {event.name for event in refused if not event.together}
+    assert len(apart) + refused[-1].count == count
+    told = (await keepline.call("explain")).stdout.decode()
+    assert f" and others: denied by the rule deny * ({refused[-1].count} times" in told
+    assert f"{count} denied" in told
 
 
 async def test_the_log_is_the_owners_alone(keepline: Keepline) -> None:

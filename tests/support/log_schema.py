@@ -91,6 +91,9 @@ def _mistakes(  # noqa: C901, PLR0912 - one case a keyword
             case "items":
                 for item in value:
                     yield from _mistakes(item, wanted)
+            case "additionalProperties":  # of an object without properties of its own
+                for item in value.values():
+                    yield from _mistakes(item, wanted)
             case _ if keyword not in _SILENT:
                 yield f"keyword {keyword} is not known"
     for name in schema.get("properties", {}).keys() & (value if isinstance(value, dict) else {}):

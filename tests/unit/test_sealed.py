@@ -34,7 +34,7 @@ startup.seal(gateway=GATEWAY)
 opened = []
 NAMES = ("open", "os.listdir", "os.scandir", "ctypes.dlopen", "subprocess.Popen")
 def note(event, arguments):
-    if event in NAMES and arguments[0] != chr(0):
+    if event in NAMES and arguments[0] not in (chr(0), None):  # None is this process itself
         opened.append((event, arguments[0]))
 sys.addaudithook(note)
 """

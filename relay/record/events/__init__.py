@@ -20,13 +20,13 @@ from relay.record.events.names import (
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    Fault, LeftBehind, LogFull, LogLost, PolicyChangeIgnored, PolicyTightened, ServiceDown,
-    SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
+    Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored, PolicyTightened,
+    ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
-    SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | Slept | Fault | ServiceDown
-    | TurnedAway | PolicyTightened | PolicyChangeIgnored
+    SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | LogChanged | Slept | Fault
+    | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
     | LoopbackRefused
@@ -41,10 +41,10 @@ __all__ = [
     "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
     "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
     "Excuse", "Fault", "FurtherNames", "GatewayUnused", "How", "InnerDiffers", "LeftBehind",
-    "LogFull", "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent",
-    "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp",
-    "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost", "ResolverSilent",
-    "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted",
-    "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened",
-    "UpstreamReady", "WentPast", "size",
+    "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused",
+    "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded", "PathDown",
+    "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
+    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
+    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
+    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

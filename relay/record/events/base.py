@@ -54,6 +54,8 @@ class CountedEvent(CausedEvent, kw_only=True):
 
     count: int = 1
     """How many of the same there were so far in this session, this one included."""
+    together: bool = False
+    """Whether those of other destinations or names are counted with it: there were very many."""
 
     @property
     def is_failure(self) -> bool:
@@ -62,7 +64,8 @@ class CountedEvent(CausedEvent, kw_only=True):
 
     def times(self) -> str:
         """Return how many there were so far, as the end of a line for people."""
-        return f"; {self.count} times so far" if self.count > 1 else ""
+        others = " with others" if self.together else ""
+        return f"; {self.count} times so far{others}" if self.count > 1 else ""
 
 
 def size(count: float) -> str:

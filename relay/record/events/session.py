@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from relay.record.events.base import CausedEvent, Event, LossEvent, size
 
 Shown: TypeAlias = Literal["", "a reset", "SERVFAIL"]
@@ -44,13 +46,16 @@ class SessionEnded(Event):
     status: int
     connections: int
     seconds: float
+    omitted: dict[str, int] = msgspec.field(default_factory=dict)
+    """How many events of each type the log had no room for."""
 
     def text(self) -> str:
         """Return it as a line for people."""
+        omitted = ", ".join(f"{count} {name}" for name, count in self.omitted.items())
         return (
             f"session ended with status {self.status} after {self.seconds:.1f} s and"
             f" {self.connections} connections"
-        )
+        ) + (f"; the log had no room for: {omitted}" if omitted else "")
 
 
 class LeftBehind(Event):
@@ -65,14 +70,17 @@ class LeftBehind(Event):
 
 
 class LogFull(Event):
-    """The file's bound is reached: later events of this session are dropped, its end excepted."""
+    """The file's bound is near: of what follows, only losses, failures and the end have room."""
 
     limit: int
     """Bytes."""
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"the log reached its limit of {size(self.limit)}: what follows is not in it"
+        return (
+            f"the log is close to its limit of {size(self.limit)}: from here on it has only what"
+            " was lost, denied or failed"
+        )
 
 
 class Slept(Event):
@@ -145,6 +153,16 @@ class TurnedAway(LossEvent):
     def text(self) -> str:
         """Return it as a line for people."""
         return f"{self.where} reset a connection ({self.cause}), {self.count} so far"
+
+
+class LogChanged(LossEvent):
+    """Something other than keepline has changed the log's file."""
+
+    how: Literal["removed", "cut short", "written to"]
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"the log was {self.how} by another process: it does not have all that happened"
 
 
 class LogLost(LossEvent):

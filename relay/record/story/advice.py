@@ -50,6 +50,7 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.RESOURCES: Advice("ulimit -Hn is the limit of descriptors: raise it", ("ulimit -Hn",)),
     Kind.BOUND: Advice("a bound of keepline's own, which nothing changes: fewer at a time"),
     Kind.NOT_PERMITTED: Advice("a firewall forbids it, this host's own or one on the way"),
+    Kind.TAMPERED: Advice("the log is the user's own file: what runs as another cannot change it"),
     Kind.DEFECT: Advice(
         "a fault is a defect of keepline: please report it with keepline explain -v"
     ),

@@ -72,6 +72,9 @@ def _note(event: AnyEvent) -> Entry | None:
 
 
 def _entry(event: AnyEvent, mark: Mark, about: str, what: str, host: str) -> Entry:
+    same: object = (mark, about, what)
+    if getattr(event, "together", False):
+        about, same = f"{about} and others", (mark, type(event), getattr(event, "kind", None))
     return Entry(
         event.at,
         mark,
@@ -80,7 +83,7 @@ def _entry(event: AnyEvent, mark: Mark, about: str, what: str, host: str) -> Ent
         evidence_of(event),
         getattr(event, "count", 1),
         host=host,
-        same=(mark, about, what),
+        same=same,
         part=getattr(event, "type", None),
         is_told=mark in (Mark.DENIED, Mark.GAVE_UP, Mark.LIMIT),
     )

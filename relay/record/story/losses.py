@@ -46,7 +46,13 @@ def entries(log: Iterable[AnyEvent]) -> Iterator[Entry]:
                 yield _loss(event, name, held)
             case events.AskedAgain() | events.RequestLost() | events.Distrusted():
                 yield _loss(event, to, _of_gateway(event))
-            case events.Fault() | events.ServiceDown() | events.TurnedAway() | events.LogLost():
+            case (
+                events.Fault()
+                | events.ServiceDown()
+                | events.TurnedAway()
+                | events.LogLost()
+                | events.LogChanged()
+            ):
                 yield _own_loss(event, f"{to}: " if number in destinations else "")
             case events.DialHeld() | events.Replaying() | events.Suspected() if number in troubles:
                 troubles[number].append(event)
@@ -75,7 +81,12 @@ def _loss(event: AnyEvent, about: str, what: str, trouble: Sequence[AnyEvent] = 
 
 
 def _own_loss(
-    event: events.Fault | events.ServiceDown | events.TurnedAway | events.LogLost, to: str
+    event: events.Fault
+    | events.ServiceDown
+    | events.TurnedAway
+    | events.LogLost
+    | events.LogChanged,
+    to: str,
 ) -> Entry:
     """Return what keepline itself was the cause of: a fault, or a limit that it has met."""
     evidence = [event.text()]
@@ -87,7 +98,7 @@ def _own_loss(
             hidden = not event.saw
         case events.TurnedAway():
             what, hidden = f"{event.where} turned a connection away ({event.cause})", False
-        case events.ServiceDown() | events.LogLost():
+        case events.ServiceDown() | events.LogLost() | events.LogChanged():
             what, hidden = event.text(), isinstance(event, events.LogLost)
         case _:
             assert_never(event)

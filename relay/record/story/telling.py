@@ -43,6 +43,8 @@ def lines(
     clock = Clock(zone)
     clock.day(known[0].at)  # the first line says it
     yield known[0].text()
+    if not isinstance(known[0], events.SessionStarted):
+        yield "The beginning is missing: the file was changed by another than keepline."
     told = _told(known, is_live=is_live)
     for entry in sorted((*told, *_notes(known)), key=lambda each: each.at):
         if day := clock.day(entry.at):
@@ -69,6 +71,8 @@ def _notes(known: Sequence[AnyEvent]) -> Iterator[Entry]:
             yield Entry(event.at, Mark.NOTE, event.text())
         elif isinstance(event, events.LogFull):
             yield Entry(event.at, Mark.NOTE, f"{event.text()}; --log-limit N allows N MiB")
+        elif isinstance(event, events.SessionEnded) and event.omitted:
+            yield Entry(event.at, Mark.NOTE, event.text())
 
 
 def _mark(entry: Entry) -> str:

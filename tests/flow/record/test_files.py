@@ -131,16 +131,16 @@ def test_root_keeps_no_record_in_a_user_s_home(
 def test_a_line_that_is_too_long_is_left_out_alone(folder: Path) -> None:
     folder.mkdir(parents=True)
     path = folder / "one.jsonl"
-    long = b"x" * (3 * flightlog.LONGEST)
+    long = b"x" * (3 * files.LONGEST)
     path.write_bytes(b"\n".join([b"first", long, b"second", b"", b"cut short"]))
-    assert list(flightlog.lines(path)) == [b"first\n", b"second\n", b"\n"]
+    assert list(files.lines(path)) == [b"first\n", b"second\n", b"\n"]
 
 
 def test_of_a_file_without_an_end_a_part_is_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flightlog, "MOST", 1000)
+    monkeypatch.setattr(files, "MOST", 1000)
     folder.mkdir(parents=True)
     path = folder / "one.jsonl"
     path.write_bytes(b"0123456789\n" * 1000)
-    assert len(list(flightlog.lines(path))) == 91
+    assert len(list(files.lines(path))) == 91

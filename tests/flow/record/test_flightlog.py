@@ -16,10 +16,12 @@ from relay.record.events import (
     AnyEvent,
     ConnectionDenied,
     Fault,
+    LogChanged,
     LogFull,
     LogLost,
     ResolversChanged,
     SessionEnded,
+    Slept,
 )
 from relay.record.flightlog import FlightLog
 from relay.record.kinds import Kind
@@ -414,3 +416,101 @@ def test_a_file_of_somebody_else_is_left_alone(
     path.with_suffix(".pem").touch()
     flightlog.prune(path.parent, LATER)
     assert {file.name for file in path.parent.iterdir()} == {"one.jsonl", "one.pem", "two.jsonl"}
+
+
+def slept(number: int) -> Slept:
+    return Slept(seconds=number)
+
+
+def test_room_is_kept_for_what_was_lost_or_denied(open_log: Open, path: Path) -> None:
+    log = open_log(limit=20_000)
+    for number in range(1000):
+        log.record(slept(number))
+    log.record(Fault(where="question", error="KeyError", cause="x"))
+    for number in range(5):
+        log.record(denied(number))
+    log.record(slept(0))
+    log.record(END)
+    log.close()
+    events = list(flightlog.read(path))
+    full = next(number for number, event in enumerate(events) if isinstance(event, LogFull))
+    assert {type(event) for event in events[:full]} == {Slept}
+    assert [type(event) for event in events[full + 1 :]] == [
+        *(Fault, *[ConnectionDenied] * 5, SessionEnded)
+    ]
+    end = events[-1]
+    assert isinstance(end, SessionEnded)
+    assert end.omitted == {"slept": 1001 - full}
+    assert f"the log had no room for: {1001 - full} slept" in end.text()
+
+
+Tampering = Callable[[Path], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (Path.unlink, "removed"),
+        (lambda path: os.truncate(path, 10), "cut short"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"{}"), "written to"),
+    ],
+)
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_another_does_to_the_file_is_said(
+    open_log: Open, path: Path, change: Tampering, how: str, goes_on: bool
+) -> None:
+    log = open_log()
+    log.record(denied(1))
+    log.flush()
+    change(path)
+    if goes_on:
+        log.record(denied(2))
+        log.flush()
+    log.record(END)
+    log.close()
+    assert log.has_losses
+    assert log.failure == f"it was {how} by another process"
+    changed = [event for event in flightlog.read(path) if isinstance(event, LogChanged)]
+    assert [(event.how, event.kind) for event in changed] == [(how, Kind.TAMPERED)]
+    if how == "removed":
+        types = [type(event) for event in flightlog.read(path)]
+        assert types == [
+            *[ConnectionDenied] * (1 + goes_on),
+            *(LogChanged, SessionEnded),
+        ]
+
+
+def test_a_removed_file_that_has_a_successor_stays_removed(open_log: Open, path: Path) -> None:
+    log = open_log()
+    log.record(denied(1))
+    log.flush()
+    path.unlink()
+    path.write_text("another's")
+    log.record(END)
+    log.close()
+    assert path.read_text() == "another's"
+    assert log.failure == "File exists; it was removed by another process"
+
+
+def test_a_file_that_cannot_be_looked_at_is_written_all_the_same(
+    open_log: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log()
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fstat", fail)
+    log.record(END)
+    log.close()
+    monkeypatch.undo()
+    assert [type(event) for event in flightlog.read(path)] == [SessionEnded]
+    assert log.failure == ""
+
+
+def test_of_a_session_that_did_not_come_about_nothing_stays(open_log: Open, path: Path) -> None:
+    log = open_log()
+    assert not log.has_begun
+    log.withdraw()
+    assert not path.exists()
+    FlightLog(None, clock=lambda: NOW, limit=0).withdraw()

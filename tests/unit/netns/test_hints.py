@@ -7,7 +7,15 @@ import pytest
 
 from netns import hints
 from netns.errors import SandboxError
-from netns.hints import end_hint, host_facts, namespace_hint, refused_call, silent_hint
+from netns.hints import (
+    end_hint,
+    host_facts,
+    kept_capability,
+    namespace_hint,
+    refused_call,
+    refused_filter,
+    silent_hint,
+)
 
 # What a plain Linux shows; each case changes what its failure is about.
 PLAIN = {
@@ -115,3 +123,23 @@ def test_a_forbidden_call_names_the_filter(monkeypatch: pytest.MonkeyPatch) -> N
     assert "seccomp" in silent_hint({"seccomp": "2"})
     assert "defect" in silent_hint({})
     assert "seccomp" in namespace_hint(errno.ENOSYS, {"seccomp": "2"})
+
+
+@pytest.mark.parametrize(
+    ("number", "seccomp", "hint"),
+    [
+        (errno.EINVAL, "0", "CONFIG_SECCOMP_FILTER"),
+        (errno.EPERM, "2", "allows prctl and seccomp"),
+        (errno.EINVAL, "2", "allows prctl and seccomp"),
+        (errno.ENOMEM, "2", "nest fewer sandboxes"),
+    ],
+)
+def test_a_filter_that_is_refused_names_what_most_likely_does_it(
+    number: int, seccomp: str, hint: str
+) -> None:
+    assert hint in refused_filter(number, PLAIN | {"seccomp": seccomp})
+
+
+def test_capabilities_that_stay_are_a_filters_doing_or_a_defect() -> None:
+    assert "seccomp=unconfined" in kept_capability(PLAIN | {"seccomp": "2"})
+    assert kept_capability(PLAIN) == hints.REPORT

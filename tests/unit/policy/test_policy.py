@@ -5,7 +5,7 @@ import math
 import pytest
 
 from relay.addresses import Destination
-from relay.policy.policy import MOST_DENIED, MOST_LISTS, Policy, Terms
+from relay.policy.policy import MOST_LISTS, Policy, Terms
 from relay.policy.rules import Rule
 from relay.policy.special import BLOCKS
 from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
@@ -206,13 +206,6 @@ def test_the_same_change_again_adds_nothing_and_there_is_a_bound() -> None:
     for number in range(100):  # denies are one list
         policy = policy.narrowed(Policy(deny=[f"n{number}.test"]))
     assert policy.decide(at("n99.test")) == Deny("n99.test")
-
-
-def test_denies_that_are_added_have_a_bound() -> None:
-    rules = [Rule.parse("a.test", source=str(number)) for number in range(MOST_DENIED + 1)]
-    full = Policy().narrowed(Policy(deny=rules))
-    with pytest.raises(ValueError, match="changed too often"):
-        full.narrowed(Policy(deny=["b.test"]))
 
 
 def test_idle_retire_is_that_of_the_first_match() -> None:

@@ -127,3 +127,57 @@ def test_there_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in (2, 3, 4):
         both = [*filter_.passed(opened(number, 81)), *filter_.passed(refused(number))]
         assert len(both) == 2
+
+
+def test_of_very_many_names_further_ones_are_counted_together() -> None:
+    filter_ = Repeats()
+    count = repeats.DISTINCT + 1000
+    written = [each for n in range(count) for each in filter_.passed(asked(f"n{n}.test"))]
+    apart, together = written[: repeats.DISTINCT], written[repeats.DISTINCT :]
+    assert all(isinstance(event, NameRefused) and not event.together for event in apart)
+    assert [event.count for event in together if isinstance(event, NameRefused)] == [
+        2**power for power in range(10)
+    ]
+    assert all(isinstance(event, NameRefused) and event.together for event in together)
+    (last,) = filter_.last()
+    assert isinstance(last, NameRefused)
+    assert (last.name, last.count, last.together) == (f"n{count - 1}.test", 1000, True)
+    known = asked("n0.test")
+    filter_.passed(known)
+    assert (known.count, known.together) == (2, False)
+
+
+def test_of_very_many_destinations_few_events_are_written() -> None:
+    filter_ = Repeats()
+    written: list[Event] = []
+    for number in range(1, 10_001):
+        written += filter_.passed(opened(number, number))
+        written += filter_.passed(denied(number))
+    written += filter_.last()
+    assert len(written) < 2 * (repeats.DISTINCT + 20)
+    assert sum(isinstance(event, ConnectionOpened) for event in written) == len(written) // 2
+    last = written[-1]
+    assert isinstance(last, ConnectionDenied)
+    assert last.count + repeats.DISTINCT == 10_000
+
+
+def test_among_very_many_what_gets_through_is_written() -> None:
+    filter_ = Repeats()
+    for number in range(1, 1001):
+        filter_.passed(opened(number, number))
+        filter_.passed(denied(number))
+    first, second = opened(2000), Dialled(connection=2000, address="192.0.2.1:80", seconds=0)
+    assert filter_.passed(first) == ()
+    assert filter_.passed(second) == (first, second)
+
+
+def test_what_was_lost_is_counted_apart_however_many_there_are() -> None:
+    filter_ = Repeats()
+    for number in range(1, 1000):
+        lost = LookupFailed(name=f"n{number}.test", type="A", cause="no answer", kind=Kind.TIMEOUT)
+        assert filter_.passed(lost) == (lost,)
+        assert not lost.together
+
+
+def denied(number: int) -> ConnectionDenied:
+    return ConnectionDenied(connection=number, kind=Kind.POLICY, rule="*")

@@ -26,6 +26,7 @@ from relay.record.events import (
     How,
     InnerDiffers,
     LeftBehind,
+    LogChanged,
     LogFull,
     LogLost,
     LookupFailed,
@@ -79,7 +80,12 @@ TOLD: list[tuple[AnyEvent, str]] = [
     ),
     (
         LogFull(limit=8 << 20),
-        "the log reached its limit of 8.0 MiB: what follows is not in it",
+        "the log is close to its limit of 8.0 MiB: from here on it has only what was lost, denied"
+        " or failed",
+    ),
+    (
+        LogChanged(kind=Kind.TAMPERED, how="cut short"),
+        "the log was cut short by another process: it does not have all that happened",
     ),
     (
         LogLost(kind=Kind.OTHER, cause="No space left on device", events=3),

@@ -1,5 +1,8 @@
 """What may leave in questions, where little is trusted."""
 
+from math import log2
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +12,11 @@ from relay.dns.bounds.channel import (
     BURST_OF_ZONE,
     HOUR,
     MOST_BUCKETS,
+    MOST_OCTETS,
     MOST_OF_LABEL,
     NAMES,
     NAMES_OF_ZONE,
+    PAUSE,
     PAUSE_OF_ZONE,
     TYPES,
     Channel,
@@ -128,3 +133,24 @@ def test_however_it_is_asked_an_hour_has_its_bounds(
         of_zone = [name for _at, name, of in within if of == zone]
         assert len(set(of_zone)) <= NAMES_OF_ZONE
         assert len(of_zone) <= BURST_OF_ZONE + HOUR / PAUSE_OF_ZONE
+
+
+def test_what_remains_is_what_is_promised() -> None:
+    promised = " ".join((Path(__file__).parents[4] / "SECURITY.md").read_text().split())
+    for figure in (
+        f"labels have {MOST_OF_LABEL} octets at most, names {MOST_OCTETS}; {NAMES_OF_ZONE}",
+        f"{NAMES:,} of all zones together",
+        f"{BURST_OF_ZONE} questions of a zone at once, then {HOUR / PAUSE_OF_ZONE:,.0f} an hour",
+        f"{BURST:,} and {HOUR / PAUSE:,.0f} of all zones",
+        "about 20 KB an hour",
+        "150 KB an hour",
+        "3 KB an hour",
+    ):
+        assert figure in promised
+    flags = 8  # CD and AD, and DO or EDNS: of RD and the others nothing is kept that a zone sees
+    of_one = log2(NAMES_OF_ZONE * len(TYPES) * flags) / 8
+    of_all = log2(NAMES * len(TYPES) * flags) / 8
+    in_order = HOUR / PAUSE_OF_ZONE * of_one
+    assert in_order < 3500
+    assert NAMES_OF_ZONE * MOST_OCTETS + in_order < 20_500
+    assert NAMES * MOST_OCTETS + HOUR / PAUSE * of_all < 150_000
