@@ -85,7 +85,7 @@ class Tightening:
     def _read(self) -> Sources:
         with SPARE.lent():
             said = from_toml(config_files.read(Path(self._sources.path)), self._sources.path)
-            return self._sources._replace(file=said, projects=tuple(config_files.projects()))
+            return self._sources.changed(said, config_files.projects())
 
     def _ignore(self, cause: str) -> None:
         note = f"a change of the settings is ignored: {cause}"

@@ -20,7 +20,6 @@ _SETTINGS: Final = (
     *("sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs", "bpf"),
     *("pstore", "efivarfs", "selinuxfs", "smackfs", "resctrl"),
 )
-_WRITABLE: Final = 0o222
 _OWN: Final = "/proc/sys/net"
 """Settings of the network namespace, which is the command's alone."""
 
@@ -70,9 +69,9 @@ def protect_proc() -> None:
 
 
 def _can_be_written(path: str) -> bool:
-    """Return whether somebody may write to a file, or perhaps to one in a folder."""
+    """Return whether something can be written there, whatever its mode: root does not heed it."""
     mode = os.lstat(path).st_mode
-    return stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and bool(mode & _WRITABLE))
+    return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
 
 
 def _make_read_only(path: str) -> None:

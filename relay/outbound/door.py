@@ -8,7 +8,7 @@ Name servers are asked past it, since rules are about what programs reach; dns/l
 """
 
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -57,7 +57,7 @@ class Door:
     def among(
         self,
         destination: Destination,
-        addresses: Iterable[str],
+        addresses: list[str],
         note: Callable[[str, Deny], None],
     ) -> list[str]:
         """Return the addresses that may be dialled, MOST at most; raises DeniedError if none may.
@@ -67,17 +67,17 @@ class Door:
         allowed: list[str] = []
         denied: list[tuple[str, Deny]] = []
         for address in addresses:
-            verdict = self.judge(destination, address)
+            verdict = self._policy.judge_address(destination, address)
             if isinstance(verdict, Deny):
                 denied.append((address, verdict))
-            elif len(allowed) < MOST:
+            else:
                 allowed.append(address)
         if denied and not allowed:
             address, verdict = denied[0]
             raise DeniedError(verdict, address)
         for each in denied:
             note(*each)
-        return allowed
+        return allowed[:MOST]
 
     def connect(
         self, sock: socket.socket, destination: Destination, address: str

@@ -96,7 +96,7 @@ class Limits(NamedTuple):
         rule = self.allow.match(*destination)
         if is_ipv4(destination.host):
             return rule is not None and rule.kind == "network"
-        return rule is None  # its name is not in the list, but an address of it was
+        return rule is None and self.allow.has_networks  # where an address of it was allowed
 
     def _opens(self, block: special.Block, destination: Destination, address: str) -> bool:
         """Return whether a rule is about an address in a block, or about its name.

@@ -89,6 +89,15 @@ async def test_a_list_of_what_is_allowed_may_come_and_become_shorter(tmp_path: P
     assert made.tightening.notes == []
 
 
+async def test_a_preset_that_is_new_is_not_read_any_more(tmp_path: Path) -> None:
+    """The program may have written it, or a FIFO in its place."""
+    async with watching(tmp_path) as made:
+        await made.says('presets = ["npm"]\ndeny = ["api.test"]\n', 1)
+        assert made.allows(API)
+    assert [type(event) for event in made.events] == [PolicyChangeIgnored]
+    assert made.tightening.notes[0].endswith("a preset that is new to it needs a new session")
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -210,10 +210,14 @@ async def test_an_outage_while_the_answer_is_awaited(
 async def test_a_command_that_ends_while_it_waits_ends_the_session(
     api: Api, keepline: Keepline, number: signal.Signals
 ) -> None:
-    end = f'{{ sleep 0.5; kill -{number.value} $$; }} & exec "$@"'
+    end = f'{{ read _; kill -{number.value} $$; }} <&0 & exec "$@" </dev/null'
+    arrived = arrival(api)
     api.script.add(NEVER)
     argv = ("sh", "-c", end, "sh", *ask("bun", *POST))
-    done = await keepline.run(*argv, options=TLS, check=False)
+    async with keepline.start(*argv, options=TLS) as session:
+        with trio.fail_after(patience(20)):
+            await arrived.wait()
+        done = await session.end(b"\n")
     assert done.status == 128 + number
     assert len(api.log.asked) == 1
     assert done.stderr == ""

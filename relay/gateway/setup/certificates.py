@@ -11,13 +11,14 @@ import ssl
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 from netns.errors import KeeplineError
 from relay.addresses import is_ipv4
 from relay.descriptors import SPARE
+from relay.gateway.setup.memory import Memory
 from relay.host import programs
 
 VALID_DAYS: Final = 90
@@ -40,21 +41,7 @@ class CertificateError(KeeplineError):
         super().__init__(cause, "install or mend openssl, or use --gateway=http or --gateway=off")
 
 
-class _Memory(AbstractContextManager["_Memory"]):
-    """A file without a name, closed at exec and gone with its last descriptor."""
-
-    def __init__(self, name: str, text: str = "") -> None:
-        """Create it; raises OSError. `name` is for people who look into /proc."""
-        self.fd = os.memfd_create(f"keepline {name}")
-        self.path = f"/proc/self/fd/{self.fd}"
-        os.write(self.fd, text.encode())
-
-    def __exit__(self, *error: object) -> None:
-        """Close it, and so free its memory."""
-        os.close(self.fd)
-
-
-_Arguments = Sequence[str | _Memory]
+_Arguments = Sequence[str | Memory]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +51,7 @@ class Certificates:
     ca: str
     """The CA's certificate, PEM: not a secret. Empty without hosts."""
     _leaves: Mapping[str, str]
-    _key: _Memory
+    _key: Memory
     """All leaves share one key, which never leaves this process."""
     _contexts: dict[str, "ssl.SSLContext"] = field(default_factory=dict)
 
@@ -77,7 +64,7 @@ class Certificates:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             context.set_alpn_protocols(["http/1.1"])
-            with SPARE.lent(), _Memory("leaf", self._leaves[host]) as chain:
+            with SPARE.lent(), Memory("leaf", self._leaves[host]) as chain:
                 context.load_cert_chain(chain.path, self._key.path)
             self._contexts[host] = context
         return self._contexts[host]
@@ -102,7 +89,7 @@ def make(
     """
     try:
         with ExitStack() as stack:
-            key = stack.enter_context(_Memory("key"))
+            key = stack.enter_context(Memory("key"))
             ca, leaves = _signed(hosts, _settings(hosts, permitted or hosts), key, openssl)
             stack.pop_all()
     except OSError as error:
@@ -111,20 +98,20 @@ def make(
 
 
 def _signed(
-    hosts: Sequence[str], settings: str, key: _Memory, openssl: str
+    hosts: Sequence[str], settings: str, key: Memory, openssl: str
 ) -> tuple[str, list[str]]:
     """Make the CA, fill `key`, and sign a leaf for each host; the CA's own key is then gone."""
     if not hosts:
         return "", []
     run = _Openssl(openssl)
-    with _Memory("settings", settings) as config, _Memory("CA key") as ca_key:
+    with Memory("settings", settings) as config, Memory("CA key") as ca_key:
         ca, request = run(_ca(config, ca_key), _request(config, key))
-        with _Memory("CA", ca) as issuer, _Memory("request", request) as asked:
+        with Memory("CA", ca) as issuer, Memory("request", request) as asked:
             sign = ("-in", asked, "-CA", issuer, "-CAkey", ca_key, "-extfile", config)
             return ca, run(*(_leaf(number, sign) for number in range(len(hosts))))
 
 
-def _ca(config: _Memory, key: _Memory) -> _Arguments:
+def _ca(config: Memory, key: Memory) -> _Arguments:
     """Return the arguments that make a key and a certificate signed with it.
 
     The subject differs from session to session: a program in a session that runs within another's
@@ -135,7 +122,7 @@ def _ca(config: _Memory, key: _Memory) -> _Arguments:
     return (*new, "-extensions", "ca", "-subj", name, *_serial(), *_DAYS)
 
 
-def _request(config: _Memory, key: _Memory) -> _Arguments:
+def _request(config: Memory, key: Memory) -> _Arguments:
     """Return the arguments that make the key of all leaves and a request for a certificate."""
     return ("req", "-new", *_NEW_KEY, "-keyout", key, "-config", config, "-sha256")
 
@@ -223,8 +210,8 @@ class _Openssl:
 
     def _start(self, command: _Arguments) -> "subprocess.Popen[str]":
         """Start one that inherits the memory files among its arguments."""
-        files = [argument for argument in command if isinstance(argument, _Memory)]
-        words = [arg.path if isinstance(arg, _Memory) else arg for arg in command]
+        files = [argument for argument in command if isinstance(argument, Memory)]
+        words = [arg.path if isinstance(arg, Memory) else arg for arg in command]
         return subprocess.Popen(  # noqa: S603 - the system's openssl, no shell
             [self._program, *words],
             stdin=subprocess.DEVNULL,

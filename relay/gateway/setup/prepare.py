@@ -13,6 +13,7 @@ from typing import Final
 
 from netns.errors import KeeplineError
 from relay.config import Hold, Settings
+from relay.gateway.dialect import Identity
 from relay.gateway.setup import certificates, choice, trust
 from relay.gateway.setup.choice import Disabled, Enabled
 from relay.gateway.setup.files import looker
@@ -128,7 +129,8 @@ def opened(
         hold = "block" if os.isatty(1) else "message"
     try:
         silence = settings.stream_silence or None
-        yield Prepared(chosen, made, variables, hold, silence, settings.patience)
+        with trust.copied(os.environ, _identities(chosen)):
+            yield Prepared(chosen, made, variables, hold, silence, settings.patience)
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()
@@ -136,9 +138,14 @@ def opened(
 
 def _check_identities(chosen: Enabled, warn: Callable[[str], None]) -> None:
     """Warn of certificates that are to be presented to the origins, and cannot be."""
-    for identity in {origin.dialect.identity for origin in chosen.origins if origin.tls}:
-        if identity is not None:
-            trust.check_identity(os.environ, identity, warn)
+    for identity in _identities(chosen):
+        trust.check_identity(os.environ, identity, warn)
+
+
+def _identities(chosen: Enabled) -> set[Identity]:
+    """Return the certificates that may be presented to the origins."""
+    all_ = {origin.dialect.identity for origin in chosen.origins if origin.tls}
+    return {identity for identity in all_ if identity is not None}
 
 
 def _warn_of_denial(

@@ -7,13 +7,14 @@ the certificate that it presents.
 import contextlib
 import re
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from netns.errors import KeeplineError
 from relay.gateway.dialect import Identity
 from relay.gateway.setup.choice import EXTRA
+from relay.gateway.setup.memory import Memory
 
 FILE: Final = "SSL_CERT_FILE"
 FOLDER: Final = "SSL_CERT_DIR"
@@ -38,12 +39,55 @@ _HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """The name of a file that OpenSSL finds in a folder, openssl-rehash(1)."""
 
 
+_ORIGINALS: Final[dict[str, str]] = {}
+"""By the path of a copy, which file it is of: for people."""
+_SYSTEMS: Final[dict[str, str]] = {}
+"""The same of the system's store, which no variable named."""
+
+
 class TrustError(KeeplineError):
     """A store of certificates that was named cannot be used."""
 
 
 def _ignore(note: str) -> None:
     """Drop a warning, for callers that have read the same file and warned before."""
+
+
+@contextlib.contextmanager
+def copied(environment: MutableMapping[str, str], identities: Iterable[Identity]) -> Iterator[None]:
+    """Have an environment name copies of the files that it trusts by, for as long as it lasts.
+
+    They are read before the command starts, which may change them then: what is trusted must not
+    change with it. What cannot be read is named no more. Folders of authorities are not copied.
+    Raises TrustError for an SSL_CERT_FILE that is missing or has no certificate.
+    """
+    variables = [name for each in identities for name in (each.certificate, each.key)]
+    named = {name: environment.get(name, "") for name in (EXTRA, *variables)}
+    named[FILE] = _store(environment)[0]
+    before = {name: environment.get(name) for name in named}
+    with contextlib.ExitStack() as stack:
+        for path in filter(None, {*named.values()}):
+            with contextlib.suppress(OSError):
+                copy = stack.enter_context(Memory("copy", Path(path).read_bytes()))
+                _ORIGINALS[copy.path] = path
+        copies = {path: copy for copy, path in _ORIGINALS.items()}
+        if not environment.get(FILE):
+            _SYSTEMS.update({copy: path for path, copy in copies.items() if path == named[FILE]})
+        _name(environment, {name: copies.get(path) for name, path in named.items()})
+        try:
+            yield
+        finally:
+            _ORIGINALS.clear()
+            _SYSTEMS.clear()
+            _name(environment, before)
+
+
+def _name(environment: MutableMapping[str, str], values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = value
 
 
 def client_context(
@@ -204,7 +248,8 @@ def _read(path: str) -> str:
 
 
 def _unusable(environment: Mapping[str, str], path: str, reason: str) -> TrustError:
-    if environment.get(FILE):
+    is_named, path = bool(environment.get(FILE)), _ORIGINALS.get(path, path)
+    if is_named and path != _SYSTEMS.get(environment[FILE]):
         return TrustError(f"{FILE}={path}: {reason}", f"mend or unset {FILE}")
     return TrustError(f"{path}: {reason}", f"mend it, or name another: {FILE}")
 

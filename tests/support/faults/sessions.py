@@ -39,6 +39,8 @@ class _Command(Sandbox):
     def __init__(self, namespace: Namespace) -> None:
         self.steps = []
         self.withheld = ()
+        self.init = 0
+        self._lifeline = self._init_fd = None
         self._namespace = namespace
 
     def build(self, plan: Plan) -> None:
@@ -58,7 +60,7 @@ class _Command(Sandbox):
         INJECTOR.is_on = True
         return self.made
 
-    def end(self) -> None:
+    def clear(self) -> None:
         """Kill what is there of it, and close the listeners."""
         for pid in self._there() - self._others:
             with contextlib.suppress(ProcessLookupError):
@@ -89,7 +91,7 @@ def whole_session(world: World) -> None:
                 status = session.run(command, Sources(), words, said.append, witness)
         finally:
             INJECTOR.is_on = False
-            command.end()
+            command.clear()
             world.tproxy.empty()
             del os.environ["XDG_STATE_HOME"]
             signal.sigtimedwait(_HELD, 0)  # a session that met a fault may not have read it

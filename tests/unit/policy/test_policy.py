@@ -3,12 +3,15 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from relay.addresses import Destination
-from relay.policy.policy import MOST_LISTS, Policy, Terms
+from relay.addresses import Destination, is_ipv4
+from relay.policy.policy import MOST_LISTS, Policy, Terms, Verdict
 from relay.policy.rules import Rule
 from relay.policy.special import BLOCKS
 from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
+from tests.unit.policy.test_index import ADDRESSES, NAMES, RULES
 
 ALLOWLIST = Terms(mode="allowlist")
 OPEN = Terms(mode="open")
@@ -212,3 +215,50 @@ def test_idle_retire_is_that_of_the_first_match() -> None:
     policy = Policy(idle_retire={"a.test:443": 1.0, "*.test": 2.0})
     seconds = [policy.idle_retire(at(*to)) for to in (("a.test",), ("b.test",), ("c.example",))]
     assert seconds == [1.0, 2.0, math.inf]
+
+
+TEXTS = RULES.map(lambda rules: [rule.text for rule in rules])
+TERMS = st.builds(
+    Terms,
+    mode=st.sampled_from((None, "open", "allowlist")),
+    private=st.sampled_from(("allow", "deny")),
+    is_strict=st.booleans(),
+)
+POLICIES = st.builds(
+    lambda allow, deny, terms: Policy(allow, deny, terms=terms), TEXTS, TEXTS, TERMS
+)
+HOSTS = NAMES.map(".".join) | ADDRESSES.map(str)
+
+
+@given(POLICIES, POLICIES, HOSTS, ADDRESSES.map(str), st.sampled_from((80, 443)))
+def test_what_is_narrowed_allows_what_both_allow(
+    one: Policy, other: Policy, host: str, address: str, port: int
+) -> None:
+    both, to = one.narrowed(other), Destination(host, port)
+    address = host if is_ipv4(host) else address
+    for judged in (
+        [each.decide(to) for each in (both, one, other)],
+        [each.judge_name(host) for each in (both, one, other)],
+        [each.judge_address(to, address) for each in (both, one, other)],
+        [each.judge_alias(host) for each in (both, one, other)],
+        [each.judge_inner(to, "a.b") for each in (both, one, other)],
+    ):
+        narrowed, *wide = map(strictness, judged)
+        assert narrowed == max(wide)
+    assert both.is_allowlist == (one.is_allowlist or other.is_allowlist)
+
+
+@given(POLICIES, NAMES.map(".".join), ADDRESSES.map(str), st.sampled_from((80, 443)))
+def test_a_later_verdict_is_never_milder_for_what_was_denied_before(
+    policy: Policy, host: str, address: str, port: int
+) -> None:
+    to = Destination(host, port)
+    if isinstance(policy.judge_name(host), Deny):
+        assert isinstance(policy.decide(to), Deny)
+    if isinstance(policy.decide(to), Deny):
+        assert isinstance(policy.judge_address(to, address), Deny)
+        assert isinstance(policy.judge_inner(to, host), Deny)
+
+
+def strictness(verdict: Verdict) -> int:
+    return [Allow, ByAddress, Deny].index(type(verdict))
