@@ -1,5 +1,6 @@
 """Ways by namespaces: into the relay's, into those of host processes, past masks."""
 
+import contextlib
 import os
 import socket
 import time
@@ -106,14 +107,17 @@ def unix(facts: Any) -> None:
 
 
 def later(facts: Any) -> None:
-    """Speak to a socket that the host has made after the start."""
+    """Speak to a socket that the host has made after the start.
+
+    Its path is there before anybody listens, for bind(2) makes it: a refusal is tried again.
+    """
     Path("make it").touch()
-    path = Path(facts.later_socket)
-    for _ in range(300):
-        if path.exists():
-            break
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
+            return say(facts.later_socket, facts.token)
         time.sleep(0.01)
-    say(str(path), facts.token)
+    return say(facts.later_socket, facts.token)
 
 
 def say(path: str, text: str) -> None:
