@@ -161,6 +161,7 @@ async def test_doctor_finds_nothing_where_all_works(keepline: Keepline) -> None:
         "best interception (tproxy)",
         "the host's interface and addresses are shown",
         "a connect() is held until its destination is reached",
+        "all that --strict promises",
         "short retransmission back-off (TCP_RTO_MAX_MS)",
         "flight log",
     ]
