@@ -1,5 +1,6 @@
 """The gateway hides losses from real programs, says so, and asks again soon after the network."""
 
+import os
 import re
 import signal
 from collections.abc import AsyncIterator
@@ -210,14 +211,15 @@ async def test_an_outage_while_the_answer_is_awaited(
 async def test_a_command_that_ends_while_it_waits_ends_the_session(
     api: Api, keepline: Keepline, number: signal.Signals
 ) -> None:
-    end = f'{{ read _; kill -{number.value} $$; }} <&0 & exec "$@" </dev/null'
-    arrived = arrival(api)
     api.script.add(NEVER)
-    argv = ("sh", "-c", end, "sh", *ask("bun", *POST))
+    arrived = arrival(api)
+    argv = ("sh", "-c", 'echo $$; exec "$@"', "sh", *ask("bun", *POST))
     async with keepline.start(*argv, options=TLS) as session:
+        command = int(await session.readline())
         with trio.fail_after(patience(20)):
             await arrived.wait()
-        done = await session.end(b"\n")
+        os.kill(command, number)
+        done = await session.end()
     assert done.status == 128 + number
     assert len(api.log.asked) == 1
     assert done.stderr == ""
