@@ -1,10 +1,12 @@
 """Lists of what a program needs, by name: each is a data file beside this one.
 
 They name hosts that belong to one service, at the ports that it has, and never whole domains in
-which anybody may have a host, but where their text says so.
+which anybody may have a host, but where their text says so. A file has them by zone, as HOST:PORT
+below it; the words of `each`, such as regions, stand in turn for the `{}` of a host.
 """
 
 import tomllib
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final, NamedTuple, get_args
 
@@ -28,9 +30,17 @@ def load(name: Preset) -> Loaded:
     with open(f"{__path__[0]}/{name}.toml", encoding="utf-8") as file:  # noqa: PTH123 - is quick
         read = tomllib.loads(file.read())
     source = f"preset {name}"
-    entries = (each if isinstance(each, dict) else {"host": each} for each in read["allow"])
     rules = (
-        Rule.parse(entry["host"], source=source, reason=entry.get("reason", ""), is_preset=True)
-        for entry in entries
+        Rule.parse(text, source=source, reason=entry.get("reason", ""), is_preset=True)
+        for entry in read["allow"]
+        for text in _hosts(entry["zone"], entry["hosts"], entry.get("each", ("",)))
     )
     return Loaded(read["about"], tuple(rules))
+
+
+def _hosts(zone: str, hosts: Sequence[str], each: Sequence[str]) -> Iterator[str]:
+    """Return the hosts of an entry, whole."""
+    for host in hosts:
+        name, _, port = host.partition(":")
+        for word in each:
+            yield f"{name.replace('{}', word)}.{zone}:{port}"
