@@ -127,7 +127,9 @@ async def _run(world: World, scenario: Scenario, outcome: Outcome) -> None:
             await world.serve(players, api)
             try:
                 async with trio.open_nursery() as nursery:
-                    session = Session(world, namespace, log, nursery, prepared, api)
+                    session = Session(
+                        world, namespace, log, nursery, prepared, api, scenario.allowlist
+                    )
                     await _session(session, scenario, outcome)
                     nursery.cancel_scope.cancel()
             finally:
