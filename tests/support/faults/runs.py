@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import trio
 import trio.testing
 
+from relay.descriptors import SPARE
 from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.transfer import pipes
@@ -91,6 +92,7 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
     outcome = Outcome(scenario.name, fault)
     INJECTOR.made.clear()
     INJECTOR.disarm()
+    SPARE.keep(0)  # each session takes its own
     if fault is not None:
         INJECTOR.arm(fault.site, fault.number, fault.times)
     signal.signal(signal.SIGALRM, _stop)
