@@ -11,7 +11,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tests.support.faults.injector import INJECTOR, is_relays
@@ -164,10 +164,12 @@ def _clock(original: _Call) -> Callable[[int], float]:
 
 
 def _wait(name: str, original: _Call) -> _Call:
-    async def wait(sock: Any) -> None:
+    def wait(sock: Any) -> Awaitable[None]:
+        """Fail where it is called: whoever returns the awaitable has made the call."""
         is_spared = isinstance(sock, FaultySocket) and sock.is_spared
         if (fault := INJECTOR.fault(name, is_spared=is_spared)) is not None:
             raise fault
-        await original(sock)
+        waiting: Awaitable[None] = original(sock)
+        return waiting
 
     return wait

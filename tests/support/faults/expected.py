@@ -16,7 +16,6 @@ NOT_WHILE_RELAYING: Final = (
     "relay/__main__.py",
     "relay/cli.py",
     "relay/doctor.py",
-    "relay/config_files.py",
     "relay/gateway/setup/choice.py",
     "relay/gateway/setup/files.py",
     "relay/gateway/setup/prepare.py",
@@ -35,7 +34,6 @@ _BEFORE: Final = "before the command starts"
 _AFTER: Final = "after the command has ended"
 _STOPS: Final = "stops the process itself, at a terminal: tests/kernel/test_terminal.py"
 _SIGNALS: Final = "a signal is sent, and passed on: tests/kernel/test_signals.py"
-_ALLOWLIST: Final = "the wait with a deadline, in mode allowlist: tests/kernel/test_inner.py"
 _SAME_TICK: Final = "two tasks that end in the same tick; it is a close like those beside it"
 
 NOT_MADE: Final[dict[tuple[str, str], str]] = {
@@ -58,12 +56,10 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/command/witness.py", "os.kill"): _SIGNALS,
     ("relay/command/witness.py", "os.read"): _SIGNALS,
     ("relay/command/witness.py", "os.write"): _SIGNALS,
-    ("relay/command/witness.py", "Path('/proc/self/stat').read_text"): _BEFORE,
     ("relay/command/waiting.py", "os.open"): _STOPS,
     ("relay/command/waiting.py", "os.close"): _STOPS,
     ("relay/command/waiting.py", "os.kill"): _STOPS,
     ("relay/outbound/dialer.py", "sock.close"): _SAME_TICK,
-    ("relay/tcp/inner/inspected.py", "trio.lowlevel.wait_readable"): _ALLOWLIST,
     ("relay/tcp/transfer/pump.py", "self.upstream.sock.close"): _SAME_TICK,
 }
 """Calls by file and text, and why a place of theirs is reached by no scenario."""

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import trio
 import trio.testing
 
+from relay.descriptors import SPARE
 from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.transfer import pipes
@@ -91,6 +92,7 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
     outcome = Outcome(scenario.name, fault)
     INJECTOR.made.clear()
     INJECTOR.disarm()
+    SPARE.keep(0)  # each session takes its own
     if fault is not None:
         INJECTOR.arm(fault.site, fault.number, fault.times)
     signal.signal(signal.SIGALRM, _stop)
@@ -127,7 +129,9 @@ async def _run(world: World, scenario: Scenario, outcome: Outcome) -> None:
             await world.serve(players, api)
             try:
                 async with trio.open_nursery() as nursery:
-                    session = Session(world, namespace, log, nursery, prepared, api)
+                    session = Session(
+                        world, namespace, log, nursery, prepared, api, scenario.allowlist
+                    )
                     await _session(session, scenario, outcome)
                     nursery.cancel_scope.cancel()
             finally:

@@ -60,6 +60,7 @@ class Scenario:
     """None: a whole session."""
     way: str = "tproxy"
     gateway: bool = False
+    allowlist: bool = False
     ends: bool = False
 
     @property
@@ -331,6 +332,16 @@ async def rules(session: Session) -> None:
             await trio.sleep(0.05)
 
 
+async def hello_in_pieces(session: Session) -> None:
+    """Send a ClientHello in two pieces, the first of which is held until the name is there."""
+    hello = client_hello.real("server.test")
+    async with await session.connect(SERVER, ECHO) as stream:
+        await stream.send_all(hello[:100])
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.send_all(hello[100:])
+        await session.hears(stream, hello)
+
+
 async def last_words(session: Session) -> None:
     """End the session while one program has just said something and gone, and another is there."""
     there = await session.connect(SERVER, ECHO)
@@ -374,6 +385,7 @@ SCENARIOS: Final = (
     Scenario(suspend),
     Scenario(forgotten),
     Scenario(rules),
+    Scenario(hello_in_pieces, allowlist=True),
     Scenario(plain_api, gateway=True),
     Scenario(refused_certificate, gateway=True),
     Scenario(cut_api, gateway=True),

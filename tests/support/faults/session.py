@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import dns.message
+import msgspec
 import trio
 
 from netns.handoff import Listeners
@@ -43,6 +44,8 @@ _SETTINGS: Final = Settings(
     deny=(f"*:{DENIED}",),
     destination={THIRD: DestinationSettings(idle_retire=RETIRED)},
 )
+_ALLOW: Final = ("*", "203.0.113.0/24")
+"""All that is dialled, so that mode allowlist differs in what it holds until it is judged."""
 
 
 class NoAnswerError(Exception):
@@ -62,14 +65,17 @@ class Session:
     nursery: trio.Nursery
     prepared: Prepared | None
     served: Api
+    is_allowlist: bool = False
     events: list[Event] = field(default_factory=list)
     _asked: int = 0
 
     def start(self) -> None:
         """Make and start the relay, as a session does."""
         self.listeners: Listeners = self.namespace.listeners()
+        rules = _ALLOW if self.is_allowlist else ()
+        settings = msgspec.structs.replace(_SETTINGS, allow=rules)
         self.relay = server.Relay(
-            _SETTINGS, self.listeners, self._record, self.prepared or _WITHOUT, self._sources
+            settings, self.listeners, self._record, self.prepared or _WITHOUT, self._sources
         )
         writer = partial(server.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
@@ -136,6 +142,10 @@ class Session:
     async def echoed(self, stream: trio.abc.Stream, data: bytes = b"?") -> None:
         """Say something and hear it back."""
         await stream.send_all(data)
+        await self.hears(stream, data)
+
+    async def hears(self, stream: trio.abc.Stream, data: bytes) -> None:
+        """Hear what was said before."""
         got = b""
         while got != data:
             piece = await stream.receive_some()

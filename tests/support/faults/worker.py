@@ -27,6 +27,7 @@ _TRIES: Final = 5
 def work(options: Options) -> None:
     """Run the part that is asked for, and say a line of each run."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run in circles ends too
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it ends what stays in the namespaces
     # A whole session reads it by signalfd, and no thread that is started here may take it away.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:

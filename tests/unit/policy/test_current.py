@@ -3,7 +3,7 @@
 import pytest
 
 from relay.addresses import Destination
-from relay.policy.current import MOST_KEPT, CurrentPolicy
+from relay.policy.current import MOST_KEPT, MOST_RULES, CurrentPolicy
 from relay.policy.policy import MOST_LISTS, Policy
 from relay.policy.verdicts import Allow, Deny
 
@@ -39,6 +39,18 @@ def test_a_change_that_cannot_be_leaves_the_rules_as_they_are() -> None:
     with pytest.raises(ValueError, match="too often"):
         current.tighten(Policy(allow=["other.test"]))
     assert current.decide(NAME) == Allow()
+
+
+def test_rules_that_are_added_in_turn_are_bounded() -> None:
+    def rules(first: str) -> Policy:
+        return Policy(deny=[f"{first}{number}.test" for number in range(MOST_RULES // 2)])
+
+    current = CurrentPolicy(rules("a"))
+    current.tighten(rules("b"))
+    with pytest.raises(ValueError, match="too often"):
+        current.tighten(rules("c"))
+    assert current.decide(Destination("b0.test", 443)) == Deny("b0.test")
+    assert current.decide(Destination("c0.test", 443)) == Allow()
 
 
 def test_what_is_kept_is_bounded() -> None:

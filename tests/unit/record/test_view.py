@@ -309,6 +309,12 @@ def test_an_event_is_told_in_a_line(event: AnyEvent, line: str) -> None:
     assert event.text() == line
 
 
+def test_what_the_program_got_all_the_same_is_no_failure() -> None:
+    assert not AddressDenied(connection=1, rule="10.0.0.0/8", address="10.1.2.3").is_failure
+    assert not InnerDiffers(connection=1, inner="b.test", rule="*.test").is_failure
+    assert ConnectionDenied(connection=1, rule="*").is_failure
+
+
 def test_a_start_is_told_with_its_local_time() -> None:
     line = STARTED.text()
     assert line.startswith("session 20260102-030405-77 of curl started 2026-01-0")

@@ -17,6 +17,7 @@ from relay.record.events import (
     LoopbackRefused,
     NameRefused,
     NamesBounded,
+    PolicyChangeIgnored,
     ServedStale,
     SessionEnded,
     Slept,
@@ -152,6 +153,16 @@ def test_what_may_not_leave_is_told_though_the_command_succeeds() -> None:
     assert advice(Kind.CHANNEL) in story(bounded)
     assert at_end(bounded, has_failed=False) == (
         "72 losses: 0 hidden, 72 visible. What changes it: --allow NAME."
+    )
+
+
+def test_those_that_are_counted_with_others_are_one_line() -> None:
+    many, further = refused(200), refused(300, at=190)
+    many.together = further.together = True
+    further.name = "another.test"
+    assert story(many, further)[0] == (
+        "00:01:42  denied   api.test and others: denied by the rule deny *.test"
+        " (300 times, until 00:03:10)"
     )
 
 
@@ -300,6 +311,23 @@ def test_a_gateway_that_was_not_used() -> None:
 def test_a_full_log_says_so() -> None:
     full = LogFull(at=102, limit=1 << 20)
     assert "--log-limit N allows N MiB" in story(full)[0]
+
+
+def test_what_the_log_had_no_room_for() -> None:
+    ended = SessionEnded(at=500, status=0, connections=1, seconds=400, omitted={"slept": 3})
+    assert "; the log had no room for: 3 slept" in story(ended, is_live=True)[0]
+
+
+def test_a_log_whose_beginning_is_gone() -> None:
+    told = list(lines([OPENED, ENDED], zone=UTC))
+    assert told[1] == "The beginning is missing: the file was changed by another than keepline."
+
+
+def test_a_change_of_the_settings_that_does_not_hold() -> None:
+    ignored = PolicyChangeIgnored(at=102, kind=Kind.SETTING, cause="/c.toml: it allows more")
+    assert story(ignored)[0] == (
+        "00:01:42           settings: a change is ignored: /c.toml: it allows more"
+    )
 
 
 def test_a_keepline_that_was_killed() -> None:
