@@ -30,7 +30,7 @@ def read(path: Path) -> str:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is open
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise config.ConfigError(f"{path}: not a regular file")
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(_MOST_BYTES + 1) or b""  # None: it has nothing yet, as in /proc
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:

@@ -40,6 +40,13 @@ _RULES: Final = ("allow", "deny")
 _LISTED: Final = (*_RULES, "presets")
 """Lists of which an empty one is a mistake: it is meant to say something, and says nothing."""
 
+_QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
+"""A string within a line."""
+
+_KEY: Final = r"(?:[-\w]+|\"[^\"\n]*\"|'[^'\n]*')"
+_DEEP: Final = re.compile(rf"(?:^|[{{,])[ \t\[]*{_KEY}(?:[ \t]*\.[ \t]*{_KEY}){{8}}", re.MULTILINE)
+"""A key of more parts than any setting has: tomllib takes a time that grows with their square."""
+
 _EMPTY: Final = "it is empty: name what it is about, or leave it out"
 
 
@@ -78,6 +85,9 @@ class _File:
         self.keys: dict[str, str] = {}
         """The names that settings have in the file, where these are others."""
         self._text, self._path = text, path
+        if deep := _DEEP.search(text):
+            line = text.count("\n", 0, deep.end()) + 1
+            raise ConfigError(f"{path}:{line}: a key of more parts than any setting has")
         try:
             self.values = tomllib.loads(text) if text else {}  # most have no file: 3 ms
         except (ValueError, RecursionError) as error:  # too long a number, too many brackets
@@ -107,12 +117,14 @@ class _File:
     def placed(self, key: str, entries: tuple[str | Entry, ...]) -> Iterator[Entry]:
         """Return rules with the lines in which they stand."""
         begin = _line_of(key, self._text)
-        lines = self._text.splitlines()[begin - 1 :]
+        lines: dict[str, int] = {}
+        for number, line in enumerate(self._text.splitlines()[begin - 1 :], begin):
+            for quoted in _QUOTED.findall(line):
+                lines.setdefault(quoted[1:-1], number)
         for each in entries:
             entry = Entry(host=each) if isinstance(each, str) else each
-            quoted = re.compile(rf"[\"']{re.escape(entry.host)}[\"']")
-            line = next((n for n, line in enumerate(lines, begin) if quoted.search(line)), begin)
-            yield msgspec.structs.replace(entry, source=f"{self._path}:{line}")
+            line_of_it = lines.get(entry.host, begin)
+            yield msgspec.structs.replace(entry, source=f"{self._path}:{line_of_it}")
 
 
 def _shown(key: str) -> str:
@@ -122,7 +134,7 @@ def _shown(key: str) -> str:
 
 def _line_of(key: str, text: str) -> int:
     """Find the line that sets `key`; 1 if none does."""
-    pattern = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}\b")
+    pattern = re.compile(rf"[\s\[]*[\"']?{re.escape(key)}\b")
     return next((n for n, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
 
 

@@ -1,6 +1,8 @@
 """What the file is that a command's word names: its true name, its package, its text."""
 
+import errno
 import os
+import stat
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -67,5 +69,9 @@ def _script(path: str) -> str:
 
 
 def _beginning(path: str | Path) -> str:
-    with open(path, "rb") as file:  # noqa: PTH123 - a path of either kind
+    """Return how a regular file begins; raises OSError, also for any other: a FIFO would wait."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is open
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         return file.read(_MOST).decode(errors="replace")

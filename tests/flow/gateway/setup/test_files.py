@@ -1,6 +1,7 @@
 """What a word of a command names: links are followed, packages and scripts are known."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,14 @@ def test_what_is_not_there_or_no_file_is_nothing(tmp_path: Path, look: Look) -> 
     assert look("absent") is None
     assert look(str(tmp_path / "absent")) is None
     assert look(str(tmp_path)) is None
+
+
+def test_a_fifo_in_place_of_a_packages_description_is_not_waited_for(
+    tmp_path: Path, look: Look
+) -> None:
+    file = made(tmp_path / "p/x.js", "#!/bin/sh\n")
+    os.mkfifo(tmp_path / "p/package.json")
+    assert look(str(file)) == File(str(file), "", "#!/bin/sh\n")
 
 
 @pytest.mark.parametrize("command", [{"x": "bin/x.js"}, "bin/x.js"])
