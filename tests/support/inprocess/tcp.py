@@ -1,6 +1,7 @@
 """Connected TCP sockets over loopback: real kernels reset and close as memory streams cannot."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -53,14 +54,18 @@ async def no_redial(_loss: OSError | None, _avoid: str) -> Opened | None:
     raise AssertionError("this flow may not be dialled again")
 
 
-async def start(nursery: trio.Nursery, redial: Redial = no_redial) -> Pumped:
+async def start(
+    nursery: trio.Nursery,
+    redial: Redial = no_redial,
+    make: Callable[[socket.socket, Opened, Redial], Pump] = Pump,
+) -> Pumped:
     """Start a pump between two fresh connections."""
     program, relays_program = connected()
     relays_upstream, server = connected()
     pumped = Pumped(
         trio.SocketStream(trio.socket.from_stdlib_socket(program)),
         trio.SocketStream(trio.socket.from_stdlib_socket(server)),
-        Pump(relays_program, Opened(relays_upstream, ("127.0.0.1", 0), LOCAL), redial),
+        make(relays_program, Opened(relays_upstream, ("127.0.0.1", 0), LOCAL), redial),
         trio.Event(),
     )
 
