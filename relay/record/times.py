@@ -29,4 +29,15 @@ class Clock:
         return self._local(at).time().isoformat(unit)
 
     def _local(self, at: float) -> datetime:
-        return datetime.fromtimestamp(at, UTC).astimezone(self._zone)
+        return local(at, self._zone)
+
+
+def local(at: float, zone: tzinfo | None = None) -> datetime:
+    """Return a time in a zone, or in that of this machine; the epoch for one that no calendar has.
+
+    A program can write any number into its session's record.
+    """
+    try:
+        return datetime.fromtimestamp(at, UTC).astimezone(zone)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC).astimezone(zone)

@@ -1,11 +1,11 @@
 """The events of a session as a whole: its start and end, its log, the machine it runs on."""
 
-from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from relay.record.events.base import CausedEvent, Event, LossEvent, size
+from relay.record.times import local
 
 Shown: TypeAlias = Literal["", "a reset", "SERVFAIL"]
 """What a program saw of a fault; empty if nothing."""
@@ -31,7 +31,7 @@ class SessionStarted(Event):
 
     def text(self) -> str:
         """Return it as a line for people, with its local time."""
-        begun = datetime.fromtimestamp(self.at, UTC).astimezone()
+        begun = local(self.at)
         return (
             f"session {self.session} of {self.program} started {begun:%Y-%m-%d %H:%M:%S}"
             f" (pid {self.pid}, uid {self.uid}, {self.intercept}, {self.dns} names)"

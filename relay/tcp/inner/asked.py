@@ -4,7 +4,7 @@ What cannot be read with certainty is said to be so: a server might read it in a
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 HTTP_PORT: Final = 80
@@ -18,6 +18,10 @@ class Names:
     """The names that are asked for, in lower case and without a final dot; there may be none."""
 
     names: tuple[str, ...] = ()
+    hello: int = field(default=0, compare=False)
+    """Bytes of the ClientHello that they are in, its records included; 0 if it is none."""
+    is_early: bool = field(default=False, compare=False)
+    """Whether it announces early data."""
 
 
 @dataclass(frozen=True, slots=True)

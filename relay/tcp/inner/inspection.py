@@ -1,8 +1,9 @@
 """Judges what a connection's first bytes ask for; in mode `allowlist` they wait for that. Pure.
 
 In mode `open` bytes are never held: what a deny rule names is recorded alone. Judged are a TLS
-ClientHello at any port, and the first request at port 80. Nothing else is: a protocol in which the
-server speaks first, or that begins TLS later, and what comes after the first request.
+ClientHello at any port, a second one right after it, and the first request at port 80. Nothing
+else is: a protocol in which the server speaks first, or that begins TLS later, and what comes after
+the first request.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Final, Protocol
 
 from relay.addresses import Destination
 from relay.policy.verdicts import Allow, Deny
-from relay.tcp.inner import request_head, server_name
+from relay.tcp.inner import request_head, second_hello, server_name
 from relay.tcp.inner.asked import HTTP_PORT, Asked, Incomplete, Names, Other, Unreadable
 
 LIMIT: Final = 10.0
@@ -64,6 +65,10 @@ class Inspection:
         self._seen = b""
         self._deadline = 0.0
         self._is_http = destination.port == HTTP_PORT
+        self._first: Names | None = None
+        """What the first ClientHello has asked for, once it may go on."""
+        self._followed = 0
+        """Bytes after it that have gone on."""
 
     @property
     def deadline(self) -> float | None:
@@ -76,6 +81,8 @@ class Inspection:
 
     def received(self, data: bytes, now: float, *, is_urgent: bool = False) -> bytes:
         """Take what the program has sent; return what may go on. Raises RefusedError."""
+        if self._first is not None:
+            return self._follow(self._first, data, now, is_urgent=is_urgent)
         if not self._seen:
             self._deadline = now + LIMIT
         self._seen += data
@@ -88,7 +95,28 @@ class Inspection:
         passed = self._seen if self._is_strict else data
         if not isinstance(asked, Incomplete):
             self._end(asked)
+        if isinstance(asked, Names) and asked.hello and self._is_strict:
+            self._first, self.is_open = asked, True
+            more = passed[asked.hello :]
+            return passed[: asked.hello] + self._follow(asked, more, now)
         return passed
+
+    def _follow(self, first: Names, data: bytes, now: float, *, is_urgent: bool = False) -> bytes:
+        """Take what follows the first ClientHello; return what may go on. Raises RefusedError."""
+        if not self.held:
+            self._deadline = now + LIMIT
+        data, self.held = self.held + data, b""
+        asked, size = second_hello.read(data, is_early=first.is_early)
+        self._followed += size
+        if is_urgent:
+            asked = _URGENT
+        elif isinstance(asked, Incomplete) and now >= self._deadline:
+            asked = _LATE
+        if isinstance(asked, Incomplete) and self._followed <= second_hello.MOST:
+            self.held = data[size:]
+            return data[:size]
+        self._end(asked)
+        return data
 
     def ended(self) -> None:
         """Note that the program sends no more; raises RefusedError."""

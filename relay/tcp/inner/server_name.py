@@ -41,9 +41,18 @@ def read(data: bytes) -> Asked:
         case client_hello.NoClientHello():
             return _NO_HELLO
         case client_hello.ClientHello():
-            return asked_by(first)
+            return _asked_by(first)
         case _:
             assert_never(first)
+
+
+def _asked_by(hello: client_hello.ClientHello) -> Names | Unreadable:
+    if not hello.size:
+        return _NO_HELLO
+    asked = asked_by(hello)
+    if isinstance(asked, Unreadable):
+        return asked
+    return Names(asked.names, hello.size, client_hello.EARLY_DATA in hello.extensions)
 
 
 def _are_few_records(data: bytes) -> bool:

@@ -11,7 +11,7 @@ out is what changes from one connection of a program to the next:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 LIMIT: Final = 16 * 1024
@@ -64,6 +64,8 @@ class ClientHello:
     extensions: Mapping[int, bytes]
     is_alone: bool
     """Whether nothing comes after it."""
+    size: int = 0
+    """Bytes of its records; 0 if another message begins in the last of them."""
 
     def fingerprint(self) -> Fingerprint:
         """Return what tells its program from others."""
@@ -109,7 +111,8 @@ def _read(reader: "_Reader") -> ClientHello | Incomplete:
         end = 4 + int.from_bytes(message[1:4], "big")
         if 4 <= len(message) >= end:
             is_alone = len(message) == end and not reader.left
-            return _hello(_Reader(message[4:end]), is_alone=is_alone)
+            hello = _hello(_Reader(message[4:end]), is_alone=is_alone)
+            return replace(hello, size=reader.at) if len(message) == end else hello
     return Incomplete()
 
 
@@ -167,6 +170,10 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
+
+    @property
+    def at(self) -> int:
+        return self._at
 
     @property
     def left(self) -> int:

@@ -1,8 +1,12 @@
 """Times for people: the time of day, and the day with its zone where either changes."""
 
+import math
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import pytest
+
+from relay.record.events import SessionStarted
 from relay.record.times import Clock
 
 NOON = datetime(2026, 10, 24, 12, tzinfo=UTC).timestamp()
@@ -31,3 +35,14 @@ def test_milliseconds() -> None:
 def test_without_a_zone_it_is_that_of_this_machine() -> None:
     local = datetime.fromtimestamp(NOON, UTC).astimezone()
     assert Clock().time(NOON) == f"{local:%H:%M:%S}"
+
+
+@pytest.mark.parametrize("at", [1e18, -1e18, 1e308, 2.0**63, -1e12, math.inf, math.nan])
+def test_a_time_that_no_calendar_has_is_the_epoch(at: float) -> None:
+    """A record may have anything in it, and is shown all the same."""
+    clock = Clock(UTC)
+    assert (clock.day(at), clock.time(at)) == ("1970-01-01, UTC+00:00", "00:00:00")
+    started = SessionStarted(
+        at=at, session="x", version="1", program="x", pid=1, uid=0, intercept="ports", dns="real"
+    )
+    assert started.text().startswith("session x of x started 19")

@@ -42,6 +42,8 @@ def test_what_asks_for_its_own_destination_or_another_that_is_allowed_goes_on() 
     for name in ("api.test", "more.test", "API.test"):
         made, data = Inspected(), real(name)
         assert made.say(data) == data
+        assert made.inspection.is_open, "there may be a second ClientHello"
+        assert made.say(b"\x17\3\3\0\1x") == b"\x17\3\3\0\1x"
         assert not made.inspection.is_open
 
 
