@@ -45,9 +45,9 @@ _CAUSED: Final = {
 
 
 def check_log(log: Path) -> None:
-    """Check all lines of a flight log that are complete."""
+    """Check all lines of a flight log that are complete; one is empty where another was torn."""
     for line in log.read_bytes().splitlines(keepends=True):
-        if line.endswith(b"\n"):
+        if line.endswith(b"\n") and line.strip():
             _check(line)
 
 

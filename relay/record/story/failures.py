@@ -36,6 +36,8 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
             found = _entry(
                 event, Mark.DENIED, event.name, _denied(event.rule) + event.detail, event.name
             )
+        case events.FurtherNames(zone=zone, what="refused"):
+            found = _entry(event, Mark.DENIED, f"further names of {zone}", "denied", zone)
         case events.ConnectionDenied(kind=Kind.UNDIALABLE):
             found = _entry(event, Mark.FAILED, to, event.rule, _host(to))
         case events.ConnectionDenied():
