@@ -37,7 +37,8 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
                 event, Mark.DENIED, event.name, _denied(event.rule) + event.detail, event.name
             )
         case events.FurtherNames(zone=zone, what="refused"):
-            found = _entry(event, Mark.DENIED, f"further names of {zone}", "denied", zone)
+            further = _entry(event, Mark.DENIED, f"further names of {zone}", "denied", zone)
+            found = replace(further, kind=Kind.POLICY)  # only their record is bounded
         case events.ConnectionDenied(kind=Kind.UNDIALABLE):
             found = _entry(event, Mark.FAILED, to, event.rule, _host(to))
         case events.ConnectionDenied():

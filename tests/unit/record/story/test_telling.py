@@ -11,6 +11,7 @@ from relay.record.events import (
     DialHeld,
     Dialled,
     Fault,
+    FurtherNames,
     GatewayUnused,
     LogFull,
     LookupFailed,
@@ -154,6 +155,19 @@ def test_what_may_not_leave_is_told_though_the_command_succeeds() -> None:
     assert at_end(bounded, has_failed=False) == (
         "72 losses: 0 hidden, 72 visible. What changes it: --allow NAME."
     )
+
+
+def test_names_that_have_no_events_of_their_own_are_denied_too() -> None:
+    further = FurtherNames(at=103, zone="api.test", what="refused", kind=Kind.BOUND, count=9936)
+    assert further.is_failure
+    assert story(refused(), further) == [
+        "00:01:42  denied   api.test: denied by the rule deny *.test",
+        "00:01:43  denied   further names of api.test: denied (9936 times)",
+        "No loss; 9937 denied.",
+        advice(Kind.POLICY),
+    ]
+    assigned = FurtherNames(at=103, zone="api.test", what="assigned", kind=Kind.BOUND)
+    assert story(assigned) == ["Nothing was lost."]
 
 
 def test_those_that_are_counted_with_others_are_one_line() -> None:
