@@ -16,17 +16,13 @@ from netns.errors import SandboxError
 from netns.handoff import Listeners, Moved, Step
 from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
 from netns.plan import Plan
-from netns.process import idmap
+from netns.process import idmap, timers
 from netns.process.inherited import Inherited
 from netns.strict.init import ADOPTED, ALONE
 
 __all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
 
 _SIGNAL_STATUS: Final = 128
-
-_TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-"""What a caller may have set before exec: `perl -e 'alarm 60; exec @ARGV' COMMAND`."""
-
 
 _ENDING_SECONDS: Final = 5
 
@@ -43,13 +39,6 @@ class Ended:
 @dataclass(frozen=True)
 class Stopped:
     """The command was stopped by a signal, such as Ctrl-Z's."""
-
-
-def _timers() -> list[tuple[int, tuple[float, float]]]:
-    """Take the timers that the caller has set off this process: they are the command's."""
-    with contextlib.suppress(OSError):  # a filter forbids it; then they are left alone
-        return [(kind, signal.setitimer(kind, 0)) for kind in _TIMERS]
-    return []
 
 
 class EndedEarlyError(Exception):
@@ -95,11 +84,10 @@ class Sandbox:
         needed.require(self._end)
         parent = os.getpid()
         childs_pipe, self._plan_pipe = os.pipe()
-        timers = _timers()
+        callers_timers = timers.take()
         self.pid = os.fork()
         if self.pid == 0:
-            for kind, left in timers:  # exec keeps them, fork does not: getitimer(2)
-                signal.setitimer(kind, *left)
+            timers.put(callers_timers)
             self._end.close()
             os.close(self._plan_pipe)
             passed_on = inherited.passed_on if inherited is not None else ()

@@ -6,13 +6,17 @@ itself, and what is made in it later is out of reach too.
 """
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Final, NamedTuple
 
 from netns import syscalls
 from netns.private.mounting import named
 from netns.private.tree import is_below
 from netns.private.unix_sockets import content, is_socket
+
+_TRIES: Final = 100
+"""For a socket that is removed and made anew again and again."""
 
 _TMPFS: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
@@ -35,11 +39,28 @@ def mask(sockets: Iterable[str], folders: Collection[str], shared: Collection[st
         {_resolved(path) for path in sockets}, set(map(os.path.realpath, folders)), shared
     )
     for path in sorted(masks.folders):
-        with named(path):
-            syscalls.mount("tmpfs", path, "tmpfs", _TMPFS, "mode=700,size=10%")
+        cover(path, partial(syscalls.mount, "tmpfs", path, "tmpfs", _TMPFS, "mode=700,size=10%"))
     for path in sorted(masks.files):
-        with named(path):
-            syscalls.mount("/dev/null", path, flags=syscalls.MS_BIND)
+        cover(path, partial(syscalls.mount, "/dev/null", path, flags=syscalls.MS_BIND))
+
+
+def cover(path: str, mount: Callable[[], None]) -> None:
+    """Mount over a path, unless it is gone; raises SandboxError.
+
+    Servers end, and remove their sockets, between the look and the mount. One that is there again
+    is mounted over all the same.
+    """
+    with named(path):
+        for left in reversed(range(_TRIES)):
+            try:
+                mount()
+            except FileNotFoundError:
+                if not os.path.lexists(path):
+                    return
+                if not left:
+                    raise
+            else:
+                return
 
 
 def _masks(known: Collection[str], own: Collection[str], shared: Collection[str]) -> Masks:

@@ -20,7 +20,7 @@ import signal
 from typing import Final, NoReturn
 
 from netns import syscalls
-from netns.process import beside
+from netns.process import beside, timers
 
 NAME: Final = b"session-init"
 
@@ -39,8 +39,12 @@ def enter(lifeline: int) -> tuple[int, int] | None:
     init = os.fork()
     if init == 0:
         _stand(lifeline)
+    callers_timers = timers.take()
     command = os.fork()
-    return (init, command) if command else None
+    if command == 0:
+        timers.put(callers_timers)
+        return None
+    return init, command
 
 
 def _stand(lifeline: int) -> NoReturn:
