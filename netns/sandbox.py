@@ -80,6 +80,7 @@ class Sandbox:
         self.init = 0
         """With --strict, the process id of that init."""
         self._init_fd: int | None = None
+        self._command_fd: int | None = None
         self._end, childs_end = handoff.channel()
         needed.require(self._end)
         parent = os.getpid()
@@ -139,6 +140,7 @@ class Sandbox:
         os.waitpid(self.pid, 0)
         self.pid, self.init = moved.command, moved.init
         self._init_fd = os.pidfd_open(moved.init)
+        self._command_fd = os.pidfd_open(moved.command)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # they have ended
             handoff.adopt(self._end)
             if self._lifeline is not None:
@@ -148,17 +150,20 @@ class Sandbox:
         """End what the command has left behind in its PID namespace, if it has one.
 
         When keepline ends, all of them have ended. Only what the kernel cannot end yet, such as a
-        process that waits for a disk, is not waited for any longer.
+        process that waits for a disk, is not waited for any longer. An init ends after all others
+        have been waited for, pid_namespaces(7), and the command is ours: so it comes first.
         """
-        if self._init_fd is None:
+        if self._init_fd is None or self._command_fd is None:
             return
         with contextlib.suppress(ProcessLookupError):  # all have ended, and so has init
             signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
-        waiting = select.poll()
-        waiting.register(self._init_fd, select.POLLIN)
-        waiting.poll(_ENDING_SECONDS * 1000)
+        _await_end(self._command_fd)
+        with contextlib.suppress(ChildProcessError):  # it was waited for
+            os.waitpid(self.pid, os.WNOHANG)
+        _await_end(self._init_fd)
+        os.close(self._command_fd)
         os.close(self._init_fd)
-        self._init_fd = None
+        self._init_fd = self._command_fd = None
 
     def leave_orphans(self) -> None:
         """Let what the command has left behind go on until it ends, if it can be told."""
@@ -246,6 +251,13 @@ class Sandbox:
     def _reap(status: int) -> Ended:
         code = os.waitstatus_to_exitcode(status)
         return Ended(code) if code >= 0 else Ended(_SIGNAL_STATUS - code, -code)
+
+
+def _await_end(pidfd: int) -> None:
+    """Wait until a process has ended, for _ENDING_SECONDS at most."""
+    waiting = select.poll()
+    waiting.register(pidfd, select.POLLIN)
+    waiting.poll(_ENDING_SECONDS * 1000)
 
 
 def adopt_orphans() -> None:

@@ -40,7 +40,7 @@ class _Command(Sandbox):
         self.steps = []
         self.withheld = ()
         self.init = 0
-        self._lifeline = self._init_fd = None
+        self._lifeline = self._init_fd = self._command_fd = None
         self._namespace = namespace
 
     def build(self, plan: Plan) -> None:
