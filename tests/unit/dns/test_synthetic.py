@@ -1,5 +1,6 @@
 """Synthetic addresses: one per name, by its hash, both ways; what is in use stays its name's."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network
 
 import hypothesis.strategies as st
@@ -104,8 +105,10 @@ class Programs(RuleBasedStateMachine):
         self.now = 0.0
         self.live: set[str] = set()
         self.known: dict[str, str] = {}
-        self.told: dict[str, float] = {}
-        """When a name was last handed out or dialled."""
+        self.told: dict[str, tuple[float, int]] = {}
+        """When a name was last handed out, dialled, or passed over as it had a connection; and
+        which of all uses that was."""
+        self.uses = 0
 
     names = st.sampled_from([f"{letter}.example" for letter in "abcdefghijkl"])
 
@@ -114,22 +117,38 @@ class Programs(RuleBasedStateMachine):
         givers = {
             known
             for known, address in self.known.items()
-            if self.now - self.told[known] >= KEPT and address not in self.live
+            if self.is_old(known) and address not in self.live
         }
         is_full = len(self.known) == 8
         if name not in self.known and is_full and not givers:
             with pytest.raises(PoolExhaustedError):
                 self.synthetic.assign(name, self.now)
+            self.pass_over(self.known)
             return
         address, is_new, displaced = self.synthetic.assign(name, self.now)
         assert is_new == (name not in self.known)
         assert bool(displaced) == (is_new and is_full)
         if displaced:
             assert displaced in givers
-            assert self.told[displaced] == min(map(self.told.__getitem__, givers))
-            del self.known[displaced], self.told[displaced]
+            used = self.told.pop(displaced)
+            del self.known[displaced]
+            self.pass_over({known for known in self.known if self.told[known] < used})
+            assert not [known for known in givers if self.told.get(known, used) < used]
         assert self.known.setdefault(name, address) == address
-        self.told[name] = self.now
+        self.use(name)
+
+    def is_old(self, name: str) -> bool:
+        return self.now - self.told[name][0] >= KEPT
+
+    def use(self, name: str) -> None:
+        self.uses += 1
+        self.told[name] = self.now, self.uses
+
+    def pass_over(self, names: Iterable[str]) -> None:
+        """Count those as used that would have given their address way, but have a connection."""
+        for name in sorted(names, key=self.told.__getitem__):
+            if self.is_old(name) and self.known[name] in self.live:
+                self.use(name)
 
     @rule(seconds=st.sampled_from([1.0, KEPT / 2, KEPT]))
     def wait(self, seconds: float) -> None:
@@ -139,7 +158,7 @@ class Programs(RuleBasedStateMachine):
     def connect(self, name: str) -> None:
         if name in self.known:
             assert self.synthetic.dialled(self.known[name], self.now) == name
-            self.told[name] = self.now
+            self.use(name)
             self.live.add(self.known[name])
 
     @rule(name=names)
