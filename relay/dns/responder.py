@@ -45,8 +45,8 @@ class Responder:
 
     _resolver: Resolver
     _synthetic: SyntheticAddresses
-    _policy: Callable[[], Policy]
-    """Returns the one that holds now."""
+    _policy: Policy
+    """Whose rules may change in place: CurrentPolicy."""
     _record: Callable[[Event], None]
     _mode: Literal["synthetic", "real"]
     _clock: Callable[[], float] = trio.current_time
@@ -80,7 +80,7 @@ class Responder:
         it does alone: each C library, and each language's own, has rules by code. SERVFAIL if no
         resolver answers.
         """
-        is_allowlist = self._policy().is_allowlist
+        is_allowlist = self._policy.is_allowlist
         try:
             if query.type in ADDRESS_TYPES:
                 return self._addresses(query, await self._resolver.addresses(query.name))
@@ -108,7 +108,7 @@ class Responder:
 
         Where addresses decide, no rule speaks of the name: nothing but its addresses is of use.
         """
-        verdict = self._policy().judge_name(query.name)
+        verdict = self._policy.judge_name(query.name)
         match verdict:
             case Deny():
                 return verdict
@@ -121,9 +121,8 @@ class Responder:
 
     def _denied_alias(self, aliases: Iterable[str]) -> tuple[Deny, str] | None:
         """Return the first denial of a chain, and the name that it is about."""
-        policy = self._policy()
         for alias in aliases:
-            verdict = policy.judge_alias(alias)
+            verdict = self._policy.judge_alias(alias)
             if isinstance(verdict, Deny):
                 return verdict, alias
         return None

@@ -44,8 +44,7 @@ class NameService:
         pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
         self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
-        self.policy = policy
-        """The one that holds now: each question and each answer is judged by it."""
+        self._policy = policy
         self._record = record
         self._gate: gate.Gate | None = None
         """Made once: what has left is counted for the whole session, whatever fails meanwhile."""
@@ -69,7 +68,7 @@ class NameService:
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         if self._gate is None:
             self._record = tally.Tally(self._record)
-            self._gate = gate.Gate(lambda: self.policy, self._record)
+            self._gate = gate.Gate(self._policy, self._record)
         async with trio.open_nursery() as nursery:
             self._resolver = resolver.Resolver(
                 lambda: configured or of_host(),
@@ -84,7 +83,7 @@ class NameService:
             answers = responder.Responder(
                 self._resolver,
                 self.synthetic,
-                lambda: self.policy,
+                self._policy,
                 self._record,
                 self._settings.dns,
                 is_own=self._is_own,
@@ -112,7 +111,7 @@ class NameService:
             is_final = error.meaning in {Meaning.VERDICT, Meaning.LOCAL}
             raise DialError(error.cause, error.kind, is_final=is_final) from error
         for alias in found.aliases:
-            verdict = self.policy.judge_alias(alias, destination.port)
+            verdict = self._policy.judge_alias(alias, destination.port)
             if isinstance(verdict, Deny):
                 raise DeniedError(verdict, alias)
         if not found.addresses:

@@ -132,7 +132,7 @@ async def test_a_name_that_a_rule_writes_out_is_not_counted() -> None:
         for n in range(NAMES_OF_ZONE + 1):
             await made.ask(f"n{n}.evil.test", "TXT")
         assert (await made.ask("Named.evil.test", "TXT")).rcode() == dns.rcode.NXDOMAIN
-        made.policy = made.policy.narrowed(Policy(allow=["new.evil.test"]))
+        made.policy.tighten(Policy(allow=["new.evil.test"]))
         answer = await made.ask("new.evil.test", "TXT")
         assert answer.rcode() == dns.rcode.REFUSED, "a program may have written this rule"
 

@@ -96,7 +96,7 @@ async def test_a_denied_name_is_not_asked_for_where_a_chain_was_cut_short() -> N
 async def test_what_is_cached_is_judged_by_the_policy_that_holds_now() -> None:
     async with judged(says(*CHAIN, "a.evil.example 60 A 192.0.2.1"), policy=Policy()) as made:
         assert (await made.ask()).rcode() == dns.rcode.NOERROR
-        made.policy = made.policy.narrowed(EVIL)
+        made.policy.tighten(EVIL)
         assert (await made.ask()).rcode() == REFUSED
 
 

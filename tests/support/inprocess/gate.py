@@ -7,4 +7,4 @@ from relay.policy.policy import Policy
 def open_gate() -> Gate:
     """Return one that keeps nothing."""
     policy = Policy()
-    return Gate(lambda: policy, lambda _event: None)
+    return Gate(policy, lambda _event: None)

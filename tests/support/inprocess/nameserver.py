@@ -21,6 +21,7 @@ from relay.dns.lookup.resolver import Resolver
 from relay.dns.nameserver import IP_PKTINFO, NameServer
 from relay.dns.responder import Responder
 from relay.dns.synthetic import SyntheticAddresses
+from relay.policy.current import CurrentPolicy
 from relay.policy.policy import Policy
 from relay.record.events import Event
 from tests.support.inprocess.fake_resolver import FakeResolver, Script, says, start
@@ -42,7 +43,7 @@ class Bench:
     address: tuple[str, int]
     synthetic: SyntheticAddresses = field(default_factory=SyntheticAddresses.of)
     events: list[Event] = field(default_factory=list)
-    policy: Policy = field(default_factory=Policy)
+    policy: CurrentPolicy = field(default_factory=lambda: CurrentPolicy(Policy()))
 
     async def udp(self, wire: bytes) -> bytes:
         with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(10):
@@ -111,11 +112,11 @@ async def serving(
         address = ("127.0.0.1", tcp.getsockname()[1])
         names = synthetic if synthetic is not None else SyntheticAddresses.of()
         made = Bench(await start(nursery, script), address, names)
-        made.policy = policy
+        made.policy = CurrentPolicy(policy)
         record = Tally(made.events.append)
-        gate = Gate(lambda: made.policy, record)
+        gate = Gate(made.policy, record)
         resolver = Resolver(lambda: (made.upstream.server,), record, nursery, timeouts, gate)
-        answers = Responder(resolver, made.synthetic, lambda: made.policy, record, mode)
+        answers = Responder(resolver, made.synthetic, made.policy, record, mode)
         nursery.start_soon(NameServer(answers, record).serve, udp, tcp)
         with udp, tcp:
             yield made
