@@ -8,10 +8,11 @@ from collections import Counter
 from typing import Final
 
 MOST: Final = 4096
-"""Lookups at a time."""
+"""Lookups at a time, if there are four times as many descriptors: each needs one."""
 
 MOST_OF_ZONE: Final = 512
-"""Of these, lookups of one zone: a program asks for all its names in an outage, and waits."""
+"""Of these, lookups of one zone, if there are eight times as many descriptors: a program asks for
+all its names in an outage, and waits."""
 
 
 class Places:
