@@ -22,7 +22,6 @@ from relay.tcp.acceptance import (
     note_denial,
     note_difference,
     note_failure,
-    note_inner,
     refuse,
     told,
     while_wanted,
@@ -97,7 +96,8 @@ class RefusalHandler:
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
         offer = connection.offer
-        note_denial(connection, self._denied, told(offer, Refusal.PROHIBITED), kind=self._kind)
+        seen = told(offer, Refusal.PROHIBITED)
+        note_denial(connection, self._denied, told=seen, kind=self._kind)
         offer.refuse(Refusal.PROHIBITED)
 
 
@@ -152,7 +152,7 @@ class PumpHandler:
         judged = inspection.Inspection(
             self.destination, self._judge, partial(note_difference, connection)
         )
-        refused = partial(note_inner, connection)
+        refused = partial(note_denial, connection)
         pump = inspected.InspectedPump(program, opened, redial, judged, refused)
         pump.number, pump.retire_after = connection.number, self._retire_after
         return pump
