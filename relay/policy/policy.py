@@ -190,6 +190,16 @@ class Policy:
         """
         return self._denied(name, port) or _ALLOW
 
+    def denied_alias(
+        self, aliases: Iterable[str], port: int | None = None
+    ) -> tuple[Deny, str] | None:
+        """Return the first denial of a chain of CNAMEs, and the name that it is about."""
+        for alias in aliases:
+            verdict = self.judge_alias(alias, port)
+            if isinstance(verdict, Deny):
+                return verdict, alias
+        return None
+
     def judge_inner(self, destination: Destination, inner: str) -> Allow | Deny:
         """Judge the server name of a ClientHello, or a request's Host, seen on a connection.
 
