@@ -154,7 +154,6 @@ _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each setting; types, bounds and help are those of config.Settings."""
     for setting in config.described():
-        flag = f"--{setting.name.replace('_', '-')}"
         text = f"{setting.description} ({setting.shown_default})"
         how: dict[str, Any] = {"dest": setting.name, "help": text}
         if setting.kind is bool:
@@ -164,7 +163,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         else:
             metavar = "N" if setting.kind is int else None
             how |= {"metavar": metavar, "choices": setting.choices or None}
-        parser.add_argument(flag, **how)
+        parser.add_argument(setting.flag, **how)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -193,9 +192,10 @@ def _sources(arguments: argparse.Namespace) -> config.Sources:
         for setting in config.described()
         if (given := getattr(arguments, setting.name, None)) is not None
     }
+    flags = {setting.name: f"{setting.flag}: " for setting in config.described()}
     path = config_files.config_path(os.environ, files.home())
     return config.Sources(
-        flags=config.from_words(words, lambda key: f"--{key.replace('_', '-')}: "),
+        flags=config.from_words(words, flags.__getitem__),
         environment=config.from_environment(os.environ),
         file=config.from_toml(config_files.read(path), str(path)),
         path=str(path),

@@ -9,8 +9,8 @@ from relay.policy.rules import Rule
 from relay.record.events import AnyEvent
 from relay.record.story.asked import asked
 
-_MEANS_ELSE: Final = re.compile(r"[:*/\[]")
-"""What a name in text form may hold unescaped, and a rule reads otherwise."""
+_PLAIN_OR_ESCAPED: Final = re.compile(r"([-.\w]|\\.)|(.)", re.ASCII | re.DOTALL)
+"""A character of a name in text form that a rule reads alike, or one that has to be escaped."""
 
 
 def lines(session: str, log: Iterable[AnyEvent]) -> Iterator[str]:
@@ -34,7 +34,7 @@ def lines(session: str, log: Iterable[AnyEvent]) -> Iterator[str]:
 
 
 def _escaped(name: str) -> str:
-    return _MEANS_ELSE.sub(lambda found: f"\\{ord(found[0]):03}", name)
+    return _PLAIN_OR_ESCAPED.sub(lambda found: found[1] or f"\\{ord(found[2]):03}", name)
 
 
 def _is_rule(text: str) -> bool:
