@@ -11,7 +11,7 @@ from relay.inbound.offer import Offer, Refusal
 from relay.outbound.door import DeniedError
 from relay.outbound.patience import DialError
 from relay.policy.verdicts import Deny
-from relay.record.events import ConnectionDenied, DialFailed, InnerDiffers, Told
+from relay.record.events import ConnectionDenied, DialFailed, InnerDiffers, InnerSeen, Told
 from relay.record.kinds import Kind, kind_of
 from relay.tcp.connection import Connection
 from relay.tcp.refusal import refusal_for
@@ -99,6 +99,11 @@ def note_difference(connection: Connection, denied: Deny, inner: str) -> None:
             reason=denied.reason,
         )
     )
+
+
+def note_name(connection: Connection, inner: str) -> None:
+    """Record that the program asks for another name within its connection."""
+    connection.shared.record(InnerSeen(connection=connection.number, inner=inner))
 
 
 def note_failure(connection: Connection, error: DialError, told: Told = "a reset") -> None:

@@ -4,7 +4,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol, assert_never
 
 import trio
@@ -22,12 +22,13 @@ from relay.tcp.acceptance import (
     note_denial,
     note_difference,
     note_failure,
+    note_name,
     refuse,
     told,
     while_wanted,
 )
 from relay.tcp.connection import Connection, Handler
-from relay.tcp.inner import inspected, inspection
+from relay.tcp.inner import inspected, inspection, noted
 from relay.tcp.transfer.pump import Pump
 
 
@@ -52,6 +53,10 @@ class Handlers:
     """Asked first: it returns its handler for what it serves, None for all else. The second
     argument is the handler of what goes past it."""
 
+    @cached_property
+    def _noted(self) -> "noted.Noted":
+        return noted.Noted()
+
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
         address, port = dialled
@@ -62,6 +67,7 @@ class Handlers:
             self._opener,
             self._policy.idle_retire(destination),
             self._policy if self._policy.inspects else None,
+            self._noted,
         )
         handler = self._gateway(destination, pump) or pump
         if mistake := self._mistake_in(handler.destination):
@@ -111,6 +117,7 @@ class PumpHandler:
     """Seconds of silence after which it is closed."""
     _judge: "inspection.Judge | None" = None
     """Judges what the program asks for within the connection, if anything does."""
+    _noted: "noted.Noted | None" = None
 
     async def serve(self, connection: Connection) -> None:
         """Dial, accept, copy both ways, record."""
@@ -125,6 +132,9 @@ class PumpHandler:
 
         pump = self._pump(connection, await connection.offer.accept(), opened)  # it is accepted
         pump.has_gone = partial(connection.shared.has_gone, connection.offer)
+        if self._noted is not None:
+            note = partial(note_name, connection)
+            pump.flight.on_end = partial(self._noted.heard, self.destination, note)
         # Until the pump has ended: a cycle of references would be left to the garbage collector.
         before = connection.abort, connection.leave, connection.delivered
         connection.abort, connection.leave = pump.abort, pump.leave

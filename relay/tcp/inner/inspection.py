@@ -11,7 +11,7 @@ from typing import Final, Protocol, assert_never
 
 from relay.addresses import Destination
 from relay.policy.verdicts import Allow, Deny
-from relay.tcp.inner import request_head, second_hello, server_name
+from relay.tcp.inner import proxy_header, request_head, second_hello, server_name
 from relay.tcp.inner.asked import HTTP_PORT, Asked, Incomplete, Names, Other, Unreadable
 
 LIMIT: Final = 10.0
@@ -89,6 +89,8 @@ class Inspection:
         self._seen = b""
         self._deadline = 0.0
         self._is_http = destination.port == HTTP_PORT
+        self._header: bytes | None = b"" if self._is_strict and not self._is_http else None
+        """What has gone on and may be a proxy's header; None once the beginning has begun."""
         self._first: Names | None = None
         """What the first ClientHello has asked for, once it may go on."""
         self._followed = 0
@@ -105,6 +107,11 @@ class Inspection:
 
     def received(self, data: bytes, now: float, *, is_urgent: bool = False) -> bytes:
         """Take what the program has sent; return what may go on. Raises RefusedError."""
+        if self._header is not None and not is_urgent:
+            size = self._size_of_header(data)
+            if size:
+                rest = data[size:]
+                return data[:size] + (self.received(rest, now) if rest else b"")
         if self._first is not None:
             return self._follow(self._first, data, now, is_urgent=is_urgent)
         if not self._seen:
@@ -124,6 +131,16 @@ class Inspection:
             more = passed[asked.hello :]
             return passed[: asked.hello] + self._follow(asked, more, now)
         return passed
+
+    def _size_of_header(self, data: bytes) -> int:
+        """Return how much of this may be a proxy's header, which goes on at once."""
+        before = self._header or b""
+        size = proxy_header.size(before + data)
+        if size is None:
+            self._header = before + data
+            return len(data)
+        self._header = b"" if size else None  # another may follow
+        return size - len(before) if size else 0
 
     def _follow(self, first: Names, data: bytes, now: float, *, is_urgent: bool = False) -> bytes:
         """Take what follows the first ClientHello; return what may go on. Raises RefusedError."""
