@@ -27,6 +27,8 @@ Verdict: TypeAlias = Allow | Deny | ByAddress
 MOST_LISTS: Final = 32
 """Lists of what is allowed that hold at once: each is asked for each decision."""
 
+_OF_HOST: Final = ("127.0.0.1", "localhost")
+
 _ALLOW: Final = Allow()
 _BY_ADDRESS: Final = ByAddress()
 
@@ -193,6 +195,16 @@ class Policy:
             verdict = limits.by_address(destination, address)
             if isinstance(verdict, Deny):
                 return verdict
+        return _ALLOW
+
+    def judge_host_port(self, host: str, port: int) -> Allow | Deny:
+        """Judge a port of the host's loopback that is open, as a program has dialled it.
+
+        No rule opens it, and deny rules about its address and its name keep it closed.
+        """
+        for each in (host, *_OF_HOST):
+            if denied := self._denied(each, port):
+                return denied
         return _ALLOW
 
     def judge_name(self, name: str) -> Verdict:
