@@ -29,10 +29,12 @@ from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.dialer import Dialer
 from relay.outbound.door import Door
+from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
+from relay.policy.host_ports import HostPorts
 from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
@@ -59,6 +61,8 @@ class Relay:
     """The gateway's, or why there is none."""
     sources: Sources = field(default_factory=Sources)
     """Of the settings: their files are watched, if it is known where they are."""
+    host_ports: HostPorts = field(default_factory=HostPorts)
+    """Which ports of the host's loopback are open; the namespace has been told."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -68,7 +72,14 @@ class Relay:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
         self.tightening = Tightening(self.sources, self.policy, self.record)
+        self.host_ports.changed = self._host_ports_changed
+        self.host_address = str(parse_pool(self.settings.dns_pool)[2])
         self.names = NameService(self.settings, self.policy, self.record, self._is_own)
+
+    def _host_ports_changed(self) -> None:
+        """Have the namespace's kernel hand over connections to the ports that are open now."""
+        with contained(self.record, "ports of the host"):
+            self.listeners.open_host_ports(self.host_ports.spans())
 
     def _is_own(self, address: str) -> bool:
         """Return whether an address is the host's own, and no rule speaks of names.
@@ -123,7 +134,8 @@ class _Running:
             patience=settings.patience,
         )
         served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
-        handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
+        loopback = HostLoopback(relay.host_address, relay.host_ports, relay.policy, record)
+        handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
         relay.names.synthetic.live = self._connections.dialled

@@ -27,6 +27,8 @@ Verdict: TypeAlias = Allow | Deny | ByAddress
 MOST_LISTS: Final = 32
 """Lists of what is allowed that hold at once: each is asked for each decision."""
 
+_OF_HOST: Final = ("127.0.0.1", "localhost")
+
 _ALLOW: Final = Allow()
 _BY_ADDRESS: Final = ByAddress()
 
@@ -195,6 +197,16 @@ class Policy:
                 return verdict
         return _ALLOW
 
+    def judge_host_port(self, host: str, port: int) -> Allow | Deny:
+        """Judge a port of the host's loopback that is open, as a program has dialled it.
+
+        No rule opens it, and deny rules about its address and its name keep it closed.
+        """
+        for each in (host, *_OF_HOST):
+            if denied := self._denied(each, port):
+                return denied
+        return _ALLOW
+
     def judge_name(self, name: str) -> Verdict:
         """Judge a name that is to be looked up, whatever its port will be."""
         return self._denied(name, None) or self._all(lambda limits: limits.by_name(name, None))
@@ -205,6 +217,16 @@ class Policy:
         Without a port, by the rules that hold for all ports.
         """
         return self._denied(name, port) or _ALLOW
+
+    def denied_alias(
+        self, aliases: Iterable[str], port: int | None = None
+    ) -> tuple[Deny, str] | None:
+        """Return the first denial of a chain of CNAMEs, and the name that it is about."""
+        for alias in aliases:
+            verdict = self.judge_alias(alias, port)
+            if isinstance(verdict, Deny):
+                return verdict, alias
+        return None
 
     def judge_inner(self, destination: Destination, inner: str) -> Allow | Deny:
         """Judge the server name of a ClientHello, or a request's Host, seen on a connection.

@@ -6,8 +6,8 @@ else is: a protocol in which the server speaks first, or that begins TLS later, 
 the first request.
 """
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol, assert_never
 
 from relay.addresses import Destination
 from relay.policy.verdicts import Allow, Deny
@@ -34,6 +34,30 @@ class Judge(Protocol):
         """Judge a name that is asked for on a connection to a destination."""
 
 
+def denials(
+    asked: Asked, destination: Destination, judge: Judge, *, is_strict: bool
+) -> Iterator[tuple[Deny, str]]:
+    """Yield what forbids a name that is asked for, and the name; the destination's is not judged.
+
+    Where denials are refused, `is_strict`, what cannot be read is one: no rule can allow it.
+    """
+    match asked:
+        case Unreadable(why):
+            if is_strict:
+                yield Deny(f"{why}, so that no rule can allow it"), ""
+        case Names(names):
+            for name in names:
+                if name == destination.host:
+                    continue
+                verdict = judge.judge_inner(destination, name)
+                if isinstance(verdict, Deny):
+                    yield verdict, name
+        case Incomplete() | Other():
+            pass
+        case _:
+            assert_never(asked)
+
+
 class RefusedError(Exception):
     """What the connection asks for is denied."""
 
@@ -51,7 +75,7 @@ class Inspection:
         self,
         destination: Destination,
         judge: Judge,
-        differs: Callable[[str, Deny], None] = lambda _inner, _denied: None,
+        differs: Callable[[Deny, str], None] = lambda _denied, _inner: None,
     ) -> None:
         """Judge by `judge`; what is denied and passed on all the same goes to `differs`."""
         self.held = b""
@@ -151,19 +175,8 @@ class Inspection:
 
     def _end(self, asked: Asked) -> None:
         self.is_open, self.held, self._seen = False, b"", b""
-        if isinstance(asked, Unreadable) and self._is_strict:
-            raise RefusedError(Deny(f"{asked.why}, so that no rule can allow it"), "")
-        if not isinstance(asked, Names):
-            return
-        for name in asked.names:
-            denied = self._denied(name)
-            if denied is not None and self._is_strict:
+        is_strict = self._is_strict
+        for denied, name in denials(asked, self._destination, self._judge, is_strict=is_strict):
+            if is_strict:
                 raise RefusedError(denied, name)
-            if denied is not None:
-                self._differs(name, denied)
-
-    def _denied(self, name: str) -> Deny | None:
-        if name == self._destination.host:
-            return None
-        verdict = self._judge.judge_inner(self._destination, name)
-        return verdict if isinstance(verdict, Deny) else None
+            self._differs(denied, name)

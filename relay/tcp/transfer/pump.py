@@ -51,17 +51,19 @@ class Pump(Pair):
         self,
         program: socket.socket,
         upstream: Opened,
-        redial: Redial,
+        redial: Redial | None = None,
         *,
         number: int = 0,
         retire_after: float = math.inf,
     ) -> None:
-        """Take both sockets over, as Pair does; replace a lost upstream by `redial`."""
+        """Take both sockets over, as Pair does; replace a lost upstream by `redial`, if given."""
         super().__init__(program, upstream, number=number, retire_after=retire_after)
         urgent.watch(program)
         urgent.watch(upstream.sock)
         self._redial = redial
         self.flight = FirstFlight()
+        if redial is None:
+            self.flight.close()
         self._redialled: trio.Event | None = None
         """While another upstream is being dialled."""
         self._second_done = trio.Event()
@@ -242,6 +244,7 @@ class Pump(Pair):
         self._redialled = trio.Event()
         side.sock.close()
         sent = self.flight.sent
+        assert self._redial is not None  # else there would be no first flight
         try:
             opened = await self._redial(loss, self.reached[0])
         finally:

@@ -22,10 +22,10 @@ class Inspected:
         port: int = 443,
         host: str = "api.test",
     ) -> None:
-        self.told: list[tuple[str, Deny]] = []
+        self.told: list[tuple[Deny, str]] = []
         policy = policy or Policy(allow=["api.test", "more.test"])
         self.inspection = Inspection(
-            Destination(host, port), policy, lambda inner, denied: self.told.append((inner, denied))
+            Destination(host, port), policy, lambda denied, inner: self.told.append((denied, inner))
         )
 
     def say(self, data: bytes, now: float = 0.0, *, is_urgent: bool = False) -> bytes:
@@ -132,7 +132,7 @@ def test_in_mode_open_what_a_rule_denies_is_told_and_goes_on_at_once() -> None:
         made = Inspected(policy, port)
         for at in range(len(data)):
             assert made.say(data[at : at + 1], 100.0 * at if at == len(data) else 0.0)
-        assert made.told == [("other.test", Deny("other.test"))]
+        assert made.told == [(Deny("other.test"), "other.test")]
         assert not made.inspection.is_open
         assert made.inspection.deadline is None
 
