@@ -4,7 +4,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
 # Clone flags, clone(2).
@@ -40,6 +40,9 @@ PR_SET_NO_NEW_PRIVS: Final = 38
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 SECCOMP_MODE_FILTER: Final = 2
+
+_SIGSET_BYTES: Final = 128
+"""The size of glibc's and musl's sigset_t."""
 
 _CAPABILITY_VERSION_3: Final = 0x2008_0522
 
@@ -82,6 +85,19 @@ def inotify_init(flags: int) -> int:
 def inotify_add_watch(fd: int, path: bytes, mask: int) -> int:
     """Watch a path; return the number by which events name it."""
     return _check(_libc.inotify_add_watch(fd, path, mask), "inotify_add_watch")
+
+
+def signalfd(signals: Iterable[int], flags: int) -> int:
+    """Return a descriptor from which these signals are read: signalfd, section 2."""
+    mask = (ctypes.c_ubyte * _SIGSET_BYTES)()
+    for number in signals:
+        mask[(number - 1) // 8] |= 1 << (number - 1) % 8
+    return _check(_libc.signalfd(-1, mask, flags), "signalfd")
+
+
+def sigqueue(pid: int, number: int, value: int) -> None:
+    """Send a process a signal with a value: sigqueue, section 3."""
+    _check(_libc.sigqueue(pid, number, ctypes.c_void_p(value)), "sigqueue")
 
 
 def unshare(flags: int) -> None:

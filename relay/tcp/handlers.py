@@ -4,7 +4,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol, assert_never
 
 import trio
@@ -23,14 +23,14 @@ from relay.tcp.acceptance import (
     note_denial,
     note_difference,
     note_failure,
-    note_inner,
+    note_name,
     refuse,
     told,
     while_wanted,
 )
 from relay.tcp.connection import Connection, Handler
 from relay.tcp.host_port import HostPortHandler
-from relay.tcp.inner import inspected, inspection
+from relay.tcp.inner import inspected, inspection, noted
 from relay.tcp.pumping import pumped
 from relay.tcp.transfer.pump import Pump
 
@@ -58,6 +58,10 @@ class Handlers:
     _loopback: HostLoopback | None = None
     """Serves what a program dials on loopback, where that comes to the relay."""
 
+    @cached_property
+    def _noted(self) -> "noted.Noted":
+        return noted.Noted()
+
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
         address, port = dialled
@@ -68,6 +72,7 @@ class Handlers:
             self._opener,
             self._policy.idle_retire(destination),
             self._policy if self._policy.inspects else None,
+            self._noted,
         )
         handler = self._gateway(destination, pump) or pump
         loopback = self._loopback
@@ -105,7 +110,8 @@ class RefusalHandler:
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
         offer = connection.offer
-        note_denial(connection, self._denied, told(offer, Refusal.PROHIBITED), kind=self._kind)
+        seen = told(offer, Refusal.PROHIBITED)
+        note_denial(connection, self._denied, told=seen, kind=self._kind)
         offer.refuse(Refusal.PROHIBITED)
 
 
@@ -119,6 +125,7 @@ class PumpHandler:
     """Seconds of silence after which it is closed."""
     _judge: "inspection.Judge | None" = None
     """Judges what the program asks for within the connection, if anything does."""
+    _noted: "noted.Noted | None" = None
 
     async def serve(self, connection: Connection) -> None:
         """Dial, accept, copy both ways, record."""
@@ -132,6 +139,9 @@ class PumpHandler:
             return
 
         pump = self._pump(connection, await connection.offer.accept(), opened)  # it is accepted
+        if self._noted is not None:
+            note = partial(note_name, connection)
+            pump.flight.on_end = partial(self._noted.heard, self.destination, note)
         standing = connection.shared.standing.connections
         standing.add(pump)
         try:
@@ -148,7 +158,7 @@ class PumpHandler:
         judged = inspection.Inspection(
             self.destination, self._judge, partial(note_difference, connection)
         )
-        refused = partial(note_inner, connection)
+        refused = partial(note_denial, connection)
         pump = inspected.InspectedPump(program, opened, redial, judged, refused)
         pump.number, pump.retire_after = connection.number, self._retire_after
         return pump

@@ -102,6 +102,17 @@ class InnerDiffers(CountedEvent):
         return f"#{self.connection} passed on, though it asks for {what}{self.times()}"
 
 
+class InnerSeen(Event):
+    """TLS or HTTP asks on a connection for another name than its destination's; it goes on."""
+
+    connection: int
+    inner: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"#{self.connection} asks for {self.inner}"
+
+
 class Dialled(Event):
     """The upstream connection is established."""
 

@@ -26,6 +26,7 @@ from relay.record.events import (
     HostPortOpened,
     How,
     InnerDiffers,
+    InnerSeen,
     LeftBehind,
     LogChanged,
     LogFull,
@@ -149,6 +150,7 @@ TOLD: list[tuple[AnyEvent, str]] = [
         InnerDiffers(connection=1, inner="b.test", rule="*.test", reason="no", count=2),
         "#1 passed on, though it asks for b.test, which is denied: *.test (no); 2 times so far",
     ),
+    (InnerSeen(connection=1, inner="b.test"), "#1 asks for b.test"),
     (
         PolicyTightened(files=["/c/config.toml", "/p/.keepline.toml"]),
         "the rules have become tighter: /c/config.toml, /p/.keepline.toml",
