@@ -139,7 +139,7 @@ class _Running:
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
         relay.names.synthetic.live = self._connections.dialled
-        self._inbound = _ways_in(relay.listeners, programs, record)
+        self._inbound = _ways_in(relay.listeners, programs, record, loopback)
         self._network = network
         self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
@@ -193,14 +193,17 @@ class _Running:
             await self._connections.finish()
 
 
-def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> list[Inbound]:
+def _ways_in(
+    listeners: Listeners, programs: SocketTable, record: Record, loopback: HostLoopback
+) -> list[Inbound]:
     """Return what offers connections: each listener, the first one behind held SYNs if possible."""
     first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
     syns = listeners.syns
     if syns is None:
         return [first, *others]
     holder = SynHolder(syns, first, programs, record)
-    holder.take_other = LoopbackRefusals(record).note
+    refusals = LoopbackRefusals(record, loopback)
+    holder.take_other, holder.refuses = refusals.note, refusals.refuses
     return [holder, *others]
 
 

@@ -34,8 +34,8 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.UNKNOWN: Advice("keepline log has what is known of it"),
     Kind.OTHER: Advice("keepline explain -v has the system's error"),
     Kind.REFUSED: Advice(
-        "nobody listens there: start the server, or check host and port; of the host's own servers"
-        " those that listen on an address other than 127.0.0.1 are reached"
+        "nobody listens there: start the server, or check host and port; --host-port PORT opens one"
+        " that the host has on 127.0.0.1"
     ),
     Kind.RESET: Advice(_NOT_OURS),
     Kind.CLOSED: Advice(_NOT_OURS),
