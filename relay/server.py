@@ -12,6 +12,7 @@ from netns.handoff import Listeners
 from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings, Sources
+from relay.config.tightening import Tightening
 from relay.descriptors import LIMIT, SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
@@ -26,10 +27,12 @@ from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.dialer import Dialer
 from relay.outbound.door import Door
+from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
+from relay.policy.host_ports import HostPorts
 from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
@@ -37,7 +40,6 @@ from relay.tcp.handlers import Handlers
 from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.transfer import urgent
 from relay.tcp.watch.liveness import Liveness
-from relay.tightening import Tightening
 
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""
@@ -57,6 +59,8 @@ class Relay:
     """The gateway's, or why there is none."""
     sources: Sources = field(default_factory=Sources)
     """Of the settings: their files are watched, if it is known where they are."""
+    host_ports: HostPorts = field(default_factory=HostPorts)
+    """Which ports of the host's loopback are open; the namespace has been told."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -66,7 +70,14 @@ class Relay:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
         self.tightening = Tightening(self.sources, self.policy, self.record)
+        self.host_ports.changed = self._host_ports_changed
+        self.host_address = str(parse_pool(self.settings.dns_pool)[2])
         self.names = NameService(self.settings, self.policy, self.record, self._is_own)
+
+    def _host_ports_changed(self) -> None:
+        """Have the namespace's kernel hand over connections to the ports that are open now."""
+        with contained(self.record, "ports of the host"):
+            self.listeners.open_host_ports(self.host_ports.spans())
 
     def _is_own(self, address: str) -> bool:
         """Return whether an address is the host's own, and no rule speaks of names.
@@ -122,11 +133,12 @@ class _Running:
             patience=settings.patience,
         )
         served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
-        handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
+        loopback = HostLoopback(relay.host_address, relay.host_ports, relay.policy, record)
+        handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
         relay.names.synthetic.live = self._connections.dialled
-        self._inbound = _ways_in(relay.listeners, programs, record)
+        self._inbound = _ways_in(relay.listeners, programs, record, loopback)
         self._network = network
         self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
@@ -179,14 +191,17 @@ class _Running:
             await self._connections.finish()
 
 
-def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> list[Inbound]:
+def _ways_in(
+    listeners: Listeners, programs: SocketTable, record: Record, loopback: HostLoopback
+) -> list[Inbound]:
     """Return what offers connections: each listener, the first one behind held SYNs if possible."""
     first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
     syns = listeners.syns
     if syns is None:
         return [first, *others]
     holder = SynHolder(syns, first, programs, record, LIMIT.share(PART, MOST_HELD))
-    holder.take_other = LoopbackRefusals(record).note
+    refusals = LoopbackRefusals(record, loopback)
+    holder.take_other, holder.refuses = refusals.note, refusals.refuses
     return [holder, *others]
 
 

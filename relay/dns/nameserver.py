@@ -18,7 +18,7 @@ from relay.addresses import Endpoint
 from relay.barrier import Record, contained, kept_running, note
 from relay.descriptors import LIMIT
 from relay.dns import messages
-from relay.dns.bounds.places import MOST, MOST_OF_ZONE, Places
+from relay.dns.bounds.places import MOST, PART, Places
 from relay.dns.bounds.zones import zone_of
 from relay.dns.framing import FrameError, Unframer, frame, is_error, servfail, truncated
 from relay.dns.insistence import Insistence
@@ -78,7 +78,7 @@ class NameServer:
     def __init__(self, responder: Responder, record: Record) -> None:
         self._responder = responder
         self._record = record
-        self._places = Places(LIMIT.share(4, MOST), LIMIT.share(8, MOST_OF_ZONE))
+        self._places = Places(LIMIT.share(PART, MOST))
         self._connections = 0
         self._insistence = Insistence()
         self._turned_away = 0

@@ -8,8 +8,8 @@ from typing import TypeAlias
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
     AddressDenied, Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened,
-    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, LoopbackRefused, PathDown, PathUp,
-    Replaying, Suspected, Told,
+    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, InnerSeen, LoopbackRefused, PathDown,
+    PathUp, Replaying, Suspected, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
@@ -20,7 +20,8 @@ from relay.record.events.names import (
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
+    ConnectLeft, Fault, HostPortOpened, LeftBehind, LogChanged, LogFull, LogLost,
+    PolicyChangeIgnored,
     PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
 )
 
@@ -28,8 +29,8 @@ AnyEvent: TypeAlias = (
     SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | LogChanged | Slept | Fault
     | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
-    | Replaying | InnerDiffers | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
-    | LoopbackRefused | ConnectLeft
+    | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
+    | ConnectionClosed | LoopbackRefused | HostPortOpened | ConnectLeft
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -40,11 +41,11 @@ __all__ = [
     "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
     "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
     "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
-    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "How",
-    "InnerDiffers", "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
-    "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
-    "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
-    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
-    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened",
+    "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost",
+    "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded",
+    "NameRefused", "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened",
+    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
+    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

@@ -7,6 +7,7 @@ import pytest
 from relay import config
 from relay.addresses import Destination
 from relay.config import ConfigError, Entry, Settings
+from relay.policy.host_ports import PortRange
 
 
 def test_defaults() -> None:
@@ -71,6 +72,10 @@ def test_the_session_variable_is_no_setting() -> None:
         ("[gateway]\nhosts = ['a b']", "c.toml:2: gateway_hosts: 'a b' has no host name"),
         ("[gateway]\nhold = 1", "c.toml:2: hold: Expected `str`, got `int`"),
         ("[gateway]\nhost = []", "c.toml:2: gateway.host: there is no such setting, but mode,"),
+        ("host_ports = [0]", "c.toml:1: host_ports: '0': write a port, or two as in 8000-8010"),
+        ("host_ports = ['9-8']", "c.toml:1: host_ports: '9-8': write a port"),
+        ("host_ports = [[9, 8, 'x']]", "c.toml:1: host_ports: '9-8': write a port"),
+        ("host_ports = [true]", "c.toml:1: host_ports: Expected"),
         ("ports = [0]", "c.toml:1: ports: Expected `int` >= 1"),
         ("share = ['docker', 'x']", "c.toml:1: share: Invalid enum value 'x', not one of session"),
         ("home = 'none'", "c.toml:1: home: Invalid enum value 'none'"),
@@ -111,6 +116,27 @@ def test_a_private_home_is_not_promised_where_all_files_are_within_reach() -> No
     config.merge({"share": ("docker",)})
     with pytest.raises(ConfigError, match="home = private needs strict"):
         config.merge({"home": "private"})
+
+
+def test_ports_of_the_host_know_their_source() -> None:
+    file = config.from_toml("\nhost_ports = [5432, '8000-8010', [1, 2, '--host-port']]", "c.toml")
+    assert config.merge(file).opened_ports() == (
+        PortRange(5432, 5432, "c.toml:2"),
+        PortRange(8000, 8010, "c.toml:2"),
+        PortRange(1, 2, "c.toml:2"),
+    )
+    environment = config.from_environment({"KEEPLINE_HOST_PORTS": "6379"})
+    from_environment = (PortRange(6379, 6379, "KEEPLINE_HOST_PORTS"),)
+    assert config.merge(file, environment).opened_ports() == from_environment
+    flags = config.from_words({"host_ports": ""}, lambda key: f"--{key}: ")
+    assert config.merge(file, environment, flags).opened_ports() == ()
+    assert Settings(host_ports=(1,)).opened_ports() == (PortRange(1, 1),)
+    assert {each.name: each.flag for each in config.described()}["host_ports"] == "--host-port"
+
+
+def test_the_file_of_a_project_opens_no_port_of_the_host() -> None:
+    with pytest.raises(ConfigError, match="host_ports: the file of a project can only"):
+        config.from_project("host_ports = [5432]", "p.toml")
 
 
 def test_nameservers() -> None:

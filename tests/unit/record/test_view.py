@@ -24,8 +24,10 @@ from relay.record.events import (
     Fault,
     FurtherNames,
     GatewayUnused,
+    HostPortOpened,
     How,
     InnerDiffers,
+    InnerSeen,
     LeftBehind,
     LogChanged,
     LogFull,
@@ -149,6 +151,7 @@ TOLD: list[tuple[AnyEvent, str]] = [
         InnerDiffers(connection=1, inner="b.test", rule="*.test", reason="no", count=2),
         "#1 passed on, though it asks for b.test, which is denied: *.test (no); 2 times so far",
     ),
+    (InnerSeen(connection=1, inner="b.test"), "#1 asks for b.test"),
     (
         PolicyTightened(files=["/c/config.toml", "/p/.keepline.toml"]),
         "the rules have become tighter: /c/config.toml, /p/.keepline.toml",
@@ -156,6 +159,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         PolicyChangeIgnored(kind=Kind.SETTING, cause="/c/config.toml:1: deny: no"),
         "a change of the settings is ignored: /c/config.toml:1: deny: no",
+    ),
+    (
+        HostPortOpened(port=5432, source="--host-port"),
+        "port 5432 of the host's loopback opened by --host-port",
+    ),
+    (
+        HostPortOpened(port=80, last=90, source="/c/config.toml:1"),
+        "ports 80-90 of the host's loopback opened by /c/config.toml:1",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (
@@ -178,6 +189,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         ConnectLeft(address="203.0.113.9", port=443, kind=Kind.BOUND, count=4),
         "connect() to 203.0.113.9:443 is to wait: too many are pending; 4 times so far",
+    ),
+    (
+        LoopbackRefused(address="127.0.0.1", port=1, name="host.internal", on_host=True),
+        "host.internal:1 refused: that port is closed, somebody listens there",
+    ),
+    (
+        LoopbackRefused(address="127.0.0.1", port=1, name="host.internal", on_host=False),
+        "host.internal:1 refused: that port is closed, nobody listens there",
     ),
     (
         LookupHeld(name="a.example", kind=Kind.TIMEOUT, cause="no answer in 10 s", seconds=12.5),
