@@ -19,6 +19,7 @@ from relay.dns.service import NameService
 from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared, Without
 from relay.gateway.unused import PAST_BASE_URL, Unused
+from relay.host import way_out
 from relay.host.interfaces import is_shown
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
@@ -26,10 +27,11 @@ from relay.inbound.held.holder import SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
-from relay.outbound.dialer import Dialer
+from relay.outbound.dialer import Dialer, Dials
 from relay.outbound.door import Door
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
+from relay.outbound.proxied import dialer
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
 from relay.record.events import Event
@@ -59,6 +61,8 @@ class Relay:
     """The gateway's, or why there is none."""
     sources: Sources = field(default_factory=Sources)
     """Of the settings: their files are watched, if it is known where they are."""
+    way_out: "way_out.WayOut | None" = None
+    """Through a proxy; None: it is direct."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -68,7 +72,9 @@ class Relay:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
         self.tightening = Tightening(self.sources, self.policy, self.record)
-        self.names = NameService(self.settings, self.policy, self.record, self._is_own)
+        self.names = NameService(
+            self.settings, self.policy, self.record, self._is_own, self._is_left
+        )
 
     def _is_own(self, address: str) -> bool:
         """Return whether an address is the host's own, and no rule speaks of names.
@@ -77,6 +83,10 @@ class Relay:
         """
         own = self.listeners.host_addresses
         return own is not None and not self.policy.has_names and address in own
+
+    def _is_left(self, name: str) -> bool:
+        """Return whether a name is a proxy's to resolve."""
+        return self.way_out is not None and self.way_out.is_left(name)
 
     async def serve(self) -> None:
         """Relay until cancelled; after a fault, this may be called again."""
@@ -116,7 +126,7 @@ class _Running:
         self._tightening = relay.tightening
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
-            Dialer(relay.names.lookup, keepalive, door),
+            _dials(relay, keepalive, door),
             network,
             standing,
             record,
@@ -206,6 +216,17 @@ def _gateway(
     if prepared.chosen.mode == "tls":
         return served.handler_at
     return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
+
+
+def _dials(relay: Relay, keepalive: KeepAlive, door: Door) -> Dials:
+    """Return what dials: directly, or through the session's proxies."""
+    direct = Dialer(relay.names.lookup, keepalive, door)
+    out = relay.way_out
+    if out is None:
+        return direct
+    proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
+    resolve = relay.names.lookup if out.resolves_here else None
+    return dialer.ProxiedDialer(out.routes, direct, proxies, door, resolve)
 
 
 def _keepalive(settings: Settings) -> KeepAlive:
