@@ -17,13 +17,12 @@ from netns.hints import refused_call
 from netns.levels import OPENINGS
 from netns.sandbox import Listeners, Sandbox
 from relay import session
-from relay.addresses import parse_pool
-from relay.config import DNS_PORT, ConfigError, Settings, parse_nameserver
+from relay.addresses import DNS_PORT, parse_pool
+from relay.config import ConfigError, Settings, parse_nameserver, way_out
 from relay.dns.lookup.trial import try_all
 from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
-from relay.host import way_out
 from relay.host.interfaces import local_addresses, require_ipv4, routed_networks
 from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
@@ -125,7 +124,7 @@ def _resolvers(settings: Settings, resolv_conf: str) -> Check:
 
 
 def _way_out(settings: Settings) -> Iterator[Check]:
-    """Name each proxy that leads out, and see whether it can be dialled; nothing if there is none."""
+    """Name each proxy that leads out, and see whether it can be dialled."""
     said: list[str] = []
     name = "the way out"
     try:

@@ -13,13 +13,13 @@ import trio
 from netns.handoff import Listeners
 from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
-from relay.config import Settings, Sources
+from relay.config import Settings, Sources, way_out
+from relay.config.tightening import Tightening
 from relay.descriptors import SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared, Without
 from relay.gateway.unused import PAST_BASE_URL, Unused
-from relay.host import way_out
 from relay.host.interfaces import is_shown
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
@@ -41,7 +41,6 @@ from relay.tcp.handlers import Handlers
 from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.transfer import urgent
 from relay.tcp.watch.liveness import Liveness
-from relay.tightening import Tightening
 
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""

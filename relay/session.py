@@ -22,9 +22,8 @@ from relay.barrier import Record, kept_running
 from relay.command import left_behind, signals, waiting
 from relay.command.passing import Passing
 from relay.command.witness import Witness
-from relay.config import SESSION_VARIABLE, Settings, Sources
+from relay.config import SESSION_VARIABLE, Settings, Sources, way_out
 from relay.gateway.setup import prepare as gateway
-from relay.host import way_out
 from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf

@@ -12,6 +12,7 @@ import msgspec
 
 from relay.config.entries import Entry, Project
 from relay.config.settings import DEFAULTS, ConfigError, Settings, words
+from relay.policy.host_ports import PortRange
 from relay.proxies import url
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
@@ -58,6 +59,7 @@ def from_toml(text: str, path: str) -> Said:
     for key in _RULES:
         if key in said:
             said[key] = tuple(file.placed(key, said[key]))
+    _place_ports(said, file.place)
     for key in ("allow", "presets"):
         if said.get(key) == ():
             raise ConfigError(f"{file.place(key)}{key}: {_EMPTY}")
@@ -166,7 +168,15 @@ def from_words(values: Mapping[str, str], place: Callable[[str], str]) -> Said:
         if key in said:
             source = place(key).removesuffix(": ")
             said[key] = tuple(Entry(host=text, source=source) for text in said[key])
+    _place_ports(said, place)
     return said
+
+
+def _place_ports(said: Said, place: Callable[[str], str]) -> None:
+    """Note of ports of the host where they stand."""
+    if ports := said.get("host_ports"):
+        source = place("host_ports").removesuffix(": ")
+        said["host_ports"] = tuple(PortRange.parse(str(each), source) for each in ports)
 
 
 def _validate(values: Mapping[str, Any], place: Callable[[str], str], *, strict: bool) -> Said:

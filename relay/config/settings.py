@@ -9,6 +9,7 @@ from msgspec import Meta
 from netns.errors import KeeplineError
 from relay.addresses import (
     DEFAULT_POOL,
+    DNS_PORT,
     Destination,
     is_ipv4,
     parse_destination,
@@ -17,6 +18,7 @@ from relay.addresses import (
 )
 from relay.config.entries import Entry, Project, rules
 from relay.policy import presets
+from relay.policy.host_ports import PortRange
 from relay.policy.policy import Policy, Preset, Private, Terms
 
 GatewayMode: TypeAlias = Literal["tls", "http"]
@@ -33,7 +35,6 @@ Share: TypeAlias = Literal[
 PolicyMode: TypeAlias = Literal["auto", "open", "allowlist"]
 """Whether what no rule names may be reached."""
 
-DNS_PORT: Final = 53
 _HTTPS_PORT: Final = 443
 _DAY: Final = 86400  # seconds
 
@@ -102,6 +103,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Private,
         _help("private addresses in mode open; deny: only those that an allow rule opens"),
     ] = "allow"
+    host_ports: Annotated[
+        tuple[int | str | PortRange, ...],
+        _help("ports of the host's loopback that may be reached, PORT or FIRST-LAST"),
+    ] = ()
     intercept: Annotated[
         Literal["auto", "tproxy", "redirect", "ports"],
         _help("how connections are caught; auto takes the first that works"),
@@ -170,6 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Check what types cannot express; raises ValueError."""
         rules((*self.allow, *self.deny, *self.destination))
         parse_pool(self.dns_pool)
+        self.opened_ports()
         for server in self.nameservers:
             parse_nameserver(server)
         for host in self.gateway_hosts:
@@ -200,6 +206,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def _lists(self) -> tuple[tuple[str, _Rules], ...]:
         return ("allow", self.allow), ("deny", self.deny)
+
+    def opened_ports(self) -> tuple[PortRange, ...]:
+        """Return the ports of the host's loopback that are open; raises ValueError."""
+        return tuple(
+            PortRange.parse(str(each), each.source if isinstance(each, PortRange) else "")
+            for each in self.host_ports
+        )
 
     def policy(self) -> Policy:
         """Make the policy of the session."""
@@ -232,6 +245,11 @@ class Described(NamedTuple):
     description: str
 
     @property
+    def flag(self) -> str:
+        """The flag that sets it."""
+        return _FLAGS.get(self.name) or f"--{self.name.replace('_', '-')}"
+
+    @property
     def shown_default(self) -> str:
         """What holds if it is not set, for people."""
         if self.default in ((), False):
@@ -250,6 +268,9 @@ def described() -> Iterator[Described]:
         default = DEFAULTS[name]
         yield Described(name, type(default), choices, default, meta.description or "")
 
+
+_FLAGS: Final = {"host_ports": "--host-port"}
+"""Flags that are not called like their setting."""
 
 OF_FILES_ALONE: Final = frozenset({"destination", "projects"})
 """Settings that are no flags."""

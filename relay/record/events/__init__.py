@@ -20,8 +20,8 @@ from relay.record.events.names import (
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored, PolicyTightened,
-    ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
+    Fault, HostPortOpened, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
+    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
@@ -29,7 +29,7 @@ AnyEvent: TypeAlias = (
     | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
-    | LoopbackRefused
+    | LoopbackRefused | HostPortOpened
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -40,10 +40,10 @@ __all__ = [
     "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
     "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
     "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
-    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "How", "InnerDiffers", "LeftBehind",
-    "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused",
-    "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded", "PathDown",
-    "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
+    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened", "How", "InnerDiffers",
+    "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
+    "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
+    "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
     "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
     "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
     "UpstreamOpened", "UpstreamReady", "WentPast", "size",

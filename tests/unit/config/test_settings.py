@@ -1,12 +1,15 @@
 """Settings: three sources in order, each mistake told with its place."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from relay import config
 from relay.addresses import Destination
 from relay.config import ConfigError, Entry, Settings
+from relay.policy.host_ports import PortRange
 
 
 def test_defaults() -> None:
@@ -71,6 +74,10 @@ def test_the_session_variable_is_no_setting() -> None:
         ("[gateway]\nhosts = ['a b']", "c.toml:2: gateway_hosts: 'a b' has no host name"),
         ("[gateway]\nhold = 1", "c.toml:2: hold: Expected `str`, got `int`"),
         ("[gateway]\nhost = []", "c.toml:2: gateway.host: there is no such setting, but mode,"),
+        ("host_ports = [0]", "c.toml:1: host_ports: '0': write a port, or two as in 8000-8010"),
+        ("host_ports = ['9-8']", "c.toml:1: host_ports: '9-8': write a port"),
+        ("host_ports = [[9, 8, 'x']]", "c.toml:1: host_ports: '9-8': write a port"),
+        ("host_ports = [true]", "c.toml:1: host_ports: Expected"),
         ("ports = [0]", "c.toml:1: ports: Expected `int` >= 1"),
         ("share = ['docker', 'x']", "c.toml:1: share: Invalid enum value 'x', not one of session"),
         ("home = 'none'", "c.toml:1: home: Invalid enum value 'none'"),
@@ -113,6 +120,27 @@ def test_a_private_home_is_not_promised_where_all_files_are_within_reach() -> No
         config.merge({"home": "private"})
 
 
+def test_ports_of_the_host_know_their_source() -> None:
+    file = config.from_toml("\nhost_ports = [5432, '8000-8010', [1, 2, '--host-port']]", "c.toml")
+    assert config.merge(file).opened_ports() == (
+        PortRange(5432, 5432, "c.toml:2"),
+        PortRange(8000, 8010, "c.toml:2"),
+        PortRange(1, 2, "c.toml:2"),
+    )
+    environment = config.from_environment({"KEEPLINE_HOST_PORTS": "6379"})
+    from_environment = (PortRange(6379, 6379, "KEEPLINE_HOST_PORTS"),)
+    assert config.merge(file, environment).opened_ports() == from_environment
+    flags = config.from_words({"host_ports": ""}, lambda key: f"--{key}: ")
+    assert config.merge(file, environment, flags).opened_ports() == ()
+    assert Settings(host_ports=(1,)).opened_ports() == (PortRange(1, 1),)
+    assert {each.name: each.flag for each in config.described()}["host_ports"] == "--host-port"
+
+
+def test_the_file_of_a_project_opens_no_port_of_the_host() -> None:
+    with pytest.raises(ConfigError, match="host_ports: the file of a project can only"):
+        config.from_project("host_ports = [5432]", "p.toml")
+
+
 def test_nameservers() -> None:
     assert config.parse_nameserver("192.0.2.53") == ("192.0.2.53", 53)
     assert config.parse_nameserver("192.0.2.53:5353") == ("192.0.2.53", 5353)
@@ -128,3 +156,20 @@ def test_every_setting_is_described() -> None:
     assert by_name["allow"].shown_default == "default: none"
     assert by_name["gateway_hosts"].shown_default == "default: api.anthropic.com"
     assert by_name["dns"].choices == ("synthetic", "real")
+
+
+@pytest.mark.parametrize(
+    ("read", "place"),
+    [
+        (lambda url: config.from_toml(f'# ours\nproxy = "{url}"\n', "c.toml"), "c.toml:2: "),
+        (lambda url: config.from_environment({"KEEPLINE_PROXY": url}), "KEEPLINE_PROXY: "),
+    ],
+)
+def test_the_url_of_a_proxy_is_read_where_it_stands(
+    read: Callable[[str], dict[str, Any]], place: str
+) -> None:
+    assert read("http://me:secret@proxy:1")["proxy"] == "http://me:secret@proxy:1"
+    with pytest.raises(ConfigError) as told:
+        read("http://me:secret@proxy/wpad.dat")
+    assert str(told.value).startswith(f"{place}proxy is a PAC file")
+    assert "secret" not in str(told.value)

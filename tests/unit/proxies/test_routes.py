@@ -33,8 +33,8 @@ def test_variables_in_curls_order(
 ) -> None:
     found = of(environment)
     assert str(found.proxy_for(NAME)) == str(https)
-    assert str(found.proxy_for(NAME._replace(port=22))) == str(https)
-    assert str(found.proxy_for(NAME._replace(port=80))) == str(http)
+    assert str(found.proxy_for(Destination(NAME.host, 22))) == str(https)
+    assert str(found.proxy_for(Destination(NAME.host, 80))) == str(http)
     assert found.is_from_variables
 
 

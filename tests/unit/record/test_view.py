@@ -23,6 +23,7 @@ from relay.record.events import (
     Fault,
     FurtherNames,
     GatewayUnused,
+    HostPortOpened,
     How,
     InnerDiffers,
     LeftBehind,
@@ -155,6 +156,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         PolicyChangeIgnored(kind=Kind.SETTING, cause="/c/config.toml:1: deny: no"),
         "a change of the settings is ignored: /c/config.toml:1: deny: no",
+    ),
+    (
+        HostPortOpened(port=5432, source="--host-port"),
+        "port 5432 of the host's loopback opened by --host-port",
+    ),
+    (
+        HostPortOpened(port=80, last=90, source="/c/config.toml:1"),
+        "ports 80-90 of the host's loopback opened by /c/config.toml:1",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (

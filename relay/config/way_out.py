@@ -20,7 +20,7 @@ from relay.proxies.url import Credentials, credentials
 
 HOSTS: Final = Path("/etc/hosts")
 
-_SECONDS: Final = 30.0
+SECONDS: Final = 30.0
 """For the command that prints credentials."""
 
 _OFF: Final = "--proxy off has programs find it themselves, as without keepline"
@@ -76,14 +76,14 @@ def _asked(command: str, found: Routes) -> Credentials:
             shlex.split(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            timeout=_SECONDS,
+            timeout=SECONDS,
             check=True,
         )
     except (OSError, ValueError) as error:
         raise KeeplineError(f"{what}: {getattr(error, 'strerror', None) or error}", fix) from None
     except subprocess.SubprocessError as error:
         is_late = isinstance(error, subprocess.TimeoutExpired)
-        why = f"no end within {_SECONDS:g} s" if is_late else "it has failed"
+        why = f"no end within {SECONDS:g} s" if is_late else "it has failed"
         raise KeeplineError(f"{what}: {why}", fix) from None
     username, colon, password = done.stdout.strip().partition(b":")
     if not colon or b"\n" in password:

@@ -1,0 +1,93 @@
+"""Which ports of the host's loopback a session may reach, and by whose word; pure.
+
+A port that nobody has opened is closed. The program's word opens none: sources are flags, the
+environment, the user's own files and what was read before the command started.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from relay.addresses import MAX_PORT
+
+MOST: Final = 1024
+"""Ports that may be opened one by one."""
+
+
+class PortRange(NamedTuple):
+    """Ports that a source opens together."""
+
+    first: int
+    last: int
+    source: str = ""
+    """Where that stands: a flag, a variable, a file and line."""
+
+    @classmethod
+    def parse(cls, text: str, source: str = "") -> "PortRange":
+        """Read PORT or FIRST-LAST; raises ValueError with the text and the next step."""
+        first, dash, last = text.strip().partition("-")
+        numbers = [part for part in (first, last if dash else first) if _is_port(part)]
+        if len(numbers) != 2 or int(numbers[0]) > int(numbers[1]):
+            raise ValueError(f"{text!r}: write a port, or two as in 8000-8010, of 1 to {MAX_PORT}")
+        return cls(int(numbers[0]), int(numbers[1]), source)
+
+    def __str__(self) -> str:
+        """Return it as it is written."""
+        return f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) <= MAX_PORT
+
+
+class HostPorts:
+    """The ports of the host's loopback that are open to a session; it changes while that lives."""
+
+    def __init__(self, ranges: Iterable[PortRange] = ()) -> None:
+        """Open what the settings name."""
+        self._ranges = tuple(ranges)
+        self._opened: dict[int, dict[str, None]] = {}
+        """The sources of ports that were opened later, in their order."""
+        self._own: set[int] = set()
+
+    def __iter__(self) -> Iterator[PortRange]:
+        """Iterate over what is open, each with the source that named it first."""
+        yield from self._ranges
+        for port, sources in self._opened.items():
+            yield PortRange(port, port, next(iter(sources)))
+
+    def why(self, port: int) -> str | None:
+        """Return the source that has opened a port; None if it is closed."""
+        if port in self._own:
+            return None
+        for each in self._ranges:
+            if each.first <= port <= each.last:
+                return each.source
+        return next(iter(self._opened.get(port, ())), None)
+
+    def open(self, port: int, source: str) -> bool:
+        """Open a port by another word of a source; return whether it was closed before.
+
+        Raises ValueError for a number that is no port. Past MOST ports nothing is opened.
+        """
+        if not 0 < port <= MAX_PORT:
+            raise ValueError(f"{port} is no port")
+        if port not in self._opened and len(self._opened) >= MOST:
+            return False
+        is_new = self.why(port) is None and port not in self._own
+        self._opened.setdefault(port, {})[source] = None
+        return is_new
+
+    def close(self, port: int, source: str) -> None:
+        """Take back what a source has opened; it stays open while another one says so."""
+        sources = self._opened.get(port, {})
+        sources.pop(source, None)
+        if not sources:
+            self._opened.pop(port, None)
+
+    def withhold(self, port: int) -> None:
+        """Refuse a port of keepline's own on the host, whoever has opened it: it leads inside."""
+        self._own.add(port)
+
+    def release(self, port: int) -> None:
+        """Judge a port again by its sources: keepline no longer listens there."""
+        self._own.discard(port)

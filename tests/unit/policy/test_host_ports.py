@@ -1,0 +1,97 @@
+"""Ports of the host's loopback: opened by a source's word, closed by its last one's."""
+
+import pytest
+
+from relay.policy.host_ports import MOST, HostPorts, PortRange
+
+
+def test_nothing_is_open_unless_a_source_says_so() -> None:
+    ports = HostPorts([PortRange.parse("5432", "--host-port"), PortRange.parse("8000-8010", "x")])
+    assert [ports.why(port) for port in (5432, 8000, 8010)] == ["--host-port", "x", "x"]
+    assert [ports.why(port) for port in (0, 1, 5431, 7999, 8011, 65535)] == [None] * 6
+
+
+def test_a_port_is_open_as_long_as_one_source_says_so() -> None:
+    ports = HostPorts()
+    assert ports.open(4000, "lock file a")
+    assert not ports.open(4000, "lock file b")
+    assert ports.why(4000) == "lock file a"
+    ports.close(4000, "lock file a")
+    assert ports.why(4000) == "lock file b"
+    ports.close(4000, "lock file b")
+    ports.close(4000, "lock file b")
+    assert ports.why(4000) is None
+    assert ports.open(4000, "lock file a")
+
+
+def test_what_settings_open_stays_open() -> None:
+    ports = HostPorts([PortRange(80, 80, "--host-port")])
+    assert not ports.open(80, "lock file")
+    ports.close(80, "lock file")
+    assert ports.why(80) == "--host-port"
+    assert list(ports) == [PortRange(80, 80, "--host-port")]
+
+
+def test_what_is_open_is_listed() -> None:
+    ports = HostPorts([PortRange(80, 90, "--host-port")])
+    ports.open(4000, "a")
+    ports.open(4000, "b")
+    assert list(ports) == [PortRange(80, 90, "--host-port"), PortRange(4000, 4000, "a")]
+
+
+def test_a_port_of_keeplines_own_leads_nowhere() -> None:
+    ports = HostPorts([PortRange(3000, 3000, "--host-port")])
+    ports.withhold(3000)
+    ports.withhold(3001)
+    assert not ports.open(3001, "lock file")
+    assert ports.why(3000) is ports.why(3001) is None
+    ports.release(3000)
+    ports.release(3001)
+    assert (ports.why(3000), ports.why(3001)) == ("--host-port", "lock file")
+
+
+def test_how_many_are_opened_one_by_one_has_a_bound() -> None:
+    ports = HostPorts()
+    assert all(ports.open(port, "a") for port in range(1, MOST + 1))
+    assert not ports.open(MOST + 1, "a")
+    assert ports.why(MOST + 1) is None
+    assert not ports.open(MOST, "b")
+    ports.close(1, "a")
+    assert ports.open(MOST + 1, "a")
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_what_is_no_port_is_not_opened(port: int) -> None:
+    with pytest.raises(ValueError, match="is no port"):
+        HostPorts().open(port, "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("1", "1"), (" 65535 ", "65535"), ("8000-8010", "8000-8010"), ("5-5", "5")]
+)
+def test_a_range_is_read_and_written(text: str, shown: str) -> None:
+    assert str(PortRange.parse(text)) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "65536",
+        "-1",
+        "1-",
+        "-",
+        "9-8",
+        "1-65536",
+        "1-2-3",
+        "x",
+        "٣",
+        "+1",
+        "1 2",
+        "99999999",
+    ],
+)
+def test_a_mistake_says_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write a port, or two as in 8000-8010, of 1 to 65535"):
+        PortRange.parse(text)
