@@ -97,7 +97,7 @@ async def test_a_program_of_plain_sockets_is_proxied_by_name(office: Office, hos
     await office.serving.start(serve, site, listen(office.internet.server, SERVER, 443))
     office.proxy.credentials = f"corp\\me:{PASSWORD}"
     variables = {"https_proxy": f"http://{USER}@{host}:{PORT}/", "NPM_CONFIG_PROXY": "http://x"}
-    script = 'env | grep -i '^[a-z_]*_proxy='; curl -sS "https://server.test/"'
+    script = f"env | grep -i '^[a-z_]*_proxy='; curl -sS https://{NAME}/"
     done = await office.keepline.run("sh", "-c", script, env=variables)
     assert done.stdout == b"KEEPLINE_PROXY=off\nhello"
     assert office.proxy.asked == [f"{NAME}:443"]
