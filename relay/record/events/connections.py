@@ -120,12 +120,16 @@ class Dialled(Event):
     address: str
     seconds: float
     attempts: int = 1
+    proxy: str = ""
+    """HOST:PORT of the proxy through which the destination was reached, at whose address the
+    connection ends; empty if it was dialled directly."""
 
     def text(self) -> str:
         """Return it as a line for people."""
         attempts = f", attempt {self.attempts}" if self.attempts > 1 else ""
         took = f"{self.seconds * 1000:.1f} ms"
-        return f"#{self.connection} reached {self.address} in {took}{attempts}"
+        reached = f"through the proxy {self.proxy}" if self.proxy else self.address
+        return f"#{self.connection} reached {reached} in {took}{attempts}"
 
 
 class DialFailed(CountedEvent):
