@@ -1,4 +1,4 @@
-"""scripts/lanes runs commands side by side, says whole what each has said, and fails if one does."""
+"""scripts/lanes runs commands side by side, says whole what each said, and fails if one does."""
 
 import os
 import select
