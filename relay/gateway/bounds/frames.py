@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator
 from struct import Struct
 from typing import Final
 
-from relay.gateway.bounds.bucket import UNIT
+from relay.gateway.bounds.bucket import OF_PIECE, UNIT
 
 _HEADER: Final = Struct(">HBBBI")
 """Length (24 bits), type, flags, and the stream with a bit that is reserved."""
@@ -71,4 +71,4 @@ def _cost(kind: int, length: int, useful: int) -> float:
     if kind != _DATA:
         return 1 + length // UNIT
     framing = _HEADER.size + length - useful
-    return max(0, framing - useful) / UNIT if useful else 1 + length // UNIT
+    return max(0, framing + OF_PIECE - useful) / UNIT if useful else 1 + length // UNIT

@@ -11,14 +11,10 @@ from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import bare_upstream, gateway, until
 from tests.support.internet.servers.api.messages import message
 from tests.support.internet.servers.api.stream import body
+from tests.support.internet.servers.floods import CHUNKED, HEADS, LINES, STREAMED, without_end
 
 STREAM = b'{"seed": 7, "stream": true}'
 EVENTS = body(message(7))
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-STREAMED = HEAD + b"Connection: close\r\n\r\n"
-CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-SIZE = 16 * 1024
-"""Bytes that are sent at once."""
 
 
 class Flooding:
@@ -35,30 +31,11 @@ class Flooding:
         if self._times < 0:
             await stream.send_all(STREAMED + EVENTS)
             return
-        await stream.send_all(self._begin)
-        sent, again = 0, self._again * max(1, SIZE // len(self._again))
-        try:
-            while True:
-                await stream.send_all(again)
-                sent += len(again)
-                self.sent = max(self.sent, sent)
-        except trio.BrokenResourceError:
-            pass
+        sent = await without_end(stream, self._begin, self._again)
+        self.sent = max(self.sent, sent)
 
 
-FLOODS = {
-    "103": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-    "large 103": (b"", b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % (b"Link: </x>\r\n" * 999)),
-    "chunks of a byte": (CHUNKED, b"1\r\n:\r\n"),
-    "chunk extensions": (CHUNKED, b"1;%b\r\n:\r\n" % (b"x" * 400_000)),
-    "empty lines": (STREAMED, b"\n"),
-    "empty lines of CR": (STREAMED, b"\r"),
-    "comments": (STREAMED, b":\n\n"),
-    "comments in one event": (STREAMED, b":\n"),
-    "fields in one event": (STREAMED, b"data\n"),
-    "pings": (STREAMED, b'event: ping\ndata: {"type": "ping"}\n\n'),
-    "events of no type": (STREAMED, b"id: 1\n\n"),
-}
+FLOODS = HEADS | LINES
 
 
 @pytest.mark.parametrize("name", FLOODS)
