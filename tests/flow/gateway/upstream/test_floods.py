@@ -1,5 +1,10 @@
 """Upstreams that send what carries no answer, without end: asked again, and told if it goes on."""
 
+import contextlib
+
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 import trio
 
@@ -7,11 +12,12 @@ from relay.config import Hold
 from relay.gateway.answers import manners
 from relay.gateway.bounds.bucket import FLOODED
 from relay.gateway.bounds.room import ALL
+from relay.record.events import UpstreamClosed
 from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import bare_upstream, gateway, until
 from tests.support.internet.servers.api.messages import message
 from tests.support.internet.servers.api.stream import body
-from tests.support.internet.servers.floods import CHUNKED, HEADS, LINES, STREAMED, without_end
+from tests.support.internet.servers.floods import CHUNKED, HEADS, LINES, PING, STREAMED, without_end
 
 STREAM = b'{"seed": 7, "stream": true}'
 EVENTS = body(message(7))
@@ -127,3 +133,50 @@ async def test_who_pings_and_says_nothing_is_asked_again_after_an_hour(
         assert upstream.asked == asked
         causes = [each.cause for each in it.resends()]
         assert causes == [f"only pings for {manners.FILLED_FOR:g} s"] * (asked - 1)
+
+
+class Idle:
+    """Answers over HTTP/2, and floods the connection that nobody uses then."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self.ended = trio.Event()
+        self._reads = reads
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        server.initiate_connection()
+        await stream.send_all(server.data_to_send())
+        while not self._is_asked(server, await stream.receive_some()):
+            await stream.send_all(server.data_to_send())
+        server.send_headers(1, [(":status", "204")], end_stream=True)
+        await stream.send_all(server.data_to_send())
+        async with trio.open_nursery() as nursery:
+            if self._reads:
+                nursery.start_soon(self._read, stream)
+            await without_end(stream, b"", PING)
+            nursery.cancel_scope.cancel()
+        self.ended.set()
+
+    def _is_asked(self, server: h2.connection.H2Connection, data: bytes | bytearray) -> bool:
+        events = server.receive_data(bytes(data))
+        return any(isinstance(event, h2.events.StreamEnded) for event in events)
+
+    async def _read(self, stream: trio.abc.Stream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            while await stream.receive_some():
+                pass
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_who_floods_while_nothing_is_asked_loses_the_connection(reads: bool) -> None:
+    upstream = Idle(reads=reads)
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        async with it.connection() as program:
+            answer = await program.ask("GET", "/v1/models")
+            assert (answer.status, answer.is_complete) == (204, True)
+        await upstream.ended.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        (closed,) = [event for event in it.events if isinstance(event, UpstreamClosed)]
+        assert (closed.cause, closed.kind) == (FLOODED, Kind.FLOOD)
+        assert not it.standing.connections
+        assert not it.lost()

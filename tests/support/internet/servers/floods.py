@@ -68,7 +68,7 @@ FRAMES: Final[dict[str, bytes]] = {
 }
 TOKENS: Final = {
     "103 in CONTINUATION": 62,
-    "103 of many fields": 3,
+    "103 of many fields": 9,
     "SETTINGS of many": 201,
     "DATA of one byte": 16 / 256,
 }

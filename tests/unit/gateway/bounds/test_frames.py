@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.gateway.bounds.bucket import OF_PIECE, UNIT
-from relay.gateway.bounds.frames import Frames
+from relay.gateway.bounds.frames import FIELDS, Frames
 from tests.support.buffers import CUTS, cut
 
 AWAITED = {1}
@@ -41,7 +41,7 @@ EACH: list[tuple[bytes, float]] = [
     (WindowUpdateFrame(0, window_increment=1).serialize(), 1),
     (GoAwayFrame(last_stream_id=1).serialize(), 1),
     (HeadersFrame(1, b"").serialize(), 1),
-    (HeadersFrame(1, b"x" * 3 * UNIT).serialize(), 4),
+    (HeadersFrame(1, b"x" * 3 * FIELDS).serialize(), 4),
     (ContinuationFrame(1).serialize(), 1),
     (b"\0\0\5\xbe\0\0\0\0\0xxxxx", 1),  # of a type that is not known
     (b"\0\0\0\xbe\0\x80\0\0\1", 1),  # the same, with the bit that is reserved
