@@ -64,7 +64,7 @@ def test_who_floods_is_judged(name: str) -> None:
     "flood",
     [
         block([], is_whole=False) + ContinuationFrame(1).serialize() * 99,
-        block(EARLY, is_whole=False) + ContinuationFrame(1, b"x" * READ).serialize() * 99,
+        block(EARLY, is_whole=False) + ContinuationFrame(1, b"x" * 1000).serialize() * 99,
         block(EARLY, is_whole=False)
         + ContinuationFrame(1, _LARGE, flags=["END_HEADERS"]).serialize(),
         PushPromiseFrame(1, promised_stream_id=2, flags=["END_HEADERS"]).serialize(),
