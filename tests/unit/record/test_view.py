@@ -186,6 +186,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
         " 2 times so far",
     ),
     (
+        LoopbackRefused(address="127.0.0.1", port=1, name="host.internal", on_host=True),
+        "host.internal:1 refused: that port is closed, somebody listens there",
+    ),
+    (
+        LoopbackRefused(address="127.0.0.1", port=1, name="host.internal", on_host=False),
+        "host.internal:1 refused: that port is closed, nobody listens there",
+    ),
+    (
         LookupHeld(name="a.example", kind=Kind.TIMEOUT, cause="no answer in 10 s", seconds=12.5),
         "name a.example: answered after 12.5 s; at first: no answer in 10 s",
     ),
