@@ -8,19 +8,20 @@ from typing import TypeAlias
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
     AddressDenied, Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened,
-    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, InnerSeen, LoopbackRefused, PathDown,
+    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, InnerSeen, PathDown,
     PathUp, Replaying, Suspected, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
     UpstreamClosed, UpstreamOpened, UpstreamReady, WentPast,
 )
+from relay.record.events.host_ports import HostPortOpened, LoopbackRefused
 from relay.record.events.names import (
     AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    Fault, HostPortOpened, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
+    Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
     PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
 )
 
