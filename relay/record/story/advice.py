@@ -67,6 +67,10 @@ ADVICE: Final[dict[Kind, Advice]] = {
         ("--gateway=http",),
     ),
     Kind.MALFORMED: Advice(f"{_AS_IT_IS}; {_RESOLVERS}", ("--gateway=off", "--nameservers")),
+    Kind.FLOOD: Advice(
+        f"the server sends what carries no answer: a defect of its own, or an attack; {_AS_IT_IS}",
+        ("--gateway=off",),
+    ),
     Kind.UNTRANSLATABLE: Advice(_AS_IT_IS, ("--gateway=off",)),
     Kind.NOT_PROCESSED: Advice("the server was asked until it was clear that it does not answer"),
     Kind.STATUS: Advice(_HOLD, ("--hold=message",)),
