@@ -23,6 +23,7 @@ from relay.dns.lookup.errors import ResolverError
 from relay.dns.lookup.resolver import Resolver
 from relay.dns.messages import Explanation, Query
 from relay.dns.synthetic import PoolExhaustedError, SyntheticAddresses
+from relay.policy.host_ports import HostItself
 from relay.policy.policy import Policy
 from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
 from relay.record.events import (
@@ -49,13 +50,19 @@ class Responder:
     """Whose rules may change in place: CurrentPolicy."""
     _record: Callable[[Event], None]
     _mode: Literal["synthetic", "real"]
+    _host: HostItself
+    """How programs know the host."""
     _clock: Callable[[], float] = trio.current_time
     is_own: Callable[[str], bool] = lambda _address: False
     """Returns whether an address is the host's own, which the namespace shows as its own too."""
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""
-        local = local_answer(query, self._synthetic)
+        if query.name in self._host.names:  # which need no allow rule
+            verdict = self._policy.judge_alias(query.name)
+            if isinstance(verdict, Deny):
+                return self._refuse(query, verdict)
+        local = local_answer(query, self._synthetic, self._host)
         if local is not None:
             return local
         denied = self._denied(query)

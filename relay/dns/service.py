@@ -14,6 +14,7 @@ from relay.dns.bounds import tally
 from relay.dns.lookup import evidence, resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
+from relay.host.itself import host_itself
 from relay.host.resolvers import HostResolvers
 from relay.outbound.door import DeniedError
 from relay.outbound.patience import DialError
@@ -40,6 +41,7 @@ class NameService:
     ) -> None:
         """Take what the session has; `is_own` returns whether an address is the host's own."""
         self._is_own = is_own
+        self.host = host_itself(parse_pool(settings.dns_pool))
         pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
         self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
@@ -85,6 +87,7 @@ class NameService:
                 self._policy,
                 self._record,
                 self._settings.dns,
+                self.host,
                 is_own=self._is_own,
             )
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
