@@ -17,7 +17,7 @@ from dns.edns import EDECode
 from relay.addresses import is_ipv4
 from relay.dns import messages
 from relay.dns.bounds.zones import zone_of
-from relay.dns.local import local_answer, minimal_any
+from relay.dns.local import LOCAL_TTL, local_answer, minimal_any
 from relay.dns.lookup.cache import Lookup
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.lookup.resolver import Resolver
@@ -25,7 +25,7 @@ from relay.dns.messages import Explanation, Query
 from relay.dns.synthetic import PoolExhaustedError, SyntheticAddresses
 from relay.policy.host_ports import HostItself
 from relay.policy.policy import Policy
-from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
+from relay.policy.verdicts import NOT_ALLOWED, UNRESOLVED, Allow, ByAddress, Deny
 from relay.record.events import (
     AnswerWithheld,
     Event,
@@ -55,21 +55,24 @@ class Responder:
     _clock: Callable[[], float] = trio.current_time
     is_own: Callable[[str], bool] = lambda _address: False
     """Returns whether an address is the host's own, which the namespace shows as its own too."""
+    is_left: Callable[[str], bool] = lambda _name: False
+    """Returns whether a name is left to a proxy: nobody here knows what it resolves to."""
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""
-        if query.name in self._host.names:  # which need no allow rule
-            verdict = self._policy.judge_alias(query.name)
-            if isinstance(verdict, Deny):
-                return self._refuse(query, verdict)
-        local = local_answer(query, self._synthetic, self._host)
-        if local is not None:
-            return local
-        denied = self._denied(query)
+        local, is_host = (
+            local_answer(query, self._synthetic, self._host),
+            query.name in self._host.names,
+        )
+        denied = self._denied(query) if local is None or is_host else None
         if denied is not None:
             return self._refuse(query, denied)
+        if local is not None:
+            return local
         if query.type == dns.rdatatype.ANY:
             return minimal_any(query)
+        if self.is_left(query.name):
+            return self._left(query)
         if query.type not in ADDRESS_TYPES:
             return None
         known = self._resolver.cached(query.name)
@@ -115,10 +118,14 @@ class Responder:
 
         Where addresses decide, no rule speaks of the name: nothing but its addresses is of use.
         """
-        verdict = self._policy.judge_name(query.name)
+        is_host = query.name in self._host.names  # it needs no allow rule, but an open port
+        judge = self._policy.judge_alias if is_host else self._policy.judge_name
+        verdict = judge(query.name)
         match verdict:
             case Deny():
                 return verdict
+            case ByAddress() if self.is_left(query.name):
+                return Deny(UNRESOLVED)
             case ByAddress():
                 return None if query.type in ADDRESS_TYPES else Deny(NOT_ALLOWED)
             case Allow():
@@ -152,9 +159,7 @@ class Responder:
         try:
             return messages.addresses(query, lookup, self._given(query, lookup))
         except PoolExhaustedError as error:
-            kind, cause = Kind.RESOURCES, str(error)
-            self._record(LookupFailed(name=query.name, type="A", kind=kind, cause=cause))
-            return messages.reply(query, dns.rcode.SERVFAIL)
+            return self._exhausted(query, error)
 
     def _given(self, query: Query, lookup: Lookup) -> Sequence[str]:
         """Return the addresses for the program: a synthetic one in place of the real ones.
@@ -168,10 +173,34 @@ class Responder:
         if is_real or any(map(self.is_own, lookup.addresses)):
             self._record(NameForwarded(name=query.name, type="A"))
             return lookup.addresses
+        return [self._assigned(query)]
+
+    def _left(self, query: Query) -> dns.message.Message:
+        """Answer for a name that a proxy resolves: it has a synthetic address, and nothing else.
+
+        Whether it exists shows when it is dialled. An address that is asked for as if it were a
+        name has no other.
+        """
+        if query.type != dns.rdatatype.A or is_ipv4(query.name):
+            return messages.reply(query)
+        nothing_known = Lookup(dns.rcode.NOERROR, query.owner, (), LOCAL_TTL)
+        try:
+            given = [self._assigned(query)]
+        except PoolExhaustedError as error:
+            return self._exhausted(query, error)
+        return messages.addresses(query, nothing_known, given)
+
+    def _assigned(self, query: Query) -> str:
+        """Return the address that stands for a name; raises PoolExhaustedError."""
         address, is_new, displaced = self._synthetic.assign(query.name, self._clock())
         if is_new:
             self._record(NameAssigned(name=query.name, address=address, displaced=displaced))
-        return [address]
+        return address
+
+    def _exhausted(self, query: Query, error: PoolExhaustedError) -> dns.message.Message:
+        kind, cause = Kind.RESOURCES, str(error)
+        self._record(LookupFailed(name=query.name, type="A", kind=kind, cause=cause))
+        return messages.reply(query, dns.rcode.SERVFAIL)
 
     def _note_withheld(self, query: Query, why: str) -> None:
         self._record(AnswerWithheld(name=query.name, type=query.type_name, why=why))

@@ -14,7 +14,7 @@ from relay.addresses import Destination, is_dialable, is_ipv4
 from relay.policy import special
 from relay.policy.index import Index
 from relay.policy.rules import Rule
-from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
+from relay.policy.verdicts import NOT_ALLOWED, UNRESOLVED, Allow, ByAddress, Deny
 
 Mode: TypeAlias = Literal["open", "allowlist"]
 Private: TypeAlias = Literal["allow", "deny"]
@@ -206,6 +206,11 @@ class Policy:
             if denied := self._denied(each, port):
                 return denied
         return _ALLOW
+
+    def judge_unresolved(self, destination: Destination) -> Allow | Deny:
+        """Judge what a proxy is asked for: of a name nobody here knows the addresses."""
+        verdict = self.decide(destination)
+        return Deny(UNRESOLVED) if isinstance(verdict, ByAddress) else verdict
 
     def judge_name(self, name: str) -> Verdict:
         """Judge a name that is to be looked up, whatever its port will be."""

@@ -7,9 +7,11 @@ from typing import TypeAlias
 
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
-    AddressDenied, Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened,
-    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, InnerSeen, PathDown,
-    PathUp, Replaying, Suspected, Told,
+    Cleared, Closer, ConnectionClosed, ConnectionOpened, DialFailed, DialHeld, Dialled, Excuse,
+    How, PathDown, PathUp, Replaying, Suspected,
+)
+from relay.record.events.denials import (
+    AddressDenied, ConnectionDenied, InnerDiffers, InnerSeen, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
