@@ -60,11 +60,18 @@ class Responder:
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""
-        local, is_host = (
-            local_answer(query, self._synthetic, self._host),
-            query.name in self._host.names,
-        )
-        denied = self._denied(query) if local is None or is_host else None
+<<<<<<< HEAD
+        local = local_answer(query, self._synthetic, self._host)
+        is_judged = local is None or query.name in self._host.names
+        denied = self._denied(query) if is_judged else None
+=======
+        denied = self._denied_host(query)
+        if denied is None:
+            local = local_answer(query, self._synthetic, self._host)
+            if local is not None:
+                return local
+            denied = self._denied(query)
+>>>>>>> main
         if denied is not None:
             return self._refuse(query, denied)
         if local is not None:
@@ -112,6 +119,13 @@ class Responder:
             return messages.failure(query, error.rcode)
         self._record(NamesBounded(zone=zone_of(query.name), kind=error.kind, cause=error.cause))
         return messages.failure(query, error.rcode, Explanation(EDECode.FILTERED, error.cause))
+
+    def _denied_host(self, query: Query) -> Deny | None:
+        """Return the deny rule about one of the host's names, which need no allow rule."""
+        if query.name not in self._host.names:
+            return None
+        verdict = self._policy.judge_alias(query.name)
+        return verdict if isinstance(verdict, Deny) else None
 
     def _denied(self, query: Query) -> Deny | None:
         """Return why a query may not leave, None if it may.
