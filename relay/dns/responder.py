@@ -60,22 +60,14 @@ class Responder:
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""
-<<<<<<< HEAD
-        local = local_answer(query, self._synthetic, self._host)
-        is_judged = local is None or query.name in self._host.names
-        denied = self._denied(query) if is_judged else None
-=======
         denied = self._denied_host(query)
         if denied is None:
             local = local_answer(query, self._synthetic, self._host)
             if local is not None:
                 return local
             denied = self._denied(query)
->>>>>>> main
         if denied is not None:
             return self._refuse(query, denied)
-        if local is not None:
-            return local
         if query.type == dns.rdatatype.ANY:
             return minimal_any(query)
         if self.is_left(query.name):
@@ -132,9 +124,7 @@ class Responder:
 
         Where addresses decide, no rule speaks of the name: nothing but its addresses is of use.
         """
-        is_host = query.name in self._host.names  # it needs no allow rule, but an open port
-        judge = self._policy.judge_alias if is_host else self._policy.judge_name
-        verdict = judge(query.name)
+        verdict = self._policy.judge_name(query.name)
         match verdict:
             case Deny():
                 return verdict
