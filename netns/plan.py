@@ -48,6 +48,8 @@ class Plan:
     loopback_port: int | None = None
     """A port of the namespace's loopback to listen on as well."""
     ports: Sequence[int] = COMMON_PORTS
+    host_ports: Sequence[tuple[int, int]] = ()
+    """Ports at which what nobody takes on loopback goes to the relay, by first and last."""
     connect_seconds: float = 300.0
     """How long a connect() that nobody answers has to wait at least, where SYNs are held."""
     strict: bool = False

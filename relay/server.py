@@ -29,11 +29,13 @@ from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.dialer import Dialer, Dials
 from relay.outbound.door import Door
+from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.proxied import dialer
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
+from relay.policy.host_ports import HostPorts
 from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
@@ -60,6 +62,8 @@ class Relay:
     """The gateway's, or why there is none."""
     sources: Sources = field(default_factory=Sources)
     """Of the settings: their files are watched, if it is known where they are."""
+    host_ports: HostPorts = field(default_factory=HostPorts)
+    """Which ports of the host's loopback are open; the namespace has been told."""
     way_out: "way_out.WayOut | None" = None
     """Through a proxy; None: it is direct."""
     standing: Standing = field(default_factory=Standing)
@@ -71,9 +75,16 @@ class Relay:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
         self.tightening = Tightening(self.sources, self.policy, self.record)
+        self.host_ports.changed = self._host_ports_changed
+        self.host_address = str(parse_pool(self.settings.dns_pool)[2])
         self.names = NameService(
             self.settings, self.policy, self.record, self._is_own, self._is_left
         )
+
+    def _host_ports_changed(self) -> None:
+        """Have the namespace's kernel hand over connections to the ports that are open now."""
+        with contained(self.record, "ports of the host"):
+            self.listeners.open_host_ports(self.host_ports.spans())
 
     def _is_own(self, address: str) -> bool:
         """Return whether an address is the host's own, and no rule speaks of names.
@@ -132,11 +143,12 @@ class _Running:
             patience=settings.patience,
         )
         served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
-        handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
+        loopback = HostLoopback(relay.host_address, relay.host_ports, relay.policy, record)
+        handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
         relay.names.synthetic.live = self._connections.dialled
-        self._inbound = _ways_in(relay.listeners, programs, record)
+        self._inbound = _ways_in(relay.listeners, programs, record, loopback)
         self._network = network
         self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
@@ -190,14 +202,17 @@ class _Running:
             await self._connections.finish()
 
 
-def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> list[Inbound]:
+def _ways_in(
+    listeners: Listeners, programs: SocketTable, record: Record, loopback: HostLoopback
+) -> list[Inbound]:
     """Return what offers connections: each listener, the first one behind held SYNs if possible."""
     first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
     syns = listeners.syns
     if syns is None:
         return [first, *others]
     holder = SynHolder(syns, first, programs, record)
-    holder.take_other = LoopbackRefusals(record).note
+    refusals = LoopbackRefusals(record, loopback)
+    holder.take_other, holder.refuses = refusals.note, refusals.refuses
     return [holder, *others]
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,8 @@ from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
-from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
+from relay.policy.host_ports import HostPorts
+from relay.record.events import FORMAT, HostPortOpened, LeftBehind, SessionEnded, SessionStarted
 from relay.record.files import sessions_folder, state_home, unused_name
 from relay.record.flightlog import FlightLog, prune, read
 from relay.record.story import telling
@@ -63,10 +65,11 @@ def run(
     out = _way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
-        added: dict[str, str | None] = {SESSION_VARIABLE: name, **prepared.environment}
-        if out is not None:
-            added |= out.routes.environment(os.environ)
-        sandbox.build(plan(settings, command, resolv_conf, added, prepared))
+        proxied = out.routes.environment(os.environ) if out is not None else {}
+        added = {SESSION_VARIABLE: name, **prepared.environment, **proxied}
+        host_ports = HostPorts(settings.opened_ports())
+        planned = plan(settings, command, resolv_conf, added, prepared)
+        sandbox.build(replace(planned, host_ports=host_ports.spans()))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
@@ -75,8 +78,8 @@ def run(
         _release(sandbox, prepared, has_proxy=out is not None)
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
-        _begin(log, _started(name, command, settings, listeners, prepared, out))
-        relay = server.Relay(settings, listeners, log.record, prepared, sources, out)
+        _begin(log, _started(name, command, settings, listeners, prepared, out), host_ports)
+        relay = server.Relay(settings, listeners, log.record, prepared, sources, host_ports, out)
         startup.end()
         ended, notes = trio.run(_relay, relay, passing, log)
     _tell_end(log, name, warn, ended.status, notes)
@@ -145,9 +148,12 @@ def _tell_end(
         warn(f"{summary} See: keepline explain {name}")
 
 
-def _begin(log: FlightLog, started: SessionStarted) -> None:
-    """Record the start; nobody is woken yet, who would write it."""
+def _begin(log: FlightLog, started: SessionStarted, host_ports: HostPorts) -> None:
+    """Record the start, and which ports are open; nobody is woken yet, who would write it."""
     log.record(started)
+    for first, last, source in host_ports:
+        last_of_several = last if last != first else 0
+        log.record(HostPortOpened(port=first, last=last_of_several, source=source))
     log.flush()
 
 

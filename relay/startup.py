@@ -36,7 +36,8 @@ DEFERRED: Final = frozenset({
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 1 ms: what judges names within connections, if a rule speaks of names.
-    "relay.tcp.inner.inspected", "relay.tcp.inner.inspection",
+    "relay.tcp.inner.inspected", "relay.tcp.inner.inspection", "relay.tcp.inner.noted",
+    "relay.tcp.inner.request_head", "relay.tcp.inner.server_name",
     # 35 ms: dnspython, at the first question.
     "relay.dns.bounds.tally", "relay.dns.gate", "relay.dns.lookup.evidence",
     "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",

@@ -4,7 +4,7 @@ A denied name is refused before any query leaves the host, as a name can itself 
 an answer that leads through a denied name, whenever it does: each answer is judged anew.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
@@ -92,7 +92,7 @@ class Responder:
             upstream = await self._resolver.query(question)
         except ResolverError as error:
             return self._failure(query, error)
-        if denial := self._denied_alias(messages.aliases(upstream)):
+        if denial := self._policy.denied_alias(messages.aliases(upstream)):
             return self._refuse(query, *denial)
         forwarded = messages.forwarded(query, upstream, without_ech=is_allowlist)
         if forwarded.withheld:
@@ -125,14 +125,6 @@ class Responder:
             case _:
                 assert_never(verdict)
 
-    def _denied_alias(self, aliases: Iterable[str]) -> tuple[Deny, str] | None:
-        """Return the first denial of a chain, and the name that it is about."""
-        for alias in aliases:
-            verdict = self._policy.judge_alias(alias)
-            if isinstance(verdict, Deny):
-                return verdict, alias
-        return None
-
     def _refuse(self, query: Query, denied: Deny, alias: str = "") -> dns.message.Message:
         """Refuse a name, or an answer that leads through a denied alias; say why, RFC 8914."""
         event = NameRefused(
@@ -148,7 +140,7 @@ class Responder:
         return messages.reply(query, dns.rcode.REFUSED, why=Explanation(code, denied.told))
 
     def _addresses(self, query: Query, lookup: Lookup) -> dns.message.Message:
-        if denial := self._denied_alias(lookup.aliases):
+        if denial := self._policy.denied_alias(lookup.aliases):
             return self._refuse(query, *denial)
         if not lookup.addresses:
             self._record(NameForwarded(name=query.name, type="A"))

@@ -18,7 +18,6 @@ from relay.host.resolvers import HostResolvers
 from relay.outbound.door import DeniedError, Own
 from relay.outbound.patience import DialError
 from relay.policy.policy import Policy
-from relay.policy.verdicts import Deny
 from relay.record.events import Event
 from relay.record.kinds import Kind
 
@@ -117,10 +116,9 @@ class NameService:
         except ResolverError as error:
             is_final = error.meaning in {Meaning.VERDICT, Meaning.LOCAL}
             raise DialError(error.cause, error.kind, is_final=is_final) from error
-        for alias in () if isinstance(destination, Own) else found.aliases:
-            verdict = self._policy.judge_alias(alias, destination.port)
-            if isinstance(verdict, Deny):
-                raise DeniedError(verdict, alias)
+        denial = self._policy.denied_alias(found.aliases, destination.port)
+        if denial and not isinstance(destination, Own):
+            raise DeniedError(*denial)
         if not found.addresses:
             cause = "the name has no IPv4 address, or does not exist any more"
             raise DialError(cause, Kind.NAME_FAILURE, is_final=True)

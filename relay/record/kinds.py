@@ -64,6 +64,8 @@ class Kind(StrEnum):
     """A certificate that is not trusted: upstream's, or the session's by a program."""
     MALFORMED = "malformed"
     """What came is not the protocol that was to be spoken: not HTTP, not DNS."""
+    FLOOD = "flood"
+    """More has come that carries nothing of an answer than any use of the protocol needs."""
     UNTRANSLATABLE = "untranslatable"
     """A message that one version of HTTP allows, and the other cannot express."""
     NOT_PROCESSED = "not-processed"

@@ -7,9 +7,11 @@ from typing import TypeAlias
 
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
-    AddressDenied, Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened,
-    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, LoopbackRefused, PathDown, PathUp,
-    Replaying, Suspected, Told,
+    Cleared, Closer, ConnectionClosed, ConnectionOpened, DialFailed, DialHeld, Dialled, Excuse,
+    How, LoopbackRefused, PathDown, PathUp, Replaying, Suspected,
+)
+from relay.record.events.denials import (
+    AddressDenied, ConnectionDenied, InnerDiffers, InnerSeen, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
@@ -28,8 +30,8 @@ AnyEvent: TypeAlias = (
     SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | LogChanged | Slept | Fault
     | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
-    | Replaying | InnerDiffers | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
-    | LoopbackRefused | HostPortOpened
+    | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
+    | ConnectionClosed | LoopbackRefused | HostPortOpened
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -41,7 +43,7 @@ __all__ = [
     "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
     "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
     "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened", "How", "InnerDiffers",
-    "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
+    "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
     "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
     "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
     "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",

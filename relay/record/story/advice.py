@@ -34,8 +34,8 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.UNKNOWN: Advice("keepline log has what is known of it"),
     Kind.OTHER: Advice("keepline explain -v has the system's error"),
     Kind.REFUSED: Advice(
-        "nobody listens there: start the server, or check host and port; of the host's own servers"
-        " those that listen on an address other than 127.0.0.1 are reached"
+        "nobody listens there: start the server, or check host and port; --host-port PORT opens one"
+        " that the host has on 127.0.0.1"
     ),
     Kind.RESET: Advice(_NOT_OURS),
     Kind.CLOSED: Advice(_NOT_OURS),
@@ -67,6 +67,10 @@ ADVICE: Final[dict[Kind, Advice]] = {
         ("--gateway=http",),
     ),
     Kind.MALFORMED: Advice(f"{_AS_IT_IS}; {_RESOLVERS}", ("--gateway=off", "--nameservers")),
+    Kind.FLOOD: Advice(
+        f"the server sends what carries no answer: a defect of its own, or an attack; {_AS_IT_IS}",
+        ("--gateway=off",),
+    ),
     Kind.UNTRANSLATABLE: Advice(_AS_IT_IS, ("--gateway=off",)),
     Kind.NOT_PROCESSED: Advice("the server was asked until it was clear that it does not answer"),
     Kind.STATUS: Advice(_HOLD, ("--hold=message",)),

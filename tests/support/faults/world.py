@@ -99,7 +99,7 @@ class Namespace:
             dns_udp=_owned(mine.dns_udp),
             dns_tcp=_owned(mine.dns_tcp),
             diag=_owned(mine.diag),
-            syns=SynSockets(*map(_owned, mine.syns.all())) if mine.syns is not None else None,
+            syns=mine.syns and SynSockets.of([_owned(sock) for sock in mine.syns.all()]),
         )
 
     def empty(self) -> None:
