@@ -11,7 +11,7 @@ import trio
 from netns.handoff import Listeners
 from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
-from relay.config import Settings, Sources
+from relay.config import Settings, Sources, way_out
 from relay.config.tightening import Tightening
 from relay.descriptors import LIMIT, SPARE
 from relay.dns.service import NameService
@@ -25,11 +25,12 @@ from relay.inbound.held.holder import MOST_HELD, PART, SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
-from relay.outbound.dialer import Dialer
+from relay.outbound.dialer import Dialer, Dials
 from relay.outbound.door import Door
 from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
+from relay.outbound.proxied import dialer
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
 from relay.policy.host_ports import HostPorts
@@ -61,6 +62,8 @@ class Relay:
     """Of the settings: their files are watched, if it is known where they are."""
     host_ports: HostPorts = field(default_factory=HostPorts)
     """Which ports of the host's loopback are open; the namespace has been told."""
+    way_out: "way_out.WayOut | None" = None
+    """Through a proxy; None: it is direct."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -71,8 +74,9 @@ class Relay:
         self.policy = CurrentPolicy(self.settings.policy())
         self.tightening = Tightening(self.sources, self.policy, self.record)
         self.host_ports.changed = self._host_ports_changed
-        self.host_address = str(parse_pool(self.settings.dns_pool)[2])
-        self.names = NameService(self.settings, self.policy, self.record, self._is_own)
+        self.names = NameService(
+            self.settings, self.policy, self.record, self._is_own, self._is_left
+        )
 
     def _host_ports_changed(self) -> None:
         """Have the namespace's kernel hand over connections to the ports that are open now."""
@@ -86,6 +90,10 @@ class Relay:
         """
         own = self.listeners.host_addresses
         return own is not None and not self.policy.has_names and address in own
+
+    def _is_left(self, name: str) -> bool:
+        """Return whether a name is a proxy's to resolve."""
+        return self.way_out is not None and self.way_out.is_left(name)
 
     async def serve(self) -> None:
         """Relay until cancelled; after a fault, this may be called again."""
@@ -126,14 +134,14 @@ class _Running:
         self._tightening = relay.tightening
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
-            Dialer(relay.names.lookup, keepalive, door),
+            _dials(relay, keepalive, door),
             network,
             standing,
             record,
             patience=settings.patience,
         )
         served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
-        loopback = HostLoopback(relay.host_address, relay.host_ports, relay.policy, record)
+        loopback = HostLoopback(relay.names.host, relay.host_ports, relay.policy, record)
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
@@ -219,6 +227,17 @@ def _gateway(
     if prepared.chosen.mode == "tls":
         return served.handler_at
     return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
+
+
+def _dials(relay: Relay, keepalive: KeepAlive, door: Door) -> Dials:
+    """Return what dials: directly, or through the session's proxies."""
+    direct = Dialer(relay.names.lookup, keepalive, door)
+    out = relay.way_out
+    if out is None:
+        return direct
+    proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
+    resolve = relay.names.lookup if out.resolves_here else None
+    return dialer.ProxiedDialer(out.routes, direct, proxies, door, resolve)
 
 
 def _keepalive(settings: Settings) -> KeepAlive:

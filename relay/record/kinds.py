@@ -77,6 +77,14 @@ class Kind(StrEnum):
     ENDED_EARLY = "ended-early"
     """A clean end of a stream whose last event has not come."""
 
+    # A proxy
+    PROXY_CREDENTIALS = "proxy-credentials"
+    """The proxy wants credentials, or others."""
+    PROXY_DENIED = "proxy-denied"
+    """The proxy forbids the destination."""
+    PROXY_FAILED = "proxy-failed"
+    """The proxy did not reach the destination, and does not say why."""
+
     # Decisions
     POLICY = "policy"
     """A rule of the session forbids the destination."""

@@ -76,6 +76,20 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.STATUS: Advice(_HOLD, ("--hold=message",)),
     Kind.API_ERROR: Advice(_HOLD, ("--hold=message",)),
     Kind.ENDED_EARLY: Advice(_HOLD, ("--hold=message",)),
+    Kind.PROXY_CREDENTIALS: Advice(
+        "for basic: USER:PASSWORD@ in the proxy's URL, or proxy_command in config.toml; for ntlm"
+        " and negotiate: run px or cntlm on this host, and name it: --proxy http://127.0.0.1:3128",
+        ("--proxy",),
+    ),
+    Kind.PROXY_DENIED: Advice(
+        "the proxy's owner decides that; NO_PROXY names what is reached without it, --proxy off"
+        " leaves the proxy to programs",
+        ("--proxy", "NO_PROXY"),
+    ),
+    Kind.PROXY_FAILED: Advice(
+        "the server is down, or out of the proxy's reach: NO_PROXY names what is reached without",
+        ("NO_PROXY",),
+    ),
     Kind.POLICY: Advice(_RULES, ("--allow", "--deny")),
     Kind.SETTING: Advice("mend the file; what allows more than before holds in the next session"),
     Kind.UNDIALABLE: Advice(
