@@ -115,6 +115,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
         Meta(max_length=250, description="the ports that intercept = ports can catch"),
     ] = ()
+    proxy: Annotated[
+        str,
+        _help(
+            "the way out: URL of a proxy, http:// or socks5://; auto: those of HTTPS_PROXY,"
+            " HTTP_PROXY and ALL_PROXY; off: direct, and these are left to programs"
+        ),
+    ] = "auto"
+    proxy_dns: Annotated[
+        bool, _help("resolve names here, not at the proxy, and ask it for addresses")
+    ] = False
+    proxy_command: Annotated[
+        str, _help("command that prints USER:PASSWORD for the proxy, run once before the start")
+    ] = ""
     gateway: Annotated[
         Literal["auto", GatewayMode, "off"],
         _help("hide losses of HTTP to the API host; auto: if the command is claude"),
