@@ -70,33 +70,6 @@ class DialFailed(CountedEvent):
         )
 
 
-class LoopbackRefused(CountedEvent):
-    """A program dialled 127.0.0.0/8, where nobody listens inside the namespace, or the host.
-
-    It could have reached the host's own server if its port were open.
-    """
-
-    address: str
-    port: int
-    on_host: bool
-    """Whether somebody listens there outside: on the host's own loopback."""
-    name: str = ""
-    """The host's, if it was dialled by its own address; that of the loopback is in `address`."""
-
-    @property
-    def to(self) -> str:
-        """HOST:PORT."""
-        return f"{self.name or self.address}:{self.port}"
-
-    def text(self) -> str:
-        """Return it as a line for people."""
-        inside = "that port is closed" if self.name else "nobody listens there inside"
-        outside = "somebody does on the host" if self.on_host else "nor does anybody on the host"
-        if self.name:
-            outside = f"{'somebody' if self.on_host else 'nobody'} listens there"
-        return f"{self.to} refused: {inside}, {outside}{self.times()}"
-
-
 class DialHeld(LossEvent):
     """The first round of dials failed; more follow, and the program waits unaware."""
 
