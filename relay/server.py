@@ -1,7 +1,5 @@
 """The relay of one session: ways in, ways out, name server and flight log in one nursery."""
 
-import contextlib
-import resource
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings, Sources, way_out
 from relay.config.tightening import Tightening
-from relay.descriptors import SPARE
+from relay.descriptors import LIMIT, SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared, Without
@@ -23,7 +21,7 @@ from relay.gateway.unused import PAST_BASE_URL, Unused
 from relay.host.interfaces import is_shown
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
-from relay.inbound.held.holder import SynHolder
+from relay.inbound.held.holder import MOST_HELD, PART, SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
@@ -76,7 +74,6 @@ class Relay:
         self.policy = CurrentPolicy(self.settings.policy())
         self.tightening = Tightening(self.sources, self.policy, self.record)
         self.host_ports.changed = self._host_ports_changed
-        self.host_address = str(parse_pool(self.settings.dns_pool)[2])
         self.names = NameService(
             self.settings, self.policy, self.record, self._is_own, self._is_left
         )
@@ -127,6 +124,7 @@ class _Running:
 
     def __init__(self, relay: Relay, nursery: trio.Nursery) -> None:
         """Make all of it; start() runs it."""
+        LIMIT.raise_to_hard()
         settings, standing, record = relay.settings, relay.standing, relay.record
         self._listeners = relay.listeners
         self._record = record
@@ -143,7 +141,7 @@ class _Running:
             patience=settings.patience,
         )
         served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
-        loopback = HostLoopback(relay.host_address, relay.host_ports, relay.policy, record)
+        loopback = HostLoopback(relay.names.host, relay.host_ports, relay.policy, record)
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
@@ -159,7 +157,6 @@ class _Running:
         """Start all services; they run until the nursery is cancelled."""
         udp, tcp = self._listeners.dns_udp, self._listeners.dns_tcp
         with contained(self._record, "limits"):
-            _allow_descriptors()
             SPARE.keep()
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
         with contained(self._record, "urgent data"):
@@ -210,7 +207,7 @@ def _ways_in(
     syns = listeners.syns
     if syns is None:
         return [first, *others]
-    holder = SynHolder(syns, first, programs, record)
+    holder = SynHolder(syns, first, programs, record, LIMIT.share(PART, MOST_HELD))
     refusals = LoopbackRefusals(record, loopback)
     holder.take_other, holder.refuses = refusals.note, refusals.refuses
     return [holder, *others]
@@ -251,17 +248,6 @@ def _keepalive(settings: Settings) -> KeepAlive:
         user_timeout=settings.user_timeout,
         rto_max=settings.rto_max,
     )
-
-
-def _allow_descriptors() -> None:
-    """Take as many descriptors as may be had: a connection needs two, its program one.
-
-    The command was started before and keeps its own limit. Where a filter forbids to ask for them,
-    those that there are have to do.
-    """
-    with contextlib.suppress(OSError):
-        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def write_log(log: FlightLog) -> None:

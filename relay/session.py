@@ -65,9 +65,8 @@ def run(
     out = _way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
-        added: dict[str, str | None] = {SESSION_VARIABLE: name, **prepared.environment}
-        if out is not None:
-            added |= out.routes.environment(os.environ)
+        proxied = out.routes.environment(os.environ) if out is not None else {}
+        added = {SESSION_VARIABLE: name, **prepared.environment, **proxied}
         host_ports = HostPorts(settings.opened_ports())
         planned = plan(settings, command, resolv_conf, added, prepared)
         sandbox.build(replace(planned, host_ports=host_ports.spans()))

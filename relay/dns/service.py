@@ -9,11 +9,14 @@ import trio
 from netns.mounts import RESOLV_CONF
 from relay.addresses import Destination, parse_pool
 from relay.config import Settings, parse_nameserver
+from relay.descriptors import LIMIT
 from relay.dns import gate, nameserver, responder
 from relay.dns.bounds import tally
+from relay.dns.bounds.places import MOST
 from relay.dns.lookup import evidence, resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
+from relay.host.itself import host_itself
 from relay.host.resolvers import HostResolvers
 from relay.outbound.door import DeniedError, Own
 from relay.outbound.patience import DialError
@@ -46,6 +49,7 @@ class NameService:
         """
         self._is_own = is_own
         self._is_left = is_left
+        self.host = host_itself(parse_pool(settings.dns_pool))
         pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
         self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
@@ -91,10 +95,11 @@ class NameService:
                 self._policy,
                 self._record,
                 self._settings.dns,
+                self.host,
                 is_own=self._is_own,
                 is_left=self._is_left,
             )
-            await nameserver.NameServer(answers, self._record).serve(udp, tcp)
+            await nameserver.NameServer(answers, self._record, LIMIT.share(4, MOST)).serve(udp, tcp)
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a destination's name, at least one; raises DialError.
