@@ -12,6 +12,8 @@ import trio
 
 from netns.handoff import Listeners
 from relay.addresses import Destination, parse_pool
+from relay.auto_ports.editors import Editors
+from relay.auto_ports.setup import EditorFolders
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings, Sources
 from relay.config.tightening import Tightening
@@ -63,6 +65,8 @@ class Relay:
     """Of the settings: their files are watched, if it is known where they are."""
     host_ports: HostPorts = field(default_factory=HostPorts)
     """Which ports of the host's loopback are open; the namespace has been told."""
+    editors: EditorFolders = field(default_factory=EditorFolders)
+    """Where editors say that they serve: their ports are opened, and closed."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -71,6 +75,7 @@ class Relay:
     def __post_init__(self) -> None:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
+        self.editors.trust(self.listeners.read_only)
         self.tightening = Tightening(self.sources, self.policy, self.record)
         self.host_ports.changed = self._host_ports_changed
         self.host_address = str(parse_pool(self.settings.dns_pool)[2])
@@ -125,6 +130,9 @@ class _Running:
         self._names = relay.names
         self._standing = standing
         self._tightening = relay.tightening
+        self._editors = [
+            Editors(folder, relay.host_ports, record) for folder in relay.editors.opened
+        ]
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
             Dialer(relay.names.lookup, keepalive, door),
@@ -159,6 +167,8 @@ class _Running:
         self._run("watch of connections", self._liveness.watch)
         if self._tightening.is_possible:
             self._run("watch of the settings", self._tightening.watch)
+        for editors in self._editors:
+            self._run("watch of editors", editors.watch)
         self._run("name server", partial(self._names.serve, udp, tcp))
         for each in self._inbound:
             self._run("listener", partial(each.serve, self._connections.start))

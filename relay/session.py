@@ -19,6 +19,7 @@ from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, server, startup
 from relay.addresses import parse_pool
+from relay.auto_ports import setup as auto_ports
 from relay.barrier import Record, kept_running
 from relay.command import left_behind, signals, waiting
 from relay.command.passing import Passing
@@ -65,9 +66,11 @@ def run(
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
         added = {SESSION_VARIABLE: name, **prepared.environment}
-        host_ports = HostPorts(settings.opened_ports())
+        ports = HostPorts(settings.opened_ports())
+        auto = auto_ports.prepared(settings, ports, warn, passes_folders=sandbox.passes_folders)
+        editors = opened.enter_context(auto)
         planned = plan(settings, command, resolv_conf, added, prepared)
-        sandbox.build(replace(planned, host_ports=host_ports.spans()))
+        sandbox.build(replace(planned, host_ports=ports.spans(), read_only=editors.read_only))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
@@ -76,8 +79,8 @@ def run(
         _release(sandbox, prepared)
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
-        _begin(log, _started(name, command, settings, listeners, prepared), host_ports)
-        relay = server.Relay(settings, listeners, log.record, prepared, sources, host_ports)
+        _begin(log, _started(name, command, settings, listeners, prepared), ports)
+        relay = server.Relay(settings, listeners, log.record, prepared, sources, ports, editors)
         startup.end()
         ended, notes = trio.run(_relay, relay, passing, log)
     _tell_end(log, name, warn, ended.status, notes)

@@ -27,6 +27,7 @@ DEFERRED: Final = frozenset({
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.
+    "relay.auto_ports.editors",
     "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
     "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
     "relay.record.view", "tomllib", "traceback",

@@ -107,6 +107,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[int | str | PortRange, ...],
         _help("ports of the host's loopback that may be reached, PORT or FIRST-LAST"),
     ] = ()
+    auto_ports: Annotated[
+        bool,
+        _help(
+            "whether ports of the host's loopback are open by themselves: those of editors, and of"
+            " servers that the environment and agents' settings name"
+        ),
+    ] = True
     intercept: Annotated[
         Literal["auto", "tproxy", "redirect", "ports"],
         _help("how connections are caught; auto takes the first that works"),
@@ -241,6 +248,8 @@ class Described(NamedTuple):
         """What holds if it is not set, for people."""
         if self.default in ((), False):
             return "default: none"
+        if self.default is True:
+            return "default: on"
         shown = ",".join(self.default) if isinstance(self.default, tuple) else self.default
         return f"default: {shown}"
 
@@ -256,7 +265,7 @@ def described() -> Iterator[Described]:
         yield Described(name, type(default), choices, default, meta.description or "")
 
 
-_FLAGS: Final = {"host_ports": "--host-port"}
+_FLAGS: Final = {"host_ports": "--host-port", "auto_ports": "--no-auto-ports"}
 """Flags that are not called like their setting."""
 
 OF_FILES_ALONE: Final = frozenset({"destination", "projects"})

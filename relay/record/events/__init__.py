@@ -20,8 +20,9 @@ from relay.record.events.names import (
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    Fault, HostPortOpened, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
-    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
+    Fault, HostPortClosed, HostPortOpened, LeftBehind, LogChanged, LogFull, LogLost,
+    PolicyChangeIgnored, PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept,
+    TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
@@ -29,7 +30,7 @@ AnyEvent: TypeAlias = (
     | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
-    | ConnectionClosed | LoopbackRefused | HostPortOpened
+    | ConnectionClosed | LoopbackRefused | HostPortOpened | HostPortClosed
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -40,11 +41,11 @@ __all__ = [
     "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
     "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
     "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
-    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened", "How", "InnerDiffers",
-    "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
-    "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
-    "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
-    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
-    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortClosed", "HostPortOpened", "How",
+    "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed",
+    "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused",
+    "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying",
+    "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown",
+    "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway",
+    "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

@@ -17,6 +17,13 @@ REPEAT: Final = (
     "If the program gave up: repeat what it did; an agent's command line can resume its session."
 )
 
+_TOLD_AS_THEY_ARE: Final = (
+    events.Slept,
+    events.LeftBehind,
+    events.HostPortOpened,
+    events.HostPortClosed,
+)
+
 _BESIDES: Final = {
     Mark.DENIED: "denied",
     Mark.GAVE_UP: "given up",
@@ -65,9 +72,9 @@ def _told(known: Sequence[AnyEvent], *, is_live: bool) -> list[Entry]:
 
 
 def _notes(known: Sequence[AnyEvent]) -> Iterator[Entry]:
-    """Yield what befell the machine, and the log."""
+    """Yield what befell the machine and the log, and which ports were open."""
     for event in known:
-        if isinstance(event, events.Slept | events.LeftBehind):
+        if isinstance(event, _TOLD_AS_THEY_ARE):
             yield Entry(event.at, Mark.NOTE, event.text())
         elif isinstance(event, events.LogFull):
             yield Entry(event.at, Mark.NOTE, f"{event.text()}; --log-limit N allows N MiB")

@@ -14,6 +14,8 @@ from relay.record.events import (
     DialHeld,
     Dialled,
     Fault,
+    HostPortClosed,
+    HostPortOpened,
     LogFull,
     NameAssigned,
     Replaying,
@@ -110,7 +112,8 @@ def test_lines_for_people() -> None:
 
 
 def test_json_for_programs() -> None:
-    state = status.state_of("s1", [STARTED, opened(1, at=5.0)])
+    port = HostPortOpened(port=3000, last=3010, source="--host-port")
+    state = status.state_of("s1", [STARTED, port, opened(1, at=5.0)])
     assert json.loads(status.as_json([state])) == [
         {
             "session": "s1",
@@ -128,10 +131,25 @@ def test_json_for_programs() -> None:
                     "suspected": None,
                 }
             },
+            "host_ports": {"3000-3010": "--host-port"},
             "complete": True,
         }
     ]
     assert json.loads(status.as_json([])) == []
+
+
+def test_ports_of_the_host_that_are_open() -> None:
+    log: list[AnyEvent] = [
+        STARTED,
+        HostPortOpened(port=3000, source="MCP server a of ~/.claude.json"),
+        HostPortOpened(port=4711, source="IDE lock file /l"),
+        HostPortClosed(port=4711, source="IDE lock file /l"),
+        HostPortClosed(port=1, source="a log that has lost its beginning"),
+    ]
+    assert list(status.lines([status.state_of("s1", log)])) == [
+        "s1  curl (pid 77)",
+        "  port 3000 of the host's loopback: MCP server a of ~/.claude.json",
+    ]
 
 
 def test_a_full_log_is_told() -> None:
