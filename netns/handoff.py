@@ -4,7 +4,7 @@ import array
 import contextlib
 import json
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,16 +71,21 @@ class Listeners:
         """Whether what nobody takes on loopback can come to the relay."""
         return self.syns is not None and self.host_addresses is not None
 
-    def open_host_ports(self, ports: Iterable[tuple[int, int]]) -> None:
+    def open_host_ports(self, ports: Sequence[tuple[int, int]]) -> None:
         """Have what nobody takes on loopback come to the relay at these ports alone, if it can.
 
         Each is a range, by its first and last. By IPv4, and by IPv6 where that can be held. Raises
         OSError.
         """
         syns, own = self.syns, self.host_addresses
-        if syns is not None and own is not None:
-            families = [socket.AF_INET, *([] if syns.ipv6 is None else [socket.AF_INET6])]
-            host_ports.replace(own.sock, own.table, families, ports)
+        if syns is None or own is None:
+            return
+        listeners = {socket.AF_INET: self.tcp[0]}
+        if syns.ipv6 is not None:
+            listeners[socket.AF_INET6] = syns.ipv6.listener
+        for family, listener in listeners.items():
+            port = listener.getsockname()[1]  # else a program could connect to it directly
+            host_ports.replace(own.sock, own.table, family, [*ports, (port, port)])
 
     def close(self) -> None:
         """Close all of them."""

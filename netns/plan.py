@@ -40,8 +40,8 @@ class Plan:
     """The host's, with the lengths of their prefixes; the one that it sends from comes first."""
     gateway: str = ""
     """Of the host's default route; empty if it has none, or none with a gateway."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Added to the caller's."""
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    """Added to the caller's; None for a variable that is taken away."""
     own_address: str = OWN_ADDRESS
     intercept: Sequence[Intercept] = WAYS
     """Ways to catch TCP connections, the preferred one first."""

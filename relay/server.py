@@ -1,7 +1,5 @@
 """The relay of one session: ways in, ways out, name server and flight log in one nursery."""
 
-import contextlib
-import resource
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,9 +13,9 @@ from relay.addresses import Destination, parse_pool
 from relay.auto_ports.editors import Editors
 from relay.auto_ports.setup import EditorFolders
 from relay.barrier import Record, contained, kept_running
-from relay.config import Settings, Sources
+from relay.config import Settings, Sources, way_out
 from relay.config.tightening import Tightening
-from relay.descriptors import SPARE
+from relay.descriptors import LIMIT, SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared, Without
@@ -25,15 +23,16 @@ from relay.gateway.unused import PAST_BASE_URL, Unused
 from relay.host.interfaces import is_shown
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
-from relay.inbound.held.holder import SynHolder
+from relay.inbound.held.holder import MOST_HELD, PART, SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
-from relay.outbound.dialer import Dialer
+from relay.outbound.dialer import Dialer, Dials
 from relay.outbound.door import Door
 from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
+from relay.outbound.proxied import dialer
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
 from relay.policy.host_ports import HostPorts
@@ -65,6 +64,8 @@ class Relay:
     """Of the settings: their files are watched, if it is known where they are."""
     host_ports: HostPorts = field(default_factory=HostPorts)
     """Which ports of the host's loopback are open; the namespace has been told."""
+    way_out: "way_out.WayOut | None" = None
+    """Through a proxy; None: it is direct."""
     editors: EditorFolders = field(default_factory=EditorFolders)
     """Where editors say that they serve: their ports are opened, and closed."""
     standing: Standing = field(default_factory=Standing)
@@ -78,8 +79,9 @@ class Relay:
         self.editors.trust(self.listeners.read_only)
         self.tightening = Tightening(self.sources, self.policy, self.record)
         self.host_ports.changed = self._host_ports_changed
-        self.host_address = str(parse_pool(self.settings.dns_pool)[2])
-        self.names = NameService(self.settings, self.policy, self.record, self._is_own)
+        self.names = NameService(
+            self.settings, self.policy, self.record, self._is_own, self._is_left
+        )
 
     def _host_ports_changed(self) -> None:
         """Have the namespace's kernel hand over connections to the ports that are open now."""
@@ -93,6 +95,10 @@ class Relay:
         """
         own = self.listeners.host_addresses
         return own is not None and not self.policy.has_names and address in own
+
+    def _is_left(self, name: str) -> bool:
+        """Return whether a name is a proxy's to resolve."""
+        return self.way_out is not None and self.way_out.is_left(name)
 
     async def serve(self) -> None:
         """Relay until cancelled; after a fault, this may be called again."""
@@ -123,6 +129,7 @@ class _Running:
 
     def __init__(self, relay: Relay, nursery: trio.Nursery) -> None:
         """Make all of it; start() runs it."""
+        LIMIT.raise_to_hard()
         settings, standing, record = relay.settings, relay.standing, relay.record
         self._listeners = relay.listeners
         self._record = record
@@ -135,19 +142,19 @@ class _Running:
         ]
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
-            Dialer(relay.names.lookup, keepalive, door),
+            _dials(relay, keepalive, door),
             network,
             standing,
             record,
             patience=settings.patience,
         )
         served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
-        loopback = HostLoopback(relay.host_address, relay.host_ports, relay.policy, record)
+        loopback = HostLoopback(relay.names.host, relay.host_ports, relay.policy, record)
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
         relay.names.synthetic.live = self._connections.dialled
-        self._inbound = _ways_in(relay.listeners, programs, record)
+        self._inbound = _ways_in(relay.listeners, programs, record, loopback)
         self._network = network
         self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
@@ -158,7 +165,6 @@ class _Running:
         """Start all services; they run until the nursery is cancelled."""
         udp, tcp = self._listeners.dns_udp, self._listeners.dns_tcp
         with contained(self._record, "limits"):
-            _allow_descriptors()
             SPARE.keep()
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
         with contained(self._record, "urgent data"):
@@ -203,14 +209,17 @@ class _Running:
             await self._connections.finish()
 
 
-def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> list[Inbound]:
+def _ways_in(
+    listeners: Listeners, programs: SocketTable, record: Record, loopback: HostLoopback
+) -> list[Inbound]:
     """Return what offers connections: each listener, the first one behind held SYNs if possible."""
     first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
     syns = listeners.syns
     if syns is None:
         return [first, *others]
-    holder = SynHolder(syns, first, programs, record)
-    holder.take_other = LoopbackRefusals(record).note
+    holder = SynHolder(syns, first, programs, record, LIMIT.share(PART, MOST_HELD))
+    refusals = LoopbackRefusals(record, loopback)
+    holder.take_other, holder.refuses = refusals.note, refusals.refuses
     return [holder, *others]
 
 
@@ -230,6 +239,17 @@ def _gateway(
     return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
 
 
+def _dials(relay: Relay, keepalive: KeepAlive, door: Door) -> Dials:
+    """Return what dials: directly, or through the session's proxies."""
+    direct = Dialer(relay.names.lookup, keepalive, door)
+    out = relay.way_out
+    if out is None:
+        return direct
+    proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
+    resolve = relay.names.lookup if out.resolves_here else None
+    return dialer.ProxiedDialer(out.routes, direct, proxies, door, resolve)
+
+
 def _keepalive(settings: Settings) -> KeepAlive:
     return KeepAlive(
         idle=settings.keepidle,
@@ -238,17 +258,6 @@ def _keepalive(settings: Settings) -> KeepAlive:
         user_timeout=settings.user_timeout,
         rto_max=settings.rto_max,
     )
-
-
-def _allow_descriptors() -> None:
-    """Take as many descriptors as may be had: a connection needs two, its program one.
-
-    The command was started before and keeps its own limit. Where a filter forbids to ask for them,
-    those that there are have to do.
-    """
-    with contextlib.suppress(OSError):
-        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def write_log(log: FlightLog) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from relay.barrier import Record, kept_running
 from relay.command import left_behind, signals, waiting
 from relay.command.passing import Passing
 from relay.command.witness import Witness
-from relay.config import SESSION_VARIABLE, Settings, Sources
+from relay.config import SESSION_VARIABLE, Settings, Sources, way_out
 from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
@@ -63,38 +63,51 @@ def run(
     folder = sessions_folder(os.environ)
     name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
     bundle = folder / f"{name}.pem"
+    out = _way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
-        added = {SESSION_VARIABLE: name, **prepared.environment}
-        ports = HostPorts(settings.opened_ports())
-        auto = auto_ports.prepared(settings, ports, warn, passes_folders=sandbox.passes_folders)
-        editors = opened.enter_context(auto)
+        proxied = out.routes.environment(os.environ) if out is not None else {}
+        added = {SESSION_VARIABLE: name, **prepared.environment, **proxied}
+        ports, locks = auto_ports.prepared(settings, sandbox, proxied, warn, opened)
         planned = plan(settings, command, resolv_conf, added, prepared)
-        sandbox.build(replace(planned, host_ports=ports.spans(), read_only=editors.read_only))
+        sandbox.build(replace(planned, host_ports=ports.spans(), read_only=locks.read_only))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
         log = opened.enter_context(_opened_log(name, settings, warn))
-        _release(sandbox, prepared)
+        _release(sandbox, prepared, has_proxy=out is not None)
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
-        _begin(log, _started(name, command, settings, listeners, prepared), ports)
-        relay = server.Relay(settings, listeners, log.record, prepared, sources, ports, editors)
+        _begin(log, _started(name, command, settings, listeners, prepared, out), ports)
+        relay = server.Relay(settings, listeners, log.record, prepared, sources, ports, out, locks)
         startup.end()
         ended, notes = trio.run(_relay, relay, passing, log)
     _tell_end(log, name, warn, ended.status, notes)
     return ended
 
 
-def _release(sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without) -> None:
+def _way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
+    """Return the way out through a proxy; most have none, and load nothing for it."""
+    if settings.proxy == "auto" and not any(map(_is_of_proxy, os.environ)):
+        return None
+    return way_out.find(settings, os.environ, warn)
+
+
+def _is_of_proxy(variable: str) -> bool:
+    return variable.lower().endswith("_proxy")
+
+
+def _release(
+    sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without, *, has_proxy: bool
+) -> None:
     """Let the command start, once it can neither change what runs here nor look into it.
 
     It is the same user's. The child waits for this before it becomes the command, and builds the
     namespace meanwhile. A process that is not dumpable is read and traced by root alone, ptrace(2),
     and leaves no core file; its folder in /proc is root's.
     """
-    startup.seal(gateway=isinstance(prepared, gateway.Prepared))
+    startup.seal(gateway=isinstance(prepared, gateway.Prepared), proxy=has_proxy)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     sandbox.release()
     with startup.without_library_search():  # while the child builds the namespace
@@ -145,12 +158,13 @@ def _begin(log: FlightLog, started: SessionStarted, host_ports: HostPorts) -> No
     log.flush()
 
 
-def _started(
+def _started(  # noqa: PLR0913, PLR0917 - what the first event tells
     name: str,
     command: Sequence[str],
     settings: Settings,
     listeners: Listeners,
     prepared: gateway.Prepared | gateway.Without,
+    out: "way_out.WayOut | None",
 ) -> SessionStarted:
     return SessionStarted(
         session=name,
@@ -162,6 +176,7 @@ def _started(
         dns=settings.dns,
         gateway=prepared.told,
         rules=settings.told_rules(),
+        proxy=out.routes.told if out is not None else "",
         format=FORMAT,
     )
 
@@ -170,7 +185,7 @@ def plan(
     settings: Settings,
     command: Sequence[str],
     resolv_conf: str,
-    environment: dict[str, str],
+    environment: Mapping[str, str | None],
     prepared: gateway.Prepared | gateway.Without | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""

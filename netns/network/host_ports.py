@@ -5,7 +5,7 @@ interception.py consults them: one in the table of each family.
 
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from netns.network import nft_sets
@@ -15,21 +15,19 @@ _LAST_PORT: Final = 65535
 
 
 def replace(
-    sock: socket.socket, table: str, families: Sequence[int], ranges: Iterable[tuple[int, int]]
+    sock: socket.socket, table: str, family: int, ranges: Iterable[tuple[int, int]]
 ) -> None:
-    """Have these ports in the sets, each range by its first and last; raises OSError.
+    """Have these ports in the set of a family, each range by its first and last; raises OSError.
 
     The socket is one of nfnetlink, which nft_sets.py has.
     """
-    elements = list(_elements(_merged(ranges)))
-    for family in families:
-        nft_sets.replace(sock, family, table, NAME, elements)
+    nft_sets.replace(sock, family, table, NAME, list(_elements(_merged(ranges))))
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Join what overlaps or touches, which the kernel would not take."""
     first, last = 0, -1
-    for begin, end in sorted(ranges):
+    for begin, end in sorted((first, last) for first, last in ranges):
         if begin > last + 1:
             if last > 0:
                 yield first, last

@@ -125,8 +125,8 @@ def _rules(
         caught, last = [], [number, ("redir", [("REG_PROTO_MIN", 2)])]
     loopback = payload_is(NETWORK_HEADER, 16, _LOOPBACK_IPV4[:1])
     return [
-        *([_LOG_LOOPBACK_REFUSAL] if held else []),
         [*IS_OURS, *IS_NO_SYN, ACCEPT],  # tproxy would not find a socket that is bound to a device
+        *([_LOG_LOOPBACK_REFUSAL] if held else []),
         *(_unserved(socket.AF_INET, loopback, port) if held and servers else []),
         [*loopback, ACCEPT],
         [*payload_is(NETWORK_HEADER, 16, socket.inet_aton(own_address)), ACCEPT],

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from relay.auto_ports import editors, reading
 from relay.config import Settings
@@ -28,34 +29,40 @@ class EditorFolders:
         self.opened = [each for each in self.opened if str(each.path) in read_only]
 
 
-@contextlib.contextmanager
+class Passing(Protocol):
+    """A sandbox, as far as it matters here."""
+
+    passes_folders: bool
+    """Whether the command inherits a folder. From there it could write to any other."""
+
+
 def prepared(
     settings: Settings,
-    ports: HostPorts,
+    sandbox: Passing,
+    withheld: Collection[str],
     warn: Callable[[str], None],
-    *,
-    passes_folders: bool,
-) -> Iterator[EditorFolders]:
-    """Open the ports that are written down, and for as long as the session lasts editors' folders.
+    opened: contextlib.ExitStack,
+) -> tuple[HostPorts, EditorFolders]:
+    """Open the ports that are written down, and the editors' folders until `opened` is closed.
 
-    `passes_folders`: the command inherits a folder. From there it could write to any other, so that
-    lock files say nothing.
+    The command does not get the variables `withheld`, such as those of a proxy: they say nothing.
     """
-    with contextlib.ExitStack() as opened:
-        found, notes, home = EditorFolders(), list[str](), files.home()
-        if reading.are_wanted(settings):
-            for port, _last, source in reading.opened_by_caller(os.environ, home, notes):
-                ports.open(port, source)
-            folders = [] if passes_folders else reading.editors_folders(os.environ, home)
-            for path in filter(Path.is_dir, folders):
-                try:
-                    folder = editors.EditorFolder.opened(path)
-                except OSError as error:
-                    notes.append(f"{path}: {error.strerror}")
-                    continue
-                if folder is not None:
-                    opened.callback(folder.close)
-                    found.opened.append(folder)
-        if notes:
-            warn(f"no port of the host is opened by {'; '.join(notes)}")
-        yield found
+    ports, found = HostPorts(settings.opened_ports()), EditorFolders()
+    notes, home = list[str](), files.home()
+    if reading.are_wanted(settings):
+        given = {name: text for name, text in os.environ.items() if name not in withheld}
+        for port, _last, source in reading.opened_by_caller(given, home, notes):
+            ports.open(port, source)
+        folders = [] if sandbox.passes_folders else reading.editors_folders(os.environ, home)
+        for path in filter(Path.is_dir, folders):
+            try:
+                folder = editors.EditorFolder.opened(path)
+            except OSError as error:
+                notes.append(f"{path}: {error.strerror}")
+                continue
+            if folder is not None:
+                opened.callback(folder.close)
+                found.opened.append(folder)
+    if notes:
+        warn(f"no port of the host is opened by {'; '.join(notes)}")
+    return ports, found

@@ -17,14 +17,15 @@ from dns.edns import EDECode
 from relay.addresses import is_ipv4
 from relay.dns import messages
 from relay.dns.bounds.zones import zone_of
-from relay.dns.local import local_answer, minimal_any
+from relay.dns.local import LOCAL_TTL, local_answer, minimal_any
 from relay.dns.lookup.cache import Lookup
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.lookup.resolver import Resolver
 from relay.dns.messages import Explanation, Query
 from relay.dns.synthetic import PoolExhaustedError, SyntheticAddresses
+from relay.policy.host_ports import HostItself
 from relay.policy.policy import Policy
-from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
+from relay.policy.verdicts import NOT_ALLOWED, UNRESOLVED, Allow, ByAddress, Deny
 from relay.record.events import (
     AnswerWithheld,
     Event,
@@ -49,20 +50,28 @@ class Responder:
     """Whose rules may change in place: CurrentPolicy."""
     _record: Callable[[Event], None]
     _mode: Literal["synthetic", "real"]
+    _host: HostItself
+    """How programs know the host."""
     _clock: Callable[[], float] = trio.current_time
     is_own: Callable[[str], bool] = lambda _address: False
     """Returns whether an address is the host's own, which the namespace shows as its own too."""
+    is_left: Callable[[str], bool] = lambda _name: False
+    """Returns whether a name is left to a proxy: nobody here knows what it resolves to."""
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""
-        local = local_answer(query, self._synthetic)
-        if local is not None:
-            return local
-        denied = self._denied(query)
+        denied = self._denied_host(query)
+        if denied is None:
+            local = local_answer(query, self._synthetic, self._host)
+            if local is not None:
+                return local
+            denied = self._denied(query)
         if denied is not None:
             return self._refuse(query, denied)
         if query.type == dns.rdatatype.ANY:
             return minimal_any(query)
+        if self.is_left(query.name):
+            return self._left(query)
         if query.type not in ADDRESS_TYPES:
             return None
         known = self._resolver.cached(query.name)
@@ -103,6 +112,13 @@ class Responder:
         self._record(NamesBounded(zone=zone_of(query.name), kind=error.kind, cause=error.cause))
         return messages.failure(query, error.rcode, Explanation(EDECode.FILTERED, error.cause))
 
+    def _denied_host(self, query: Query) -> Deny | None:
+        """Return the deny rule about one of the host's names, which need no allow rule."""
+        if query.name not in self._host.names:
+            return None
+        verdict = self._policy.judge_alias(query.name)
+        return verdict if isinstance(verdict, Deny) else None
+
     def _denied(self, query: Query) -> Deny | None:
         """Return why a query may not leave, None if it may.
 
@@ -112,6 +128,8 @@ class Responder:
         match verdict:
             case Deny():
                 return verdict
+            case ByAddress() if self.is_left(query.name):
+                return Deny(UNRESOLVED)
             case ByAddress():
                 return None if query.type in ADDRESS_TYPES else Deny(NOT_ALLOWED)
             case Allow():
@@ -145,9 +163,7 @@ class Responder:
         try:
             return messages.addresses(query, lookup, self._given(query, lookup))
         except PoolExhaustedError as error:
-            kind, cause = Kind.RESOURCES, str(error)
-            self._record(LookupFailed(name=query.name, type="A", kind=kind, cause=cause))
-            return messages.reply(query, dns.rcode.SERVFAIL)
+            return self._exhausted(query, error)
 
     def _given(self, query: Query, lookup: Lookup) -> Sequence[str]:
         """Return the addresses for the program: a synthetic one in place of the real ones.
@@ -161,10 +177,34 @@ class Responder:
         if is_real or any(map(self.is_own, lookup.addresses)):
             self._record(NameForwarded(name=query.name, type="A"))
             return lookup.addresses
+        return [self._assigned(query)]
+
+    def _left(self, query: Query) -> dns.message.Message:
+        """Answer for a name that a proxy resolves: it has a synthetic address, and nothing else.
+
+        Whether it exists shows when it is dialled. An address that is asked for as if it were a
+        name has no other.
+        """
+        if query.type != dns.rdatatype.A or is_ipv4(query.name):
+            return messages.reply(query)
+        nothing_known = Lookup(dns.rcode.NOERROR, query.owner, (), LOCAL_TTL)
+        try:
+            given = [self._assigned(query)]
+        except PoolExhaustedError as error:
+            return self._exhausted(query, error)
+        return messages.addresses(query, nothing_known, given)
+
+    def _assigned(self, query: Query) -> str:
+        """Return the address that stands for a name; raises PoolExhaustedError."""
         address, is_new, displaced = self._synthetic.assign(query.name, self._clock())
         if is_new:
             self._record(NameAssigned(name=query.name, address=address, displaced=displaced))
-        return [address]
+        return address
+
+    def _exhausted(self, query: Query, error: PoolExhaustedError) -> dns.message.Message:
+        kind, cause = Kind.RESOURCES, str(error)
+        self._record(LookupFailed(name=query.name, type="A", kind=kind, cause=cause))
+        return messages.reply(query, dns.rcode.SERVFAIL)
 
     def _note_withheld(self, query: Query, why: str) -> None:
         self._record(AnswerWithheld(name=query.name, type=query.type_name, why=why))

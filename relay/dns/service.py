@@ -9,13 +9,16 @@ import trio
 from netns.mounts import RESOLV_CONF
 from relay.addresses import Destination, parse_pool
 from relay.config import Settings, parse_nameserver
+from relay.descriptors import LIMIT
 from relay.dns import gate, nameserver, responder
 from relay.dns.bounds import tally
+from relay.dns.bounds.places import MOST
 from relay.dns.lookup import evidence, resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
+from relay.host.itself import host_itself
 from relay.host.resolvers import HostResolvers
-from relay.outbound.door import DeniedError
+from relay.outbound.door import DeniedError, Own
 from relay.outbound.patience import DialError
 from relay.policy.policy import Policy
 from relay.record.events import Event
@@ -37,9 +40,16 @@ class NameService:
         policy: Policy,
         record: Callable[[Event], None],
         is_own: Callable[[str], bool] = lambda _address: False,
+        is_left: Callable[[str], bool] = lambda _name: False,
     ) -> None:
-        """Take what the session has; `is_own` returns whether an address is the host's own."""
+        """Take what the session has.
+
+        `is_own` returns whether an address is the host's own, `is_left` whether a name is left to a
+        proxy, so that nobody is asked for it.
+        """
         self._is_own = is_own
+        self._is_left = is_left
+        self.host = host_itself(parse_pool(settings.dns_pool))
         pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
         self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
@@ -85,9 +95,11 @@ class NameService:
                 self._policy,
                 self._record,
                 self._settings.dns,
+                self.host,
                 is_own=self._is_own,
+                is_left=self._is_left,
             )
-            await nameserver.NameServer(answers, self._record).serve(udp, tcp)
+            await nameserver.NameServer(answers, self._record, LIMIT.share(4, MOST)).serve(udp, tcp)
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a destination's name, at least one; raises DialError.
@@ -109,7 +121,8 @@ class NameService:
         except ResolverError as error:
             is_final = error.meaning in {Meaning.VERDICT, Meaning.LOCAL}
             raise DialError(error.cause, error.kind, is_final=is_final) from error
-        if denial := self._policy.denied_alias(found.aliases, destination.port):
+        denial = self._policy.denied_alias(found.aliases, destination.port)
+        if denial and not isinstance(destination, Own):
             raise DeniedError(*denial)
         if not found.addresses:
             cause = "the name has no IPv4 address, or does not exist any more"

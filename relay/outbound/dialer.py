@@ -16,8 +16,9 @@ import trio
 from relay import sockets
 from relay.addresses import Destination, Endpoint
 from relay.outbound import icmp
-from relay.outbound.door import DeniedError, Door
+from relay.outbound.door import DeniedError, Door, Own
 from relay.outbound.keepalive import KeepAlive
+from relay.outbound.lately import Lately
 from relay.outbound.patience import DialError, verdict_of
 from relay.policy.verdicts import Deny
 from relay.record.kinds import Kind, kind_of_errno
@@ -32,6 +33,10 @@ IN_FLIGHT: Final = 8
 """Dials at a time to an endpoint that has not answered; one that has is dialled freely.
 
 Another port of the same address may be silent, behind a firewall, while this one answers."""
+
+
+MOST_ANSWERING: Final = 8192
+"""Endpoints that are known to answer; one that is forgotten is dialled as if it never had."""
 
 
 Denied: TypeAlias = Callable[[str, Deny], None]
@@ -50,6 +55,23 @@ class Reached(NamedTuple):
 
     sock: socket.socket
     address: str
+    proxy: Own | None = None
+    """The proxy that it leads to, which has reached the destination."""
+
+
+class Dials(Protocol):
+    """Makes one round of dialling."""
+
+    async def dial(
+        self,
+        destination: Destination,
+        deadline: float,
+        *,
+        fresh: bool,
+        avoid: str = "",
+        denied: Denied = ...,
+    ) -> Reached:
+        """Reach a destination, as Dialer.dial() does; raises the same."""
 
 
 @dataclass(eq=False)
@@ -59,7 +81,7 @@ class Dialer:
     _resolve: Resolve
     _keepalive: KeepAlive
     _door: Door
-    _answering: set[Endpoint] = field(default_factory=set)
+    _answering: Lately[Endpoint] = field(default_factory=lambda: Lately(MOST_ANSWERING))
     """Those whose last dial was answered."""
     _slots: dict[Endpoint, trio.CapacityLimiter] = field(default_factory=dict)
 
@@ -131,8 +153,8 @@ class Dialer:
                 raise verdict_of(failures)
             return connected.pop(0)
         finally:
-            for sock, _address in connected:
-                sock.close()
+            for reached in connected:
+                reached.sock.close()
 
     async def _connect_in_turn(self, destination: Destination, address: str) -> Reached:
         """Connect to one address, when it is its turn; raises DialError."""

@@ -14,7 +14,7 @@ from relay.addresses import Destination, is_dialable, is_ipv4
 from relay.policy import special
 from relay.policy.index import Index
 from relay.policy.rules import Rule
-from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
+from relay.policy.verdicts import NOT_ALLOWED, UNRESOLVED, Allow, ByAddress, Deny
 
 Mode: TypeAlias = Literal["open", "allowlist"]
 Private: TypeAlias = Literal["allow", "deny"]
@@ -197,15 +197,20 @@ class Policy:
                 return verdict
         return _ALLOW
 
-    def judge_host_port(self, host: str, port: int) -> Allow | Deny:
-        """Judge a port of the host's loopback that is open, as a program has dialled it.
+    def judge_host_port(self, dialled: Iterable[str], port: int) -> Allow | Deny:
+        """Judge a port of the host's loopback that is open, by all names that a program may dial.
 
-        No rule opens it, and deny rules about its address and its name keep it closed.
+        No rule opens it, and deny rules about its address and its names keep it closed.
         """
-        for each in (host, *_OF_HOST):
+        for each in (*dialled, *_OF_HOST):
             if denied := self._denied(each, port):
                 return denied
         return _ALLOW
+
+    def judge_unresolved(self, destination: Destination) -> Allow | Deny:
+        """Judge what a proxy is asked for: of a name nobody here knows the addresses."""
+        verdict = self.decide(destination)
+        return Deny(UNRESOLVED) if isinstance(verdict, ByAddress) else verdict
 
     def judge_name(self, name: str) -> Verdict:
         """Judge a name that is to be looked up, whatever its port will be."""

@@ -7,22 +7,24 @@ from typing import TypeAlias
 
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
-    AddressDenied, Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened,
-    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, InnerSeen, LoopbackRefused, PathDown,
-    PathUp, Replaying, Suspected, Told,
+    Cleared, Closer, ConnectionClosed, ConnectionOpened, DialFailed, DialHeld, Dialled, Excuse,
+    How, PathDown, PathUp, Replaying, Suspected,
+)
+from relay.record.events.denials import (
+    AddressDenied, ConnectionDenied, InnerDiffers, InnerSeen, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
     UpstreamClosed, UpstreamOpened, UpstreamReady, WentPast,
 )
+from relay.record.events.host_ports import HostPortClosed, HostPortOpened, LoopbackRefused
 from relay.record.events.names import (
     AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    Fault, HostPortClosed, HostPortOpened, LeftBehind, LogChanged, LogFull, LogLost,
-    PolicyChangeIgnored, PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept,
-    TurnedAway,
+    ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
+    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
@@ -30,7 +32,8 @@ AnyEvent: TypeAlias = (
     | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
-    | ConnectionClosed | LoopbackRefused | HostPortOpened | HostPortClosed
+    | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
+    | HostPortClosed
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -39,13 +42,13 @@ AnyEvent: TypeAlias = (
 
 __all__ = [
     "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
-    "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
-    "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
-    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortClosed", "HostPortOpened", "How",
-    "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed",
-    "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused",
-    "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying",
-    "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown",
-    "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway",
-    "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
+    "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
+    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortClosed",
+    "HostPortOpened", "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull",
+    "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned",
+    "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored",
+    "PolicyTightened", "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw",
+    "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected",
+    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

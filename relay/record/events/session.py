@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from relay.record.events.base import CausedEvent, Event, LossEvent, size
+from relay.record.events.base import CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.times import local
 
 Shown: TypeAlias = Literal["", "a reset", "SERVFAIL"]
@@ -26,6 +26,8 @@ class SessionStarted(Event):
     """What the gateway reads, for people; empty if it is off."""
     rules: str = ""
     """What policy denies, for people; empty if nothing."""
+    proxy: str = ""
+    """The way out, for people, without credentials; empty if it is direct."""
     format: int = 0
     """Version of the log's format, see base.FORMAT; 0 for logs from before it was counted."""
 
@@ -37,6 +39,7 @@ class SessionStarted(Event):
             f" (pid {self.pid}, uid {self.uid}, {self.intercept}, {self.dns} names)"
             + (f"; {self.gateway}" if self.gateway else "")
             + (f"; {self.rules}" if self.rules else "")
+            + (f"; {self.proxy}" if self.proxy else "")
         )
 
 
@@ -56,38 +59,6 @@ class SessionEnded(Event):
             f"session ended with status {self.status} after {self.seconds:.1f} s and"
             f" {self.connections} connections"
         ) + (f"; the log had no room for: {omitted}" if omitted else "")
-
-
-class HostPortOpened(Event):
-    """A port of the host's loopback can be reached from inside from now on."""
-
-    port: int
-    source: str
-    """Who has opened it: a flag, a variable, a file and line."""
-    last: int = 0
-    """Of ports that were opened together; 0 if it is one."""
-
-    @property
-    def ports(self) -> str:
-        """PORT or FIRST-LAST."""
-        return f"{self.port}-{self.last}" if self.last else f"{self.port}"
-
-    def text(self) -> str:
-        """Return it as a line for people."""
-        several = "s" if self.last else ""
-        return f"port{several} {self.ports} of the host's loopback opened by {self.source}"
-
-
-class HostPortClosed(Event):
-    """A port of the host's loopback can be reached no longer: who was served there has ended."""
-
-    port: int
-    source: str
-    """Who had opened it."""
-
-    def text(self) -> str:
-        """Return it as a line for people."""
-        return f"port {self.port} of the host's loopback closed: {self.source}"
 
 
 class LeftBehind(Event):
@@ -185,6 +156,22 @@ class TurnedAway(LossEvent):
     def text(self) -> str:
         """Return it as a line for people."""
         return f"{self.where} reset a connection ({self.cause}), {self.count} so far"
+
+
+class ConnectLeft(CountedEvent):
+    """A SYN was left to be retransmitted: as many connects are pending as keepline dials for."""
+
+    address: str
+    port: int
+
+    @property
+    def to(self) -> str:
+        """HOST:PORT, as it was dialled."""
+        return f"{self.address}:{self.port}"
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"connect() to {self.to} is to wait: too many are pending{self.times()}"
 
 
 class LogChanged(LossEvent):

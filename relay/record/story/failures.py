@@ -50,6 +50,9 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
             found = _lookup(event)
         case events.LoopbackRefused():
             found = _loopback(event)
+        case events.ConnectLeft():
+            what = "connects were to wait until others had ended: too many were pending"
+            found = _entry(event, Mark.LIMIT, event.to, what, event.address)
         case events.DialFailed():
             found = _dial(event, to)
         case _:
@@ -114,9 +117,11 @@ def _lookup(event: events.LookupFailed) -> Entry:
 
 def _loopback(event: events.LoopbackRefused) -> Entry:
     what = "refused: nobody listens there inside the session"
+    if event.name:
+        what = "refused: no --host-port opens that port of the host"
     if not event.on_host:
         return _entry(event, Mark.FAILED, event.to, what, event.address)
-    what += "; the host's own server there cannot be reached from inside"
+    what += f"; --host-port {event.port} leads to the host's own server there"
     return _entry(event, Mark.LIMIT, event.to, what, event.address)
 
 

@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -253,14 +254,23 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@dataclass
+class Passed:
+    """What a sandbox passes on."""
+
+    passes_folders: bool = False
+
+
 @contextmanager
 def prepared_for(
-    settings: Settings | None = None, *, passes_folders: bool = False
+    settings: Settings | None = None,
+    withheld: Collection[str] = (),
+    passed: Passed | None = None,
 ) -> Iterator[tuple[set[int], EditorFolders, list[str]]]:
     told: list[str] = []
-    ports = HostPorts()
-    made = prepared(settings or Settings(), ports, told.append, passes_folders=passes_folders)
-    with made as editors:
+    with ExitStack() as opened:
+        chosen, sandbox = settings or Settings(), passed or Passed()
+        ports, editors = prepared(chosen, sandbox, withheld, told.append, opened)
         yield {each.first for each in ports}, editors, told
 
 
@@ -281,8 +291,19 @@ def test_where_none_is_open_by_itself(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("home")
+def test_a_variable_that_the_command_does_not_get_opens_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://localhost:3128")
+    with prepared_for() as (ports, _, _):
+        assert 3128 in ports
+    with prepared_for(withheld=["HTTPS_PROXY"]) as (ports, _, _):
+        assert 3128 not in ports
+
+
+@pytest.mark.usefixtures("home")
 def test_an_inherited_folder_leads_past_every_mount() -> None:
-    with prepared_for(passes_folders=True) as (ports, editors, told):
+    with prepared_for(passed=Passed(passes_folders=True)) as (ports, editors, told):
         assert 3000 in ports
         assert editors.opened == []
     assert told == []

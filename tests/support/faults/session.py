@@ -22,13 +22,26 @@ from relay.auto_ports.editors import EditorFolder
 from relay.auto_ports.setup import EditorFolders
 from relay.barrier import kept_running
 from relay.config import DestinationSettings, Settings, Sources
+from relay.config.way_out import WayOut
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
+from relay.proxies.bypass import Bypass
+from relay.proxies.routes import Routes
+from relay.proxies.url import Credentials, Proxy
 from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
 from tests.support.faults.injector import INJECTOR
-from tests.support.faults.world import ECHO, PATIENCE, THIRD, Namespace, World
+from tests.support.faults.world import (
+    CONNECT,
+    ECHO,
+    PATIENCE,
+    SERVER,
+    SOCKS,
+    THIRD,
+    Namespace,
+    World,
+)
 from tests.support.inprocess.gateway import Program
 from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.api.server import Api
@@ -52,6 +65,19 @@ _ALLOW: Final = ("*", "203.0.113.0/24")
 """All that is dialled, so that mode allowlist differs in what it holds until it is judged."""
 
 
+_WAY_OUT: Final = WayOut(
+    Routes(
+        Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
+        Proxy("http", "proxy.test", CONNECT),
+        Bypass.parse("203.0.113.0/24"),
+        "a scenario",
+    ),
+    {"proxy.test": SERVER},
+    resolves_here=False,
+)
+"""Names are reached through proxies: port 80 by SOCKS5, all others by CONNECT."""
+
+
 class NoAnswerError(Exception):
     """The name server does not answer, however often it is asked."""
 
@@ -70,6 +96,7 @@ class Session:
     prepared: Prepared | None
     served: Api
     is_allowlist: bool = False
+    is_proxied: bool = False
     events: list[Event] = field(default_factory=list)
     _asked: int = 0
     _editors: EditorFolders = field(default_factory=EditorFolders)
@@ -92,6 +119,7 @@ class Session:
             self.prepared or _WITHOUT,
             self._sources,
             editors=self._editors,
+            way_out=_WAY_OUT if self.is_proxied else None,
         )
         writer = partial(server.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)

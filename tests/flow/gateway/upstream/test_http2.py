@@ -25,6 +25,7 @@ from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.support.internet.servers.api.messages import message
 from tests.support.internet.servers.api.stream import body
+from tests.support.pace import patience
 
 STREAM = b'{"seed": 7, "stream": true}'
 EVENTS = body(message(7))
@@ -137,10 +138,10 @@ async def test_a_defect_ends_the_connection_and_its_requests_are_asked_again(
     """Not the session, in whose nursery the connection runs."""
     upstream, receive, faults = Upstream(), Engine.receive_data, [KeyError("a defect")]
 
-    def receive_data(engine: Engine, data: bytes) -> set[int]:
+    def receive_data(engine: Engine, data: bytes, now: float) -> set[int]:
         if faults and not engine.is_free:
             raise faults.pop()
-        return receive(engine, data)
+        return receive(engine, data, now)
 
     monkeypatch.setattr(Engine, "receive_data", receive_data)
     async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
@@ -191,7 +192,7 @@ class _Padding(Upstream):
 async def test_padding_does_not_use_the_window_up() -> None:
     upstream = _Padding()
     async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             assert await ask(it) == (200, "")
         await it.assert_nothing_is_left()
 
@@ -206,6 +207,9 @@ class _Wire:
     asked: float = 0.0
     is_awaited: Callable[[], bool] = bool
     will_end_so_again: bool = False
+
+    def note_verdict(self, cause: str, kind: Kind) -> None:
+        self.cause, self.kind = cause, kind
 
 
 class _Socket(trio.abc.Stream):
@@ -507,7 +511,7 @@ async def test_a_piece_does_not_wait_for_the_next() -> None:
         await program.send(h11.Request(method="POST", target="/other", headers=headers))
         for piece in (b"bo", b"dy"):
             await program.send(h11.Data(piece))
-            with trio.fail_after(10):
+            with trio.fail_after(patience(10)):
                 while upstream.frames[-1:] != [(piece, piece == b"dy")]:
                     await trio.testing.wait_all_tasks_blocked()
         await program.send(h11.EndOfMessage())

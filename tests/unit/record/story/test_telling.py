@@ -7,6 +7,7 @@ import pytest
 from relay.record.events import (
     AnyEvent,
     ConnectionDenied,
+    ConnectLeft,
     DialFailed,
     DialHeld,
     Dialled,
@@ -157,6 +158,15 @@ def test_what_may_not_leave_is_told_though_the_command_succeeds() -> None:
     )
 
 
+def test_connects_that_were_to_wait_are_told_if_the_command_fails() -> None:
+    left = ConnectLeft(at=102, address="203.0.113.9", port=443, kind=Kind.BOUND, count=3000)
+    assert story(left)[0] == (
+        "00:01:42  limit    203.0.113.9:443: connects were to wait until others had ended:"
+        " too many were pending (3000 times)"
+    )
+    assert not at_end(left, has_failed=False)
+
+
 def test_names_that_have_no_events_of_their_own_are_denied_too() -> None:
     further = FurtherNames(at=103, zone="api.test", what="refused", kind=Kind.BOUND, count=9936)
     assert further.is_failure
@@ -294,15 +304,21 @@ def test_the_hosts_own_loopback() -> None:
         at=102, address="127.0.0.1", port=5432, kind=Kind.REFUSED, on_host=True, count=3
     )
     assert story(outside)[0] == (
-        "00:01:42  limit    127.0.0.1:5432: refused: nobody listens there inside the session; the"
-        " host's own server there cannot be reached from inside (3 times)"
+        "00:01:42  limit    127.0.0.1:5432: refused: nobody listens there inside the session;"
+        " --host-port 5432 leads to the host's own server there (3 times)"
     )
-    assert "cannot be reached from inside, 3 times" in at_end(outside)
+    assert "--host-port 5432 leads to the host's own server there, 3 times" in at_end(outside)
     nobody = LoopbackRefused(
         at=102, address="127.0.0.1", port=5432, kind=Kind.REFUSED, on_host=False
     )
     assert story(nobody)[0].endswith("nobody listens there inside the session")
     assert at_end(nobody) == ""
+    by_name = LoopbackRefused(
+        at=102, address="127.0.0.1", port=5432, name="host.internal", on_host=False
+    )
+    assert story(by_name)[0].endswith(
+        "failed   host.internal:5432: refused: no --host-port opens that port of the host"
+    )
 
 
 def test_a_gateway_that_was_not_used() -> None:
