@@ -61,6 +61,8 @@ class Listeners:
     """Why a connect() is not held, or not for as long as it should be."""
     lacks: Sequence[str] = ()
     """What the namespace lacks of the host as programs see it, and why."""
+    read_only: Sequence[str] = ()
+    """Those of the plan's folders to which nothing can be written."""
     stays_open: Sequence[str] = ()
     """What this kernel cannot keep out of reach, though --strict would."""
 
@@ -155,6 +157,7 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
         "notes": list(listeners.notes),
         "held_notes": list(listeners.held_notes),
         "lacks": list(listeners.lacks),
+        "read_only": list(listeners.read_only),
         "stays_open": list(listeners.stays_open),
         "host_addresses": None if addresses is None else [addresses.table, *addresses.shown],
     }
@@ -213,5 +216,6 @@ def _listeners(message: dict[str, Any], sockets: Sequence[socket.socket]) -> Lis
         message["notes"],
         message["held_notes"],
         message["lacks"],
+        message["read_only"],
         message["stays_open"],
     )

@@ -60,6 +60,8 @@ class Sandbox:
 
     withheld: Sequence[str] = ()
     """What the command does not get of what was inherited, for people."""
+    passes_folders: bool = False
+    """Whether the command inherits a folder, from which others are reached past all mounts."""
 
     def __init__(self, inherited: Inherited | None = None) -> None:
         """Fork: the child loads what it needs while the caller finds out what to run.
@@ -72,7 +74,7 @@ class Sandbox:
         """
         self._inherited = inherited
         if inherited is not None:
-            self.withheld = inherited.withheld
+            self.withheld, self.passes_folders = inherited.withheld, inherited.has_folders
         self.steps: list[Step] = []
         """What the namespace needed so far, in order, for people."""
         self._lifeline: int | None = None

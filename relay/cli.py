@@ -160,7 +160,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         text = f"{setting.description} ({setting.shown_default})"
         how: dict[str, Any] = {"dest": setting.name, "help": text}
         if setting.kind is bool:
-            how |= {"action": "store_const", "const": "true"}
+            how |= {"action": "store_const", "const": "false" if setting.default else "true"}
         elif setting.kind is tuple:
             how |= {"action": "append", "metavar": "X,..."}
         else:

@@ -10,6 +10,8 @@ import trio
 
 from netns.handoff import Listeners
 from relay.addresses import Destination, parse_pool
+from relay.auto_ports.editors import Editors
+from relay.auto_ports.setup import EditorFolders
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings, Sources, way_out
 from relay.config.tightening import Tightening
@@ -64,6 +66,8 @@ class Relay:
     """Which ports of the host's loopback are open; the namespace has been told."""
     way_out: "way_out.WayOut | None" = None
     """Through a proxy; None: it is direct."""
+    editors: EditorFolders = field(default_factory=EditorFolders)
+    """Where editors say that they serve: their ports are opened, and closed."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -72,6 +76,7 @@ class Relay:
     def __post_init__(self) -> None:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
+        self.editors.trust(self.listeners.read_only)
         self.tightening = Tightening(self.sources, self.policy, self.record)
         self.host_ports.changed = self._host_ports_changed
         self.names = NameService(
@@ -133,6 +138,9 @@ class _Running:
         self._bridges: bridges.Bridges | None = None
         self._standing = standing
         self._tightening = relay.tightening
+        self._editors = [
+            Editors(folder, relay.host_ports, record) for folder in relay.editors.opened
+        ]
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
             self._dials(relay, keepalive, door),
@@ -177,6 +185,8 @@ class _Running:
         self._run("watch of connections", self._liveness.watch)
         if self._tightening.is_possible:
             self._run("watch of the settings", self._tightening.watch)
+        for editors in self._editors:
+            self._run("watch of editors", editors.watch)
         self._run("name server", partial(self._names.serve, udp, tcp))
         for each in self._inbound:
             self._run("listener", partial(each.serve, self._connections.start))

@@ -19,6 +19,7 @@ from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, server, startup
 from relay.addresses import HOST_NAME, parse_pool
+from relay.auto_ports import setup as auto_ports
 from relay.barrier import Record, kept_running
 from relay.command import left_behind, signals, waiting
 from relay.command.passing import Passing
@@ -67,9 +68,9 @@ def run(
         opened.callback(sandbox.end)
         proxied = out.routes.environment(os.environ) if out is not None else {}
         added = {SESSION_VARIABLE: name, **prepared.environment, **proxied}
-        host_ports = HostPorts(settings.opened_ports())
+        ports, locks = auto_ports.prepared(settings, sandbox, proxied, warn, opened)
         planned = plan(settings, command, resolv_conf, added, prepared)
-        sandbox.build(replace(planned, host_ports=host_ports.spans()))
+        sandbox.build(replace(planned, host_ports=ports.spans(), read_only=locks.read_only))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
         if settings.linger:
             adopt_orphans()
@@ -78,8 +79,8 @@ def run(
         _release(sandbox, prepared, has_proxy=out is not None)
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
-        _begin(log, _started(name, command, settings, listeners, prepared, out), host_ports)
-        relay = server.Relay(settings, listeners, log.record, prepared, sources, host_ports, out)
+        _begin(log, _started(name, command, settings, listeners, prepared, out), ports)
+        relay = server.Relay(settings, listeners, log.record, prepared, sources, ports, out, locks)
         startup.end()
         ended, notes = trio.run(_relay, relay, passing, log)
     _tell_end(log, name, warn, ended.status, notes)

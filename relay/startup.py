@@ -31,6 +31,7 @@ DEFERRED: Final = frozenset({
     "relay.outbound.proxied.dialogue", "relay.outbound.proxied.forwarding",
     "relay.outbound.proxied.socks", "relay.proxies.url",
     # 3 ms: what only other commands, or few sessions, need.
+    "relay.auto_ports.editors",
     "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
     "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
     "relay.record.view", "tomllib", "traceback",

@@ -79,7 +79,7 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
                 open_.pop(number, None)
             case _ if (known := open_.get(getattr(event, "connection", None) or 0)) is not None:
                 _note(known, event)
-    state.host_ports = list(ports.told())
+    state.host_ports = list(ports.told(open_only=True))
     return state
 
 

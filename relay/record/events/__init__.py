@@ -17,7 +17,7 @@ from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
     UpstreamClosed, UpstreamOpened, UpstreamReady, WentPast,
 )
-from relay.record.events.host_ports import HostPortOpened, LoopbackRefused
+from relay.record.events.host_ports import HostPortClosed, HostPortOpened, LoopbackRefused
 from relay.record.events.names import (
     AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
@@ -33,6 +33,7 @@ AnyEvent: TypeAlias = (
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
     | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
+    | HostPortClosed
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -43,12 +44,11 @@ __all__ = [
     "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
     "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
     "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
-    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened",
-    "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost",
-    "LookupFailed", "LookupHeld",
-    "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
-    "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
-    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
-    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortClosed",
+    "HostPortOpened", "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull",
+    "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned",
+    "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored",
+    "PolicyTightened", "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw",
+    "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected",
+    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

@@ -14,6 +14,7 @@ from relay.record.events import (
     DialHeld,
     Dialled,
     Fault,
+    HostPortClosed,
     HostPortOpened,
     LogFull,
     NameAssigned,
@@ -25,6 +26,7 @@ from relay.record.events import (
     UpstreamReady,
 )
 from relay.record.kinds import Kind
+from relay.record.story.opened import OpenedPorts
 
 STARTED = SessionStarted(
     session="s1",
@@ -111,7 +113,8 @@ def test_lines_for_people() -> None:
 
 
 def test_json_for_programs() -> None:
-    state = status.state_of("s1", [STARTED, opened(1, at=5.0)])
+    port = HostPortOpened(port=3000, last=3010, source="--host-port")
+    state = status.state_of("s1", [STARTED, port, opened(1, at=5.0)])
     assert json.loads(status.as_json([state])) == [
         {
             "session": "s1",
@@ -129,7 +132,9 @@ def test_json_for_programs() -> None:
                     "suspected": None,
                 }
             },
-            "host_ports": [],
+            "host_ports": [
+                "ports 3000-3010 of the host's loopback opened by --host-port, not used"
+            ],
             "complete": True,
         }
     ]
@@ -158,6 +163,14 @@ def test_ports_of_the_host_are_told_with_their_use() -> None:
     ]
     state = status.state_of("s1", [STARTED, *log])
     assert state.host_ports == told
+    ports = OpenedPorts()
+    for event in (*log, HostPortClosed(port=7, source="a lock file")):
+        ports.note(event)
+    closed = "port 7 of the host's loopback opened by a lock file and closed, not used"
+    assert list(ports.told()) == [*told[:2], closed]
+    assert list(ports.told(open_only=True)) == told[:2]
+    ports.note(HostPortOpened(port=7, source="a lock file"))
+    assert list(ports.told(open_only=True)) == told
     assert list(status.lines([state]))[1:4] == [f"  {line}" for line in told]
 
 

@@ -24,6 +24,7 @@ from relay.record.events import (
     Fault,
     FurtherNames,
     GatewayUnused,
+    HostPortClosed,
     HostPortOpened,
     How,
     InnerDiffers,
@@ -167,6 +168,10 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         HostPortOpened(port=80, last=90, source="/c/config.toml:1"),
         "ports 80-90 of the host's loopback opened by /c/config.toml:1",
+    ),
+    (
+        HostPortClosed(port=4711, source="IDE lock file /l"),
+        "port 4711 of the host's loopback closed: IDE lock file /l",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (
