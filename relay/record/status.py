@@ -6,7 +6,7 @@ import msgspec
 
 from relay.record import events
 from relay.record.events import AnyEvent
-from relay.record.story.opened import OpenedPorts
+from relay.record.opened import OpenedPorts
 
 
 class OpenConnection(msgspec.Struct):

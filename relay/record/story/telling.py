@@ -11,7 +11,7 @@ from relay.record.story.advice import ADVICE, GATEWAY_OFF, Advice
 from relay.record.story.entry import Entry, Mark, joined
 from relay.record.story.interrupted import cut_off, is_interrupted
 from relay.record.story.losses import entries
-from relay.record.story.opened import OpenedPorts
+from relay.record.opened import OpenedPorts
 from relay.record.times import Clock
 
 REPEAT: Final = (

@@ -26,7 +26,7 @@ from relay.record.events import (
     UpstreamReady,
 )
 from relay.record.kinds import Kind
-from relay.record.story.opened import OpenedPorts
+from relay.record.opened import OpenedPorts
 
 STARTED = SessionStarted(
     session="s1",
