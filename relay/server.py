@@ -1,7 +1,5 @@
 """The relay of one session: ways in, ways out, name server and flight log in one nursery."""
 
-import contextlib
-import resource
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings, Sources, way_out
 from relay.config.tightening import Tightening
-from relay.descriptors import SPARE
+from relay.descriptors import LIMIT, SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared, Without
@@ -23,7 +21,7 @@ from relay.gateway.unused import PAST_BASE_URL, Unused
 from relay.host.interfaces import is_shown
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
-from relay.inbound.held.holder import SynHolder
+from relay.inbound.held.holder import MOST_HELD, PART, SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
@@ -32,7 +30,7 @@ from relay.outbound.door import Door
 from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
-from relay.outbound.proxied import dialer
+from relay.outbound.proxied import bridges, dialer
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
 from relay.policy.host_ports import HostPorts
@@ -126,16 +124,18 @@ class _Running:
 
     def __init__(self, relay: Relay, nursery: trio.Nursery) -> None:
         """Make all of it; start() runs it."""
+        LIMIT.raise_to_hard()
         settings, standing, record = relay.settings, relay.standing, relay.record
         self._listeners = relay.listeners
         self._record = record
         self._nursery = nursery
         self._names = relay.names
+        self._bridges: bridges.Bridges | None = None
         self._standing = standing
         self._tightening = relay.tightening
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
-            _dials(relay, keepalive, door),
+            self._dials(relay, keepalive, door),
             network,
             standing,
             record,
@@ -154,11 +154,21 @@ class _Running:
             standing.connections, keepalive, network, record, SuspendDetector(time_suspended), door
         )
 
+    def _dials(self, relay: Relay, keepalive: KeepAlive, door: Door) -> Dials:
+        """Return what dials: directly, or through the session's proxies."""
+        direct = Dialer(relay.names.lookup, keepalive, door)
+        out = relay.way_out
+        if out is None:
+            return direct
+        proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
+        resolve = relay.names.lookup if out.resolves_here else None
+        self._bridges = bridges.Bridges(self._nursery, self._record)
+        return dialer.ProxiedDialer(out.routes, direct, proxies, door, self._bridges, resolve)
+
     def start(self) -> None:
         """Start all services; they run until the nursery is cancelled."""
         udp, tcp = self._listeners.dns_udp, self._listeners.dns_tcp
         with contained(self._record, "limits"):
-            _allow_descriptors()
             SPARE.keep()
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
         with contained(self._record, "urgent data"):
@@ -199,6 +209,8 @@ class _Running:
                 each.take_waiting(self._connections.start)
         with contained(self._record, "end"):
             await self._connections.finish()
+            if self._bridges is not None:
+                await self._bridges.finish()
 
 
 def _ways_in(
@@ -209,7 +221,7 @@ def _ways_in(
     syns = listeners.syns
     if syns is None:
         return [first, *others]
-    holder = SynHolder(syns, first, programs, record)
+    holder = SynHolder(syns, first, programs, record, LIMIT.share(PART, MOST_HELD))
     refusals = LoopbackRefusals(record, loopback)
     holder.take_other, holder.refuses = refusals.note, refusals.refuses
     return [holder, *others]
@@ -231,17 +243,6 @@ def _gateway(
     return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
 
 
-def _dials(relay: Relay, keepalive: KeepAlive, door: Door) -> Dials:
-    """Return what dials: directly, or through the session's proxies."""
-    direct = Dialer(relay.names.lookup, keepalive, door)
-    out = relay.way_out
-    if out is None:
-        return direct
-    proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
-    resolve = relay.names.lookup if out.resolves_here else None
-    return dialer.ProxiedDialer(out.routes, direct, proxies, door, resolve)
-
-
 def _keepalive(settings: Settings) -> KeepAlive:
     return KeepAlive(
         idle=settings.keepidle,
@@ -250,17 +251,6 @@ def _keepalive(settings: Settings) -> KeepAlive:
         user_timeout=settings.user_timeout,
         rto_max=settings.rto_max,
     )
-
-
-def _allow_descriptors() -> None:
-    """Take as many descriptors as may be had: a connection needs two, its program one.
-
-    The command was started before and keeps its own limit. Where a filter forbids to ask for them,
-    those that there are have to do.
-    """
-    with contextlib.suppress(OSError):
-        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def write_log(log: FlightLog) -> None:

@@ -23,7 +23,7 @@ from relay.record.events.names import (
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
 from relay.record.events.session import (
-    Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
+    ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
     PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
 )
 
@@ -32,7 +32,7 @@ AnyEvent: TypeAlias = (
     | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
-    | ConnectionClosed | LoopbackRefused | HostPortOpened
+    | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -41,10 +41,11 @@ AnyEvent: TypeAlias = (
 
 __all__ = [
     "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
-    "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
-    "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
-    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened", "How", "InnerDiffers",
-    "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
+    "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
+    "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
+    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened",
+    "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost",
+    "LookupFailed", "LookupHeld",
     "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
     "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
     "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",

@@ -17,7 +17,15 @@ from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import bare_upstream, gateway, until
 from tests.support.internet.servers.api.messages import message
 from tests.support.internet.servers.api.stream import body
-from tests.support.internet.servers.floods import CHUNKED, HEADS, LINES, PING, STREAMED, without_end
+from tests.support.internet.servers.floods import (
+    CHUNKED,
+    HEADS,
+    LINES,
+    PING,
+    READ,
+    STREAMED,
+    without_end,
+)
 
 STREAM = b'{"seed": 7, "stream": true}'
 EVENTS = body(message(7))
@@ -135,6 +143,47 @@ async def test_who_pings_and_says_nothing_is_asked_again_after_an_hour(
         assert causes == [f"only pings for {manners.FILLED_FOR:g} s"] * (asked - 1)
 
 
+async def test_an_answer_that_finds_no_room_goes_on_and_its_loss_says_so() -> None:
+    whole = STREAMED + EVENTS
+    cut = len(whole) - 100
+
+    async def serve(stream: trio.abc.Stream) -> None:
+        await until(stream, b"}")
+        await stream.send_all(whole[:cut])
+
+    async with bare_upstream(serve) as served, gateway(served) as it:
+        it.gateway.room.left = 100
+        async with it.connection() as program:
+            answer = await program.ask("POST", "/v1/messages", STREAM)
+        assert not answer.is_complete
+        assert EVENTS.startswith(answer.body)
+        (lost,) = it.lost()
+        assert lost.why == "the program has part of the answer, which is more than what is held"
+        assert it.gateway.room.left == 100
+
+
+@pytest.mark.parametrize("left", [100, ALL])
+async def test_an_answer_that_is_no_stream_takes_room_too(left: int) -> None:
+    text = b'{"text": "%b"}' % (b"x" * 300_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    rooms: list[int] = []
+
+    async def serve(stream: trio.abc.Stream) -> None:
+        await until(stream, b"}")
+        await stream.send_all(head % len(text) + text[:200_000])
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        rooms.append(it.gateway.room.left)
+        await stream.send_all(text[200_000:])
+
+    async with bare_upstream(serve) as served, gateway(served) as it:
+        it.gateway.room.left = left
+        async with it.connection() as program:
+            answer = await program.ask("POST", "/v1/messages", STREAM)
+        assert (answer.status, answer.body) == (200, text)
+        assert rooms == [left - 200_000 if left == ALL else left]
+        assert it.gateway.room.left == left
+
+
 class Idle:
     """Answers over HTTP/2, and floods the connection that nobody uses then."""
 
@@ -180,3 +229,43 @@ async def test_who_floods_while_nothing_is_asked_loses_the_connection(reads: boo
         assert (closed.cause, closed.kind) == (FLOODED, Kind.FLOOD)
         assert not it.standing.connections
         assert not it.lost()
+
+
+class Bodies:
+    """Gives each answer over HTTP/2 a body without end, as fast as it is taken."""
+
+    def __init__(self, status: int) -> None:
+        self._head = [(":status", str(status))]
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        server.initiate_connection()
+        asked: set[int] = set()
+        await stream.send_all(server.data_to_send())
+        with contextlib.suppress(trio.BrokenResourceError):
+            while data := await stream.receive_some():
+                for event in server.receive_data(bytes(data)):
+                    number = getattr(event, "stream_id", None) or 0
+                    if isinstance(event, h2.events.RequestReceived):
+                        server.send_headers(number, self._head)
+                        asked.add(number)
+                    if isinstance(event, h2.events.StreamReset):
+                        asked.discard(number)
+                for number in asked:
+                    while server.local_flow_control_window(number) >= READ:
+                        server.send_data(number, b"x" * READ)
+                await stream.send_all(server.data_to_send())
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+async def test_a_body_without_end_is_not_waited_for_where_an_answer_has_none(
+    method: str, status: int
+) -> None:
+    async with (
+        bare_upstream(Bodies(status).serve, protocols=("h2",)) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        for _ in range(3):  # the connection can carry the next
+            answer = await program.ask(method, "/v1/models")
+            assert (answer.status, answer.is_complete, answer.body) == (status, True, b"")
