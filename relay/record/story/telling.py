@@ -11,6 +11,7 @@ from relay.record.story.advice import ADVICE, GATEWAY_OFF, Advice
 from relay.record.story.entry import Entry, Mark, joined
 from relay.record.story.interrupted import cut_off, is_interrupted
 from relay.record.story.losses import entries
+from relay.record.story.opened import OpenedPorts
 from relay.record.times import Clock
 
 REPEAT: Final = (
@@ -65,14 +66,17 @@ def _told(known: Sequence[AnyEvent], *, is_live: bool) -> list[Entry]:
 
 
 def _notes(known: Sequence[AnyEvent]) -> Iterator[Entry]:
-    """Yield what befell the machine, and the log."""
+    """Yield what befell the machine and the log, and which ports of the host were open."""
+    ports = OpenedPorts()
     for event in known:
+        ports.note(event)
         if isinstance(event, events.Slept | events.LeftBehind):
             yield Entry(event.at, Mark.NOTE, event.text())
         elif isinstance(event, events.LogFull):
             yield Entry(event.at, Mark.NOTE, f"{event.text()}; --log-limit N allows N MiB")
         elif isinstance(event, events.SessionEnded) and event.omitted:
             yield Entry(event.at, Mark.NOTE, event.text())
+    yield from (Entry(known[0].at, Mark.NOTE, told) for told in ports.told())
 
 
 def _mark(entry: Entry) -> str:
