@@ -15,7 +15,15 @@ from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_NEWSET, nft_contains_ex
 from pyroute2.nftables.main import NFTables
 
 from netns.network import host_addresses
-from netns.network.holding import ANY_OF_MARKS, BURST_BIT, BURST_MARK, BURST_SECONDS, GROUP, MARK
+from netns.network.holding import (
+    ANY_OF_MARKS,
+    BURST_BIT,
+    BURST_MARK,
+    BURST_SECONDS,
+    GROUP,
+    MARK,
+    PUBLISHED_MARK,
+)
 
 Expression: TypeAlias = tuple[str, list[tuple[str, Any]]]
 
@@ -68,6 +76,7 @@ def install(
     socket of the namespace listens, stays in the namespace, as it would stay on the host. Only so:
     one that listens at all addresses would otherwise have the whole internet's port. The relay's
     own sockets are transparent, those of programs cannot be.
+    What bears PUBLISHED_MARK stays in the namespace, whether or not anybody listens.
     With redirect, SO_ORIGINAL_DST returns the destination. Raises OSError.
     """
     sets = [*([_BURST_SET] if held else []), *([_HOST_SET] if servers else [])]
@@ -99,6 +108,7 @@ def _rules(
     return [
         *([_LOG_LOOPBACK_REFUSAL] if held else []),
         [*_IS_ANSWER, _ACCEPT],
+        [*_MARK, _is(struct.pack("=I", PUBLISHED_MARK)), _ACCEPT],
         [*_payload_is(_NETWORK_HEADER, 16, b"\x7f"), _ACCEPT],
         [*_payload_is(_NETWORK_HEADER, 16, socket.inet_aton(own_address)), _ACCEPT],
         [*_IS_TCP, *_payload_is(_TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), _ACCEPT],
