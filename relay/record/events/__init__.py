@@ -19,6 +19,9 @@ from relay.record.events.names import (
     AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
+from relay.record.events.publishing import (
+    Bound, Published, PublishEnded, PublishingBounded, PublishingFailed,
+)
 from relay.record.events.session import (
     Fault, HostPortOpened, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
     PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
@@ -30,6 +33,7 @@ AnyEvent: TypeAlias = (
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
     | LoopbackRefused | HostPortOpened
+    | Published | PublishEnded | PublishingBounded | PublishingFailed
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -37,13 +41,14 @@ AnyEvent: TypeAlias = (
 )
 
 __all__ = [
-    "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
-    "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened", "ConnectionServed",
-    "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust", "Distrusted", "Event",
-    "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened", "How", "InnerDiffers",
-    "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
-    "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
-    "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
+    "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "Bound", "CausedEvent",
+    "Cleared", "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
+    "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
+    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened",
+    "How", "InnerDiffers", "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed",
+    "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused",
+    "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "PublishEnded",
+    "Published", "PublishingBounded", "PublishingFailed", "Replaying", "RequestLost",
     "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
     "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
     "UpstreamOpened", "UpstreamReady", "WentPast", "size",

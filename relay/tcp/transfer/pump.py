@@ -55,13 +55,17 @@ class Pump(Pair):
         *,
         number: int = 0,
         retire_after: float = math.inf,
+        is_replayed: bool = True,
     ) -> None:
-        """Take both sockets over, as Pair does; replace a lost upstream by `redial`."""
+        """Take both sockets over, as Pair does; replace a lost upstream by `redial`.
+
+        Without `is_replayed` none is replaced, as if it had answered already.
+        """
         super().__init__(program, upstream, number=number, retire_after=retire_after)
         urgent.watch(program)
         urgent.watch(upstream.sock)
         self._redial = redial
-        self._flight = FirstFlight()
+        self._flight = FirstFlight(_open=is_replayed)
         self._redialled: trio.Event | None = None
         """While another upstream is being dialled."""
         self._second_done = trio.Event()
