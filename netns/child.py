@@ -18,7 +18,8 @@ from netns.network import holding, interception, links, netlink
 from netns.network.holding import RELAYS_MARK, SO_MARK, SynSockets
 from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
-from netns.process import command, idmap, inherited, privileges, seccomp
+from netns.process import command, idmap, inherited, privileges
+from netns.process.filter import seccomp
 from netns.strict import confinement, init
 
 EXIT_OWN_FAILURE: Final = 125

@@ -9,6 +9,7 @@ Endpoint: TypeAlias = tuple[str, int]
 """An IPv4 address and a port, as the socket module has them."""
 
 MAX_PORT: Final = 65535
+DNS_PORT: Final = 53
 
 _OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")

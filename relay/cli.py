@@ -12,12 +12,15 @@ from typing import Any, Final, NoReturn, TextIO
 from netns.errors import KeeplineError
 from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
-from relay import __version__, config, config_files, doctor, policy_report, session
+from relay import __version__, config, doctor, session
 from relay.command.ending import as_ended
 from relay.command.witness import Witness
+from relay.config import files as config_files
+from relay.policy import presets, why
+from relay.policy.verdicts import Deny
 from relay.record import escaping, files, flightlog, selection, status, view
 from relay.record.escaping import shown, shown_json, shown_lines
-from relay.record.story import telling
+from relay.record.story import learned, telling
 
 EXIT_OWN_FAILURE: Final = 125
 
@@ -235,7 +238,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _presets(_arguments: argparse.Namespace) -> int:
-    for line in policy_report.preset_lines():
+    for line in presets.lines():
         _print(line)
     return 0
 
@@ -244,15 +247,15 @@ def _why(arguments: argparse.Namespace) -> int:
     """Return 1 if it is denied."""
     sources = _sources(arguments)
     policy = sources.settings().policy()
-    is_allowed, lines = policy_report.why_lines(policy, arguments.destination, sources.path)
-    for line in lines:
+    destination = why.parsed(arguments.destination)
+    for line in why.lines(policy, destination, sources.path):
         _print(line)
-    return 0 if is_allowed else 1
+    return 1 if isinstance(policy.decide(destination), Deny) else 0
 
 
 def _learn(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
-    for line in policy_report.learned_lines(path.stem, flightlog.read(path)):
+    for line in learned.lines(path.stem, flightlog.read(path)):
         _print(line)
     return 0
 

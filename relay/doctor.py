@@ -17,8 +17,8 @@ from netns.hints import refused_call
 from netns.levels import OPENINGS
 from netns.sandbox import Listeners, Sandbox
 from relay import session
-from relay.addresses import parse_pool
-from relay.config import DNS_PORT, ConfigError, Settings, parse_nameserver
+from relay.addresses import DNS_PORT, parse_pool
+from relay.config import ConfigError, Settings, parse_nameserver
 from relay.dns.lookup.trial import try_all
 from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway

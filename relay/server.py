@@ -14,6 +14,7 @@ from netns.handoff import Listeners
 from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings, Sources
+from relay.config.tightening import Tightening
 from relay.descriptors import SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
@@ -39,7 +40,6 @@ from relay.tcp.handlers import Handlers
 from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.transfer import urgent
 from relay.tcp.watch.liveness import Liveness
-from relay.tightening import Tightening
 
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""

@@ -27,9 +27,9 @@ DEFERRED: Final = frozenset({
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 3 ms: what only other commands, or few sessions, need.
-    "relay.doctor", "relay.policy.presets", "relay.policy_report", "relay.record.selection",
-    "relay.record.status", "relay.record.story.telling", "relay.record.view", "tomllib",
-    "traceback",
+    "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
+    "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
+    "relay.record.view", "tomllib", "traceback",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 1 ms: what judges names within connections, if a rule speaks of names.

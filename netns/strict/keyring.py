@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from netns import syscalls
-from netns.process.refusals import ARCHITECTURES
+from netns.process.filter.refusals import ARCHITECTURES
 
 _JOIN_SESSION_KEYRING: Final = 1
 _ABSENT: Final = frozenset({errno.ENOSYS, errno.EPERM})

@@ -9,7 +9,6 @@ from relay.config.reading import (
     from_words,
 )
 from relay.config.settings import (
-    DNS_PORT,
     ConfigError,
     Described,
     DestinationSettings,
@@ -23,7 +22,6 @@ from relay.config.settings import (
 from relay.config.sources import Sources, merge
 
 __all__ = [
-    "DNS_PORT",
     "SESSION_VARIABLE",
     "ConfigError",
     "Described",

@@ -9,6 +9,7 @@ from msgspec import Meta
 from netns.errors import KeeplineError
 from relay.addresses import (
     DEFAULT_POOL,
+    DNS_PORT,
     Destination,
     is_ipv4,
     parse_destination,
@@ -34,7 +35,6 @@ Share: TypeAlias = Literal[
 PolicyMode: TypeAlias = Literal["auto", "open", "allowlist"]
 """Whether what no rule names may be reached."""
 
-DNS_PORT: Final = 53
 _HTTPS_PORT: Final = 443
 _DAY: Final = 86400  # seconds
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from netns.mounts import RESOLV_CONF
-from relay.addresses import Destination
-from relay.config import DNS_PORT
+from relay.addresses import DNS_PORT, Destination
 from relay.descriptors import at_all_costs
 from relay.host import HostError
 from relay.host.resolv_conf import Options, ResolvConf, parse

@@ -17,6 +17,9 @@ Kind: TypeAlias = Literal["name", "below", "all", "network"]
 """Whom a rule is about: one name, all names below one, everything, or addresses."""
 
 _ESCAPED: Final = re.compile(r"\\.")
+_ODD: Final = re.compile(r"[^-.\w]", re.ASCII)
+"""What no host name has in it: mostly a slip, such as a comma between two rules."""
+
 _FORM: Final = "the form is HOST[:PORT]"
 
 
@@ -140,8 +143,12 @@ def _is_number(label: str) -> bool:
 
 def _key(host: str, *, below: bool) -> names.Key:
     labels = names.labels(host)
-    if "*" in _ESCAPED.sub("", host):
+    plain = _ESCAPED.sub("", host)
+    if "*" in plain:
         raise ValueError("a star stands for whole labels at the start, as in *.name")
+    if odd := _ODD.search(plain):
+        octet = f"\\{ord(odd[0]):03}"
+        raise ValueError(f"no host name has {odd[0]} in it: write {octet} if it is meant")
     if not all(labels):
         raise ValueError("a label of it is empty: the dots are one too many")
     if any(len(label) > names.MOST_OCTETS_OF_LABEL for label in labels):

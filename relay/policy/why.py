@@ -6,6 +6,7 @@ Pure.
 from collections.abc import Iterator
 from typing import Final, assert_never
 
+from netns.errors import KeeplineError
 from relay.addresses import Destination, is_dialable, is_ipv4
 from relay.policy.index import Index
 from relay.policy.policy import Limits, Policy
@@ -13,6 +14,7 @@ from relay.policy.rules import Rule, one_host
 from relay.policy.verdicts import Allow, ByAddress, Deny
 
 _DEFAULT_PORT: Final = 443
+_FORM: Final = "the form is keepline policy why HOST[:PORT]"
 _SHOWN: Final = 5
 """Networks of a list that are named, at most."""
 _SAMPLES: Final = (("private", "10.0.0.1"), ("link-local", "169.254.169.254"))
@@ -20,8 +22,11 @@ _SAMPLES: Final = (("private", "10.0.0.1"), ("link-local", "169.254.169.254"))
 
 
 def parsed(text: str) -> Destination:
-    """Read HOST[:PORT], by default port 443; raises ValueError."""
-    host, port = one_host(text)
+    """Read HOST[:PORT], by default port 443; raises KeeplineError."""
+    try:
+        host, port = one_host(text)
+    except ValueError as error:
+        raise KeeplineError(str(error), _FORM) from None
     return Destination(host, port or _DEFAULT_PORT)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from netns.process.refusals import ARCHITECTURES, TIOCLINUX, TIOCSTI
+from netns.process.filter.refusals import ARCHITECTURES, TIOCLINUX, TIOCSTI
 from tests.support.command.calls import calls
 from tests.support.command.keepline import Keepline
 from tests.support.internet.world import Internet

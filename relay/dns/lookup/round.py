@@ -13,9 +13,8 @@ from typing import TypeAlias
 import trio
 from dns.message import QueryMessage
 
-from relay.addresses import Destination
+from relay.addresses import DNS_PORT, Destination
 from relay.barrier import note
-from relay.config import DNS_PORT
 from relay.dns.lookup.edns import EdnsMemory
 from relay.dns.lookup.errors import Meaning, ResolverError, UpstreamError
 from relay.dns.lookup.evidence import summed_up

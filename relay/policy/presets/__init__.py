@@ -38,6 +38,15 @@ def load(name: Preset) -> Loaded:
     return Loaded(read["about"], tuple(rules))
 
 
+def lines() -> Iterator[str]:
+    """Yield each preset with its rules."""
+    for name in PRESETS:
+        about, rules = load(name)
+        yield f"{name}: {about}"
+        for rule in rules:
+            yield f"  {rule.text}" + (f"  ({rule.reason})" if rule.reason else "")
+
+
 def _hosts(zone: str, hosts: Sequence[str], each: Sequence[str]) -> Iterator[str]:
     """Return the hosts of an entry, whole."""
     for host in hosts:

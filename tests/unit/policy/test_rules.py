@@ -106,6 +106,13 @@ def test_a_rule_matches_for_allow_and_deny_alike(
         ("[::1]:443", "it is an IPv6 address, and keepline sends no IPv6: leave it out"),
         ("[v6]", "it is an IPv6 address, and keepline sends no IPv6: leave it out"),
         ("https://example.com", "it is the address of a page: write its host alone, HOST[:PORT]"),
+        ("user@example.com", r"no host name has @ in it: write \064 if it is meant"),
+        ("a.test,b.test", r"no host name has , in it: write \044 if it is meant"),
+        ("example.com?q", r"no host name has ? in it: write \063 if it is meant"),
+        ('"example.com"', r'no host name has " in it: write \034 if it is meant'),
+        ("10.0.0.1%eth0", r"no host name has % in it: write \037 if it is meant"),
+        ("*.exa$mple.com:443", r"no host name has $ in it: write \036 if it is meant"),
+        ("example.com\\", r"no host name has \ in it: write \092 if it is meant"),
         ("ü" * 64, "it is no internationalized name (Label too long): write its xn-- form"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from netns.errors import KeeplineError
 from relay.addresses import Destination
 from relay.policy.policy import Policy, Terms
 from relay.policy.rules import Rule
@@ -132,5 +133,6 @@ def test_what_is_asked_about_is_one_host() -> None:
     assert parsed(" b\u00fccher.test:80 ") == ("xn--bcher-kva.test", 80)
     assert parsed("10.0.0.1/32:80") == ("10.0.0.1", 80)
     for text in ("*", "*.a.test", "10.0.0.0/8", "", "a b"):
-        with pytest.raises(ValueError, match=r"many hosts|the form is"):
+        with pytest.raises(KeeplineError, match=r"many hosts|the form is") as caught:
             parsed(text)
+        assert caught.value.next_step == "the form is keepline policy why HOST[:PORT]"

@@ -38,3 +38,9 @@ def test_a_preset_opens_no_private_address() -> None:
     assert policy.judge_address(api, "160.79.104.10") == Allow()
     assert isinstance(policy.judge_address(api, "10.0.0.1"), Deny)
     assert isinstance(policy.judge_address(api, "169.254.169.254"), Deny)
+
+
+def test_presets_are_listed_with_their_rules() -> None:
+    lines = list(presets.lines())
+    assert "claude: the agent claude: its API, its login, its updates" in lines
+    assert "  api.anthropic.com:443  (the API)" in lines

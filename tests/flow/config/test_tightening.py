@@ -11,10 +11,10 @@ import trio.testing
 
 from relay.addresses import Destination
 from relay.config import Sources, from_toml
+from relay.config.tightening import Tightening
 from relay.policy.current import CurrentPolicy
 from relay.policy.verdicts import Allow
 from relay.record.events import Event, PolicyChangeIgnored, PolicyTightened
-from relay.tightening import Tightening
 from tests.support.pace import patience
 
 API = Destination("api.test", 443)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from netns.process.refusals import (
+from netns.process.filter.refusals import (
     ALLOW,
     ARCHITECTURES,
     CONFINED,

@@ -11,7 +11,7 @@ import errno
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from netns.process.bpf import IfAtLeast, IfEqual, Label, Line, Load, Return, assemble
+from netns.process.filter.bpf import IfAtLeast, IfEqual, Label, Line, Load, Return, assemble
 
 # Results of a filter, seccomp(2).
 ALLOW: Final = 0x7FFF_0000

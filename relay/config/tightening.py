@@ -14,9 +14,8 @@ from typing import Final
 
 import trio
 
-from relay import config_files
 from relay.barrier import Record
-from relay.config import ConfigError, Project, Sources, from_toml
+from relay.config import ConfigError, Project, Sources, files, from_toml
 from relay.descriptors import SPARE
 from relay.host.inotify import FileWatch
 from relay.policy.current import CurrentPolicy
@@ -54,7 +53,7 @@ class Tightening:
         read once that stands: what changes before it is read, and what changes after it is noticed.
         """
         while True:
-            paths = [Path(self._sources.path), *config_files.project_paths()]
+            paths = [Path(self._sources.path), *files.project_paths()]
             with FileWatch(paths) as watch:
                 self._look()
                 await watch.changed()
@@ -84,8 +83,8 @@ class Tightening:
 
     def _read(self) -> Sources:
         with SPARE.lent():
-            said = from_toml(config_files.read(Path(self._sources.path)), self._sources.path)
-            return self._sources.changed(said, config_files.projects())
+            said = from_toml(files.read(Path(self._sources.path)), self._sources.path)
+            return self._sources.changed(said, files.projects())
 
     def _ignore(self, cause: str) -> None:
         note = f"a change of the settings is ignored: {cause}"

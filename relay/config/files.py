@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from relay import config
+from relay.config.entries import Project
+from relay.config.reading import from_project
+from relay.config.settings import ConfigError
 
 PROJECT_FILE: Final = ".keepline.toml"
 
@@ -29,28 +31,28 @@ def read(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is open
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise config.ConfigError(f"{path}: not a regular file")
+                raise ConfigError(f"{path}: not a regular file")
             content = file.read(_MOST_BYTES + 1) or b""  # None: it has nothing yet, as in /proc
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
-        raise config.ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(f"{path}: {error.strerror}") from error
     if len(content) > _MOST_BYTES:
-        raise config.ConfigError(f"{path}: it has more than {_MOST_BYTES} bytes")
+        raise ConfigError(f"{path}: it has more than {_MOST_BYTES} bytes")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise config.ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {error}") from error
 
 
-def projects() -> Iterator[config.Project]:
+def projects() -> Iterator[Project]:
     """Read the files of the project, each of which can only tighten, so that all of them hold.
 
     Raises ConfigError.
     """
     for path in project_paths():
         if text := read(path):
-            yield config.from_project(text, str(path))
+            yield from_project(text, str(path))
 
 
 def project_paths() -> list[Path]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netns.process.bpf import IfAtLeast, IfEqual, Label, Line, Load, Return, assemble
+from netns.process.filter.bpf import IfAtLeast, IfEqual, Label, Line, Load, Return, assemble
 from tests.support.inprocess.bpf import run
 
 WORDS = st.integers(0, 2**32 - 1)

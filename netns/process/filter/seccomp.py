@@ -16,8 +16,8 @@ from typing import Final
 from netns import syscalls
 from netns.errors import SandboxError
 from netns.hints import host_facts, refused_filter
-from netns.process import refusals
-from netns.process.bpf import INSTRUCTION
+from netns.process.filter import refusals
+from netns.process.filter.bpf import INSTRUCTION
 
 _SET_MODE_FILTER: Final = 1
 _SPEC_ALLOW: Final = 4

@@ -1,41 +1,23 @@
-"""`keepline policy`: the presets, a verdict, and a list that is a config file."""
+"""The list that a session would have needed is a config file."""
 
 import dns.name
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netns.errors import KeeplineError
 from relay import config
 from relay.addresses import Destination
-from relay.policy.policy import Policy
 from relay.policy.verdicts import Allow
-from relay.policy_report import learned_lines, preset_lines, why_lines
 from relay.record.events import AnyEvent, ConnectionOpened, NameAssigned, NameRefused
 from relay.record.kinds import Kind
+from relay.record.story.learned import lines
 
 
 def learned(*events: AnyEvent) -> str:
-    return "\n".join(learned_lines("x", events))
+    return "\n".join(lines("x", events))
 
 
 def opened(name: str | None, address: str = "198.18.0.2") -> AnyEvent:
     return ConnectionOpened(at=1, connection=1, address=address, port=443, name=name)
-
-
-def test_presets_are_listed_with_their_rules() -> None:
-    lines = list(preset_lines())
-    assert "claude: the agent claude: its API, its login, its updates" in lines
-    assert "  api.anthropic.com:443  (the API)" in lines
-
-
-def test_a_verdict() -> None:
-    is_allowed, lines = why_lines(Policy(deny=["a.test"]), "a.test:80", "/c.toml")
-    assert (is_allowed, lines[0]) == (False, "a.test:80: denied")
-    assert why_lines(Policy(), "a.test", "/c.toml")[0]
-    with pytest.raises(KeeplineError, match=r"'a b': the form is HOST\[:PORT\]") as caught:
-        why_lines(Policy(), "a b", "/c.toml")
-    assert caught.value.next_step == "the form is keepline policy why HOST[:PORT]"
 
 
 def test_a_list_is_learned() -> None:
@@ -61,7 +43,7 @@ def test_a_list_is_learned() -> None:
 
 
 def test_the_name_of_a_session_ends_no_comment() -> None:
-    first, second, *_ = learned_lines("x\nallow = []", ())
+    first, second, *_ = lines("x\nallow = []", ())
     assert first.startswith(r"# what 'x\nallow = []' asked for; ")
     assert second == "[policy]"
 

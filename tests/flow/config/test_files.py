@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay import config_files
-from relay.config import ConfigError
+from relay.config import ConfigError, files
 
 
 @pytest.fixture(autouse=True)
@@ -22,21 +21,21 @@ def write(path: Path, text: str = 'deny = ["a.test"]') -> Path:
 
 
 def found() -> list[str]:
-    return [project.path for project in config_files.projects()]
+    return [project.path for project in files.projects()]
 
 
 def test_where_the_config_file_is() -> None:
     home = Path("/home/x")
-    assert config_files.config_path({}, home) == Path("/home/x/.config/keepline/config.toml")
+    assert files.config_path({}, home) == Path("/home/x/.config/keepline/config.toml")
     absolute = {"XDG_CONFIG_HOME": "/etc/xdg"}
-    assert config_files.config_path(absolute, home) == Path("/etc/xdg/keepline/config.toml")
+    assert files.config_path(absolute, home) == Path("/etc/xdg/keepline/config.toml")
     relative = {"XDG_CONFIG_HOME": "xdg"}
-    assert config_files.config_path(relative, home) == Path("/home/x/.config/keepline/config.toml")
+    assert files.config_path(relative, home) == Path("/home/x/.config/keepline/config.toml")
 
 
 def test_a_file_that_is_absent_says_nothing(tmp_path: Path) -> None:
-    assert config_files.read(tmp_path / "none") == ""
-    assert config_files.read(write(tmp_path / "file") / "below") == ""
+    assert files.read(tmp_path / "none") == ""
+    assert files.read(write(tmp_path / "file") / "below") == ""
 
 
 def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
@@ -50,15 +49,15 @@ def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
         "loop": "Too many levels of symbolic links",
     }.items():
         with pytest.raises(ConfigError, match=f"{name}: {mistake}"):
-            config_files.read(tmp_path / name)
+            files.read(tmp_path / name)
 
 
 def test_a_file_that_is_too_large_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="it has more than 4194304 bytes"):
-        config_files.read(write(tmp_path / "large", "#" * (4 << 20) + "#"))
+        files.read(write(tmp_path / "large", "#" * (4 << 20) + "#"))
     (tmp_path / "binary").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="can't decode byte 0xff"):
-        config_files.read(tmp_path / "binary")
+        files.read(tmp_path / "binary")
 
 
 def test_the_files_of_a_repository_all_hold(
@@ -95,4 +94,4 @@ def test_a_folder_that_is_gone_has_none(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_mistake_is_told_with_its_place(tmp_path: Path) -> None:
     path = write(tmp_path / ".keepline.toml", "\nkeepidle = 3")
     with pytest.raises(ConfigError, match=f"^{path}:2: keepidle: the file of a project can only"):
-        list(config_files.projects())
+        list(files.projects())

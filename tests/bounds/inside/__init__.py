@@ -1,0 +1,1 @@
+"""What runs inside keepline: the floods of programs, and the bystander that must not suffer."""

@@ -1,0 +1,9 @@
+"""All rows, in the order of the page."""
+
+from typing import Final
+
+from tests.bounds.row import Row
+
+from . import names, programs
+
+ROWS: Final[tuple[Row, ...]] = (*programs.ROWS, *names.ROWS)
