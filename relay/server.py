@@ -1,9 +1,10 @@
 """The relay of one session: ways in, ways out, name server and flight log in one nursery."""
 
 import contextlib
+import os
 import resource
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -11,9 +12,11 @@ from typing import Final
 import trio
 
 from netns.handoff import Listeners
+from netns.process.socket_maker import SocketMaker
 from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings, Sources
+from relay.config.publishing import AUTO, OFF, ON
 from relay.config.tightening import Tightening
 from relay.descriptors import SPARE
 from relay.dns.service import NameService
@@ -33,6 +36,10 @@ from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
+from relay.policy.host_ports import HostPorts
+from relay.publishing import on_host, publishing
+from relay.publishing.look import Look
+from relay.publishing.sockets import Sockets
 from relay.record.events import Event
 from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
@@ -59,6 +66,10 @@ class Relay:
     """The gateway's, or why there is none."""
     sources: Sources = field(default_factory=Sources)
     """Of the settings: their files are watched, if it is known where they are."""
+    host_ports: HostPorts = field(default_factory=HostPorts)
+    """Which ports of the host's loopback are open."""
+    publishing: "publishing.Publishing | None" = None
+    """Servers inside that are reached from the host, if any may be."""
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -69,6 +80,25 @@ class Relay:
         self.policy = CurrentPolicy(self.settings.policy())
         self.tightening = Tightening(self.sources, self.policy, self.record)
         self.names = NameService(self.settings, self.policy, self.record, self._is_own)
+
+    def publish(self, maker: SocketMaker, asked: "Sequence[on_host.Asked]") -> None:
+        """Have servers inside be reached, by sockets of the maker, as the settings say.
+
+        What was asked for listens already, and is closed by its owner. To be called before serve().
+        """
+        mode = self.settings.published().mode
+        if not maker.pid or (mode == OFF and not asked):
+            maker.stop()
+            return
+        sockets = (*self.listeners.tcp, self.listeners.dns_tcp)
+        own = [os.fstat(sock.fileno()).st_ino for sock in sockets]
+        self.publishing = publishing.Publishing(
+            Look(Sockets(maker, self.listeners.diag), own),
+            self.record,
+            self.host_ports,
+            asked=asked,
+            is_automatic=lambda: mode == ON or (mode == AUTO and not self.policy.is_allowlist),
+        )
 
     def _is_own(self, address: str) -> bool:
         """Return whether an address is the host's own, and no rule speaks of names.
@@ -114,6 +144,7 @@ class _Running:
         self._names = relay.names
         self._standing = standing
         self._tightening = relay.tightening
+        self._publishing = relay.publishing
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
             Dialer(relay.names.lookup, keepalive, door),
@@ -150,6 +181,8 @@ class _Running:
         self._run("name server", partial(self._names.serve, udp, tcp))
         for each in self._inbound:
             self._run("listener", partial(each.serve, self._connections.start))
+        if self._publishing is not None:
+            self._run("published ports", partial(self._publishing.serve, self._nursery))
 
     def _run(self, where: str, service: Callable[[], Awaitable[None]]) -> None:
         self._nursery.start_soon(kept_running, self._record, where, service)
@@ -177,8 +210,14 @@ class _Running:
         for each in self._inbound:
             with contained(self._record, "end"):
                 each.take_waiting(self._connections.start)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._finish, self._connections.finish)
+            if self._publishing is not None:
+                nursery.start_soon(self._finish, self._publishing.finish)
+
+    async def _finish(self, finish: Callable[[], Awaitable[None]]) -> None:
         with contained(self._record, "end"):
-            await self._connections.finish()
+            await finish()
 
 
 def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> list[Inbound]:

@@ -15,19 +15,21 @@ import trio
 from netns import syscalls
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, WAYS, Plan
+from netns.process.socket_maker import SocketMaker
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, server, startup
 from relay.addresses import parse_pool
 from relay.barrier import Record, kept_running
 from relay.command import left_behind, signals, waiting
+from relay.command.beside import Beside
 from relay.command.passing import Passing
-from relay.command.witness import Witness
 from relay.config import SESSION_VARIABLE, Settings, Sources
 from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
+from relay.publishing import on_host
 from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
 from relay.record.files import sessions_folder, state_home, unused_name
 from relay.record.flightlog import FlightLog, prune, read
@@ -47,11 +49,11 @@ def run(
     sources: Sources,
     command: Sequence[str],
     warn: Callable[[str], None],
-    witness: Witness,
+    beside: Beside,
 ) -> Ended:
     """Run the command in its namespace, relay for it, and return how it ended.
 
-    Sandbox and witness have been started while the settings were read. Raises KeeplineError, before
+    All processes have been started while the settings were read. Raises KeeplineError, before
     the command has started, if anything it needs is missing, and EndedEarlyError.
     """
     settings = sources.settings()
@@ -62,9 +64,10 @@ def run(
     bundle = folder / f"{name}.pem"
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
+        asked = _asked(settings, opened)
         added = {SESSION_VARIABLE: name, **prepared.environment}
         sandbox.build(plan(settings, command, resolv_conf, added, prepared))
-        passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
+        passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), beside.witness)
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
@@ -74,10 +77,19 @@ def run(
         _tell_lacking(listeners, settings, warn)
         _begin(log, _started(name, command, settings, listeners, prepared))
         relay = server.Relay(settings, listeners, log.record, prepared, sources)
+        relay.publish(beside.maker, asked)
         startup.end()
-        ended, notes = trio.run(_relay, relay, passing, log)
+        ended, notes = trio.run(_relay, relay, passing, log, beside.maker)
     _tell_end(log, name, warn, ended.status, notes)
     return ended
+
+
+def _asked(settings: Settings, opened: ExitStack) -> "list[on_host.Asked]":
+    """Listen on the host for what is to be published there, until the session ends."""
+    return [
+        (each, opened.enter_context(closing(on_host.open_asked(each))))
+        for each in settings.published().asked
+    ]
 
 
 def _release(sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without) -> None:
@@ -222,7 +234,7 @@ def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Fli
 
 
 async def _relay(
-    relay: "server.Relay", passing: Passing, log: FlightLog
+    relay: "server.Relay", passing: Passing, log: FlightLog, maker: SocketMaker
 ) -> tuple[Ended, list[str]]:
     """Relay until the command has ended, and deliver what it sent last.
 
@@ -236,9 +248,10 @@ async def _relay(
         ended = await waiting.command_end(passing, log.record)
         if relay.settings.linger:
             passing.sandbox.leave_orphans()
-            await waiting.orphans_end(passing, log.record)
+            await waiting.orphans_end(passing, log.record, maker.pid)
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
+    maker.stop()  # it is in the namespace
     left = await left_behind.look(relay.listeners.dns_udp, log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
@@ -249,6 +262,7 @@ async def _relay(
     return ended, [
         *([left_behind.told(left, strict=relay.settings.strict)] if left else []),
         *relay.tightening.notes,
+        *([relay.publishing.note] if relay.publishing and relay.publishing.note else []),
     ]
 
 

@@ -25,7 +25,7 @@ BURST_SECONDS: Final = 2
 RELAYS_MARK: Final = MARK | 2
 """The mark of all that the relay's listeners, and what they have accepted, send to programs."""
 
-PUBLISHED_MARK: Final = 0x6B70
+PUBLISHED_MARK: Final = MARK | 3
 """The mark of connections from the host to servers inside, which stay in the namespace: nobody who
 listens there any more refuses them, and nothing is sent on to the host, where they come from."""
 

@@ -22,7 +22,8 @@ from typing import Final, NoReturn
 
 from netns import syscalls
 from netns.network import netlink
-from netns.process import beside, seccomp
+from netns.process import beside
+from netns.process.filter import seccomp
 
 NAME: Final = b"socket-maker"
 
@@ -46,24 +47,32 @@ _NS_GET_USERNS: Final = 0xB701  # ioctl_nsfs(2)
 class SocketMaker:
     """The process, as the relay has it; without one there are no sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int = 0, end: socket.socket | None = None) -> None:
+        """Take a process and our end of the channel to it; 0 and None are no process."""
+        self.pid = pid
+        self.end = end
+
+    @classmethod
+    def fork(cls) -> "SocketMaker":
         """Fork it, or go without one. The caller has one thread."""
-        self.pid = 0
-        self.end: socket.socket | None = None
-        """Our end of the channel: it keeps the boundaries of messages."""
         with contextlib.suppress(OSError):
-            self.end, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            end, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             parent = os.getpid()
-            self.pid = os.fork()
-            if self.pid == 0:
+            pid = os.fork()
+            if pid == 0:
+                end.close()
                 _stand(its_end, parent)
             its_end.close()
-            self.end.setblocking(False)  # noqa: FBT003 - positional only
+            end.setblocking(False)  # noqa: FBT003 - positional only
+            return cls(pid, end)
+        return cls()
 
     def enter(self, inside: socket.socket) -> None:
-        """Have it enter the namespace of a socket, and answer once it is there; raises OSError."""
-        if self.end is None or not self.pid:
-            raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+        """Have it enter the namespace of a socket, and answer once it is there; raises OSError.
+
+        It has not been stopped before.
+        """
+        assert self.end is not None
         socket.send_fds(self.end, [b"e"], [inside.fileno()])
 
     def stop(self) -> None:

@@ -1,12 +1,11 @@
 """Which ports inside are to be reached from the host, and where there, as docker writes it; pure.
 
-    8080                   port 8080 inside, at 8080 of the host's loopback, 127.0.0.1 and ::1
-    8080:80                port 80 inside, at 8080
-    127.0.0.1:8080:80      at this address alone
-    [::1]:8080:80
-    0.0.0.0::80            at a port that the host chooses
-    8000-8010:9000-9010    each port of a range at its counterpart
-    8080/tcp               TCP is all that is published
+8080                   port 8080 inside, at 8080 of the host's loopback, 127.0.0.1 and ::1
+8080:80                port 80 inside, at 8080
+127.0.0.1:8080:80      at this address alone; also [::1]:8080:80
+0.0.0.0::80            at a port that the host chooses
+8000-8010:9000-9010    each port of a range at its counterpart
+8080/tcp               TCP is all that is published
 """
 
 import contextlib
@@ -44,10 +43,18 @@ class Publication(NamedTuple):
     addresses: tuple[str, ...] = LOOPBACK
 
 
-def read(entries: Iterable[str]) -> tuple[str, list[Publication]]:
+class Published(NamedTuple):
+    """What of a session is to be reached from the host."""
+
+    mode: str
+    """AUTO, ON or OFF."""
+    asked: tuple[Publication, ...] = ()
+
+
+def read(listed: str | Iterable[str]) -> Published:
     """Read what is listed: AUTO, ON or OFF, and single ports; raises ValueError."""
-    mode, found = AUTO, []
-    for entry in entries:
+    mode, found = AUTO, list[Publication]()
+    for entry in (listed,) if isinstance(listed, str) else listed:
         if entry in (AUTO, ON, OFF):
             mode = entry
         else:
@@ -60,7 +67,7 @@ def read(entries: Iterable[str]) -> tuple[str, list[Publication]]:
             if place in taken:
                 raise ValueError(f"port {each.host_port} of the host is asked for twice")
             taken.add(place)
-    return mode, found
+    return Published(mode, tuple(found))
 
 
 def parse(text: str) -> list[Publication]:

@@ -11,7 +11,6 @@ from relay.barrier import Record, contained
 from relay.outbound.opener import Opened
 from relay.publishing.look import Look
 from relay.publishing.offered import Offered
-from relay.publishing.sockets import Sockets
 from relay.sockets import ENDED_BY_PEER, connect, resets_on_close, state
 from relay.tcp.connection import LOOK, STALL
 from relay.tcp.transfer import losses
@@ -24,15 +23,17 @@ _FIRST_LOOK: Final = 0.005
 class PublishedConnections:
     """The connections to published ports that stand."""
 
-    def __init__(
-        self, look: Look, sockets: Sockets, record: Record, failed: Callable[[OSError], None]
-    ) -> None:
-        """Take what finds servers and makes sockets; `failed` is called where none can be had."""
+    def __init__(self, look: Look, record: Record, failed: Callable[[OSError], None]) -> None:
+        """Take what finds servers; `failed` is called where it, or a socket, cannot be had."""
         self._look = look
-        self._sockets = sockets
         self._record = record
         self._failed = failed
         self._pumps: set[Pump] = set()
+
+    @property
+    def count(self) -> int:
+        """How many stand."""
+        return len(self._pumps)
 
     async def serve(self, offered: Offered, client: socket.socket, nursery: trio.Nursery) -> None:
         """Join a client on the host with its server inside, to the end of both.
@@ -50,7 +51,8 @@ class PublishedConnections:
                 offered.refused += 1
                 return
             offered.connections += 1
-            pump = Pump(client, server, _not_again, is_replayed=False)
+            pump = Pump(client, server, _not_again)
+            pump.replace_none()
             self._pumps.add(pump)
             try:
                 await pump.run(nursery)
@@ -62,7 +64,7 @@ class PublishedConnections:
         ipv6 = client.family == socket.AF_INET6
         try:
             address = await self._look.address(port, ipv6=ipv6)
-            sock = await self._sockets.connecting(ipv6=":" in address) if address else None
+            sock = await self._look.sockets.connecting(ipv6=":" in address) if address else None
         except OSError as error:
             self._failed(error)
             return None

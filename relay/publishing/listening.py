@@ -3,7 +3,6 @@
 The kernel looks at sockets in the state LISTEN alone, so what else is open costs nothing.
 """
 
-import os
 import struct
 from collections.abc import Collection, Iterator
 from functools import lru_cache
@@ -60,7 +59,7 @@ def read(answer: bytes, passed_over: Collection[int]) -> Iterator[Listening | No
             yield None
         elif kind == _NLMSG_ERROR:
             (number,) = struct.unpack_from("=i", answer, body)
-            raise OSError(-number, os.strerror(-number))
+            raise OSError(-number, "the kernel could not look for what listens")
         elif body + _MESSAGE.size <= len(answer):
             family, port, address, inode = _MESSAGE.unpack_from(answer, body)
             if inode not in passed_over:

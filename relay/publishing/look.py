@@ -23,7 +23,7 @@ class Look:
 
     def __init__(self, sockets: Sockets, own: Collection[int]) -> None:
         """Take what makes sockets, and the inodes of those that are keepline's own."""
-        self._sockets = sockets
+        self.sockets = sockets
         self._own = frozenset(own)
         self._diag: socket.socket | None = None
         self.servers: dict[int, Server] = {}
@@ -37,7 +37,7 @@ class Look:
         The kernel answers as it is read from, so nothing is waited for but the socket to ask by.
         """
         if self._diag is None:
-            self._diag = await self._sockets.diag()
+            self._diag = await self.sockets.diag()
         found: list[listening.Listening] = []
         for family in (listening.AF_INET, listening.AF_INET6):
             self._diag.send(listening.request(family))

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from netns.errors import KeeplineError
 from relay.addresses import MAX_PORT
@@ -39,6 +39,10 @@ class OnHost(NamedTuple):
         """Close all of them."""
         for sock in self.sockets:
             sock.close()
+
+
+Asked: TypeAlias = tuple[Publication, OnHost]
+"""What was asked for, and the sockets that listen for it."""
 
 
 def open_asked(publication: Publication) -> OnHost:

@@ -6,20 +6,18 @@ a listen(2): every PAUSE seconds, the one thing that the relay does while nothin
 """
 
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
 import trio
 
 from relay.barrier import Record, contained, kept_running
-from relay.config.publishing import Publication
 from relay.inbound.accepting import Acceptor
 from relay.publishing.connections import PublishedConnections
 from relay.publishing.look import Look
 from relay.publishing.offered import Offered
-from relay.publishing.on_host import OnHost, open_near
-from relay.publishing.sockets import Sockets
+from relay.publishing.on_host import Asked, OnHost, open_near
 from relay.record.events import (
     Bound,
     Published,
@@ -60,24 +58,23 @@ class Publishing:
 
     def __init__(
         self,
-        sockets: Sockets,
+        look: Look,
         record: Record,
         own_ports: OwnPorts,
         *,
-        asked: Sequence[tuple[Publication, OnHost]] = (),
-        is_automatic: bool = True,
-        own: Collection[int] = (),
+        asked: Sequence[Asked] = (),
+        is_automatic: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take what was asked for, whose sockets on the host listen already and are another's.
 
-        `own` are the inodes of keepline's sockets inside, which are never published.
+        What listens is published while `is_automatic`, which may become false.
         """
         self._record = record
         self._own_ports = own_ports
         self._asked = asked
         self._is_automatic = is_automatic
-        self._look = Look(sockets, own)
-        self._connections = PublishedConnections(self._look, sockets, record, self._note_failure)
+        self._look = look
+        self._connections = PublishedConnections(look, record, self._note_failure)
         self._offered: dict[int, Offered] = {}
         """What is published without being asked for."""
         self._places: dict[int, OnHost] = {}
@@ -86,6 +83,18 @@ class Publishing:
         self._bounds_told: set[Bound] = set()
         self._failed = ""
         self._scope = trio.CancelScope()
+
+    @property
+    def note(self) -> str:
+        """What is to be said when the command has ended, if what was asked for did not come."""
+        if not (self._asked and self._failed):
+            return ""
+        return f"--publish: servers inside were not reached from the host: {self._failed}"
+
+    @property
+    def standing(self) -> int:
+        """How many connections stand."""
+        return self._connections.count
 
     async def serve(self, connections: trio.Nursery) -> None:
         """Publish until cancelled, or until finish(); after a fault, this may be called again.
@@ -98,8 +107,7 @@ class Publishing:
                     for publication, on_host in self._asked:
                         offered = Offered(publication.port, on_host, is_asked=True)
                         self._begin(offered, nursery, connections)
-                    if self._is_automatic:
-                        await self._watch(nursery, connections)
+                    await self._watch(nursery, connections)
             finally:
                 for each in tuple(self._offered.values()):
                     self._withdraw(each)
@@ -111,12 +119,12 @@ class Publishing:
         await self._connections.finish()
 
     async def _watch(self, nursery: trio.Nursery, connections: trio.Nursery) -> None:
-        """Publish what listens, and withdraw what does no more; return if it cannot be seen.
+        """Publish what listens, and withdraw what does no more; return if it is not to be seen.
 
         At each look a port that is served by another socket than before stays as it is.
         """
         asked = {publication.port for publication, _on_host in self._asked}
-        while True:
+        while self._is_automatic():
             try:
                 listening = (await self._look.again()).keys() - asked
             except OSError as error:
@@ -135,6 +143,8 @@ class Publishing:
                 with contained(self._record, "published port"):
                     self._offer(port, nursery, connections)
             await trio.sleep(PAUSE * max(1.0, self._look.count / CHEAP))
+        for offered in tuple(self._offered.values()):  # the rules have become tighter
+            self._withdraw(offered)
 
     def _offer(self, port: int, nursery: trio.Nursery, connections: trio.Nursery) -> None:
         """Publish a port at the host's loopback; raises OSError."""
@@ -165,7 +175,7 @@ class Publishing:
         )
 
     async def _accept(self, offered: Offered, connections: trio.Nursery) -> None:
-        """Accept until the port is withdrawn; then its sockets close, unless they were asked for."""
+        """Accept until the port is withdrawn; then close its sockets, if it was not asked for."""
 
         def take(client: socket.socket, _source: object) -> None:
             connections.start_soon(self._connections.serve, offered, client, connections)

@@ -3,6 +3,8 @@
 import errno
 import os
 import socket
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -51,16 +53,24 @@ class Sockets:
         async with self._turn:
             end = self._maker.end
             if end is None:
-                raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+                raise _gone()
             with trio.move_on_after(_PATIENCE):
                 if not self._has_entered:
-                    self._maker.enter(self._inside)
-                    await self._answer(end)
+                    await self._exchange(end, partial(self._maker.enter, self._inside))
                     self._has_entered = True
-                end.send(kind)
-                if (sock := await self._answer(end)) is not None:
+                if (sock := await self._exchange(end, partial(end.send, kind))) is not None:
                     return sock
-            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            raise TimeoutError(errno.ETIMEDOUT, "the process that makes sockets inside is stopped")
+
+    async def _exchange(
+        self, end: socket.socket, ask: Callable[[], object]
+    ) -> socket.socket | None:
+        """Ask, and wait for the answer; raises OSError."""
+        try:
+            ask()
+        except (BrokenPipeError, ConnectionResetError):
+            raise _gone() from None
+        return await self._answer(end)
 
     async def _answer(self, end: socket.socket) -> socket.socket | None:
         """Wait for the answer to what was just asked; raises OSError.
@@ -75,7 +85,7 @@ class Sockets:
                 await trio.lowlevel.wait_readable(end)
                 continue
             if not data:
-                raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+                raise _gone()
             self._owed -= 1
             sock = socket.socket(fileno=fds[0]) if fds else None
             if self._owed:
@@ -86,3 +96,7 @@ class Sockets:
             if number:
                 raise OSError(number, os.strerror(number))
             return sock
+
+
+def _gone() -> OSError:
+    return OSError(errno.ESRCH, "the process that makes sockets inside has ended")

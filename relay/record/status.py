@@ -39,6 +39,16 @@ class OpenConnection(msgspec.Struct):
         return f"{self.reached}{protocol}{doubt}"
 
 
+class PublishedPort(msgspec.Struct):
+    """A port inside that is reached from the host."""
+
+    port: int
+    places: str
+    """Where it is reached."""
+    since: float
+    """Seconds since the epoch."""
+
+
 class SessionState(msgspec.Struct):
     """A session that still runs."""
 
@@ -46,6 +56,8 @@ class SessionState(msgspec.Struct):
     program: str = ""
     pid: int = 0
     connections: dict[int, OpenConnection] = {}
+    published: dict[int, PublishedPort] = {}
+    """By their ports on the host."""
     complete: bool = True
     """False once the log has reached its limit: what came later is not known."""
 
@@ -60,6 +72,8 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
                 state.program, state.pid = event.program, event.pid
             case events.LogFull():
                 state.complete = False
+            case events.Published() | events.PublishEnded():
+                _note_port(state, event)
             case events.ConnectionOpened(connection=number):
                 open_[number] = OpenConnection(number, event.to, event.at)
             case events.UpstreamOpened(connection=number):
@@ -76,6 +90,15 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
             case _ if (known := open_.get(getattr(event, "connection", None) or 0)) is not None:
                 _note(known, event)
     return state
+
+
+def _note_port(state: SessionState, event: events.Published | events.PublishEnded) -> None:
+    """Note whether a port inside is reached from the host."""
+    if isinstance(event, events.Published):
+        published = PublishedPort(event.port, event.places, event.at)
+        state.published[event.host_port] = published
+    else:
+        state.published.pop(event.host_port, None)
 
 
 def _note(connection: OpenConnection, event: AnyEvent) -> None:
@@ -110,5 +133,7 @@ def lines(states: list[SessionState]) -> Iterator[str]:
         yield f"{state.session}  {state.program} (pid {state.pid})"
         if not state.complete:
             yield "  the log is full: connections as they were then"
+        for published in state.published.values():
+            yield f"  port {published.port} inside: {published.places} on the host"
         for open_ in state.connections.values():
             yield f"  #{open_.connection:<5} {open_.to:40} {open_.state()}"

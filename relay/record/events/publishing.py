@@ -48,10 +48,10 @@ class PublishEnded(Event):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        refused = f", {self.refused} refused" if self.refused else ""
+        refused = f", refused: {self.refused}" if self.refused else ""
         return (
             f"port {self.port} inside is no longer port {self.host_port} on the host;"
-            f" {self.connections} connections{refused}"
+            f" connections: {self.connections}{refused}"
         )
 
 

@@ -17,6 +17,9 @@ REPEAT: Final = (
     "If the program gave up: repeat what it did; an agent's command line can resume its session."
 )
 
+_PORTS_TOLD: Final = 20
+"""Published ports that are told one by one."""
+
 _BESIDES: Final = {
     Mark.DENIED: "denied",
     Mark.GAVE_UP: "given up",
@@ -73,6 +76,22 @@ def _notes(known: Sequence[AnyEvent]) -> Iterator[Entry]:
             yield Entry(event.at, Mark.NOTE, f"{event.text()}; --log-limit N allows N MiB")
         elif isinstance(event, events.SessionEnded) and event.omitted:
             yield Entry(event.at, Mark.NOTE, event.text())
+    yield from _published(known)
+
+
+def _published(known: Sequence[AnyEvent]) -> Iterator[Entry]:
+    """Yield which ports inside were reached from the host, each once, and why others were not."""
+    ports: dict[tuple[int, int], events.Published] = {}
+    for event in known:
+        if isinstance(event, events.Published):
+            ports.setdefault((event.port, event.host_port), event)
+        elif isinstance(event, events.PublishingBounded | events.PublishingFailed):
+            yield Entry(event.at, Mark.NOTE, event.text())
+    for number, each in enumerate(ports.values()):
+        if number == _PORTS_TOLD:
+            yield Entry(each.at, Mark.NOTE, f"and {len(ports) - number} more: keepline log")
+            return
+        yield Entry(each.at, Mark.NOTE, each.text())
 
 
 def _mark(entry: Entry) -> str:

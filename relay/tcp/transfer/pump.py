@@ -55,22 +55,22 @@ class Pump(Pair):
         *,
         number: int = 0,
         retire_after: float = math.inf,
-        is_replayed: bool = True,
     ) -> None:
-        """Take both sockets over, as Pair does; replace a lost upstream by `redial`.
-
-        Without `is_replayed` none is replaced, as if it had answered already.
-        """
+        """Take both sockets over, as Pair does; replace a lost upstream by `redial`."""
         super().__init__(program, upstream, number=number, retire_after=retire_after)
         urgent.watch(program)
         urgent.watch(upstream.sock)
         self._redial = redial
-        self._flight = FirstFlight(_open=is_replayed)
+        self._flight = FirstFlight()
         self._redialled: trio.Event | None = None
         """While another upstream is being dialled."""
         self._second_done = trio.Event()
         self._fault: BaseException | None = None
         """What the second direction ended with, if that was not its own business."""
+
+    def replace_none(self) -> None:
+        """Pass each loss of upstream on, as if it had answered already."""
+        self._flight.close()
 
     async def run(self, nursery: trio.Nursery) -> Outcome:
         """Copy both ways until both directions have ended; then both sockets are closed.
