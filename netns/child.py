@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
@@ -15,7 +16,7 @@ from netns.errors import SandboxError
 from netns.handoff import step
 from netns.hints import REPORT, refused_call
 from netns.network import holding, interception, links, netlink
-from netns.network.holding import RELAYS_MARK, SO_MARK, SynSockets
+from netns.network.holding import MARK, RELAYS_MARK, SO_MARK, IPv6Sockets, SynSockets
 from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
 from netns.process import command, idmap, inherited, privileges
@@ -26,6 +27,8 @@ EXIT_OWN_FAILURE: Final = 125
 
 _BACKLOG = 4096
 _DNS_PORT = 53
+_IPV6_TRANSPARENT: Final = 75
+"""Of <linux/in6.h>."""
 _NEEDS_TPROXY: Final = "servers at the host's own addresses are found with tproxy alone"
 _UNPRIVILEGED_PORT_START = "ipv4/ip_unprivileged_port_start"
 
@@ -132,7 +135,7 @@ def _build(
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
     stays_open = _close_off(plan, end, is_root=is_root)
     lacks = [why for why in (no_device, ways.no_servers) if why]
-    return handoff.Listeners(
+    listeners = handoff.Listeners(
         ways.way,
         tcp,
         dns_udp,
@@ -145,6 +148,8 @@ def _build(
         lacks,
         stays_open,
     )
+    listeners.open_host_ports(plan.host_ports)
+    return listeners
 
 
 def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> list[str]:
@@ -174,11 +179,13 @@ def _dns_sockets() -> tuple[socket.socket, socket.socket]:
 
 def _listen(address: str, port: int, *, transparent: bool = False) -> socket.socket:
     """Listen; accepted sockets inherit TCP_NODELAY."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    is_ipv6 = ":" in address
+    sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if transparent:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TRANSPARENT, 1)
+        level = socket.IPPROTO_IPV6 if is_ipv6 else socket.IPPROTO_IP
+        sock.setsockopt(level, _IPV6_TRANSPARENT if is_ipv6 else socket.IP_TRANSPARENT, 1)
         sock.setsockopt(socket.SOL_SOCKET, SO_MARK, RELAYS_MARK)
     sock.bind((address, port))
     sock.listen(_BACKLOG)
@@ -198,6 +205,8 @@ def _intercept(plan: Plan) -> _Interception:
             if syns is not None:
                 syns.close()
         else:
+            if syns is not None and found is not None:
+                syns = _with_ipv6(syns)
             return _Interception(way, listeners, syns, found, notes, held_notes, why_not)
     raise OSError("; ".join(notes))
 
@@ -212,6 +221,19 @@ def _syn_sockets(plan: Plan, notes: list[str]) -> SynSockets | None:
     if not links.connect_for(plan.connect_seconds):
         notes.append("tcp_syn_retries cannot be written: it ends when the kernel gives up")
     return syns
+
+
+def _with_ipv6(syns: SynSockets) -> SynSockets:
+    """Hold SYNs to ::1 too, where this kernel can; else it refuses what nobody takes there."""
+    try:
+        listener = _listen("::1", 0, transparent=True)
+        with _closed_on_failure(listener):
+            raw = holding.open_raw(MARK, socket.AF_INET6)
+            with _closed_on_failure(raw):
+                interception.install_ipv6(listener.getsockname()[1])
+    except OSError:
+        return syns
+    return replace(syns, ipv6=IPv6Sockets(listener, raw))
 
 
 def _listeners_for(

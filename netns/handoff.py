@@ -10,6 +10,7 @@ from typing import Any
 
 from netns.errors import SandboxError
 from netns.hints import host_facts, namespace_hint
+from netns.network import host_ports
 from netns.network.holding import SynSockets
 from netns.network.host_addresses import HostAddresses
 from netns.plan import Intercept
@@ -62,6 +63,33 @@ class Listeners:
     """What the namespace lacks of the host as programs see it, and why."""
     stays_open: Sequence[str] = ()
     """What this kernel cannot keep out of reach, though --strict would."""
+
+    @property
+    def reaches_host_ports(self) -> bool:
+        """Whether what nobody takes on loopback can come to the relay."""
+        return self.syns is not None and self.host_addresses is not None
+
+    def listening(self) -> Iterator[socket.socket]:
+        """Yield those that listen for TCP connections."""
+        yield from (*self.tcp, self.dns_tcp)
+        if self.syns is not None and self.syns.ipv6 is not None:
+            yield self.syns.ipv6.listener
+
+    def open_host_ports(self, ports: Sequence[tuple[int, int]]) -> None:
+        """Have what nobody takes on loopback come to the relay at these ports alone, if it can.
+
+        Each is a range, by its first and last. By IPv4, and by IPv6 where that can be held. Raises
+        OSError.
+        """
+        syns, own = self.syns, self.host_addresses
+        if syns is None or own is None:
+            return
+        listeners = {socket.AF_INET: self.tcp[0]}
+        if syns.ipv6 is not None:
+            listeners[socket.AF_INET6] = syns.ipv6.listener
+        for family, listener in listeners.items():
+            port = listener.getsockname()[1]  # else a program could connect to it directly
+            host_ports.replace(own.sock, own.table, family, [*ports, (port, port)])
 
     def close(self) -> None:
         """Close all of them."""
@@ -129,7 +157,7 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
     sockets = (listeners.dns_udp, listeners.dns_tcp, listeners.diag, *held, *own, *listeners.tcp)
     message = {
         "intercept": listeners.intercept,
-        "holds": syns is not None,
+        "holding": len(held),
         "notes": list(listeners.notes),
         "held_notes": list(listeners.held_notes),
         "lacks": list(listeners.lacks),
@@ -174,10 +202,7 @@ def _listeners(message: dict[str, Any], sockets: Sequence[socket.socket]) -> Lis
     for sock in sockets:
         sock.setblocking(False)  # noqa: FBT003 - positional only
     dns_udp, dns_tcp, diag, *tcp = sockets
-    syns = None
-    if message["holds"]:
-        log, raw, raw_of_burst, *tcp = tcp
-        syns = SynSockets(log, raw, raw_of_burst)
+    held, tcp = tcp[: message["holding"]], tcp[message["holding"] :]
     host_addresses = None
     if message["host_addresses"]:
         own, *tcp = tcp
@@ -189,7 +214,7 @@ def _listeners(message: dict[str, Any], sockets: Sequence[socket.socket]) -> Lis
         dns_udp,
         dns_tcp,
         diag,
-        syns,
+        SynSockets.of(held) if held else None,
         host_addresses,
         message["notes"],
         message["held_notes"],

@@ -4,6 +4,7 @@ Nothing is written to the host: the files live in a tmpfs that only the bind mou
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -101,6 +102,7 @@ def _mount_tmpfs(folder: str) -> None:
 def _make_read_only(folder: str) -> None:
     """Make a tmpfs of ours read-only, and with it whatever is bound from it."""
     syscalls.mount("none", folder, flags=syscalls.MS_REMOUNT | syscalls.MS_RDONLY | _TMPFS)
+    syscalls.check_read_only(folder)
 
 
 def _own_folder(folder: Path) -> None:
@@ -148,9 +150,12 @@ def _bind(covered: Mapping[str, _File], *, read_only: bool) -> None:
             if read_only:
                 _make_read_only("/tmp")  # noqa: S108
             for number, target in enumerate(targets):
-                syscalls.mount(f"/tmp/{number}", target, flags=syscalls.MS_BIND)  # noqa: S108
+                syscalls.mount_below(f"/tmp/{number}", target, flags=syscalls.MS_BIND)  # noqa: S108
         finally:
             syscalls.umount("/tmp", syscalls.MNT_DETACH)  # noqa: S108
+        for path, target in zip(covered, targets, strict=True):
+            if Path(path).samefile(target):
+                raise OSError(errno.EPERM, f"mounting over {path} has changed nothing")
 
 
 def _open_path(path: str, opened: contextlib.ExitStack) -> str:

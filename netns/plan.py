@@ -40,14 +40,16 @@ class Plan:
     """The host's, with the lengths of their prefixes; the one that it sends from comes first."""
     gateway: str = ""
     """Of the host's default route; empty if it has none, or none with a gateway."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Added to the caller's."""
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    """Added to the caller's; None for a variable that is taken away."""
     own_address: str = OWN_ADDRESS
     intercept: Sequence[Intercept] = WAYS
     """Ways to catch TCP connections, the preferred one first."""
     loopback_port: int | None = None
     """A port of the namespace's loopback to listen on as well."""
     ports: Sequence[int] = COMMON_PORTS
+    host_ports: Sequence[tuple[int, int]] = ()
+    """Ports at which what nobody takes on loopback goes to the relay, by first and last."""
     connect_seconds: float = 300.0
     """How long a connect() that nobody answers has to wait at least, where SYNs are held."""
     strict: bool = False

@@ -4,7 +4,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
 # Clone flags, clone(2).
@@ -14,7 +14,13 @@ CLONE_NEWUSER: Final = 0x1000_0000
 CLONE_NEWPID: Final = 0x2000_0000
 CLONE_NEWNET: Final = 0x4000_0000
 
-_NAMESPACES: Final = {CLONE_NEWNS: "mnt", CLONE_NEWUSER: "user", CLONE_NEWNET: "net"}
+_NAMESPACES: Final = {
+    CLONE_NEWNS: "mnt",
+    CLONE_NEWUSER: "user",
+    CLONE_NEWNET: "net",
+    CLONE_NEWIPC: "ipc",
+    CLONE_NEWPID: "pid_for_children",
+}
 
 # Mount flags, mount(2) and umount2(2).
 MS_RDONLY: Final = 0x1
@@ -26,6 +32,7 @@ MS_BIND: Final = 0x1000
 MS_REC: Final = 0x4000
 MS_PRIVATE: Final = 0x4_0000
 MS_SLAVE: Final = 0x8_0000
+_CHANGES: Final = MS_REMOUNT | MS_PRIVATE | MS_SLAVE
 MNT_DETACH: Final = 0x2
 
 # Options, prctl(2).
@@ -40,6 +47,9 @@ PR_SET_NO_NEW_PRIVS: Final = 38
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 SECCOMP_MODE_FILTER: Final = 2
+
+_SIGSET_BYTES: Final = 128
+"""The size of glibc's and musl's sigset_t."""
 
 _CAPABILITY_VERSION_3: Final = 0x2008_0522
 
@@ -84,6 +94,19 @@ def inotify_add_watch(fd: int, path: bytes, mask: int) -> int:
     return _check(_libc.inotify_add_watch(fd, path, mask), "inotify_add_watch")
 
 
+def signalfd(signals: Iterable[int], flags: int) -> int:
+    """Return a descriptor from which these signals are read: signalfd, section 2."""
+    mask = (ctypes.c_ubyte * _SIGSET_BYTES)()
+    for number in signals:
+        mask[(number - 1) // 8] |= 1 << (number - 1) % 8
+    return _check(_libc.signalfd(-1, mask, flags), "signalfd")
+
+
+def sigqueue(pid: int, number: int, value: int) -> None:
+    """Send a process a signal with a value: sigqueue, section 3."""
+    _check(_libc.sigqueue(pid, number, ctypes.c_void_p(value)), "sigqueue")
+
+
 def unshare(flags: int) -> None:
     """Move the calling thread into new namespaces; raises OSError as well if it is still in one.
 
@@ -93,12 +116,18 @@ def unshare(flags: int) -> None:
     before = [_namespace(kind) for kind in kinds]
     _check(_libc.unshare(flags), "unshare")
     if any(old == _namespace(kind) for old, kind in zip(before, kinds, strict=True)):
-        raise OSError(errno.EPERM, "unshare has changed nothing")
+        raise _unchanged("unshare")
 
 
 def _namespace(kind: str) -> int:
-    """Return which namespace of a kind the calling thread is in, namespaces(7)."""
-    return os.stat(f"/proc/thread-self/ns/{kind}").st_ino  # noqa: PTH116 - pathlib takes longer
+    """Return which namespace of a kind the calling thread is in, namespaces(7).
+
+    A PID namespace that has no process yet is not shown: 0.
+    """
+    try:
+        return os.stat(f"/proc/thread-self/ns/{kind}").st_ino  # noqa: PTH116 - pathlib takes longer
+    except FileNotFoundError:
+        return 0
 
 
 def setns(fd: int, nstype: int = 0) -> None:
@@ -107,12 +136,44 @@ def setns(fd: int, nstype: int = 0) -> None:
 
 
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
-    """Attach a filesystem or bind a path."""
+    """Attach a filesystem, bind a path, or change a mount by `flags`.
+
+    Raises OSError as well if nothing is attached that was to be: a seccomp filter above can say
+    that a call has worked which was never made.
+    """
+    if flags & _CHANGES:
+        mount_below(source, target, fstype, flags, data)
+        return
+    before = _mount_at(target)
+    mount_below(source, target, fstype, flags, data)
+    if before == _mount_at(target):
+        raise _unchanged(f"mount {target}")
+
+
+def mount_below(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
+    """Do the same where it does not show: at the path of a descriptor."""
     source_path, target_path = os.fsencode(source), os.fsencode(target)
     result = _libc.mount(
         source_path, target_path, fstype.encode() or None, flags, data.encode() or None
     )
     _check(result, f"mount {target}")
+
+
+def _mount_at(path: str) -> bytes:
+    """Return what tells the mount that a path leads to from others, proc_pid_fdinfo(5)."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        info = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(info, 4096).partition(b"mnt_id:")[2].partition(b"\n")[0]
+        finally:
+            os.close(info)
+    finally:
+        os.close(descriptor)
+
+
+def _unchanged(call: str) -> OSError:
+    return OSError(errno.EPERM, f"{call} has changed nothing")
 
 
 def make_read_only(target: str) -> None:
@@ -127,11 +188,21 @@ def make_read_only(target: str) -> None:
         syscall(_NR_MOUNT_SETATTR, _AT_FDCWD, path, _AT_RECURSIVE, given, len(attributes))
     except OSError as error:
         raise OSError(error.errno, f"mount_setattr {target}: {error.strerror}") from error
+    check_read_only(target)
+
+
+def check_read_only(target: str) -> None:
+    """Raise OSError if a mount can be written to."""
+    if not os.statvfs(target).f_flag & os.ST_RDONLY:
+        raise _unchanged(f"making {target} read-only")
 
 
 def umount(target: str, flags: int = 0) -> None:
-    """Detach a mount."""
+    """Detach a mount; raises OSError as well if it is still there."""
+    before = _mount_at(target)
     _check(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
+    if before == _mount_at(target):
+        raise _unchanged(f"umount {target}")
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:

@@ -17,6 +17,7 @@ _PORT: Final = re.compile(r"[0-9]{1,5}")
 _MOST_CHARACTERS: Final = 253
 _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_OF_LOOPBACK: Final = ("0.0.0.0", "::1")  # noqa: S104 - compared, not bound
 _BROADCAST: Final = "255.255.255.255"
 _LONGEST_PREFIX: Final = 22
 
@@ -118,8 +119,8 @@ def ipv4_network(text: str) -> IPv4Network:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether an IPv4 address means the host itself: 127.0.0.0/8, or 0.0.0.0 on Linux."""
-    return address.startswith("127.") or address == "0.0.0.0"  # noqa: S104 - compared, not bound
+    """Return whether an address means the host itself: 127.0.0.0/8, 0.0.0.0 on Linux, or ::1."""
+    return address.startswith("127.") or address in _OF_LOOPBACK
 
 
 def is_dialable(address: str) -> bool:

@@ -221,8 +221,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _log(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
     if arguments.json:
-        told = (escaping.as_json(line) for line in files.lines(path))
-        _write("".join(f"{line}\n" for line in told if line is not None))
+        _write("".join(f"{line}\n" for line in files.lines(path, escaping.as_json)))
         return 0
     for line in view.log_lines(flightlog.read(path)):
         _print(line)

@@ -18,7 +18,7 @@ from netns.levels import OPENINGS
 from netns.sandbox import Listeners, Sandbox
 from relay import session
 from relay.addresses import DNS_PORT, parse_pool
-from relay.config import ConfigError, Settings, parse_nameserver
+from relay.config import ConfigError, Settings, parse_nameserver, way_out
 from relay.dns.lookup.trial import try_all
 from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway
@@ -45,6 +45,8 @@ class Check(msgspec.Struct, frozen=True):
 
 _NO_COMMAND: Final = ()
 
+_PROXY_SECONDS: Final = 3.0
+
 _RESOLVER_SECONDS: Final = 3.0
 """In which a resolver that works has answered, though a datagram was lost."""
 
@@ -65,6 +67,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
         resolv_conf = ""
     else:
         yield _resolvers(settings, resolv_conf)
+    yield from _way_out(settings)
     yield _pool(settings)
     yield from _namespace(settings, resolv_conf)
     yield _rto_max()
@@ -118,6 +121,30 @@ def _resolvers(settings: Settings, resolv_conf: str) -> Check:
         fix="start them, or let this host send to their port 53 by UDP and TCP, or name others:"
         " --nameservers ADDRESS, or nameservers in config.toml",
     )
+
+
+def _way_out(settings: Settings) -> Iterator[Check]:
+    """Name each proxy that leads out, and see whether it can be dialled."""
+    said: list[str] = []
+    name = "the way out"
+    try:
+        out = way_out.find(settings, os.environ, said.append)
+    except KeeplineError as error:
+        yield Check(name, works=False, detail=error.cause, fix=error.next_step)
+        return
+    if said:
+        fix = "name a proxy by --proxy URL or proxy in config.toml, or say --proxy off"
+        yield Check(name, works=False, needed=False, detail="; ".join(said), fix=fix)
+    for proxy in out.routes.proxies if out is not None else ():
+        try:
+            address = out.known.get(proxy.host, proxy.host) if out is not None else ""
+            socket.create_connection((address, proxy.port), _PROXY_SECONDS).close()
+        except OSError as error:
+            detail = f"{proxy}: {error.strerror or error}"
+            fix = "start it, or name another by --proxy URL; --proxy off goes without"
+            yield Check(name, works=False, needed=False, detail=detail, fix=fix)
+        else:
+            yield Check(name, works=True, detail=str(proxy))
 
 
 def _pool(settings: Settings) -> Check:

@@ -15,7 +15,7 @@ from netns.handoff import Listeners
 from netns.process.socket_maker import SocketMaker
 from relay.addresses import Destination, parse_pool
 from relay.barrier import Record, contained, kept_running
-from relay.config import Settings, Sources
+from relay.config import Settings, Sources, way_out
 from relay.config.publishing import AUTO, OFF, ON
 from relay.config.tightening import Tightening
 from relay.descriptors import SPARE
@@ -30,10 +30,12 @@ from relay.inbound.held.holder import SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
-from relay.outbound.dialer import Dialer
+from relay.outbound.dialer import Dialer, Dials
 from relay.outbound.door import Door
+from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
+from relay.outbound.proxied import dialer
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
 from relay.policy.host_ports import HostPorts
@@ -41,7 +43,6 @@ from relay.publishing import on_host, publishing
 from relay.publishing.look import Look
 from relay.publishing.sockets import Sockets
 from relay.record.events import Event
-from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
 from relay.tcp.loopback import LoopbackRefusals
@@ -50,9 +51,6 @@ from relay.tcp.watch.liveness import Liveness
 
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""
-
-_FLUSH_AFTER: Final = 0.2
-"""Seconds for which events are gathered before they are written."""
 
 
 @dataclass(eq=False)
@@ -67,7 +65,9 @@ class Relay:
     sources: Sources = field(default_factory=Sources)
     """Of the settings: their files are watched, if it is known where they are."""
     host_ports: HostPorts = field(default_factory=HostPorts)
-    """Which ports of the host's loopback are open."""
+    """Which ports of the host's loopback are open; the namespace has been told."""
+    way_out: "way_out.WayOut | None" = None
+    """Through a proxy; None: it is direct."""
     publishing: "publishing.Publishing | None" = None
     """Servers inside that are reached from the host, if any may be."""
     standing: Standing = field(default_factory=Standing)
@@ -79,7 +79,16 @@ class Relay:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
         self.tightening = Tightening(self.sources, self.policy, self.record)
-        self.names = NameService(self.settings, self.policy, self.record, self._is_own)
+        self.host_ports.changed = self._host_ports_changed
+        self.host_address = str(parse_pool(self.settings.dns_pool)[2])
+        self.names = NameService(
+            self.settings, self.policy, self.record, self._is_own, self._is_left
+        )
+
+    def _host_ports_changed(self) -> None:
+        """Have the namespace's kernel hand over connections to the ports that are open now."""
+        with contained(self.record, "ports of the host"):
+            self.listeners.open_host_ports(self.host_ports.spans())
 
     def publish(self, maker: SocketMaker, asked: "Sequence[on_host.Asked]") -> None:
         """Have servers inside be reached, by sockets of the maker, as the settings say.
@@ -90,8 +99,7 @@ class Relay:
         if not maker.pid or (mode == OFF and not asked):
             maker.stop()
             return
-        sockets = (*self.listeners.tcp, self.listeners.dns_tcp)
-        own = [os.fstat(sock.fileno()).st_ino for sock in sockets]
+        own = [os.fstat(sock.fileno()).st_ino for sock in self.listeners.listening()]
         self.publishing = publishing.Publishing(
             Look(Sockets(maker, self.listeners.diag), own),
             self.record,
@@ -107,6 +115,10 @@ class Relay:
         """
         own = self.listeners.host_addresses
         return own is not None and not self.policy.has_names and address in own
+
+    def _is_left(self, name: str) -> bool:
+        """Return whether a name is a proxy's to resolve."""
+        return self.way_out is not None and self.way_out.is_left(name)
 
     async def serve(self) -> None:
         """Relay until cancelled; after a fault, this may be called again."""
@@ -147,18 +159,19 @@ class _Running:
         self._publishing = relay.publishing
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
-            Dialer(relay.names.lookup, keepalive, door),
+            _dials(relay, keepalive, door),
             network,
             standing,
             record,
             patience=settings.patience,
         )
         served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
-        handlers = Handlers(relay.policy, relay.names.synthetic, opener, served)
+        loopback = HostLoopback(relay.host_address, relay.host_ports, relay.policy, record)
+        handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
         relay.names.synthetic.live = self._connections.dialled
-        self._inbound = _ways_in(relay.listeners, programs, record)
+        self._inbound = _ways_in(relay.listeners, programs, record, loopback)
         self._network = network
         self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
@@ -220,14 +233,17 @@ class _Running:
             await finish()
 
 
-def _ways_in(listeners: Listeners, programs: SocketTable, record: Record) -> list[Inbound]:
+def _ways_in(
+    listeners: Listeners, programs: SocketTable, record: Record, loopback: HostLoopback
+) -> list[Inbound]:
     """Return what offers connections: each listener, the first one behind held SYNs if possible."""
     first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
     syns = listeners.syns
     if syns is None:
         return [first, *others]
     holder = SynHolder(syns, first, programs, record)
-    holder.take_other = LoopbackRefusals(record).note
+    refusals = LoopbackRefusals(record, loopback)
+    holder.take_other, holder.refuses = refusals.note, refusals.refuses
     return [holder, *others]
 
 
@@ -245,6 +261,17 @@ def _gateway(
     if prepared.chosen.mode == "tls":
         return served.handler_at
     return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
+
+
+def _dials(relay: Relay, keepalive: KeepAlive, door: Door) -> Dials:
+    """Return what dials: directly, or through the session's proxies."""
+    direct = Dialer(relay.names.lookup, keepalive, door)
+    out = relay.way_out
+    if out is None:
+        return direct
+    proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
+    resolve = relay.names.lookup if out.resolves_here else None
+    return dialer.ProxiedDialer(out.routes, direct, proxies, door, resolve)
 
 
 def _keepalive(settings: Settings) -> KeepAlive:
@@ -266,26 +293,3 @@ def _allow_descriptors() -> None:
     with contextlib.suppress(OSError):
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-async def write_log(log: FlightLog) -> None:
-    """Write events in batches, soon after the first of each; no timer runs while none come.
-
-    It may be called again after a fault, with what was recorded meanwhile.
-
-    The event is made anew between the end of one wait and the sleep: what is recorded during the
-    sleep sets the new one, so that at worst an empty batch is written and none is forgotten.
-    """
-    woken = trio.Event()
-
-    def wake() -> None:
-        woken.set()
-
-    log.wake = wake
-    if log.is_waiting:
-        wake()
-    while True:
-        await woken.wait()
-        woken = trio.Event()
-        await trio.sleep(_FLUSH_AFTER)
-        log.flush()

@@ -4,8 +4,9 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -23,16 +24,18 @@ from relay.barrier import Record, kept_running
 from relay.command import left_behind, signals, waiting
 from relay.command.beside import Beside
 from relay.command.passing import Passing
-from relay.config import SESSION_VARIABLE, Settings, Sources
+from relay.config import SESSION_VARIABLE, Settings, Sources, way_out
 from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
+from relay.policy.host_ports import HostPorts
 from relay.publishing import on_host
-from relay.record.events import FORMAT, LeftBehind, SessionEnded, SessionStarted
-from relay.record.files import sessions_folder, state_home, unused_name
-from relay.record.flightlog import FlightLog, prune, read
+from relay.record import opening, writing
+from relay.record.events import FORMAT, HostPortOpened, LeftBehind, SessionEnded, SessionStarted
+from relay.record.files import sessions_folder, unused_name
+from relay.record.flightlog import FlightLog, read
 from relay.record.story import telling
 
 _SIGNALLED: Final = 128
@@ -59,24 +62,25 @@ def run(
     settings = sources.settings()
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
-    folder = sessions_folder(os.environ)
-    name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-    bundle = folder / f"{name}.pem"
+    name, bundle = _name()
+    out = _way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
-        asked = _asked(settings, opened)
-        added = {SESSION_VARIABLE: name, **prepared.environment}
-        sandbox.build(plan(settings, command, resolv_conf, added, prepared))
+        added = _environment(name, prepared, out)
+        host_ports = HostPorts(settings.opened_ports())
+        planned = plan(settings, command, resolv_conf, added, prepared)
+        sandbox.build(replace(planned, host_ports=host_ports.spans()))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), beside.witness)
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
-        log = opened.enter_context(_opened_log(name, settings, warn))
-        _release(sandbox, prepared)
+        asked = on_host.open_all(settings.published().asked, opened)
+        log = opened.enter_context(opening.opened(name, settings.log_limit * _MIB, warn))
+        _release(sandbox, prepared, has_proxy=out is not None)
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
-        _begin(log, _started(name, command, settings, listeners, prepared))
-        relay = server.Relay(settings, listeners, log.record, prepared, sources)
+        _begin(log, _started(name, command, settings, listeners, prepared, out), host_ports)
+        relay = server.Relay(settings, listeners, log.record, prepared, sources, host_ports, out)
         relay.publish(beside.maker, asked)
         startup.end()
         ended, notes = trio.run(_relay, relay, passing, log, beside.maker)
@@ -84,22 +88,42 @@ def run(
     return ended
 
 
-def _asked(settings: Settings, opened: ExitStack) -> "list[on_host.Asked]":
-    """Listen on the host for what is to be published there, until the session ends."""
-    return [
-        (each, opened.enter_context(closing(on_host.open_asked(each))))
-        for each in settings.published().asked
-    ]
+def _name() -> tuple[str, Path]:
+    """Return a name for the session, and where the gateway's certificate would be."""
+    folder = sessions_folder(os.environ)
+    name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+    return name, folder / f"{name}.pem"
 
 
-def _release(sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without) -> None:
+def _environment(
+    name: str, prepared: gateway.Prepared | gateway.Without, out: "way_out.WayOut | None"
+) -> dict[str, str | None]:
+    """Return what the command's environment has beside the caller's, or instead of it."""
+    through = out.routes.environment(os.environ) if out is not None else {}
+    return {SESSION_VARIABLE: name, **prepared.environment, **through}
+
+
+def _way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
+    """Return the way out through a proxy; most have none, and load nothing for it."""
+    if settings.proxy == "auto" and not any(map(_is_of_proxy, os.environ)):
+        return None
+    return way_out.find(settings, os.environ, warn)
+
+
+def _is_of_proxy(variable: str) -> bool:
+    return variable.lower().endswith("_proxy")
+
+
+def _release(
+    sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without, *, has_proxy: bool
+) -> None:
     """Let the command start, once it can neither change what runs here nor look into it.
 
     It is the same user's. The child waits for this before it becomes the command, and builds the
     namespace meanwhile. A process that is not dumpable is read and traced by root alone, ptrace(2),
     and leaves no core file; its folder in /proc is root's.
     """
-    startup.seal(gateway=isinstance(prepared, gateway.Prepared))
+    startup.seal(gateway=isinstance(prepared, gateway.Prepared), proxy=has_proxy)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     sandbox.release()
     with startup.without_library_search():  # while the child builds the namespace
@@ -141,18 +165,22 @@ def _tell_end(
         warn(f"{summary} See: keepline explain {name}")
 
 
-def _begin(log: FlightLog, started: SessionStarted) -> None:
-    """Record the start; nobody is woken yet, who would write it."""
+def _begin(log: FlightLog, started: SessionStarted, host_ports: HostPorts) -> None:
+    """Record the start, and which ports are open; nobody is woken yet, who would write it."""
     log.record(started)
+    for first, last, source in host_ports:
+        last_of_several = last if last != first else 0
+        log.record(HostPortOpened(port=first, last=last_of_several, source=source))
     log.flush()
 
 
-def _started(
+def _started(  # noqa: PLR0913, PLR0917 - what the first event tells
     name: str,
     command: Sequence[str],
     settings: Settings,
     listeners: Listeners,
     prepared: gateway.Prepared | gateway.Without,
+    out: "way_out.WayOut | None",
 ) -> SessionStarted:
     return SessionStarted(
         session=name,
@@ -164,6 +192,7 @@ def _started(
         dns=settings.dns,
         gateway=prepared.told,
         rules=settings.told_rules(),
+        proxy=out.routes.told if out is not None else "",
         format=FORMAT,
     )
 
@@ -172,7 +201,7 @@ def plan(
     settings: Settings,
     command: Sequence[str],
     resolv_conf: str,
-    environment: dict[str, str],
+    environment: Mapping[str, str | None],
     prepared: gateway.Prepared | gateway.Without | None = None,
 ) -> Plan:
     """Return what the namespace is to look like."""
@@ -202,37 +231,6 @@ def plan(
     )
 
 
-@contextlib.contextmanager
-def _opened_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Iterator[FlightLog]:
-    """Open the flight log, before the command can have put anything in its place.
-
-    Of a session that does not come about nothing stays.
-    """
-    log = _open_log(name, settings, warn)
-    try:
-        yield log
-    finally:
-        if log.has_begun:
-            log.close()
-        else:
-            log.withdraw()
-
-
-def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
-    """Open the flight log; where that is impossible, warn and go on without one."""
-    folder = sessions_folder(os.environ)
-    if not folder.is_relative_to(wanted := state_home(os.environ)):
-        warn(f"the record of this session is in {folder}: {wanted} is a user's, and this is root")
-    try:
-        log = FlightLog(folder / f"{name}.jsonl", clock=time.time, limit=settings.log_limit * _MIB)
-    except OSError as error:
-        warn(f"no flight log for this session: {folder}: {error.strerror}")
-        return FlightLog(None, clock=time.time, limit=0)
-    with contextlib.suppress(OSError):  # what stays takes room alone
-        prune(folder, time.time())
-    return log
-
-
 async def _relay(
     relay: "server.Relay", passing: Passing, log: FlightLog, maker: SocketMaker
 ) -> tuple[Ended, list[str]]:
@@ -242,7 +240,7 @@ async def _relay(
     """
     started = trio.current_time()
     async with trio.open_nursery() as nursery:
-        writer = partial(server.write_log, log)
+        writer = partial(writing.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
         ended = await waiting.command_end(passing, log.record)

@@ -12,6 +12,7 @@ TCP_ESTABLISHED: Final = 1
 TCP_SYN_SENT: Final = 2
 TCP_FIN_WAIT1: Final = 4
 TCP_FIN_WAIT2: Final = 5
+TCP_TIME_WAIT: Final = 6
 TCP_CLOSE: Final = 7
 TCP_CLOSE_WAIT: Final = 8
 TCP_LAST_ACK: Final = 9

@@ -28,6 +28,9 @@ DEFERRED: Final = frozenset({
     "relay.publishing.on_host", "relay.publishing.publishing",
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
+    # 4 ms: what leads through a proxy, if there is one.
+    "relay.config.way_out", "relay.outbound.proxied.dialer", "relay.outbound.proxied.dialogue",
+    "relay.outbound.proxied.socks", "relay.proxies.url",
     # 3 ms: what only other commands, or few sessions, need.
     "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
     "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
@@ -35,7 +38,8 @@ DEFERRED: Final = frozenset({
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 1 ms: what judges names within connections, if a rule speaks of names.
-    "relay.tcp.inner.inspected", "relay.tcp.inner.inspection",
+    "relay.tcp.inner.inspected", "relay.tcp.inner.inspection", "relay.tcp.inner.noted",
+    "relay.tcp.inner.request_head", "relay.tcp.inner.server_name",
     # 35 ms: dnspython, at the first question.
     "relay.dns.bounds.tally", "relay.dns.gate", "relay.dns.lookup.evidence",
     "relay.dns.lookup.resolver", "relay.dns.nameserver", "relay.dns.responder",
@@ -146,12 +150,14 @@ EXTENSIONS: Final = (
 GATEWAY_PACKAGES: Final = ("h11", "h2", "hpack", "hyperframe")
 GATEWAY_LIBRARY: Final = ("http",)
 GATEWAY_EXTENSIONS: Final = ("_ssl",)
+PROXY_PACKAGES: Final = ("h11", "python_socks")
+PROXY_LIBRARY: Final = ("urllib", "urllib.parse")
 # fmt: on
 """What a session may need once its command has started. Of packages all is read, for dnspython
 finds the module for a type of record by its name."""
 
 
-def seal(*, gateway: bool) -> None:
+def seal(*, gateway: bool, proxy: bool) -> None:
     """Read all that a session may need later; from here on no module comes from a file. 9 ms.
 
     So what the command writes is not run by the relay, and what is installed may be upgraded or
@@ -161,12 +167,20 @@ def seal(*, gateway: bool) -> None:
     if _Finder not in sys.meta_path:
         return
     sys.meta_path.remove(_Finder)
-    sealed.load_extensions((*EXTENSIONS, *(GATEWAY_EXTENSIONS if gateway else ())))
+    sealed.load_extensions((*EXTENSIONS, *(GATEWAY_EXTENSIONS if gateway or proxy else ())))
     not_run = [module for module in sys.modules.values() if isinstance(module, _Deferred)]
     names = {module.__name__ for module in not_run}
     memory = sealed.read(
-        (*PACKAGES, *(GATEWAY_PACKAGES if gateway else ())),
-        (*LIBRARY, *(GATEWAY_LIBRARY if gateway else ())),
+        (
+            *PACKAGES,
+            *(GATEWAY_PACKAGES if gateway else ()),
+            *(PROXY_PACKAGES if proxy else ()),
+        ),
+        (
+            *LIBRARY,
+            *(GATEWAY_LIBRARY if gateway else ()),
+            *(PROXY_LIBRARY if proxy else ()),
+        ),
         sys.modules.keys() - names,
     )
     for module in not_run:

@@ -8,6 +8,7 @@ open them takes NET_RAW and NET_ADMIN in the namespace, to use them nothing.
 import contextlib
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +53,16 @@ _WHOLE: Final = 0xFFFF
 
 
 @dataclass(frozen=True)
+class IPv6Sockets:
+    """What holds SYNs to ::1, whose copies come by the same log."""
+
+    listener: socket.socket
+    """Accepts those that are sent again."""
+    raw: socket.socket
+    """raw(7), IPPROTO_RAW of IPv6: sends whole packets, marked with MARK."""
+
+
+@dataclass(frozen=True)
 class SynSockets:
     """The sockets that hold SYNs; whoever has this owns them."""
 
@@ -61,6 +72,14 @@ class SynSockets:
     """raw(7), IPPROTO_RAW: sends whole packets, marked with MARK."""
     raw_of_burst: socket.socket
     """The same with BURST_MARK."""
+    ipv6: IPv6Sockets | None = None
+    """None where the kernel has no IPv6, or cannot hold its SYNs."""
+
+    @classmethod
+    def of(cls, sockets: Sequence[socket.socket]) -> "SynSockets":
+        """Put together what all() has returned."""
+        log, raw, raw_of_burst, *ipv6 = sockets
+        return cls(log, raw, raw_of_burst, IPv6Sockets(*ipv6) if ipv6 else None)
 
     def close(self) -> None:
         """Close all of them."""
@@ -69,22 +88,23 @@ class SynSockets:
 
     def all(self) -> tuple[socket.socket, ...]:
         """Return them in the order of the fields."""
-        return self.log, self.raw, self.raw_of_burst
+        ipv6 = () if self.ipv6 is None else (self.ipv6.listener, self.ipv6.raw)
+        return self.log, self.raw, self.raw_of_burst, *ipv6
 
 
 def open_sockets() -> SynSockets:
     """Open the sockets; raises OSError where the kernel has no such sockets, or refuses one."""
     with contextlib.ExitStack() as on_failure:
         log = on_failure.enter_context(_log())
-        raw = on_failure.enter_context(_raw(MARK))
-        raw_of_burst = on_failure.enter_context(_raw(BURST_MARK))
+        raw = on_failure.enter_context(open_raw(MARK))
+        raw_of_burst = on_failure.enter_context(open_raw(BURST_MARK))
         on_failure.pop_all()
     return SynSockets(log, raw, raw_of_burst)
 
 
-def _raw(mark: int) -> socket.socket:
-    """Open a socket that sends whole packets with a mark."""
-    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+def open_raw(mark: int, family: int = socket.AF_INET) -> socket.socket:
+    """Open a socket that sends whole packets with a mark; raises OSError."""
+    raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
     try:
         raw.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
     except BaseException:

@@ -5,42 +5,45 @@ With tproxy they can also drop SYNs and log them, to be held until the destinati
 The rules live in one table of the namespace's own nf_tables, so nothing is shared with the host.
 """
 
+import contextlib
 import os
 import socket
 import struct
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterator
+from typing import Any, Final, Literal
 
 from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_NEWSET, nft_contains_expr, nft_set_msg
+from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_NEWSET, nft_set_msg
 from pyroute2.nftables.main import NFTables
 
-from netns.network import host_addresses
-from netns.network.holding import (
-    ANY_OF_MARKS,
-    BURST_BIT,
-    BURST_MARK,
-    BURST_SECONDS,
-    GROUP,
-    MARK,
-    PUBLISHED_MARK,
+from netns.network import host_addresses, host_ports
+from netns.network.expressions import (
+    ACCEPT,
+    HAS_SERVER,
+    IS_NO_SYN,
+    IS_OURS,
+    IS_PROGRAMS,
+    IS_SENT_AGAIN,
+    IS_SYN,
+    IS_TCP,
+    LOG_AND_DROP,
+    NETWORK_HEADER,
+    TRANSPORT_HEADER,
+    Expression,
+    data,
+    is_,
+    is_in,
+    is_not,
+    masked,
+    payload,
+    payload_is,
+    to_listener,
+    written,
 )
-
-Expression: TypeAlias = tuple[str, list[tuple[str, Any]]]
-
-# pyroute2 0.9.5 writes these two of the log expression with 32 bits, where the kernel reads 16.
-_log = nft_contains_expr.nft_expr.nft_log
-_log.nla_map = tuple(
-    (name, "be16" if name in {"NFTA_LOG_GROUP", "NFTA_LOG_QTHRESHOLD"} else kind)
-    for name, kind in _log.nla_map
-)
+from netns.network.holding import BURST_BIT, BURST_MARK, BURST_SECONDS, MARK, PUBLISHED_MARK
 
 TABLE: Final = "keepline"
 _DNS_PORT = 53
-_NETWORK_HEADER = 1
-_TRANSPORT_HEADER = 2
-_META_L4PROTO = 16
-_META_MARK = 3
-_SOCKET_TRANSPARENT = 0
 _REGISTER_AFTER_4 = 9
 """NFT_REG32_01: the second word of register 1."""
 _BURSTS = "bursts"
@@ -77,16 +80,36 @@ def install(
     one that listens at all addresses would otherwise have the whole internet's port. The relay's
     own sockets are transparent, those of programs cannot be.
     What bears PUBLISHED_MARK stays in the namespace, whether or not anybody listens.
+    Where both are so, a connection to loopback that no socket of the namespace takes is held too,
+    at the ports of host_ports.py; at all others the kernel refuses it, as it does anyway.
     With redirect, SO_ORIGINAL_DST returns the destination. Raises OSError.
     """
     sets = [*([_BURST_SET] if held else []), *([_HOST_SET] if servers else [])]
-    rules = _rules(way, own_address, port, held=held, servers=servers)
+    if held and servers:
+        sets.append(_PORT_SET)
+    with _tables(socket.AF_INET) as nft:
+        rules = _rules(way, own_address, port, held=held, servers=servers)
+        _add_chain(nft, _CHAINS[way], sets, rules)
+
+
+def install_ipv6(port: int) -> None:
+    """Hold connections to ::1, as install() does those to 127.0.0.0/8; raises OSError."""
+    with _tables(socket.AF_INET6) as nft:
+        rules = _unserved(socket.AF_INET6, payload_is(NETWORK_HEADER, 24, _LOOPBACK_IPV6), port)
+        _add_chain(nft, _CHAINS["tproxy"], [_PORT_SET], rules)
+
+
+@contextlib.contextmanager
+def _tables(family: int) -> Iterator[Any]:
+    """Open the namespace's nf_tables for a family, and raise pyroute2's errors as OSError.
+
+    Where there is no nf_tables, only a question gets an answer: pyroute2 would wait for that of a
+    batch for ever.
+    """
     try:
-        with NFTables() as nft:
-            # Where there is no nf_tables, only a question gets an answer: pyroute2 would wait
-            # for that of a batch for ever.
+        with NFTables(nfgen_family=family) as nft:
             nft.get_rules()
-            _add_chain(nft, _CHAINS[way], sets, rules)
+            yield nft
     except NetlinkError as error:
         raise OSError(error.code, os.strerror(error.code)) from error
 
@@ -95,26 +118,43 @@ def _rules(
     way: Literal["tproxy", "redirect"], own_address: str, port: int, *, held: bool, servers: bool
 ) -> list[list[Expression]]:
     """Return the rules in order."""
-    number: Expression = ("immediate", [("DREG", 2), ("DATA", _data(struct.pack("!H", port)))])
     if way == "tproxy":
-        to_listener: list[Expression] = [
-            number,
-            ("immediate", [("DREG", 1), ("DATA", _data(socket.inet_aton("127.0.0.1")))]),
-            ("tproxy", [("FAMILY", socket.AF_INET), ("REG_ADDR", 1), ("REG_PORT", 2)]),
-            _ACCEPT,
-        ]
+        caught = to_listener(socket.AF_INET, _LOOPBACK_IPV4, port)
+        last = [*caught, ACCEPT]
     else:
-        to_listener = [number, ("redir", [("REG_PROTO_MIN", 2)])]
+        number: Expression = ("immediate", [("DREG", 2), ("DATA", data(struct.pack("!H", port)))])
+        caught, last = [], [number, ("redir", [("REG_PROTO_MIN", 2)])]
+    loopback = payload_is(NETWORK_HEADER, 16, _LOOPBACK_IPV4[:1])
     return [
+        [*IS_OURS, *IS_NO_SYN, ACCEPT],  # tproxy would not find a socket that is bound to a device
         *([_LOG_LOOPBACK_REFUSAL] if held else []),
-        [*_IS_ANSWER, _ACCEPT],
-        [*_MARK, _is(struct.pack("=I", PUBLISHED_MARK)), _ACCEPT],
-        [*_payload_is(_NETWORK_HEADER, 16, b"\x7f"), _ACCEPT],
-        [*_payload_is(_NETWORK_HEADER, 16, socket.inet_aton(own_address)), _ACCEPT],
-        [*_IS_TCP, *_payload_is(_TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), _ACCEPT],
-        *([[*_IS_TCP, *_IS_FOR_SERVER, _ACCEPT]] if servers else []),
-        *([_NOTE_BURST, [*_IS_HELD, *to_listener[:-1], *_LOG_AND_DROP]] if held else []),
-        [*_IS_TCP, *to_listener],
+        *(_unserved(socket.AF_INET, loopback, port) if held and servers else []),
+        [*loopback, ACCEPT],
+        [*payload_is(NETWORK_HEADER, 16, socket.inet_aton(own_address)), ACCEPT],
+        [*IS_TCP, *payload_is(TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), ACCEPT],
+        *([[*IS_TCP, *_IS_FOR_SERVER, ACCEPT]] if servers else []),
+        [*IS_OURS[:1], is_(struct.pack("=I", PUBLISHED_MARK)), ACCEPT],
+        *([_NOTE_BURST, [*_IS_HELD, *caught, *LOG_AND_DROP]] if held else []),
+        [*IS_TCP, *last],
+    ]
+
+
+def _unserved(family: int, loopback: list[Expression], port: int) -> list[list[Expression]]:
+    """Return the rules for what is sent to loopback, most of which ends at the first of them.
+
+    At a port of the host that is open, a SYN that a socket of the namespace takes is that one's;
+    also one that is sent again, if the socket came while it was held. Those that are left are held,
+    and given to the listener when they are sent again. Bursts are held like all others: there is no
+    way to it that could be slow, and a refusal is to be exact.
+    """
+    address = _LOOPBACK_IPV4 if family == socket.AF_INET else _LOOPBACK_IPV6
+    caught = to_listener(family, address, port)
+    is_open = [*loopback, *IS_TCP, payload(TRANSPORT_HEADER, 2, 2), is_in(host_ports.NAME)]
+    return [
+        [*loopback, *IS_NO_SYN, ACCEPT],
+        [*is_open, *HAS_SERVER, ACCEPT],
+        [*is_open, *IS_PROGRAMS, *caught, *LOG_AND_DROP],
+        [*is_open, *IS_SENT_AGAIN, *caught, ACCEPT],
     ]
 
 
@@ -133,7 +173,7 @@ def _add_chain(
             nft._command(nft_set_msg, {"add": NFT_MSG_NEWSET}, "add", dict(each))  # noqa: SLF001
         nft.chain("add", table=TABLE, name=hook, hook=hook, type=chain_type, priority=priority)
         for rule in rules:
-            nft.rule("add", table=TABLE, chain=hook, expressions=[map(_written, rule)])
+            nft.rule("add", table=TABLE, chain=hook, expressions=[map(written, rule)])
         _require(len(rules), nft)
     except BaseException:
         nft.table("del", name=TABLE)
@@ -147,105 +187,37 @@ def _require(count: int, nft: Any) -> None:
         raise OSError(f"the kernel took {found} of {count} nf_tables rules")
 
 
-def _written(expression: Expression) -> dict[str, Any]:
-    """Write an expression the way pyroute2 takes it."""
-    name, fields = expression
-    data = [(f"NFTA_{name.upper()}_{key}", value) for key, value in fields]
-    return {"attrs": [("NFTA_EXPR_NAME", name), ("NFTA_EXPR_DATA", {"attrs": data})]}
-
-
-def _data(value: bytes) -> dict[str, Any]:
-    return {"attrs": [("NFTA_DATA_VALUE", value)]}
-
-
-def _is(value: bytes) -> Expression:
-    """Go on with the rule only if register 1 holds `value`."""
-    return "cmp", [("SREG", 1), ("OP", 0), ("DATA", _data(value))]
-
-
-def _masked(mask: bytes) -> Expression:
-    """Keep the bits of register 1 that are set in `mask`."""
-    masks = ("MASK", _data(mask)), ("XOR", _data(bytes(len(mask))))
-    return "bitwise", [("SREG", 1), ("DREG", 1), ("LEN", len(mask)), *masks]
-
-
-def _is_not(value: bytes) -> Expression:
-    """Go on with the rule only if register 1 holds something else."""
-    return "cmp", [("SREG", 1), ("OP", 1), ("DATA", _data(value))]
-
-
-def _payload_is(base: int, offset: int, value: bytes) -> list[Expression]:
-    """Go on with the rule only if the packet holds `value` at `offset` of a header."""
-    return [_payload(base, offset, len(value)), _is(value)]
-
-
-def _payload(base: int, offset: int, length: int, register: int = 1) -> Expression:
-    """Load `length` bytes at `offset` of a header."""
-    return "payload", [("DREG", register), ("BASE", base), ("OFFSET", offset), ("LEN", length)]
-
-
-def _verdict(code: int) -> Expression:
-    """End the rule, and the chain, with NF_DROP or NF_ACCEPT."""
-    verdict = {"attrs": [("NFTA_DATA_VERDICT", {"attrs": [("NFTA_VERDICT_CODE", code)]})]}
-    return "immediate", [("DREG", 0), ("DATA", verdict)]
-
-
-_ACCEPT = _verdict(1)
-_IS_TCP: list[Expression] = [
-    ("meta", [("KEY", _META_L4PROTO), ("DREG", 1)]),
-    _is(bytes([socket.IPPROTO_TCP])),
-]
-_MARK: list[Expression] = [("meta", [("KEY", _META_MARK), ("DREG", 1)])]
-_IS_SYN: list[Expression] = [
-    *_IS_TCP,
-    _payload(_TRANSPORT_HEADER, 13, 1),
-    _masked(b"\x12"),
-    _is(b"\x02"),  # SYN without ACK
-    *_MARK,
-]
-_IS_ANSWER: list[Expression] = [
-    *_MARK,
-    _masked(struct.pack("=I", ANY_OF_MARKS)),
-    _is(struct.pack("=I", MARK)),
-    _payload(_TRANSPORT_HEADER, 13, 1),
-    _masked(b"\x12"),
-    _is_not(b"\x02"),
-]
-"""What the relay sends to a program; tproxy would not find a socket that is bound to a device."""
+_LOOPBACK_IPV4: Final = socket.inet_aton("127.0.0.1")
+_LOOPBACK_IPV6: Final = socket.inet_pton(socket.AF_INET6, "::1")
 _IS_FOR_SERVER: list[Expression] = [
-    _payload(_NETWORK_HEADER, 16, 4),
-    ("lookup", [("SET", host_addresses.NAME), ("SREG", 1)]),
-    ("socket", [("KEY", _SOCKET_TRANSPARENT), ("DREG", 1)]),
-    _is(b"\0"),
+    payload(NETWORK_HEADER, 16, 4),
+    is_in(host_addresses.NAME),
+    *HAS_SERVER,
 ]
 _DESTINATION: list[Expression] = [
-    _payload(_NETWORK_HEADER, 16, 4),
-    _payload(_TRANSPORT_HEADER, 2, 2, _REGISTER_AFTER_4),
+    payload(NETWORK_HEADER, 16, 4),
+    payload(TRANSPORT_HEADER, 2, 2, _REGISTER_AFTER_4),
 ]
 _NOTE_BURST: list[Expression] = [
-    *_IS_SYN,
-    _is(struct.pack("=I", BURST_MARK)),
+    *IS_SYN,
+    is_(struct.pack("=I", BURST_MARK)),
     *_DESTINATION,
     ("dynset", [("SET_NAME", _BURSTS), ("OP", _UPDATE), ("SREG_KEY", 1)]),
 ]
 _IS_HELD: list[Expression] = [
-    *_IS_SYN,
-    _masked(struct.pack("=I", ~BURST_BIT & 0xFFFFFFFF)),
-    _is_not(struct.pack("=I", MARK)),
+    *IS_SYN,
+    masked(struct.pack("=I", ~BURST_BIT & 0xFFFFFFFF)),
+    is_not(struct.pack("=I", MARK)),
     *_DESTINATION,
-    ("lookup", [("SET", _BURSTS), ("SREG", 1), ("FLAGS", {"NFT_LOOKUP_F_INV"})]),
-]
-_LOG_AND_DROP: list[Expression] = [
-    ("log", [("GROUP", GROUP), ("QTHRESHOLD", 1)]),  # each one at once
-    _verdict(0),
+    is_in(_BURSTS, inverted=True),
 ]
 _LOG_LOOPBACK_REFUSAL: list[Expression] = [
-    *_payload_is(_NETWORK_HEADER, 12, b"\x7f"),
-    *_IS_TCP,
-    *_payload_is(_TRANSPORT_HEADER, 13, b"\x14"),  # RST and ACK, in answer to a SYN:
-    *_payload_is(_TRANSPORT_HEADER, 4, bytes(4)),  # its sequence number is 0
+    *payload_is(NETWORK_HEADER, 12, b"\x7f"),
+    *IS_TCP,
+    *payload_is(TRANSPORT_HEADER, 13, b"\x14"),  # RST and ACK, in answer to a SYN:
+    *payload_is(TRANSPORT_HEADER, 4, bytes(4)),  # its sequence number is 0
     ("limit", [("RATE", 20), ("UNIT", 1), ("BURST", 20), ("TYPE", 0), ("FLAGS", 0)]),
-    ("log", [("GROUP", GROUP), ("QTHRESHOLD", 1)]),
+    LOG_AND_DROP[0],
 ]
 """So that people can be told of it; twenty a second, for some programs poll."""
 _BURST_SET = {
@@ -264,4 +236,12 @@ _HOST_SET = {
     "NFTA_SET_ID": 2,
     "NFTA_SET_KEY_TYPE": 0,
     "NFTA_SET_KEY_LEN": 4,
+}
+_PORT_SET = {
+    "NFTA_SET_TABLE": TABLE,
+    "NFTA_SET_NAME": host_ports.NAME,
+    "NFTA_SET_ID": 3,
+    "NFTA_SET_FLAGS": {"NFT_SET_INTERVAL"},
+    "NFTA_SET_KEY_TYPE": 0,
+    "NFTA_SET_KEY_LEN": 2,
 }

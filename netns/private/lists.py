@@ -78,7 +78,7 @@ def opened(plan: Plan, caller: Caller) -> Iterator[str]:
     """Yield what is opened again in private folders, the command's own file apart."""
     yield from (*plan.files, *plan.owned, *plan.owned_folders, *_SYSTEM)
     yield from (f"/dev/{name}" for name in _DEVICES)
-    yield from (value for value in plan.environment.values() if value.startswith("/"))
+    yield from (value for value in plan.environment.values() if value and value.startswith("/"))
     yield caller.folder
     if caller.home and not plan.private_home:
         yield caller.home

@@ -11,14 +11,12 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from netns import syscalls
-from netns.private.mounting import named
+from netns.private.mounting import TMPFS, named
 from netns.private.tree import is_below
 from netns.private.unix_sockets import content, is_socket
 
 _TRIES: Final = 100
 """For a socket that is removed and made anew again and again."""
-
-_TMPFS: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
 
 class Masks(NamedTuple):
@@ -39,7 +37,7 @@ def mask(sockets: Iterable[str], folders: Collection[str], shared: Collection[st
         {_resolved(path) for path in sockets}, set(map(os.path.realpath, folders)), shared
     )
     for path in sorted(masks.folders):
-        cover(path, partial(syscalls.mount, "tmpfs", path, "tmpfs", _TMPFS, "mode=700,size=10%"))
+        cover(path, partial(syscalls.mount, "tmpfs", path, "tmpfs", TMPFS, "mode=700,size=10%"))
     for path in sorted(masks.files):
         cover(path, partial(syscalls.mount, "/dev/null", path, flags=syscalls.MS_BIND))
 

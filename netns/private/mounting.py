@@ -13,8 +13,8 @@ from netns import syscalls
 from netns.errors import SandboxError
 from netns.private.tree import Empty, Folder, Link, Opened, Step
 
-_BIND: Final = syscalls.MS_BIND | syscalls.MS_REC
-_TMPFS: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV
+BIND: Final = syscalls.MS_BIND | syscalls.MS_REC
+TMPFS: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV
 _UMASK: Final = 0o022
 _NEXT_STEP: Final = (
     "see whether this user may mount there: unshare --user --map-current-user --mount"
@@ -70,7 +70,7 @@ def _take(step: Step) -> None:
 
 def _mount_empty(empty: Empty) -> None:
     """Mount a tmpfs, from which nothing can be run where that was so before."""
-    flags = _TMPFS
+    flags = TMPFS
     if os.statvfs(empty.path).f_flag & os.ST_NOEXEC:
         flags |= syscalls.MS_NOEXEC
     syscalls.mount("tmpfs", empty.path, "tmpfs", flags, f"mode={empty.mode:o},size={empty.size}")
@@ -83,7 +83,7 @@ def _open_again(opened: Opened) -> None:
         else:
             _make_folder(os.path.dirname(opened.path))  # noqa: PTH120 - as above
             os.close(os.open(opened.path, os.O_CREAT | os.O_EXCL, 0o644))
-    syscalls.mount(f"/proc/self/fd/{opened.descriptor}", opened.path, flags=_BIND)
+    syscalls.mount(f"/proc/self/fd/{opened.descriptor}", opened.path, flags=BIND)
     if opened.read_only:
         syscalls.make_read_only(opened.path)
 

@@ -12,10 +12,8 @@ from typing import Final
 from netns import syscalls
 from netns.errors import SandboxError
 from netns.mountinfo import elsewhere
-from netns.private.mounting import named
+from netns.private.mounting import BIND, TMPFS, named
 
-_BIND: Final = syscalls.MS_BIND | syscalls.MS_REC
-_SAFE: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 _SETTINGS: Final = (
     *("sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs", "bpf"),
     *("pstore", "efivarfs", "selinuxfs", "smackfs", "resctrl"),
@@ -41,7 +39,9 @@ def protect_elsewhere() -> None:
     for point, _root, device in elsewhere(("devtmpfs",), "/dev"):
         if os.path.isdir(point) and _shows(point, device):  # noqa: PTH112 - as the rest
             with named(point):
-                syscalls.mount("tmpfs", point, "tmpfs", _SAFE, "mode=755,size=1m")
+                syscalls.mount(
+                    "tmpfs", point, "tmpfs", TMPFS | syscalls.MS_NOEXEC, "mode=755,size=1m"
+                )
 
 
 def _shows(point: str, device: str) -> bool:
@@ -63,7 +63,7 @@ def protect_proc() -> None:
         for name in sorted(os.listdir("/proc")):  # noqa: PTH208 - as the rest
             if not name.isdigit() and _can_be_written(f"/proc/{name}"):
                 _make_read_only(f"/proc/{name}")
-        syscalls.mount(f"/proc/self/fd/{own}", _OWN, flags=_BIND)
+        syscalls.mount(f"/proc/self/fd/{own}", _OWN, flags=BIND)
     finally:
         os.close(own)
 
@@ -76,7 +76,7 @@ def _can_be_written(path: str) -> bool:
 
 def _make_read_only(path: str) -> None:
     try:
-        syscalls.mount(path, path, flags=_BIND)
+        syscalls.mount(path, path, flags=BIND)
         syscalls.make_read_only(path)
     except OSError as error:
         raise SandboxError(

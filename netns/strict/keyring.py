@@ -23,10 +23,13 @@ def join_new() -> None:
     if number is None:
         return
     try:
-        syscalls.syscall(number, _JOIN_SESSION_KEYRING)
+        joined = syscalls.syscall(number, _JOIN_SESSION_KEYRING)
     except OSError as error:
         if error.errno not in _ABSENT:
             raise
+        return
+    if not joined:  # a filter above has said so, and no keyring has this number
+        raise OSError(errno.EPERM, "keyctl has joined no keyring")
 
 
 def _number() -> int | None:

@@ -10,7 +10,9 @@ work.
 """
 
 import ctypes
+import errno
 import os
+import socket
 import struct
 from typing import Final
 
@@ -46,13 +48,22 @@ def are_there() -> bool:
 def restrict() -> None:
     """Keep signals of this process, and of all that come from it, among them; raises OSError.
 
-    The caller has no_new_privs or CAP_SYS_ADMIN.
+    The caller has no_new_privs or CAP_SYS_ADMIN. What shows that the scopes hold is a socket of
+    before, to which nothing in them may connect.
     """
     attributes = ctypes.create_string_buffer(
         _ATTRIBUTES.pack(0, 0, _ABSTRACT_UNIX_SOCKET | _SIGNAL), _ATTRIBUTES.size
     )
     ruleset = syscalls.syscall(_CREATE_RULESET, ctypes.addressof(attributes), _ATTRIBUTES.size)
-    try:
-        syscalls.syscall(_RESTRICT_SELF, ruleset)
-    finally:
-        os.close(ruleset)
+    with socket.socket(socket.AF_UNIX) as before, socket.socket(socket.AF_UNIX) as after:
+        before.bind("")  # unix(7), autobind: an abstract name that is free
+        before.listen()
+        try:
+            syscalls.syscall(_RESTRICT_SELF, ruleset)
+        finally:
+            os.close(ruleset)
+        try:
+            after.connect(before.getsockname())
+        except PermissionError:
+            return
+    raise OSError(errno.EPERM, "landlock_restrict_self has changed nothing")

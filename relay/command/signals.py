@@ -6,13 +6,14 @@ the process, for the kernel does not let its signal wait.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import struct
 from typing import Final, NamedTuple
 
 import trio
+
+from netns import syscalls
 
 SI_USER: Final = 0
 SI_QUEUE: Final = -1
@@ -21,15 +22,10 @@ SI_TKILL: Final = -6
 
 _SIGNALFD_CLOEXEC: Final = os.O_CLOEXEC
 _SIGNALFD_NONBLOCK: Final = os.O_NONBLOCK
-_SIGSET_BYTES: Final = 128
-"""The size of glibc's and musl's sigset_t."""
-
 _SIGINFO: Final = struct.Struct("=IiiIIiIIIIiiQ72x")
 """struct signalfd_siginfo: signo, errno, code, pid, uid, fd, tid, band, overrun, trapno, status,
 int, ptr; 128 bytes."""
 _MOST: Final = 32
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Sent(NamedTuple):
@@ -91,21 +87,14 @@ def hold() -> Signals:
     Raises OSError where the kernel has no signalfd, or a filter forbids it.
     """
     wanted = catchable()
-    mask = (ctypes.c_ubyte * _SIGSET_BYTES)()
-    for number in wanted:
-        mask[(number - 1) // 8] |= 1 << (number - 1) % 8
-    fd = _libc.signalfd(-1, mask, _SIGNALFD_CLOEXEC | _SIGNALFD_NONBLOCK)
-    if fd == -1:
-        number = ctypes.get_errno()
-        raise OSError(number, f"signalfd: {os.strerror(number)}")
+    fd = syscalls.signalfd(wanted, _SIGNALFD_CLOEXEC | _SIGNALFD_NONBLOCK)
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
     return Signals(fd)
 
 
 def send(pid: int, sent: Sent) -> None:
     """Send a process the same signal, with its value; raises OSError as kill(2) does."""
-    if sent.code != SI_QUEUE:
+    if sent.code == SI_QUEUE:
+        syscalls.sigqueue(pid, sent.number, sent.value)
+    else:
         os.kill(pid, sent.number)
-    elif _libc.sigqueue(pid, sent.number, ctypes.c_void_p(sent.value)):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -14,6 +14,7 @@ from relay.config.entries import Entry, Project
 from relay.config.publishing import OFF
 from relay.config.settings import DEFAULTS, ConfigError, Settings, words
 from relay.policy.host_ports import PortRange
+from relay.proxies import url
 
 ENVIRONMENT_PREFIX: Final = "KEEPLINE_"
 SESSION_VARIABLE: Final = "KEEPLINE_SESSION"
@@ -195,4 +196,15 @@ def _validate(values: Mapping[str, Any], place: Callable[[str], str], *, strict:
                 message += f", not one of {', '.join(words(key))}"
             raise ConfigError(f"{place(key)}{key}: {message}") from None
         converted[key] = getattr(settings, key)
+    _check_proxy(converted, place)
     return converted
+
+
+def _check_proxy(said: Said, place: Callable[[str], str]) -> None:
+    """Raise ConfigError for a URL of a proxy that cannot be used; it is not repeated."""
+    text = said.get("proxy", "auto")
+    if text not in {"auto", "off"}:
+        try:
+            url.parse(text)
+        except ValueError as error:
+            raise ConfigError(f"{place('proxy')}proxy {error}") from None

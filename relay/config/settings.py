@@ -1,7 +1,6 @@
 """All settings of a session, frozen: their types, bounds, defaults and help; pure."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -123,6 +122,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
         Meta(max_length=250, description="the ports that intercept = ports can catch"),
     ] = ()
+    proxy: Annotated[
+        str,
+        _help(
+            "the way out: URL of a proxy, http:// or socks5://; auto: those of HTTPS_PROXY,"
+            " HTTP_PROXY and ALL_PROXY; off: direct, and these are left to programs"
+        ),
+    ] = "auto"
+    proxy_dns: Annotated[
+        bool, _help("resolve names here, not at the proxy, and ask it for addresses")
+    ] = False
+    proxy_command: Annotated[
+        str, _help("command that prints USER:PASSWORD for the proxy, run once before the start")
+    ] = ""
     gateway: Annotated[
         Literal["auto", GatewayMode, "off"],
         _help("hide losses of HTTP to the API host; auto: if the command is claude"),
@@ -235,44 +247,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             policy = policy.narrowed(project.policy())
         return policy
 
-
-class Described(NamedTuple):
-    """A setting, for people."""
-
-    name: str
-    kind: type
-    """int, str, bool or tuple."""
-    choices: tuple[str, ...]
-    default: Any
-    description: str
-
-    @property
-    def flag(self) -> str:
-        """The flag that sets it."""
-        return _FLAGS.get(self.name) or f"--{self.name.replace('_', '-')}"
-
-    @property
-    def shown_default(self) -> str:
-        """What holds if it is not set, for people."""
-        if self.default in ((), False):
-            return "default: none"
-        shown = ",".join(self.default) if isinstance(self.default, tuple) else self.default
-        return f"default: {shown}"
-
-
-def described() -> Iterator[Described]:
-    """Describe what may be a flag, in order; the types and texts are those of Settings."""
-    for name, annotated in Settings.__annotations__.items():
-        if name in OF_FILES_ALONE:
-            continue
-        kind, meta = annotated.__origin__, annotated.__metadata__[0]
-        choices = get_args(kind) if get_origin(kind) is Literal else ()
-        default = DEFAULTS[name]
-        yield Described(name, type(default), choices, default, meta.description or "")
-
-
-_FLAGS: Final = {"host_ports": "--host-port"}
-"""Flags that are not called like their setting."""
 
 OF_FILES_ALONE: Final = frozenset({"destination", "projects"})
 """Settings that are no flags."""

@@ -27,6 +27,13 @@ SETTLE: Final = 0.2
 
 _LACKS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EIO})
 
+MOST_NOTES: Final = 8
+"""Changes that are told of, each with its cause: a program may make any number."""
+
+_CLOSED: Final = (
+    "the settings were changed too often for one session: from then on nothing was allowed"
+)
+_MORE: Final = "further changes of the settings are ignored too"
 _LOOSER: Final = "it allows more than before, which takes a new session: what was denied stays so"
 
 
@@ -71,14 +78,19 @@ class Tightening:
                 return
             self._sources = changed
             is_looser = self._policy.is_loosened_by(change := changed.settings().policy())
+            was_closed = self._policy.is_closed
             self._policy.tighten(change)
         except (ConfigError, ValueError) as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _LACKS:
                 raise error.__cause__ from None
             self._ignore(error.cause if isinstance(error, ConfigError) else f"{path}: {error}")
             return
+        if was_closed:
+            return
         self._record(PolicyTightened(files=_named(path, changed.projects)))
-        if is_looser:
+        if self._policy.is_closed:
+            self.notes.append(_CLOSED)
+        elif is_looser:
             self._ignore(f"{path}: {_LOOSER}")
 
     def _read(self) -> Sources:
@@ -88,9 +100,12 @@ class Tightening:
 
     def _ignore(self, cause: str) -> None:
         note = f"a change of the settings is ignored: {cause}"
-        if note not in self.notes:
-            self.notes.append(note)
-            self._record(PolicyChangeIgnored(kind=Kind.SETTING, cause=cause))
+        if note in self.notes or _MORE in self.notes:
+            return
+        if len(self.notes) >= MOST_NOTES:
+            note = cause = _MORE
+        self.notes.append(note)
+        self._record(PolicyChangeIgnored(kind=Kind.SETTING, cause=cause))
 
 
 def _named(path: str, projects: Iterable[Project]) -> list[str]:

@@ -4,7 +4,7 @@ A denied name is refused before any query leaves the host, as a name can itself 
 an answer that leads through a denied name, whenever it does: each answer is judged anew.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
@@ -17,14 +17,14 @@ from dns.edns import EDECode
 from relay.addresses import is_ipv4
 from relay.dns import messages
 from relay.dns.bounds.zones import zone_of
-from relay.dns.local import local_answer, minimal_any
+from relay.dns.local import LOCAL_TTL, local_answer, minimal_any
 from relay.dns.lookup.cache import Lookup
 from relay.dns.lookup.errors import ResolverError
 from relay.dns.lookup.resolver import Resolver
 from relay.dns.messages import Explanation, Query
 from relay.dns.synthetic import PoolExhaustedError, SyntheticAddresses
 from relay.policy.policy import Policy
-from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
+from relay.policy.verdicts import NOT_ALLOWED, UNRESOLVED, Allow, ByAddress, Deny
 from relay.record.events import (
     AnswerWithheld,
     Event,
@@ -52,6 +52,8 @@ class Responder:
     _clock: Callable[[], float] = trio.current_time
     is_own: Callable[[str], bool] = lambda _address: False
     """Returns whether an address is the host's own, which the namespace shows as its own too."""
+    is_left: Callable[[str], bool] = lambda _name: False
+    """Returns whether a name is left to a proxy: nobody here knows what it resolves to."""
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""
@@ -63,6 +65,8 @@ class Responder:
             return self._refuse(query, denied)
         if query.type == dns.rdatatype.ANY:
             return minimal_any(query)
+        if self.is_left(query.name):
+            return self._left(query)
         if query.type not in ADDRESS_TYPES:
             return None
         known = self._resolver.cached(query.name)
@@ -88,7 +92,7 @@ class Responder:
             upstream = await self._resolver.query(question)
         except ResolverError as error:
             return self._failure(query, error)
-        if denial := self._denied_alias(messages.aliases(upstream)):
+        if denial := self._policy.denied_alias(messages.aliases(upstream)):
             return self._refuse(query, *denial)
         forwarded = messages.forwarded(query, upstream, without_ech=is_allowlist)
         if forwarded.withheld:
@@ -112,20 +116,14 @@ class Responder:
         match verdict:
             case Deny():
                 return verdict
+            case ByAddress() if self.is_left(query.name):
+                return Deny(UNRESOLVED)
             case ByAddress():
                 return None if query.type in ADDRESS_TYPES else Deny(NOT_ALLOWED)
             case Allow():
                 return None
             case _:
                 assert_never(verdict)
-
-    def _denied_alias(self, aliases: Iterable[str]) -> tuple[Deny, str] | None:
-        """Return the first denial of a chain, and the name that it is about."""
-        for alias in aliases:
-            verdict = self._policy.judge_alias(alias)
-            if isinstance(verdict, Deny):
-                return verdict, alias
-        return None
 
     def _refuse(self, query: Query, denied: Deny, alias: str = "") -> dns.message.Message:
         """Refuse a name, or an answer that leads through a denied alias; say why, RFC 8914."""
@@ -142,7 +140,7 @@ class Responder:
         return messages.reply(query, dns.rcode.REFUSED, why=Explanation(code, denied.told))
 
     def _addresses(self, query: Query, lookup: Lookup) -> dns.message.Message:
-        if denial := self._denied_alias(lookup.aliases):
+        if denial := self._policy.denied_alias(lookup.aliases):
             return self._refuse(query, *denial)
         if not lookup.addresses:
             self._record(NameForwarded(name=query.name, type="A"))
@@ -153,9 +151,7 @@ class Responder:
         try:
             return messages.addresses(query, lookup, self._given(query, lookup))
         except PoolExhaustedError as error:
-            kind, cause = Kind.RESOURCES, str(error)
-            self._record(LookupFailed(name=query.name, type="A", kind=kind, cause=cause))
-            return messages.reply(query, dns.rcode.SERVFAIL)
+            return self._exhausted(query, error)
 
     def _given(self, query: Query, lookup: Lookup) -> Sequence[str]:
         """Return the addresses for the program: a synthetic one in place of the real ones.
@@ -169,10 +165,34 @@ class Responder:
         if is_real or any(map(self.is_own, lookup.addresses)):
             self._record(NameForwarded(name=query.name, type="A"))
             return lookup.addresses
+        return [self._assigned(query)]
+
+    def _left(self, query: Query) -> dns.message.Message:
+        """Answer for a name that a proxy resolves: it has a synthetic address, and nothing else.
+
+        Whether it exists shows when it is dialled. An address that is asked for as if it were a
+        name has no other.
+        """
+        if query.type != dns.rdatatype.A or is_ipv4(query.name):
+            return messages.reply(query)
+        nothing_known = Lookup(dns.rcode.NOERROR, query.owner, (), LOCAL_TTL)
+        try:
+            given = [self._assigned(query)]
+        except PoolExhaustedError as error:
+            return self._exhausted(query, error)
+        return messages.addresses(query, nothing_known, given)
+
+    def _assigned(self, query: Query) -> str:
+        """Return the address that stands for a name; raises PoolExhaustedError."""
         address, is_new, displaced = self._synthetic.assign(query.name, self._clock())
         if is_new:
             self._record(NameAssigned(name=query.name, address=address, displaced=displaced))
-        return [address]
+        return address
+
+    def _exhausted(self, query: Query, error: PoolExhaustedError) -> dns.message.Message:
+        kind, cause = Kind.RESOURCES, str(error)
+        self._record(LookupFailed(name=query.name, type="A", kind=kind, cause=cause))
+        return messages.reply(query, dns.rcode.SERVFAIL)
 
     def _note_withheld(self, query: Query, why: str) -> None:
         self._record(AnswerWithheld(name=query.name, type=query.type_name, why=why))

@@ -15,10 +15,9 @@ from relay.dns.lookup import evidence, resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
 from relay.host.resolvers import HostResolvers
-from relay.outbound.door import DeniedError
+from relay.outbound.door import DeniedError, Own
 from relay.outbound.patience import DialError
 from relay.policy.policy import Policy
-from relay.policy.verdicts import Deny
 from relay.record.events import Event
 from relay.record.kinds import Kind
 
@@ -38,9 +37,15 @@ class NameService:
         policy: Policy,
         record: Callable[[Event], None],
         is_own: Callable[[str], bool] = lambda _address: False,
+        is_left: Callable[[str], bool] = lambda _name: False,
     ) -> None:
-        """Take what the session has; `is_own` returns whether an address is the host's own."""
+        """Take what the session has.
+
+        `is_own` returns whether an address is the host's own, `is_left` whether a name is left to a
+        proxy, so that nobody is asked for it.
+        """
         self._is_own = is_own
+        self._is_left = is_left
         pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
         self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
@@ -87,6 +92,7 @@ class NameService:
                 self._record,
                 self._settings.dns,
                 is_own=self._is_own,
+                is_left=self._is_left,
             )
             await nameserver.NameServer(answers, self._record).serve(udp, tcp)
 
@@ -110,10 +116,9 @@ class NameService:
         except ResolverError as error:
             is_final = error.meaning in {Meaning.VERDICT, Meaning.LOCAL}
             raise DialError(error.cause, error.kind, is_final=is_final) from error
-        for alias in found.aliases:
-            verdict = self._policy.judge_alias(alias, destination.port)
-            if isinstance(verdict, Deny):
-                raise DeniedError(verdict, alias)
+        denial = self._policy.denied_alias(found.aliases, destination.port)
+        if denial and not isinstance(destination, Own):
+            raise DeniedError(*denial)
         if not found.addresses:
             cause = "the name has no IPv4 address, or does not exist any more"
             raise DialError(cause, Kind.NAME_FAILURE, is_final=True)

@@ -52,6 +52,10 @@ class Reader(Protocol):
         """Return the events that are complete with `data`."""
 
     @property
+    def idle(self) -> int:
+        """How many pieces of framing have come that carry nothing, beside whole events."""
+
+    @property
     def size(self) -> int:
         """The size in bytes of the unfinished event, without what was taken."""
 

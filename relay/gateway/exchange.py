@@ -14,6 +14,7 @@ import trio
 from relay.gateway import http as fields
 from relay.gateway import resend
 from relay.gateway.answers.taking import Taking, lost
+from relay.gateway.bounds.room import Room
 from relay.gateway.downstream.connection import Downstream
 from relay.gateway.http import LostError, Request, UntrustedError
 from relay.gateway.resend import LostAnswer
@@ -38,6 +39,8 @@ class Exchange:
     _nursery: trio.Nursery
     """For tasks beside the exchange; they end with it."""
     _record: Callable[[Event], None]
+    _room: Room
+    """What the answers to all programs together may take of memory."""
 
     def __post_init__(self) -> None:
         """Derive the request that is sent from the one that was received."""
@@ -57,6 +60,7 @@ class Exchange:
             self._pool.manners,
             self._prepared.hold,
             self._prepared.silence,
+            self._room,
             self._nursery,
         )
 

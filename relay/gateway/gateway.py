@@ -13,6 +13,7 @@ import trio
 
 from relay.addresses import Destination
 from relay.gateway import exchange, upgrade
+from relay.gateway.bounds.room import Room
 from relay.gateway.downstream import connection as downstream
 from relay.gateway.downstream.clients import Clients
 from relay.gateway.downstream.handshake import AT_ONCE, DistrustError, first_word, secure
@@ -54,6 +55,8 @@ class Gateway:
     nursery: trio.Nursery
     """For what lives on between connections."""
     pools: dict[Origin, "pool.Pool"] = field(default_factory=dict)
+    room: Room = field(default_factory=Room)
+    """For what is held of answers."""
     clients: Clients = field(default_factory=Clients)
     policy: CurrentPolicy | None = None
     """Judges the names that programs ask for; None: nobody does."""
@@ -199,7 +202,14 @@ class Gateway:
                 break
             async with side.exchange() as nursery:
                 asked = exchange.Exchange(
-                    request, side, upstream, self.prepared, number, nursery, self.record
+                    request,
+                    side,
+                    upstream,
+                    self.prepared,
+                    number,
+                    nursery,
+                    self.record,
+                    self.room,
                 )
                 try:
                     await asked.run()

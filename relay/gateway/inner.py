@@ -5,7 +5,7 @@ leads nowhere, and is denied in mode `allowlist` because somebody tries it; in m
 deny rule names is recorded.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from relay.gateway.http import Request
@@ -15,7 +15,8 @@ from relay.policy.verdicts import Deny
 from relay.record.events import ConnectionDenied, Event, InnerDiffers
 from relay.record.kinds import Kind
 from relay.tcp.inner import request_head, server_name
-from relay.tcp.inner.asked import Names, Unreadable
+from relay.tcp.inner.asked import Asked
+from relay.tcp.inner.inspection import denials
 from relay.tcp.transfer.client_hello import ClientHello, First
 
 
@@ -40,34 +41,20 @@ class Inner:
         denied = self._denied(request_head.asked_by(hosts), origin, number)
         return f"denied: {denied.told}" if denied is not None else ""
 
-    def _denied(self, asked: Names | Unreadable, origin: Origin, number: int) -> Deny | None:
+    def _denied(self, asked: Asked, origin: Origin, number: int) -> Deny | None:
         """Return what denies a name, which is recorded; None if it goes on."""
         is_strict = self._policy.is_allowlist
-        if isinstance(asked, Unreadable):
-            denied, name = (Deny(asked.why) if is_strict else None), ""
-        else:
-            denied, name = self._first_denied(asked.names, origin)
-        if denied is None:
-            return None
-        rule, reason = denied.rule, denied.reason
-        if not is_strict:
+        event = ConnectionDenied if is_strict else InnerDiffers
+        for denied, name in denials(asked, origin.destination, self._policy, is_strict=is_strict):
             self._record(
-                InnerDiffers(
-                    connection=number, kind=Kind.POLICY, inner=name, rule=rule, reason=reason
+                event(
+                    connection=number,
+                    kind=Kind.POLICY,
+                    inner=name,
+                    rule=denied.rule,
+                    reason=denied.reason,
                 )
             )
-            return None
-        self._record(
-            ConnectionDenied(
-                connection=number, kind=Kind.POLICY, inner=name, rule=rule, reason=reason
-            )
-        )
-        return denied
-
-    def _first_denied(self, names: Iterable[str], origin: Origin) -> tuple[Deny | None, str]:
-        for name in names:
-            if name != origin.host:
-                verdict = self._policy.judge_inner(origin.destination, name)
-                if isinstance(verdict, Deny):
-                    return verdict, name
-        return None, ""
+            if is_strict:
+                return denied
+        return None

@@ -7,7 +7,8 @@ Rules (WHATWG HTML sections 9.2.5, the grammar, and 9.2.6, how it is read):
    chunk belongs to the same line end; if that has ended an event, the LF is the first byte of the
    next event's raw bytes, where it is an empty line without meaning.
 3. The raw bytes of all events, then the partial one, are what was fed, however it is chunked.
-4. Each byte is looked at once, however many chunks an event comes in.
+4. Each byte is looked at once, however many chunks an event comes in, and kept twice at most: in
+   the event's raw bytes and in its data.
 
 Pure: no sockets, no clock.
 """
@@ -21,6 +22,10 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 _HEAD: Final = 1024
 """Bytes kept of an unfinished line that was taken: enough for the name of any known type."""
+
+MANY: Final = 64
+SHORT: Final = 16
+"""Bytes, of lines of which there are many only where somebody wants us to read many."""
 
 
 class ServerSentEvent(NamedTuple):
@@ -39,10 +44,17 @@ class Splitter:
 
     def __init__(self) -> None:
         self._raw = bytearray()
-        self._line = bytearray()
+        self._line = 0
+        """Where in `_raw` the unfinished line begins."""
+        self._begun = bytearray()
+        """The beginning of the unfinished line, as far as it was taken."""
         self.kind = ""
         """The type of the unfinished event, as far as its lines are complete."""
-        self._data: list[bytes] = []
+        self.idle = 0
+        """How many lines shorter than SHORT have come after the first MANY of their events."""
+        self._lines = 0
+        self._data = bytearray()
+        self._has_data = False
         self._is_first_line = True
         self._is_after_cr = False
         self._is_taken = False
@@ -51,13 +63,13 @@ class Splitter:
         """Return the events that end in `data`."""
         if self._is_after_cr and data.startswith(b"\n"):
             self._raw += b"\n"
+            self._line = len(self._raw)
             self._is_after_cr = False
             data = data[1:]
         events = []
         # bytes.splitlines, unlike str's, knows no other line ends than these three.
         for line in data.splitlines(keepends=True):
             self._raw += line
-            self._line += line
             if line.endswith((b"\n", b"\r")) and self._end_line():
                 events.append(self._end_event())
         if data:
@@ -80,16 +92,23 @@ class Splitter:
         The end of the event is still found; its raw bytes are then the rest, its data is empty.
         """
         taken = self.partial
+        self._begun += taken[self._line :]
+        del self._begun[_HEAD:]
         self._raw.clear()
+        self._line = 0
         self._data.clear()
-        del self._line[_HEAD:]
+        self._has_data = False
         self._is_taken = True
         return taken
 
     def _end_line(self) -> bool:
         """Interpret a line, section 9.2.6; return whether it is empty."""
-        line = bytes(self._line).rstrip(b"\r\n")
-        self._line.clear()
+        line = bytes(self._begun + self._raw[self._line :].rstrip(b"\r\n"))
+        self._line = len(self._raw)
+        self._begun.clear()
+        self._lines += 1
+        if self._lines > MANY and len(line) < SHORT:
+            self.idle += 1
         if self._is_first_line:
             line = line.removeprefix(_BOM)
             self._is_first_line = False
@@ -98,15 +117,19 @@ class Splitter:
         if name == b"event":
             self.kind = value.decode(errors="replace")
         elif name == b"data" and not self._is_taken:
-            self._data.append(value)
+            if self._has_data:
+                self._data += b"\n"
+            self._data += value
+            self._has_data = True
         return not line
 
     def _end_event(self) -> ServerSentEvent:
-        event = ServerSentEvent(bytes(self._raw), self.kind, b"\n".join(self._data))
+        event = ServerSentEvent(bytes(self._raw), self.kind, bytes(self._data))
         self._raw.clear()
+        self._line = self._lines = 0
         self.kind = ""
         self._data.clear()
-        self._is_taken = False
+        self._is_taken = self._has_data = False
         return event
 
 
@@ -134,6 +157,11 @@ class SseReader:
     def feed(self, data: bytes) -> list[AnswerEvent]:
         """See Reader."""
         return list(map(self._read, self.splitter.feed(data)))
+
+    @property
+    def idle(self) -> int:
+        """See Reader."""
+        return self.splitter.idle
 
     @property
     def size(self) -> int:

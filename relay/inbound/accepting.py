@@ -52,7 +52,7 @@ class Acceptor:
         """Accept every connection in the backlog; raises OSError, also if out of memory."""
         while True:
             try:
-                sock, source = self._sock.accept()
+                sock, (address, port, *_) = self._sock.accept()  # IPv6 has flow and scope too
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -65,7 +65,7 @@ class Acceptor:
                 continue
             with contained(self._record, "accept", saw="a reset") as attempt:
                 sock.setblocking(False)  # noqa: FBT003 - positional only
-                take(sock, source)
+                take(sock, (address, port))
             if attempt.failed:
                 _reset(sock)
 

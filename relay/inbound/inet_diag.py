@@ -6,6 +6,7 @@ that speaks IPv4, and a subflow of MPTCP.
 
 import errno
 import struct
+from ipaddress import IPv6Address
 from typing import Final
 
 from relay.addresses import Endpoint
@@ -15,6 +16,7 @@ _SOCK_DIAG_BY_FAMILY: Final = 20
 _NLM_F_REQUEST: Final = 1
 _NLMSG_ERROR: Final = 2
 _AF_INET: Final = 2
+_AF_INET6: Final = 10
 _IPPROTO_TCP: Final = 6
 _INODE: Final = _NLMSGHDR.size + 68
 _NO_COOKIE: Final = b"\xff" * 8
@@ -28,7 +30,8 @@ def request(local: Endpoint, remote: Endpoint, number: int) -> bytes:
 
     The answer has the same `number`, of 32 bits.
     """
-    family = struct.pack("=BBBxI", _AF_INET, _IPPROTO_TCP, 0, 0xFFFFFFFF)
+    number_of_family = _AF_INET6 if ":" in local[0] else _AF_INET
+    family = struct.pack("=BBBxI", number_of_family, _IPPROTO_TCP, 0, 0xFFFFFFFF)
     ports = struct.pack("!HH", local[1], remote[1])
     addresses = (_packed(address).ljust(16, b"\0") for address, _port in (local, remote))
     ends = b"".join(addresses)
@@ -39,6 +42,8 @@ def request(local: Endpoint, remote: Endpoint, number: int) -> bytes:
 
 
 def _packed(address: str) -> bytes:
+    if ":" in address:
+        return IPv6Address(address).packed
     return bytes(map(int, address.split(".")))
 
 

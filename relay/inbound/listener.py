@@ -71,6 +71,10 @@ class AcceptedOffer:
             resets_on_close(self._sock)
             self._sock.close()
 
+    def has_time_wait(self, received: int) -> bool:  # noqa: ARG002 - its SYN is not known
+        """Return that nothing is still to be done."""
+        return False
+
     def close(self) -> None:
         """Close the socket."""
         self._sock.close()
@@ -99,7 +103,7 @@ class Listener:
 
 def _local_end(sock: socket.socket) -> Endpoint:
     """Return the original destination where no NAT has changed it: the socket's own address."""
-    address, port = sock.getsockname()
+    address, port, *_ = sock.getsockname()  # of IPv6 with flow and scope
     return address, port
 
 

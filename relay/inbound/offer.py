@@ -70,6 +70,13 @@ class Offer(Protocol):
     def refuse(self, refusal: Refusal) -> None:
         """Refuse the connection, with as much of the reason as the way in can express."""
 
+    def has_time_wait(self, received: int) -> bool:
+        """End the TIME_WAIT that an accepted socket has left, from which so much was `received`.
+
+        Return whether it is still to come, and this to be called again. A way in that cannot end it
+        leaves it.
+        """
+
     def close(self) -> None:
         """Release what the offer holds, the accepted socket too; a second call does nothing."""
 

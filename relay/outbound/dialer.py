@@ -16,7 +16,7 @@ import trio
 from relay import sockets
 from relay.addresses import Destination, Endpoint
 from relay.outbound import icmp
-from relay.outbound.door import DeniedError, Door
+from relay.outbound.door import DeniedError, Door, Own
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.patience import DialError, verdict_of
 from relay.policy.verdicts import Deny
@@ -50,6 +50,23 @@ class Reached(NamedTuple):
 
     sock: socket.socket
     address: str
+    proxy: Own | None = None
+    """The proxy that it leads to, which has reached the destination."""
+
+
+class Dials(Protocol):
+    """Makes one round of dialling."""
+
+    async def dial(
+        self,
+        destination: Destination,
+        deadline: float,
+        *,
+        fresh: bool,
+        avoid: str = "",
+        denied: Denied = ...,
+    ) -> Reached:
+        """Reach a destination, as Dialer.dial() does; raises the same."""
 
 
 @dataclass(eq=False)
@@ -131,8 +148,8 @@ class Dialer:
                 raise verdict_of(failures)
             return connected.pop(0)
         finally:
-            for sock, _address in connected:
-                sock.close()
+            for reached in connected:
+                reached.sock.close()
 
     async def _connect_in_turn(self, destination: Destination, address: str) -> Reached:
         """Connect to one address, when it is its turn; raises DialError."""

@@ -4,7 +4,9 @@ Each address is judged right before its connect(), in the same step: no other ta
 in which the rules could change. What the program has asked for was judged before, in
 tcp/handlers.py; a name may lead anywhere, and somewhere else the next time.
 
-Name servers are asked past it, since rules are about what programs reach; dns/lookup/question.py.
+What the relay asks on its own account, the proxy of the session, is not judged: its address may be
+one that no program reaches, such as the host's loopback. Name servers are asked past the door,
+since rules are about what programs reach; dns/lookup/question.py.
 """
 
 import socket
@@ -20,12 +22,26 @@ from relay.policy.verdicts import Allow, Deny
 from relay.record.events.connections import detail
 from relay.record.kinds import Kind
 
+_ALLOW: Final = Allow()
+
 MOST: Final = 8
 """Addresses of one answer that are dialled: a zone does not choose how many hosts are."""
 
 
+class Own(Destination):
+    """A server that the relay itself asks, for no program: policy does not judge it.
+
+    No program's destination is one, whatever its host and port are.
+    """
+
+    __slots__ = ()
+
+
 class Judge(Protocol):
     """What is asked of the policy."""
+
+    def judge_unresolved(self, destination: Destination) -> Allow | Deny:
+        """Judge what is asked of a proxy: an address, or a name whose addresses nobody knows."""
 
     def judge_address(self, destination: Destination, address: str) -> Allow | Deny:
         """Judge an address of a destination; the destination's host, if that is one."""
@@ -52,7 +68,13 @@ class Door:
 
     def judge(self, destination: Destination, address: str) -> Allow | Deny:
         """Return whether an address may be dialled now, for this destination."""
+        if isinstance(destination, Own):
+            return _ALLOW
         return self._policy.judge_address(destination, address)
+
+    def judge_unresolved(self, destination: Destination) -> Allow | Deny:
+        """Return whether a proxy may be asked now for a destination."""
+        return self._policy.judge_unresolved(destination)
 
     def among(
         self,
@@ -67,7 +89,7 @@ class Door:
         allowed: list[str] = []
         denied: list[tuple[str, Deny]] = []
         for address in addresses:
-            verdict = self._policy.judge_address(destination, address)
+            verdict = self.judge(destination, address)
             if isinstance(verdict, Deny):
                 denied.append((address, verdict))
             else:

@@ -14,7 +14,7 @@ import trio
 
 from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
-from relay.outbound.dialer import Denied, Dialer
+from relay.outbound.dialer import Denied, Dials, Reached
 from relay.outbound.door import DeniedError
 from relay.outbound.patience import NO_ANSWER, DialError, GiveUp, Patience, Retry
 from relay.outbound.standing import Standing
@@ -34,14 +34,14 @@ class Opened(NamedTuple):
     sock: socket.socket
     reached: Endpoint
     destination: Destination
-    """What was asked for, by which another dial to where it ends is judged."""
+    """What was asked for, by which another dial to where it ends is judged; or a proxy."""
 
 
 @dataclass(eq=False)
 class Opener:
     """Opens upstream connections for a session."""
 
-    _dialer: Dialer
+    _dialer: Dials
     _network: NetworkWatch
     """A change of it ends a pause between two rounds."""
     standing: Standing
@@ -90,11 +90,24 @@ class Opener:
                 if not wanted():
                     raise DialError(_LEFT, Kind.PROGRAM_GONE, code=NO_ANSWER) from None
         self._note_reached(destination)
-        seconds, attempts = trio.current_time() - began, judge.rounds + 1
+        seconds = trio.current_time() - began
+        return self._opened(destination, reached, number, seconds, judge.rounds + 1)
+
+    def _opened(
+        self, destination: Destination, reached: Reached, number: int, seconds: float, attempts: int
+    ) -> Opened:
+        """Record a dial that got through."""
         self._record(
-            Dialled(connection=number, address=reached.address, seconds=seconds, attempts=attempts)
+            Dialled(
+                connection=number,
+                address=reached.address,
+                seconds=seconds,
+                attempts=attempts,
+                proxy=str(reached.proxy or ""),
+            )
         )
-        return Opened(reached.sock, (reached.address, destination.port), destination)
+        end = reached.proxy or destination
+        return Opened(reached.sock, (reached.address, end.port), end)
 
     def _denials(self, number: int) -> Denied:
         """Return what records each address that is forbidden to connection `number`, once."""

@@ -1,5 +1,7 @@
 """The policy of a session that runs: its rules only become tighter, and verdicts are kept; pure.
 
+Changes are bounded, for the program may make them: after too many, nothing may be reached.
+
 A verdict that was given is a look-up. Whoever holds this object has the rules that hold now.
 """
 
@@ -17,6 +19,9 @@ MOST_RULES: Final = 50_000
 
 MOST_KEPT: Final = 4096
 """Verdicts, of each kind; then all are forgotten."""
+
+_NOTHING: Final = Rule.parse("*", reason="the settings were changed too often for one session")
+"""What is denied then."""
 
 _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
@@ -38,16 +43,28 @@ class CurrentPolicy(Policy):
         self._judged: dict[tuple[Destination, str], Allow | Deny] = {}
         self.inspects = self.is_allowlist or self.has_names
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has been changed too often, so that nothing may be reached any more."""
+        return self.deny.rules == (_NOTHING,)
+
     def tighten(self, change: Policy) -> None:
-        """Allow from now on what `change` allows too; raises ValueError, and is as before then."""
-        narrowed = self.narrowed(change)
-        if len(narrowed.deny.rules) > max(MOST_RULES, len(change.deny.rules)):
-            raise ValueError("it has been changed too often for one session: start another")
+        """Allow from now on what `change` allows too; nothing where that cannot be remembered."""
+        if self.is_closed:
+            return
+        try:
+            narrowed = self.narrowed(change)
+            is_too_much = len(narrowed.deny.rules) > max(MOST_RULES, len(change.deny.rules))
+        except ValueError:
+            is_too_much = True
+        if is_too_much:
+            narrowed = self.narrowed(Policy())
+            narrowed.deny = Index([_NOTHING])
         self._take(narrowed)
 
     def is_loosened_by(self, change: Policy) -> bool:
         """Return whether `change` lacks something that is forbidden now."""
-        if _meanings(self.deny) - _meanings(change.deny):
+        if self.deny.meanings - change.deny.meanings:
             return True
         return not all(any(map(_is_within(limits), change.limits)) for limits in self.limits)
 
@@ -67,18 +84,13 @@ class CurrentPolicy(Policy):
         return verdict
 
 
-def _meanings(rules: Index) -> set[Rule]:
-    """Return what rules mean, wherever they stand and for whatever reason."""
-    return {rule._replace(text="", source="", reason="") for rule in rules.rules}
-
-
 def _is_within(limits: Limits) -> Callable[[Limits], bool]:
     """Return what returns whether others allow nothing that `limits` do not."""
 
     def is_within(others: Limits) -> bool:
         is_list = others.mode == "allowlist"
         if limits.mode == "allowlist":
-            return is_list and _meanings(others.allow) <= _meanings(limits.allow)
+            return is_list and others.allow.meanings <= limits.allow.meanings
         return is_list or limits.is_open or limits.terms == others.terms
 
     return is_within

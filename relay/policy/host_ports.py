@@ -4,7 +4,7 @@ A port that nobody has opened is closed. The program's word opens none: sources 
 environment, the user's own files and what was read before the command started.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from relay.addresses import MAX_PORT
@@ -48,12 +48,23 @@ class HostPorts:
         self._opened: dict[int, dict[str, None]] = {}
         """The sources of ports that were opened later, in their order."""
         self._own: set[int] = set()
+        self.changed: Callable[[], None] = lambda: None
+        """Called after each change of what is open."""
 
     def __iter__(self) -> Iterator[PortRange]:
         """Iterate over what is open, each with the source that named it first."""
         yield from self._ranges
         for port, sources in self._opened.items():
             yield PortRange(port, port, next(iter(sources)))
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return what is open without the ports of keepline's own, each span by first and last."""
+        spans = [(each.first, each.last) for each in self]
+        for port in self._own:
+            halves = ((first, min(last, port - 1)) for first, last in spans)
+            rest = ((max(first, port + 1), last) for first, last in spans)
+            spans = sorted({each for each in (*halves, *rest) if each[0] <= each[1]})
+        return spans
 
     def why(self, port: int) -> str | None:
         """Return the source that has opened a port; None if it is closed."""
@@ -75,6 +86,7 @@ class HostPorts:
             return False
         is_new = self.why(port) is None and port not in self._own
         self._opened.setdefault(port, {})[source] = None
+        self.changed()
         return is_new
 
     def close(self, port: int, source: str) -> None:
@@ -83,11 +95,14 @@ class HostPorts:
         sources.pop(source, None)
         if not sources:
             self._opened.pop(port, None)
+        self.changed()
 
     def withhold(self, port: int) -> None:
         """Refuse a port of keepline's own on the host, whoever has opened it: it leads inside."""
         self._own.add(port)
+        self.changed()
 
     def release(self, port: int) -> None:
         """Judge a port again by its sources: keepline no longer listens there."""
         self._own.discard(port)
+        self.changed()

@@ -4,6 +4,7 @@ So a decision takes as long with ten thousand rules as with ten.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import TypeAlias
 
 from relay.addresses import ipv4_number, is_ipv4
@@ -18,14 +19,14 @@ class Index:
     """Rules that are looked up by host and port."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        """Sort the rules; of two that are equal the first counts."""
-        self.rules = tuple(dict.fromkeys(rules))
+        """Sort the rules; of two that mean the same, wherever they stand, the first counts."""
         self._all: Ports = {}
         self._names: dict[bytes, Ports] = {}
         self._below: dict[bytes, Ports] = {}
         self._networks: dict[int, dict[int, Ports]] = {}  # by length, longest first
-        for rule in self.rules:
-            self._ports(rule).setdefault(rule.port, rule)
+        self.rules = tuple(
+            rule for rule in rules if self._ports(rule).setdefault(rule.port, rule) is rule
+        )
         self.has_names = any(rule.is_by_name for rule in self.rules)
         """Whether a rule speaks of names."""
         depths = (len(rule.name.starts) for rule in self.rules if rule.kind == "below")
@@ -67,6 +68,11 @@ class Index:
     def speaks_of(self, host: str) -> bool:
         """Return whether there is a rule about a name or address at any port."""
         return any(self._about(host))
+
+    @cached_property
+    def meanings(self) -> frozenset[Rule]:
+        """What the rules mean, wherever they stand and for whatever reason."""
+        return frozenset(rule._replace(text="", source="", reason="") for rule in self.rules)
 
     @property
     def has_networks(self) -> bool:

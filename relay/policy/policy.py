@@ -14,7 +14,7 @@ from relay.addresses import Destination, is_dialable, is_ipv4
 from relay.policy import special
 from relay.policy.index import Index
 from relay.policy.rules import Rule
-from relay.policy.verdicts import NOT_ALLOWED, Allow, ByAddress, Deny
+from relay.policy.verdicts import NOT_ALLOWED, UNRESOLVED, Allow, ByAddress, Deny
 
 Mode: TypeAlias = Literal["open", "allowlist"]
 Private: TypeAlias = Literal["allow", "deny"]
@@ -26,6 +26,8 @@ Verdict: TypeAlias = Allow | Deny | ByAddress
 
 MOST_LISTS: Final = 32
 """Lists of what is allowed that hold at once: each is asked for each decision."""
+
+_OF_HOST: Final = ("127.0.0.1", "localhost")
 
 _ALLOW: Final = Allow()
 _BY_ADDRESS: Final = ByAddress()
@@ -60,6 +62,22 @@ class Limits(NamedTuple):
         """Whether it limits nothing."""
         is_private = self.terms.private == "deny" or self.terms.is_strict
         return self.mode == "open" and not is_private
+
+    def covers(self, other: "Limits") -> bool:
+        """Return whether it surely allows all that another list does, so that it adds nothing.
+
+        A list with a network says more than which hosts: that decides about names within
+        connections, too. Of such only one that is equal is known to allow the same.
+        """
+        if self.is_open:
+            return True
+        if other.is_open or (self.mode == "allowlist" and other.mode == "open"):
+            return False
+        if self.terms.is_strict and not (other.terms.is_strict or other.mode == "allowlist"):
+            return False
+        if other.allow.has_networks:
+            return other.allow.meanings == self.allow.meanings
+        return other.allow.meanings <= self.allow.meanings
 
     def judge(self, destination: Destination) -> Verdict:
         """Judge what a program asked for."""
@@ -179,6 +197,21 @@ class Policy:
                 return verdict
         return _ALLOW
 
+    def judge_host_port(self, host: str, port: int) -> Allow | Deny:
+        """Judge a port of the host's loopback that is open, as a program has dialled it.
+
+        No rule opens it, and deny rules about its address and its name keep it closed.
+        """
+        for each in (host, *_OF_HOST):
+            if denied := self._denied(each, port):
+                return denied
+        return _ALLOW
+
+    def judge_unresolved(self, destination: Destination) -> Allow | Deny:
+        """Judge what a proxy is asked for: of a name nobody here knows the addresses."""
+        verdict = self.decide(destination)
+        return Deny(UNRESOLVED) if isinstance(verdict, ByAddress) else verdict
+
     def judge_name(self, name: str) -> Verdict:
         """Judge a name that is to be looked up, whatever its port will be."""
         return self._denied(name, None) or self._all(lambda limits: limits.by_name(name, None))
@@ -189,6 +222,16 @@ class Policy:
         Without a port, by the rules that hold for all ports.
         """
         return self._denied(name, port) or _ALLOW
+
+    def denied_alias(
+        self, aliases: Iterable[str], port: int | None = None
+    ) -> tuple[Deny, str] | None:
+        """Return the first denial of a chain of CNAMEs, and the name that it is about."""
+        for alias in aliases:
+            verdict = self.judge_alias(alias, port)
+            if isinstance(verdict, Deny):
+                return verdict, alias
+        return None
 
     def judge_inner(self, destination: Destination, inner: str) -> Allow | Deny:
         """Judge the server name of a ClientHello, or a request's Host, seen on a connection.
@@ -207,14 +250,17 @@ class Policy:
     def narrowed(self, change: "Policy") -> "Policy":
         """Return the policy that allows what both this one and `change` allow.
 
+        A list that allows all that another does is left out, but for the first, the session's own.
         Raises ValueError if too many lists would hold at once.
         """
-        added = (limits for limits in change.limits if not limits.is_open)
-        limits = tuple(dict.fromkeys((*self.limits, *added)))
-        if len(limits) > MOST_LISTS:
-            raise ValueError("it has been changed too often for one session: start another")
+        first, *later = self.limits
+        for limits in change.limits:
+            if not any(limits.covers(each) for each in (first, *later)):
+                later = [*(each for each in later if not each.covers(limits)), limits]
+        if len(later) >= MOST_LISTS:
+            raise ValueError(f"more than {MOST_LISTS} lists of what is allowed at once")
         narrowed = copy.copy(self)
-        narrowed.limits = limits
+        narrowed.limits = (first, *later)
         narrowed.deny = Index((*self.deny.rules, *change.deny.rules))
         return narrowed
 

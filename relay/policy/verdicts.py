@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 NOT_ALLOWED: Final = "no allow rule matches"
+UNRESOLVED: Final = "no allow rule names it, and its addresses are the proxy's to find out"
 
 
 @dataclass(frozen=True)

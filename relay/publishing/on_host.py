@@ -7,7 +7,7 @@ dials for `localhost` is ::1 first.
 import contextlib
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from netns.errors import KeeplineError
@@ -43,6 +43,13 @@ class OnHost(NamedTuple):
 
 Asked: TypeAlias = tuple[Publication, OnHost]
 """What was asked for, and the sockets that listen for it."""
+
+
+def open_all(publications: Iterable[Publication], opened: contextlib.ExitStack) -> list[Asked]:
+    """Listen where it was asked for, until the stack ends; raises KeeplineError."""
+    return [
+        (each, opened.enter_context(contextlib.closing(open_asked(each)))) for each in publications
+    ]
 
 
 def open_asked(publication: Publication) -> OnHost:

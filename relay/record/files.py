@@ -12,10 +12,10 @@ import fcntl
 import os
 import pwd
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, count
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 _ROOT: Final = 0
 _WITHIN: Final = "keepline/sessions"
@@ -25,6 +25,16 @@ LONGEST: Final = 1 << 20
 
 MOST: Final = 2 << 30
 """Bytes of a file that are read: twice the largest `log_limit`."""
+
+
+_MOST_OTHERS: Final = 16 << 20
+"""Bytes of lines that are no events, of which anybody can have written any number; beyond them only
+the end is read, LONGEST bytes of it."""
+
+_COST: Final = 64
+"""Bytes that such a line counts beside its own: an empty one takes its time too."""
+
+_T = TypeVar("_T")
 
 
 def home() -> Path:
@@ -107,19 +117,28 @@ def put_back(fd: int, path: Path) -> None:
         os.close(new)
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """Read the whole lines of a file; those beyond LONGEST, or after MOST bytes, are left out."""
-    left = MOST
+def lines(path: Path, read: Callable[[bytes], _T | None]) -> Iterator[_T]:
+    """Read the whole lines of a file; those for which `read` has None are left out.
+
+    So are those longer than LONGEST, and what comes after MOST bytes. Raises OSError.
+    """
+    left, others, is_whole = MOST, _MOST_OTHERS, True
     with opened(path) as file:
-        is_whole = True
         while left > 0 and (line := file.readline(LONGEST)):
             left -= len(line)
-            if line.endswith(b"\n"):
-                if is_whole:
-                    yield line
-                is_whole = True
-            else:
-                is_whole = False
+            is_end = line.endswith(b"\n")
+            found = read(line) if is_end and is_whole and line.startswith(b"{") else None
+            is_whole = is_end
+            if found is not None:
+                yield found
+                continue
+            others -= len(line) + _COST
+            if others < 0:
+                left, others = LONGEST, MOST
+                end = os.fstat(file.fileno()).st_size - left
+                if file.tell() < end:
+                    file.seek(end)
+                    is_whole = False
 
 
 def sessions(folder: Path) -> list[Path]:

@@ -281,7 +281,13 @@ def read(path: Path) -> Iterator[AnyEvent]:
 
     Raises OSError, also for what is no regular file.
     """
-    decoder = msgspec.json.Decoder(AnyEvent)  # here: a session that starts reads none
-    for line in files.lines(path):
+    decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(
+        AnyEvent
+    )  # here: a session that starts reads none
+
+    def event(line: bytes) -> AnyEvent | None:
         with contextlib.suppress(msgspec.MsgspecError, RecursionError):
-            yield decoder.decode(line)
+            return decoder.decode(line)
+        return None
+
+    return files.lines(path, event)

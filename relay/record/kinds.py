@@ -64,6 +64,8 @@ class Kind(StrEnum):
     """A certificate that is not trusted: upstream's, or the session's by a program."""
     MALFORMED = "malformed"
     """What came is not the protocol that was to be spoken: not HTTP, not DNS."""
+    FLOOD = "flood"
+    """More has come that carries nothing of an answer than any use of the protocol needs."""
     UNTRANSLATABLE = "untranslatable"
     """A message that one version of HTTP allows, and the other cannot express."""
     NOT_PROCESSED = "not-processed"
@@ -74,6 +76,14 @@ class Kind(StrEnum):
     """An error event of the API's in place of its answer."""
     ENDED_EARLY = "ended-early"
     """A clean end of a stream whose last event has not come."""
+
+    # A proxy
+    PROXY_CREDENTIALS = "proxy-credentials"
+    """The proxy wants credentials, or others."""
+    PROXY_DENIED = "proxy-denied"
+    """The proxy forbids the destination."""
+    PROXY_FAILED = "proxy-failed"
+    """The proxy did not reach the destination, and does not say why."""
 
     # Decisions
     POLICY = "policy"

@@ -16,7 +16,7 @@ class OpenConnection(msgspec.Struct):
     since: float
     """Seconds since the epoch."""
     reached: str | None = None
-    """The upstream address; None while it is being dialled, and where the gateway answers."""
+    """The upstream address, or the proxy; None while it is dialled, and if the gateway answers."""
     held: str | None = None
     """Why it is dialled again while the program waits."""
     served: bool = False
@@ -105,7 +105,8 @@ def _note(connection: OpenConnection, event: AnyEvent) -> None:
     """Note what has become of a connection, which goes on."""
     match event:
         case events.Dialled():
-            connection.reached, connection.held = event.address, None
+            proxy = f"through the proxy {event.proxy}" if event.proxy else ""
+            connection.reached, connection.held = proxy or event.address, None
         case events.DialHeld() | events.Replaying():
             connection.reached, connection.held = None, event.cause
         case events.ConnectionServed():

@@ -11,7 +11,7 @@ from relay.inbound.offer import Offer, Refusal
 from relay.outbound.door import DeniedError
 from relay.outbound.patience import DialError
 from relay.policy.verdicts import Deny
-from relay.record.events import ConnectionDenied, DialFailed, InnerDiffers, Told
+from relay.record.events import ConnectionDenied, DialFailed, InnerDiffers, InnerSeen, Told
 from relay.record.kinds import Kind, kind_of
 from relay.tcp.connection import Connection
 from relay.tcp.refusal import refusal_for
@@ -65,15 +65,16 @@ async def accept(offer: Offer) -> socket.socket:
         raise DialError(error.strerror or str(error), kind, error.errno or 0) from error
 
 
-def note_denial(
+def note_denial(  # noqa: PLR0913 - what differs between the events
     connection: Connection,
     denied: Deny,
-    told: Told = "a reset",
+    inner: str = "",
     *,
+    told: Told = "a reset",
     kind: Kind = Kind.POLICY,
     address: str = "",
 ) -> None:
-    """Record what policy forbids: the destination, or its address."""
+    """Record what policy forbids: the destination, its address, or a name within the connection."""
     connection.shared.record(
         ConnectionDenied(
             connection=connection.number,
@@ -82,24 +83,12 @@ def note_denial(
             reason=denied.reason,
             told=told,
             address=address,
-        )
-    )
-
-
-def note_inner(connection: Connection, denied: Deny, inner: str) -> None:
-    """Record that what the program asks for within its connection is forbidden, and denied."""
-    connection.shared.record(
-        ConnectionDenied(
-            connection=connection.number,
-            kind=Kind.POLICY,
-            rule=denied.rule,
-            reason=denied.reason,
             inner=inner,
         )
     )
 
 
-def note_difference(connection: Connection, inner: str, denied: Deny) -> None:
+def note_difference(connection: Connection, denied: Deny, inner: str) -> None:
     """Record that a rule forbids what the program asks for within its connection; it goes on."""
     connection.shared.record(
         InnerDiffers(
@@ -112,10 +101,15 @@ def note_difference(connection: Connection, inner: str, denied: Deny) -> None:
     )
 
 
+def note_name(connection: Connection, inner: str) -> None:
+    """Record that the program asks for another name within its connection."""
+    connection.shared.record(InnerSeen(connection=connection.number, inner=inner))
+
+
 def note_failure(connection: Connection, error: DialError, told: Told = "a reset") -> None:
     """Record that no upstream was reached."""
     if isinstance(error, DeniedError):
-        note_denial(connection, error.denied, told, address=error.address)
+        note_denial(connection, error.denied, told=told, address=error.address)
         return
     seconds = trio.current_time() - connection.began
     connection.shared.record(

@@ -4,31 +4,34 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol, assert_never
 
 import trio
 
 from relay.addresses import Destination, Endpoint, is_dialable
 from relay.inbound.offer import Refusal
+from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.opener import Opened, Opener
 from relay.outbound.patience import RESET, DialError
 from relay.policy.current import CurrentPolicy
 from relay.policy.verdicts import Allow, ByAddress, Deny
-from relay.record.events import ConnectionClosed, Replaying
+from relay.record.events import Replaying
 from relay.record.kinds import Kind, kind_of
 from relay.tcp.acceptance import (
     accept,
     note_denial,
     note_difference,
     note_failure,
-    note_inner,
+    note_name,
     refuse,
     told,
     while_wanted,
 )
 from relay.tcp.connection import Connection, Handler
-from relay.tcp.inner import inspected, inspection
+from relay.tcp.host_port import HostPortHandler
+from relay.tcp.inner import inspected, inspection, noted
+from relay.tcp.pumping import pumped
 from relay.tcp.transfer.pump import Pump
 
 
@@ -52,19 +55,29 @@ class Handlers:
     _gateway: Callable[[Destination, Handler], Handler | None]
     """Asked first: it returns its handler for what it serves, None for all else. The second
     argument is the handler of what goes past it."""
+    _loopback: HostLoopback | None = None
+    """Serves what a program dials on loopback, where that comes to the relay."""
+
+    @cached_property
+    def _noted(self) -> "noted.Noted":
+        return noted.Noted()
 
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
         address, port = dialled
-        name = self._naming.dialled(address, trio.current_time())
+        name = None if ":" in address else self._naming.dialled(address, trio.current_time())
         destination = Destination(name or address, port)
         pump = PumpHandler(
             destination,
             self._opener,
             self._policy.idle_retire(destination),
             self._policy if self._policy.inspects else None,
+            self._noted,
         )
         handler = self._gateway(destination, pump) or pump
+        loopback = self._loopback
+        if handler is pump and loopback is not None and loopback.covers(address):
+            return HostPortHandler(loopback.destination(dialled), loopback)
         if mistake := self._mistake_in(handler.destination):
             return RefusalHandler(handler.destination, Deny(mistake), Kind.UNDIALABLE)
         verdict = self._policy.decide(handler.destination)
@@ -97,7 +110,8 @@ class RefusalHandler:
     async def serve(self, connection: Connection) -> None:
         """Record and refuse it; nothing is dialled."""
         offer = connection.offer
-        note_denial(connection, self._denied, told(offer, Refusal.PROHIBITED), kind=self._kind)
+        seen = told(offer, Refusal.PROHIBITED)
+        note_denial(connection, self._denied, told=seen, kind=self._kind)
         offer.refuse(Refusal.PROHIBITED)
 
 
@@ -111,6 +125,7 @@ class PumpHandler:
     """Seconds of silence after which it is closed."""
     _judge: "inspection.Judge | None" = None
     """Judges what the program asks for within the connection, if anything does."""
+    _noted: "noted.Noted | None" = None
 
     async def serve(self, connection: Connection) -> None:
         """Dial, accept, copy both ways, record."""
@@ -124,24 +139,15 @@ class PumpHandler:
             return
 
         pump = self._pump(connection, await connection.offer.accept(), opened)  # it is accepted
-        pump.has_gone = partial(connection.shared.has_gone, connection.offer)
-        # Until the pump has ended: a cycle of references would be left to the garbage collector.
-        before = connection.abort, connection.leave, connection.delivered
-        connection.abort, connection.leave = pump.abort, pump.leave
-        connection.delivered = pump.delivered
-        if connection.shared.is_ending:  # it was dialled meanwhile
-            pump.leave()
+        if self._noted is not None:
+            note = partial(note_name, connection)
+            pump.flight.on_end = partial(self._noted.heard, self.destination, note)
         standing = connection.shared.standing.connections
         standing.add(pump)
         try:
-            await pump.run(connection.shared.nursery)
-        except Exception:
-            connection.abort()  # of the dial, if another upstream is being dialled
-            raise
+            await pumped(connection, pump)
         finally:
             standing.discard(pump)
-            connection.abort, connection.leave, connection.delivered = before
-        connection.shared.record(_closed(connection, pump))
 
     def _pump(self, connection: Connection, program: socket.socket, opened: Opened) -> Pump:
         """Return what copies both ways, and judges the program's first bytes if that is asked."""
@@ -152,7 +158,7 @@ class PumpHandler:
         judged = inspection.Inspection(
             self.destination, self._judge, partial(note_difference, connection)
         )
-        refused = partial(note_inner, connection)
+        refused = partial(note_denial, connection)
         pump = inspected.InspectedPump(program, opened, redial, judged, refused)
         pump.number, pump.retire_after = connection.number, self._retire_after
         return pump
@@ -188,22 +194,3 @@ class PumpHandler:
             if opened is not None:
                 opened.sock.close()
             raise
-
-
-def _closed(connection: Connection, pump: Pump) -> ConnectionClosed:
-    """Return the record of a pair that has ended."""
-    ended, program, upstream = trio.current_time(), pump.program, pump.upstream
-    return ConnectionClosed(
-        connection=connection.number,
-        by=pump.outcome.by,
-        how=pump.outcome.how,
-        kind=pump.outcome.kind,
-        sent=program.received,
-        received=upstream.received,
-        seconds=ended - connection.began,
-        idle=ended - max(program.last_byte, upstream.last_byte),
-        waiting=program.last_byte > upstream.last_byte,
-        after_fin=upstream.ended,
-        cause=pump.outcome.cause,
-        excuse=pump.excuse,
-    )

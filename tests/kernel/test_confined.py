@@ -18,6 +18,7 @@ ROOT: Final = os.getuid() == 0
 ROOT_KEEPS: Final = 0x8004_01FF
 
 AMBIENT, READ, DROP, NO_NEW_PRIVS, DEATH = 47, 23, 24, 38, 1  # options of prctl(2)
+PROCESSES_AND_IPC: Final = 0x2800_0000
 NETWORK_AND_MOUNTS: Final = 0x4002_0000  # flags of unshare(2)
 
 PRIVILEGES: Final = (
@@ -91,6 +92,56 @@ async def test_a_call_that_fails_lets_no_command_run_with_more(
         assert is_confined(told, await outside(keepline), filters=1), told
     else:
         assert status == 125
+
+
+STRICT: Final = (
+    *("mount", "mount_setattr", "umount2", f"unshare.{PROCESSES_AND_IPC}", "keyctl"),
+    *("landlock_create_ruleset", "landlock_restrict_self", "clone"),
+)
+
+SCRIPT_OF_STRICT: Final = """
+    told=$(readlink /proc/self/ns/pid /proc/self/ns/ipc /proc/self/ns/mnt
+    awk '$2 == "/sys" { all = $4 } END { print all }' /proc/self/mounts
+    cat /proc/1/comm; ls -d "$0" 2>&1)
+    echo "$told"
+"""
+
+
+def is_strictly_confined(told: str, host: Sequence[str]) -> bool:
+    """Return whether a command saw its own processes alone, and no file of /tmp of the host."""
+    *spaces, sys, init, private = told.splitlines()
+    return (
+        not set(spaces) & set(host)
+        and sys.split(",")[0] == "ro"
+        and init == "session-init"
+        and private.endswith("No such file or directory")
+    )
+
+
+@pytest.mark.parametrize("failure", ["", *(f"{c}:{e}" for c in STRICT for e in ("EPERM", "0"))])
+async def test_a_call_that_fails_lets_no_strict_command_run_with_more(
+    keepline: Keepline, tmp_path: Path, failure: str
+) -> None:
+    """What this kernel lacks is told on stderr: Landlock's scopes alone."""
+    prefix = lacking(failure) if failure else []
+    script = ("sh", "-c", SCRIPT_OF_STRICT, str(tmp_path))
+    with trio.fail_after(patience(30)):
+        argv = [*prefix, *keepline.argv("run", "--strict", "--", *script)]
+        done = await keepline.host.run_process(argv, env=keepline.environment, check=False)
+        host = await keepline.host.run_process([*script[:3], "/nowhere"])
+    told = done.stdout.decode()
+    if told:
+        assert is_strictly_confined(told, host.stdout.decode().splitlines()[:3]), told
+        named = b"Landlock" in done.stderr
+        assert named == failure.startswith("landlock_create")
+        assert failure in {
+            "",
+            "landlock_create_ruleset:EPERM",
+            "landlock_create_ruleset:0",
+            "keyctl:EPERM",
+        }
+    else:
+        assert (done.returncode, bool(failure)) == (125, True), done.stderr
 
 
 @pytest.mark.parametrize("step", range(1, STEPS + 1))

@@ -235,21 +235,21 @@ async def test_no_spelling_of_a_denied_name_leaves(
 async def test_a_list_that_is_learned_is_enough(
     internet: Internet, nursery: trio.Nursery, keepline: Keepline
 ) -> None:
-    site = Files({"server.test/": b"one", "v4.test/": b"two", "two.test/": b"no"})
-    await publish(internet, nursery, site, "server.test", "v4.test", address=SERVER)
-    command = [
-        "sh",
-        "-c",
-        " && ".join(map(" ".join, map(curl, ("https://server.test/", "https://v4.test/")))),
-    ]
+    """Names that a connection asks for, and is not made to, are on it too."""
+    pages = {"server.test/": b"one", "v4.test/": b"two", "front.test/": b"three", "two.test/": b""}
+    names = ("server.test", "v4.test", "front.test")
+    await publish(internet, nursery, Files(pages), *names, address=SERVER)
+    to = "--connect-to front.test:443:server.test:443"
+    urls = ("https://server.test/", "https://v4.test/", f"{to} https://front.test/")
+    command = ["sh", "-c", " && ".join(map(" ".join, map(curl, urls)))]
     opened = await keepline.run(*command)
-    assert opened.stdout == b"onetwo"
+    assert opened.stdout == b"onetwothree"
     learned = await keepline.call("policy", "learn", "latest")
     assert learned.status == 0
     assert '"server.test:443",' in learned.stdout.decode()
     keepline.config.write_bytes(learned.stdout)
     again = await keepline.run(*command)
-    assert again.stdout == b"onetwo"
+    assert again.stdout == b"onetwothree"
     assert denied(again) == []
     other = await keepline.run(*curl("https://two.test/"), check=False)
     assert {event.rule for event in other.all(NameRefused)} == {"no allow rule matches"}

@@ -206,9 +206,9 @@ async def test_the_hosts_own_loopback_is_told_to_be_out_of_reach(
         await program(at.open_connection, LOOPBACK, PORT)
     done = await keepline.run(*curl(f"http://{LOOPBACK}:{PORT}/"), check=False)
     assert done.only(LoopbackRefused).on_host
-    told = f"{LOOPBACK}:{PORT}: refused: nobody listens there inside the session; the host's own"
+    told = f"{LOOPBACK}:{PORT}: refused: nobody listens there inside the session"
     assert end(done).startswith(told)
-    assert "cannot be reached from inside" in end(done)
+    assert f"; --host-port {PORT} leads to the host's own server there." in end(done)
     _first, line, summary, *rest = await explained(keepline)
     assert line[10:].startswith(f"limit    {told}")
     assert summary == "No loss; 1 out of reach."

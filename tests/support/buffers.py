@@ -5,10 +5,13 @@ the tests need not know how any of them is called.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final, Self
 
 from hypothesis import strategies as st
+
+from relay.gateway.answers.hold import Step
 
 BOM: Final = b"\xef\xbb\xbf"
 ENDS: Final = (b"\n", b"\r", b"\r\n")
@@ -44,6 +47,21 @@ class Counted(bytearray):
     def __bytes__(self) -> bytes:
         type(self).touched += len(self)
         return memoryview(self).tobytes()
+
+
+def bytes_of(step: Step) -> bytes:
+    """Return what a step delivers."""
+    return b"".join(step.deliver)
+
+
+def giving(data: bytes) -> Step:
+    """Return the step that delivers some bytes, of no more than one piece."""
+    return Step([bytearray(data)])
+
+
+def whole(step: Step) -> Step:
+    """Return a step with what it delivers in one piece."""
+    return replace(step, deliver=[bytearray(bytes_of(step))])
 
 
 def count_in(owner: object) -> int:

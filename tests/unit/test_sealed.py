@@ -30,7 +30,7 @@ GATEWAY = {gateway}
 if GATEWAY:
     from relay.gateway.setup import certificates, trust
     certificates.make, trust.roots
-startup.seal(gateway=GATEWAY)
+startup.seal(gateway=GATEWAY, proxy={proxy})
 opened = []
 NAMES = ("open", "os.listdir", "os.scandir", "ctypes.dlopen", "subprocess.Popen")
 def note(event, arguments):
@@ -83,19 +83,22 @@ def run(code: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("gateway", [False, True])
-def test_a_relay_needs_no_file_once_its_command_has_started(gateway: bool) -> None:
-    ours = names("relay", without=NOT_OURS if gateway else (*NOT_OURS, "relay.gateway"))
+@pytest.mark.parametrize(("gateway", "proxy"), [(False, False), (True, False), (False, True)])
+def test_a_relay_needs_no_file_once_its_command_has_started(gateway: bool, proxy: bool) -> None:
+    absent = [] if gateway else ["relay.gateway"]
+    absent += [] if proxy else ["relay.outbound.proxied"]
+    ours = names("relay", without=(*NOT_OURS, *absent))
     ours += ["traceback", "hashlib", "linecache", *names("dns.rdtypes.ANY", "dns.rdtypes.IN")]
     ours += ["ssl", "h11", "h2.connection"] if gateway else []
-    done = run(START.format(gateway=gateway) + LATER.format(names=ours))
+    ours += ["ssl", "h11", "python_socks.async_.trio.v2"] if proxy else []
+    done = run(START.format(gateway=gateway, proxy=proxy) + LATER.format(names=ours))
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
     assert ": UserWarning: something\n" in done.stderr
 
 
 def test_what_was_not_read_is_an_import_error() -> None:
     done = run(
-        START.format(gateway=False)
+        START.format(gateway=False, proxy=False)
         + "for name in ('h2', 'wave', 'pyroute2.netlink', 'encodings.cp037'):\n"
         "    try: startup.load(importlib.import_module(name))\n"
         "    except ImportError: print(name)\n"

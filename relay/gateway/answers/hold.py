@@ -21,7 +21,8 @@ Rules:
    one: end_untold().
 5. If the first event that is neither FILLER nor an ERROR is not the START, the answer is not in
    this dialect: everything flows, and an end of the stream is a clean end.
-6. If more than `limit` bytes are held, all are handed over and the rest flows as with "none".
+6. If more than `limit` bytes are held, or one event is of more than EVENT, or the room of all
+   answers is full (bounds/room.py), all are handed over and the rest flows as with "none".
 7. What flows flows event by event, but an unfinished event of more than PIECE bytes is passed on
    as it comes. While the first part flows, only an event that carries content is: it is not known
    yet whether any other has to be held.
@@ -34,16 +35,19 @@ quotes nothing of an answer but the name of a documented error. Pure: no sockets
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from relay.config import Hold
+from relay.gateway.bounds.room import Room, Share
 from relay.gateway.dialect import AnswerEvent, Reader, Role
 from relay.record.kinds import Kind
 
 LIMIT: Final = 64 * 1024 * 1024
 """Bytes held of one answer at most."""
+EVENT: Final = 4 * 1024 * 1024
+"""Bytes of one event that is held: to read it takes three times as much."""
 PIECE: Final = 64 * 1024
 """Bytes of an unfinished event that are waited for where events flow."""
 
@@ -52,14 +56,35 @@ PIECE: Final = 64 * 1024
 class Step:
     """What to do after some bytes of an answer, or its end."""
 
-    deliver: bytes = b""
-    """To be given to the program now."""
+    deliver: list[bytearray] = field(default_factory=list)
+    """To be given to the program now, in pieces of about PIECE bytes."""
     loss: str | None = None
     """Why the answer is lost; nothing more of it is fed."""
     error: bytes = b""
     """The error event that is the loss, to be handed over if no further try is left."""
     kind: Kind = Kind.UNKNOWN
     """Of the loss."""
+
+
+class _Pieces:
+    """Bytes, in pieces that can be given away and forgotten one by one."""
+
+    def __init__(self) -> None:
+        self.all: list[bytearray] = []
+        self.size = 0
+
+    def add(self, data: bytes | bytearray) -> None:
+        """Add bytes; a large bytearray is taken over."""
+        self.size += len(data)
+        if self.all and len(self.all[-1]) + len(data) <= PIECE:
+            self.all[-1] += data
+        elif data:
+            self.all.append(data if isinstance(data, bytearray) else bytearray(data))
+
+    def take(self) -> list[bytearray]:
+        """Return all, and forget it."""
+        taken, self.all, self.size = self.all, [], 0
+        return taken
 
 
 class _State(StrEnum):  # hashed in C, see dialect.Role
@@ -121,15 +146,20 @@ _NEXT: Final[dict[Hold, dict[tuple[_State, Role], _State]]] = {
 class Answer:
     """One answer, fed as it comes from upstream; a new try is a new Answer."""
 
-    def __init__(self, hold: Hold, reader: Reader, limit: int = LIMIT) -> None:
+    def __init__(
+        self, hold: Hold, reader: Reader, limit: int = LIMIT, room: Room | None = None
+    ) -> None:
+        """Begin; drop() is to be called when it is over."""
         self._next = _NEXT[hold]
         self._reader = reader
         self._limit = limit
+        self._share = Share(room or Room())
         self._state = _State.BEGIN
-        self._held = bytearray()
+        self._held = _Pieces()
         self._parts = self._unfinished_parts = 0
         self._last: Sequence[AnswerEvent] = ()
         self._has_stopped = False
+        self._fillers = 0
         self.committed = False
         """Whether anything of it was handed over: then it may not be asked for again."""
         self.may_insert = True
@@ -164,24 +194,38 @@ class Answer:
         return bool(self._last) and all(event.roles == _FILLER for event in self._last)
 
     @property
+    def idle(self) -> int:
+        """How many events, or pieces of framing, have come that say nothing."""
+        return self._fillers + self._reader.idle
+
+    @property
     def wants_filler(self) -> bool:
         """Whether the program waits for something that is held or has not come yet."""
         return self._state in _HOLDING
 
     def receive(self, data: bytes) -> Step:
         """Take bytes of the body."""
-        out = bytearray()
+        out = _Pieces()
         events = self._last = self._reader.feed(data)
         unfinished = self._reader.size
         for event in events:
             loss = self._take(event)
             if loss is not None:
                 return loss
-            out += self._hand_over(unfinished)
+            self._hand_over(unfinished, out)
+        # The unfinished event counts twice, for its data may be kept beside its bytes.
+        has_room = self._share.hold(out.size + self._held.size + 2 * unfinished)
+        if (not has_room or unfinished > EVENT) and self._state not in _FINAL:
+            self._state = _State.FLOW
+        self._hand_over(unfinished, out)
         if unfinished:
-            out += self._hand_over(unfinished)
-            out += self._pass_on(unfinished)
-        return Step(bytes(out))
+            self._pass_on(unfinished, out)
+        return Step(out.take())
+
+    def drop(self) -> None:
+        """Forget what is held, once it is given away or not wanted any more."""
+        self._held.take()
+        self._share.hold(0)
 
     def end(self) -> Step:
         """Take the body's clean end, or a loss where it has_all; rule 4."""
@@ -195,7 +239,7 @@ class Answer:
         """Hold an event, and let the state say whether it stays held; a Step is a loss."""
         if _ERROR in event.roles and self._state not in _FINAL:
             if self.committed:
-                self._held.clear()
+                self._held.take()
             elif event.passing_error:
                 loss = f"error event: {event.passing_error}"
                 return Step(loss=loss, error=event.raw, kind=Kind.API_ERROR)
@@ -205,38 +249,37 @@ class Answer:
                 self._unfinished_parts += _PARTS[role]
                 self._parts += 1
             self._has_stopped = _STOPPED.get(role, self._has_stopped)
-        self._held += event.raw
+        self._fillers += event.roles == _FILLER
+        self._held.add(event.raw)
         return None
 
     def end_untold(self) -> Step:
         """Take the body's clean end for the answer's, although it was not told; rule 4."""
         return Step(self._close(b""))
 
-    def _close(self, closing: bytes) -> bytes:
+    def _close(self, closing: bytes) -> list[bytearray]:
         """Return what is held, and the END.
 
         An event that was passed on in part cannot be ended by us: its client drops it, as it does
         without the gateway, and learns of the end by that of the body.
         """
         self._state = _State.COMPLETE
-        given = bytes(self._held) + (closing if self.may_insert else b"")
-        self._held.clear()
+        self._held.add(closing if self.may_insert else b"")
         self.committed = True
-        return given
+        return self._held.take()
 
-    def _hand_over(self, unfinished: int) -> bytes:
-        """Return what is held, if it need not be held or is too much: rule 6."""
-        if len(self._held) + unfinished > self._limit and self._state not in _FINAL:
+    def _hand_over(self, unfinished: int, out: _Pieces) -> None:
+        """Give out what is held, if it need not be held or is too much: rule 6."""
+        if self._held.size + unfinished > self._limit and self._state not in _FINAL:
             self._state = _State.FLOW
-        if self._state in _HOLDING or not self._held:
-            return b""
-        given = bytes(self._held)
-        self._held.clear()
+        if self._state in _HOLDING or not self._held.size:
+            return
+        for piece in self._held.take():
+            out.add(piece)
         self.committed = self.may_insert = True
-        return given
 
-    def _pass_on(self, unfinished: int) -> bytes:
-        """Return the unfinished event's bytes, if they need not be waited for: rule 7."""
+    def _pass_on(self, unfinished: int, out: _Pieces) -> None:
+        """Give out the unfinished event's bytes, if they need not be waited for: rule 7."""
         is_big = not self.may_insert or unfinished > PIECE
         match self._state:
             case _State.FOREIGN | _State.COMPLETE:
@@ -247,7 +290,6 @@ class Answer:
                 is_due = is_big and self._reader.carries_content
             case _:
                 is_due = False
-        if not is_due:
-            return b""
-        self.committed, self.may_insert = True, False
-        return self._reader.take_partial()
+        if is_due:
+            self.committed, self.may_insert = True, False
+            out.add(self._reader.take_partial())

@@ -7,7 +7,10 @@ the API, is taken as it shows itself:
    silence by filler before. It is one after LEAST seconds, or after PINGS of the longest silences
    that filler has ended, if that is more. A request that was lost to silence is given twice as long
    the next time, and so on. A setting of the user's holds instead, each time.
-2. A clean end of a stream that has told neither its STOP nor its END, with no part unfinished, is
+2. Filler alone shows that upstream is there, not that it works: FILLED_FOR seconds of nothing else,
+   in a stream whose head has come, are a loss as well, and twice as long the next time. What thinks
+   for less than that is waited for. A setting of the user's does not change it.
+3. A clean end of a stream that has told neither its STOP nor its END, with no part unfinished, is
    a loss. But if UNTOLD streams have ended so, and none has told a STOP or an END in this session,
    that is the upstream's manner: then it is the end, as for a client without the gateway. It is
    not at the API's own hosts.
@@ -18,6 +21,7 @@ from typing import Final
 
 LEAST: Final = 60.0
 PINGS: Final = 4
+FILLED_FOR: Final = 3600.0
 UNTOLD: Final = 6
 """As many as one request's tries: its last one is given then, instead of none."""
 
@@ -40,6 +44,11 @@ class Manners:
         if not self._is_own and not self._longest_filled:
             return math.inf
         limit: float = max(LEAST, PINGS * self._longest_filled) * 2**times
+        return limit
+
+    def filled(self, times: int) -> float:
+        """Return after how many seconds of filler alone a request lost so often is lost again."""
+        limit: float = FILLED_FOR * 2**times
         return limit
 
     def note_filler(self, silence: float) -> None:

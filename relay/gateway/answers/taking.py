@@ -3,6 +3,7 @@
 A `Taking` lasts for all tries of a request: what the program has of the first binds the others.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,8 @@ from relay.config import Hold
 from relay.gateway import http as fields
 from relay.gateway.answers.hold import Answer, Step
 from relay.gateway.answers.manners import FILLED, LEAST, Manners
+from relay.gateway.bounds.bucket import FLOODED, Bucket
+from relay.gateway.bounds.room import Room, Share
 from relay.gateway.dialect import Dialect, Rules
 from relay.gateway.downstream.connection import Downstream
 from relay.gateway.downstream.filler import keep_patient
@@ -25,6 +28,9 @@ HELD: Final = 32 * 1024 * 1024
 """Bytes of an answer that is no stream of events, held until it is complete."""
 
 _ERROR_TEXT: Final = 64 * 1024
+
+_SLICE: Final = 8 * 1024
+"""Bytes of a stream that are read at once, as others wait meanwhile: each may be an event."""
 
 
 def lost(error: LostError) -> LostAnswer:
@@ -45,6 +51,8 @@ class Taking:
     hold: Hold
     silence: float | None
     """The limit that was set, in seconds; None if none was."""
+    room: Room
+    """What all answers together may take of memory."""
     nursery: trio.Nursery
     """For tasks beside the exchange; they end with it."""
     is_committed: bool = False
@@ -89,57 +97,91 @@ class Taking:
     async def _whole(self, response: Response, stream: Stream) -> None:
         """Pass on when it is complete, or when it is too much to hold."""
         held: list[bytes] = []
-        size = 0
-        while size <= HELD and (data := await self._receive(stream)):
-            held.append(data)
-            size += len(data)
-        self.downstream.head(response)
-        self.is_committed = True
-        for piece in held:
-            await self.downstream.data(piece)
-        held.clear()
+        share, size = Share(self.room), 0
+        try:
+            while share.hold(size) and size <= HELD and (data := await self._receive(stream)):
+                held.append(data)
+                size += len(data)
+            self.downstream.head(response)
+            self.is_committed = True
+            held.reverse()
+            while held:
+                await self.downstream.data(held.pop())
+        finally:
+            share.hold(0)
         await self.downstream.pass_on(stream)
 
-    async def _receive(self, stream: Stream) -> bytes:
-        """Return more of an answer that may not be silent for too long; raises LostError."""
+    async def _receive(self, stream: Stream, pinged: float = 0.0) -> bytes:
+        """Return more of an answer that may not be silent for too long; raises LostError.
+
+        `pinged` is for how many seconds nothing but filler has come by now.
+        """
         limit = self.silence
         if limit is None:
             limit = self.manners.silence(self._silent_tries)
-        with trio.move_on_after(limit):
+        filled = self.manners.filled(self._silent_tries)
+        left = max(0.0, filled - pinged) if pinged else math.inf
+        with trio.move_on_after(min(limit, left)):
             return await stream.receive()
         self._silent_tries += 1
-        raise LostError(f"silent for {limit:g} s", Kind.SILENT)
+        cause = f"silent for {limit:g} s" if limit <= left else f"only pings for {filled:g} s"
+        raise LostError(cause, Kind.SILENT)
 
     async def _stream_of_events(self, response: Response, stream: Stream) -> LostAnswer | None:
         """Hand a stream over, event by event, as far as it need not be asked for again."""
-        answer = self.streamed = Answer(self.hold, self.dialect.reader())
+        answer = self.streamed = Answer(self.hold, self.dialect.reader(), room=self.room)
         if not self.downstream.has_head:
             unbounded = fields.without(response.fields, b"content-length")
             self.downstream.head(replace(response, fields=unbounded))
             self.nursery.start_soon(keep_patient, self.downstream, self.dialect, self._wants_filler)
-        data = b"first"
+        try:
+            return await self._events(answer, stream)
+        finally:
+            answer.drop()
+
+    async def _events(self, answer: Answer, stream: Stream) -> LostAnswer | None:
+        """Take the events of a stream; raises LostError."""
+        data, said, bucket = b"first", trio.current_time(), Bucket()
         while data:
             asked = trio.current_time()
             try:
-                data = await self._receive(stream)
+                data = await self._receive(stream, asked - said)
             except LostError:
                 if not answer.has_all:
                     raise
                 data = b""
             silence = trio.current_time() - asked
-            step = answer.receive(data) if data else self._end(answer)
-            if silence >= FILLED and data and answer.was_filler:
+            for at in range(0, len(data) or 1, _SLICE):
+                idle = answer.idle
+                step = answer.receive(data[at : at + _SLICE]) if data else self._end(answer)
+                await self._deliver(step, answer, is_more=at > 0)
+                if step.loss is not None:
+                    return LostAnswer(step.loss, step.kind, error=step.error)
+                if not bucket.spend(answer.idle - idle, trio.current_time()):
+                    raise LostError(FLOODED, Kind.FLOOD)
+            if not answer.was_filler:
+                said = trio.current_time()
+            elif silence >= FILLED:
                 self.manners.note_filler(silence)
-            is_first = not self.is_committed and answer.committed
-            self.is_committed = answer.committed
-            if step.deliver:
-                await self.downstream.data(step.deliver)
-                if is_first:  # whom this has woken may have to wait for our processor
-                    os.sched_yield()
-            if step.loss is not None:
-                return LostAnswer(step.loss, step.kind, error=step.error)
         await self.downstream.end(stream.trailers)
         return None
+
+    async def _deliver(self, step: Step, answer: Answer, *, is_more: bool) -> None:
+        """Give the program what it may have now, piece by piece: what is given is kept no more.
+
+        Others have their turn where there was much to read: `is_more`.
+        """
+        is_first = not self.is_committed and answer.committed
+        self.is_committed = answer.committed
+        pieces = step.deliver[::-1]
+        step.deliver.clear()
+        if is_more:
+            await trio.lowlevel.checkpoint()
+        while pieces:
+            await self.downstream.data(pieces.pop())
+            if is_first:  # whom this has woken may have to wait for our processor
+                os.sched_yield()
+                is_first = False
 
     def _end(self, answer: Answer) -> Step:
         """Take the end of a stream, as this upstream ends its streams."""

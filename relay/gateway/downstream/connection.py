@@ -173,7 +173,7 @@ class Downstream:
         is_unbounded = not self._is_bodiless and http.length(response.fields) is None
         self._is_chunked = is_unbounded and self._h11.their_http_version != b"1.0"
 
-    async def data(self, data: bytes) -> None:
+    async def data(self, data: bytes | bytearray) -> None:
         """Write some of its body; raises LostError if that is more than the head has promised."""
         if not self._is_bodiless:
             self._put(h11.Data, data=data)

@@ -5,14 +5,20 @@ tests/unit/gateway/upstream/test_h2_connection.py fails when what is overridden,
 has changed.
 """
 
+from typing import Final
+
 import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+import h2.settings
 from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
 from relay.gateway.upstream.hpack_encoder import Encoder
+
+_FIRST_WINDOW: Final = 65535
+"""Bytes, RFC 9113 section 6.9.2."""
 
 
 class H2Connection(h2.connection.H2Connection):
@@ -35,6 +41,20 @@ class H2Connection(h2.connection.H2Connection):
         self.encoder = Encoder()
         self.events: list[h2.events.Event] = []
         """What has come; where receive_data() raises, what came before the error too."""
+
+    def begin(self, stream_window: int, window: int) -> None:
+        """Send our preface and settings; both windows are in bytes."""
+        codes = h2.settings.SettingCodes
+        self.local_settings = h2.settings.Settings(
+            client=True,
+            initial_values={
+                codes.ENABLE_PUSH: 0,
+                codes.INITIAL_WINDOW_SIZE: stream_window,
+                codes.MAX_HEADER_LIST_SIZE: self.DEFAULT_MAX_HEADER_LIST_SIZE,
+            },
+        )
+        self.initiate_connection()
+        self.increment_flow_control_window(window - _FIRST_WINDOW)
 
     def _receive_frame(self, frame: Frame) -> list[h2.events.Event]:
         events: list[h2.events.Event]

@@ -6,6 +6,7 @@ from typing import Final
 import h11
 import trio
 
+from relay.gateway.bounds.bucket import FLOODED, UNIT, Bucket
 from relay.gateway.http import Fields, LostError, Pieces, Request, Response, length, values, without
 from relay.gateway.streams import GONE, MAX_HEAD, PIECE
 from relay.gateway.upstream.heads import may_be_http, mend
@@ -17,6 +18,15 @@ _TOGETHER: Final = 16 * 1024
 
 _LAST_CHUNK: Final = b"\n0\r\n"
 _ANSWERING: Final = frozenset({h11.SEND_RESPONSE, h11.SEND_BODY})
+
+_PIECES: Final = 256
+"""Chunks that are read at once."""
+
+_OF_CHUNK: Final = 8
+"""Bytes for which a chunk counts beside its own: chunks of one byte take time to read."""
+
+_FOR_REQUEST: Final = 100
+"""Tokens that a request gives back."""
 
 BROKEN: Final = "what it sent is not HTTP/1.1"
 
@@ -37,6 +47,7 @@ class Http1:
         """Another one once an answer's head had to be mended."""
         self._head: bytearray | None = bytearray()
         """What has come of the head, as it came; None once it is whole."""
+        self._bucket = Bucket()
         self._is_for_head = False
         """Whether the request is HEAD."""
         tcp.is_awaited = lambda: self._reader.their_state in _ANSWERING
@@ -102,6 +113,8 @@ class Http1:
         """Wait for the head of the answer; raises LostError. 1xx are dropped, except for 101."""
         event = await self._next()
         while isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+            self._spend(1)  # and it is forgotten
+            self._head = bytearray(self._reader.trailing_data[0])
             event = await self._next()
         if not isinstance(event, h11.Response | h11.InformationalResponse):
             raise LostError(BROKEN, Kind.MALFORMED)
@@ -119,9 +132,14 @@ class Http1:
         data = bytearray()
         while not data and not self._is_received:
             event = await self._next()
+            pieces = 0
             while isinstance(event, h11.Data):
                 data += event.data
-                event = self._buffered()
+                self._bucket.refund((2 * len(event.data) - _OF_CHUNK) / UNIT)
+                pieces += 1
+                event = self._buffered() if pieces < _PIECES else h11.NEED_DATA
+            if pieces == _PIECES:  # others have their turn
+                await trio.lowlevel.checkpoint()
             if isinstance(event, h11.EndOfMessage):
                 self.trailers = event.headers.raw_items()
                 self._is_received = True
@@ -157,6 +175,7 @@ class Http1:
                 self.tcp.note_end_of_tls(error, has_answered=self._has_answered)
                 raise self._lost(self.tcp.cause, self.tcp.kind) from None
             ended = not data
+            self._spend(len(data) / UNIT)
             self._has_answered |= bool(data)
             if self._head is not None:
                 self._head += data
@@ -166,6 +185,15 @@ class Http1:
                 return self._last_line()
             self._reader.receive_data(bytes(data))
             self._tail = (self._tail + data[-len(_LAST_CHUNK) :])[-len(_LAST_CHUNK) :]
+
+    def _spend(self, tokens: float) -> None:
+        """Have upstream pay for what has come; raises LostError if it floods.
+
+        What is content pays for itself, and for as much framing.
+        """
+        if not self._bucket.spend(tokens, trio.current_time()):
+            self.tcp.note_verdict(FLOODED, Kind.FLOOD)
+            raise LostError(FLOODED, Kind.FLOOD, may_be_processed=self._was_written)
 
     def _mend(self) -> None:
         """Read the answer's head once more, as clients would; raises LostError.
@@ -230,6 +258,7 @@ class Http1:
         if is_over:
             self._h11.start_next_cycle()
         self.trailers = []
+        self._bucket.refund(_FOR_REQUEST)
         self._was_written = self._is_sent = self._is_received = False
         self._head = bytearray()
         self._watching, self._watched = trio.CancelScope(), trio.Event()

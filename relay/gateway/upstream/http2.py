@@ -137,9 +137,11 @@ class Http2:
             if not data:
                 return
             self._has_answered = True
-            changed = self.engine.receive_data(data)
+            changed = self.engine.receive_data(data, trio.current_time())
             self.wake()
             self._note(changed)
+        if self.engine.verdict is not None:
+            self.tcp.note_verdict(*self.engine.verdict)
         with trio.move_on_after(_FAREWELL_WAIT):
             while not self.engine.is_flushed():
                 await self.written.park()

@@ -1,12 +1,13 @@
 """HTTP/2 towards upstream without I/O, RFC 9113 by h2: bytes go in, bytes come out; pure.
 
-    changed = engine.receive_data(data)      # numbers of streams; 0 stands for the connection
-    body = engine.receive(stream)            # None: not there yet; LostError: it will not come
-    batch = engine.data_to_send()            # to be written, and after that
+    changed = engine.receive_data(data, now)  # numbers of streams; 0 stands for the connection
+    body = engine.receive(stream)             # None: not there yet; LostError: it will not come
+    batch = engine.data_to_send()             # to be written, and after that
     engine.sent()
 
 What is sent goes in batches: one batch is what data_to_send() returns at once. A request of a
 batch that was taken may have reached upstream, whether the write then succeeds or not.
+bounds/guard.py judges who floods.
 """
 
 from collections.abc import Iterable
@@ -14,9 +15,10 @@ from typing import Final
 
 import h2.events
 import h2.exceptions
-import h2.settings
 from h2.errors import ErrorCodes
 
+from relay.gateway.bounds.bucket import FLOODED
+from relay.gateway.bounds.guard import Guard
 from relay.gateway.http import Field, Fields, Request
 from relay.gateway.upstream.h2_connection import H2Connection
 from relay.gateway.upstream.http2_stream import BROKEN, StreamState
@@ -44,9 +46,6 @@ _UNFIT: Final = frozenset(
 )
 """Errors of upstream's, after which the two are better off with HTTP/1.1, section 7."""
 
-_FIRST_WINDOW: Final = 65535
-"""Bytes, section 6.9.2."""
-
 
 class Engine:
     """The protocol of one connection."""
@@ -59,31 +58,20 @@ class Engine:
         self.is_lost = False
         self.is_unfit = False
         """Whether one has broken the protocol in the other's eyes, or upstream wants HTTP/1.1."""
+        self.verdict: tuple[str, Kind] | None = None
+        """Why we end the connection, if we do."""
         self._refusal: tuple[str, Kind] | None = None
         """Why streams that were opened and not sent yet are refused, if they are."""
         self._authority = authority
         self._h2 = H2Connection()
         self._streams: dict[int, StreamState] = {}
         """Those that were sent, and neither lost nor released."""
+        self._guard = Guard()
         self._reserved = 0
         self._unsent = bytearray()
         self._batches = self._batches_sent = 0
         """How many batches were taken, and how many of them were written."""
-        self._begin()
-
-    def _begin(self) -> None:
-        """Send our preface and settings."""
-        codes = h2.settings.SettingCodes
-        self._h2.local_settings = h2.settings.Settings(
-            client=True,
-            initial_values={
-                codes.ENABLE_PUSH: 0,
-                codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-                codes.MAX_HEADER_LIST_SIZE: self._h2.DEFAULT_MAX_HEADER_LIST_SIZE,
-            },
-        )
-        self._h2.initiate_connection()
-        self._h2.increment_flow_control_window(CONNECTION_WINDOW - _FIRST_WINDOW)
+        self._h2.begin(STREAM_WINDOW, CONNECTION_WINDOW)
 
     @property
     def has_room(self) -> bool:
@@ -107,6 +95,7 @@ class Engine:
         is_known = self._streams.pop(stream.number, None) is not None
         if is_known and not (stream.is_sent and stream.has_ended):
             self._h2.reset_stream(stream.number, ErrorCodes.CANCEL)
+            self._guard.note_reset()
         stream.unacknowledged += stream.waiting
         self._acknowledge(stream)
 
@@ -114,8 +103,12 @@ class Engine:
 
     def has_data_to_send(self) -> bool:
         """Return whether there is something for a batch."""
+        return self._pending() > 0
+
+    def _pending(self) -> int:
+        """Return the bytes of the next batch so far."""
         self._unsent += self._h2.data_to_send()
-        return bool(self._unsent)
+        return len(self._unsent)
 
     def data_to_send(self) -> bytearray:
         """Return a batch, empty if there is nothing; upstream may have its requests from now on."""
@@ -128,6 +121,7 @@ class Engine:
     def sent(self) -> None:
         """Note that all batches that were taken are written."""
         self._batches_sent = self._batches
+        self._guard.note_written()
 
     def is_flushed(self) -> bool:
         """Return whether all there was to send is written."""
@@ -170,6 +164,7 @@ class Engine:
             return False
         stream.number, stream.is_sent = number, is_last
         self._streams[number] = stream
+        self._guard.note_head()
         return True
 
     def is_queued(self, stream: StreamState) -> bool:
@@ -195,6 +190,7 @@ class Engine:
         stream.is_sent = is_last and len(frame) == len(data)
         self._h2.send_data(stream.number, frame, end_stream=stream.is_sent)
         stream.data_batch = self._batches + 1
+        self._guard.note_data()
         return len(frame)
 
     # What is received.
@@ -202,8 +198,7 @@ class Engine:
     def receive(self, stream: StreamState) -> bytes | None:
         """Return what has come of the body, empty at its end, None to wait; raises LostError.
 
-        Upstream may send as much more as was returned once this is called again, and at once as
-        much as came as padding alone.
+        Upstream may send as much more once this is called again, and at once for padding alone.
         """
         self._acknowledge(stream)
         data = stream.take()
@@ -216,27 +211,39 @@ class Engine:
             self._h2.acknowledge_received_data(stream.unacknowledged, stream.number)
         stream.unacknowledged = 0
 
-    def receive_data(self, data: bytes | bytearray) -> set[int]:
+    def receive_data(self, data: bytes | bytearray, now: float) -> set[int]:
         """Take what upstream has sent; return the streams for which something has changed.
 
         0 stands for the connection: for its settings, its windows, and which streams it takes.
         """
         if self.is_lost:
             return set()
-        is_broken = False
+        allowed = self._guard.allowed(data, self._streams, now)
+        is_broken, before = False, self._pending()
         try:
-            self._h2.receive_data(data)
+            self._h2.receive_data(data[:allowed])
         except h2.exceptions.ProtocolError:
             is_broken = True
         came, self._h2.events = self._h2.events, []
         changed = {number for event in came for number in self._handle(event)}
+        is_read = self._guard.is_read(self._pending() - before)
         if is_broken:
-            # h2 has a GOAWAY ready, behind the requests that wait to be sent: who writes it writes
-            # them too, so that they count as taken although data_to_send() is yet to come.
-            self._batches += 1
-            self.is_unfit = True
-            changed |= self.lose(BROKEN, Kind.MALFORMED)
+            changed |= self._end(BROKEN, Kind.MALFORMED)
+        elif allowed < len(data) or not is_read:
+            self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+            changed |= self._end(FLOODED, Kind.FLOOD)
         return changed
+
+    def _end(self, cause: str, kind: Kind) -> set[int]:
+        """Lose the connection by what upstream has sent.
+
+        h2's GOAWAY stands behind the requests that wait to be sent: who writes it writes them too,
+        so that they count as taken although data_to_send() is yet to come.
+        """
+        self._batches += 1
+        self.is_unfit = True
+        self.verdict = cause, kind
+        return self.lose(cause, kind)
 
     def _handle(self, event: h2.events.Event) -> tuple[int, ...]:
         """Take an event of h2; return the streams that it has changed."""

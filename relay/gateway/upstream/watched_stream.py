@@ -51,6 +51,7 @@ class WatchedStream(trio.abc.Stream):
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock))
         self._loss: OSError | None = None
         self._failure_of_tls = ""
+        self._verdict: tuple[str, Kind] | None = None
         self._has_answered_inside = False
         self._ended = False
         self._standing = standing
@@ -114,6 +115,10 @@ class WatchedStream(trio.abc.Stream):
             self._failure_of_tls = cause.reason or "failed"
             self._has_answered_inside = has_answered
 
+    def note_verdict(self, cause: str, kind: Kind) -> None:
+        """Note that it is ended by us, for what has come on it."""
+        self._verdict = cause, kind
+
     @property
     def will_end_so_again(self) -> bool:
         """Whether a new connection would end for the same reason."""
@@ -153,6 +158,8 @@ class WatchedStream(trio.abc.Stream):
     @property
     def cause(self) -> str:
         """How the connection ended, for people."""
+        if self._verdict is not None:
+            return self._verdict[0]
         if self._failure_of_tls:
             return f"TLS: {self._failure_of_tls.lower().replace('_', ' ')}"
         if self._loss is not None:
@@ -162,6 +169,8 @@ class WatchedStream(trio.abc.Stream):
     @property
     def kind(self) -> Kind:
         """Return the kind of that cause."""
+        if self._verdict is not None:
+            return self._verdict[1]
         if self._failure_of_tls:
             return Kind.TLS
         return kind_of(self._loss) if self._loss is not None else Kind.CLOSED

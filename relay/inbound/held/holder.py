@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from netns.network.holding import SynSockets
-from relay.addresses import Endpoint
+from relay.addresses import Endpoint, is_loopback
 from relay.barrier import Record, contained
 from relay.inbound.held import segments
 from relay.inbound.held.answered import Answered, Ends
@@ -22,7 +22,7 @@ from relay.inbound.held.segments import Syn, parse_syn
 from relay.inbound.listener import AcceptedOffer, Listener
 from relay.inbound.offer import GIVEN_UP, Offer, Refusal
 from relay.inbound.socket_table import SocketTable
-from relay.sockets import TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT
+from relay.sockets import TCP_CLOSE, TCP_CLOSING, TCP_LISTEN, TCP_SYN_SENT, TCP_TIME_WAIT
 
 MOST_HELD: Final = 4096
 """SYNs. A further one takes the place of another, which is left to be retransmitted."""
@@ -62,9 +62,14 @@ class SynHolder:
         """Take what the namespace has made; the owner of the sockets closes them."""
         self.take_other: Callable[[memoryview], None] = lambda _packet: None
         """Called with what was logged and is no SYN."""
+        self.refuses: Callable[[Endpoint], bool] = lambda _destination: False
+        """Returns whether a SYN is refused without an offer, and takes note of it."""
         self._record = record
-        self._log, self._raw, self._raw_of_burst = syns.all()
-        self._listener, self._table = listener, table
+        self._log, self._raw, self._raw_of_burst = syns.log, syns.raw, syns.raw_of_burst
+        self._raw_ipv6 = None if syns.ipv6 is None else syns.ipv6.raw
+        self._listeners, self._table = [listener], table
+        if syns.ipv6 is not None:
+            self._listeners.append(Listener(syns.ipv6.listener, "tproxy", record))
         self._start: Callable[[Offer], None] = lambda _offer: None
         self._offers: dict[Ends, HeldOffer] = {}
         """Until they are closed."""
@@ -81,7 +86,8 @@ class SynHolder:
         """Hold SYNs and offer them, until cancelled."""
         self._start = start
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listener.serve, self._take_accepted)
+            for listener in self._listeners:
+                nursery.start_soon(listener.serve, self._take_accepted)
             nursery.start_soon(self._sweep)
             while True:
                 if self._read():
@@ -92,7 +98,8 @@ class SynHolder:
     def take_waiting(self, start: Callable[[Offer], None]) -> None:
         """Hand over what was accepted; a connect() that is pending now would come too late."""
         self._start = start
-        self._listener.take_waiting(self._take_accepted)
+        for listener in self._listeners:
+            listener.take_waiting(self._take_accepted)
 
     def _read(self) -> bool:
         """Take what has come, up to a turn's share; return whether there may be more."""
@@ -125,6 +132,10 @@ class SynHolder:
             return
         if before is not None and before in self._held:
             self._withdraw(before, GIVEN_UP)
+        if self.refuses(syn.destination):
+            with contextlib.suppress(OSError):
+                self._send(segments.reset(syn), syn.source)
+            return
         if (other := self._held.to_give_way()) is not None:
             self._withdraw(other, "too many are held at a time")
         offer = self._offers[ends] = HeldOffer(syn, self)
@@ -165,11 +176,39 @@ class SynHolder:
             return TCP_SYN_SENT
 
     def send_again(self, offer: HeldOffer) -> None:
-        """Let the kernel accept a SYN, and take what it has accepted; raises OSError."""
+        """Let the kernel accept a SYN, and take what it has accepted; raises OSError.
+
+        On loopback a server of the namespace may have begun to listen there while the SYN was held.
+        Then it is that one's, and nobody waits for the offer any more: who has connected waits for
+        no SYN.
+        """
         reached = self._reached[offer.destination] = self._reached.get(offer.destination, 0) + 1
-        raw = self._raw if reached <= BURST else self._raw_of_burst
-        raw.sendto(segments.again(offer.syn), (offer.destination[0], 0))
-        self._listener.take_waiting(self._take_accepted)
+        self._send(segments.again(offer.syn), offer.destination, is_burst=reached > BURST)
+        self._listeners[segments.is_ipv6(offer.syn)].take_waiting(self._take_accepted)
+        if (
+            offer in self._held
+            and is_loopback(offer.destination[0])
+            and self._state(offer.source, offer.destination) != TCP_SYN_SENT
+        ):
+            self._withdraw(offer, "a server inside has taken it")
+
+    def _send(self, packet: bytes, to: Endpoint, *, is_burst: bool = False) -> None:
+        """Send a packet; raises OSError."""
+        raw = self._raw_of_burst if is_burst else self._raw
+        if ":" in to[0] and self._raw_ipv6 is not None:
+            raw = self._raw_ipv6
+        raw.sendto(packet, (to[0], 0))
+
+    def has_time_wait(self, offer: HeldOffer, received: int) -> bool:
+        """End the TIME_WAIT of a connection that was accepted, whose two directions have ended.
+
+        Return whether it is still to come: the program has ended first, and does not read.
+        """
+        state = self._state(offer.destination, offer.source)
+        if state == TCP_TIME_WAIT:
+            with contextlib.suppress(OSError):
+                self._send(segments.end_of_time_wait(offer.syn, received), offer.destination)
+        return state == TCP_CLOSING
 
     def refuse(self, offer: HeldOffer, refusal: Refusal) -> None:
         """Answer a SYN that is held; if that fails, the program's kernel sends it again."""
@@ -183,7 +222,7 @@ class SynHolder:
         else:
             packet = segments.unreachable(offer.syn, refusal.value)
         with contextlib.suppress(OSError):
-            self._raw.sendto(packet, (offer.source[0], 0))
+            self._send(packet, offer.source)
 
     def forget(self, offer: HeldOffer) -> None:
         """Hold a SYN no longer; the offer is closed."""

@@ -24,6 +24,9 @@ class Holder(Protocol):
     def refuse(self, offer: "HeldOffer", refusal: Refusal) -> None:
         """Answer a SYN that is held; if that fails, the program's kernel sends it again."""
 
+    def has_time_wait(self, offer: "HeldOffer", received: int) -> bool:
+        """End the TIME_WAIT of a connection; return whether it is still to come."""
+
     def forget(self, offer: "HeldOffer") -> None:
         """Hold a SYN no longer; the offer is closed."""
 
@@ -92,6 +95,10 @@ class HeldOffer:
             self._accepted.refuse(refusal)
         else:
             self._holder.refuse(self, refusal)
+
+    def has_time_wait(self, received: int) -> bool:
+        """Have its end leave no trace; return whether that is still to be done."""
+        return self._holder.has_time_wait(self, received)
 
     def close(self) -> None:
         """Forget the SYN; close the socket, if there is one."""

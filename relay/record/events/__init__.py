@@ -8,8 +8,8 @@ from typing import TypeAlias
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
     AddressDenied, Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened,
-    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, LoopbackRefused, PathDown, PathUp,
-    Replaying, Suspected, Told,
+    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, InnerSeen, LoopbackRefused, PathDown,
+    PathUp, Replaying, Suspected, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
@@ -31,8 +31,8 @@ AnyEvent: TypeAlias = (
     SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | LogChanged | Slept | Fault
     | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
-    | Replaying | InnerDiffers | Suspected | Cleared | PathDown | PathUp | ConnectionClosed
-    | LoopbackRefused | HostPortOpened
+    | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
+    | ConnectionClosed | LoopbackRefused | HostPortOpened
     | Published | PublishEnded | PublishingBounded | PublishingFailed
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
@@ -45,11 +45,11 @@ __all__ = [
     "Cleared", "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
     "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
     "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened",
-    "How", "InnerDiffers", "LeftBehind", "LogChanged", "LogFull", "LogLost", "LookupFailed",
-    "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused",
-    "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "PublishEnded",
-    "Published", "PublishingBounded", "PublishingFailed", "Replaying", "RequestLost",
-    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
-    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost",
+    "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded",
+    "NameRefused", "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened",
+    "PublishEnded", "Published", "PublishingBounded", "PublishingFailed", "Replaying",
+    "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown",
+    "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway",
+    "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

@@ -102,6 +102,17 @@ class InnerDiffers(CountedEvent):
         return f"#{self.connection} passed on, though it asks for {what}{self.times()}"
 
 
+class InnerSeen(Event):
+    """TLS or HTTP asks on a connection for another name than its destination's; it goes on."""
+
+    connection: int
+    inner: str
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"#{self.connection} asks for {self.inner}"
+
+
 class Dialled(Event):
     """The upstream connection is established."""
 
@@ -109,12 +120,16 @@ class Dialled(Event):
     address: str
     seconds: float
     attempts: int = 1
+    proxy: str = ""
+    """HOST:PORT of the proxy through which the destination was reached, at whose address the
+    connection ends; empty if it was dialled directly."""
 
     def text(self) -> str:
         """Return it as a line for people."""
         attempts = f", attempt {self.attempts}" if self.attempts > 1 else ""
         took = f"{self.seconds * 1000:.1f} ms"
-        return f"#{self.connection} reached {self.address} in {took}{attempts}"
+        reached = f"through the proxy {self.proxy}" if self.proxy else self.address
+        return f"#{self.connection} reached {reached} in {took}{attempts}"
 
 
 class DialFailed(CountedEvent):
@@ -141,22 +156,30 @@ class DialFailed(CountedEvent):
 
 
 class LoopbackRefused(CountedEvent):
-    """A program dialled 127.0.0.0/8, where nobody listens inside the namespace."""
+    """A program dialled 127.0.0.0/8, where nobody listens inside the namespace, or the host.
+
+    It could have reached the host's own server if its port were open.
+    """
 
     address: str
     port: int
     on_host: bool
     """Whether somebody listens there outside: on the host's own loopback."""
+    name: str = ""
+    """The host's, if it was dialled by its own address; that of the loopback is in `address`."""
 
     @property
     def to(self) -> str:
         """HOST:PORT."""
-        return f"{self.address}:{self.port}"
+        return f"{self.name or self.address}:{self.port}"
 
     def text(self) -> str:
         """Return it as a line for people."""
+        inside = "that port is closed" if self.name else "nobody listens there inside"
         outside = "somebody does on the host" if self.on_host else "nor does anybody on the host"
-        return f"{self.to} refused: nobody listens there inside, {outside}{self.times()}"
+        if self.name:
+            outside = f"{'somebody' if self.on_host else 'nobody'} listens there"
+        return f"{self.to} refused: {inside}, {outside}{self.times()}"
 
 
 class DialHeld(LossEvent):

@@ -26,6 +26,8 @@ class SessionStarted(Event):
     """What the gateway reads, for people; empty if it is off."""
     rules: str = ""
     """What policy denies, for people; empty if nothing."""
+    proxy: str = ""
+    """The way out, for people, without credentials; empty if it is direct."""
     format: int = 0
     """Version of the log's format, see base.FORMAT; 0 for logs from before it was counted."""
 
@@ -37,6 +39,7 @@ class SessionStarted(Event):
             f" (pid {self.pid}, uid {self.uid}, {self.intercept}, {self.dns} names)"
             + (f"; {self.gateway}" if self.gateway else "")
             + (f"; {self.rules}" if self.rules else "")
+            + (f"; {self.proxy}" if self.proxy else "")
         )
 
 

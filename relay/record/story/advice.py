@@ -34,8 +34,8 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.UNKNOWN: Advice("keepline log has what is known of it"),
     Kind.OTHER: Advice("keepline explain -v has the system's error"),
     Kind.REFUSED: Advice(
-        "nobody listens there: start the server, or check host and port; of the host's own servers"
-        " those that listen on an address other than 127.0.0.1 are reached"
+        "nobody listens there: start the server, or check host and port; --host-port PORT opens one"
+        " that the host has on 127.0.0.1"
     ),
     Kind.RESET: Advice(_NOT_OURS),
     Kind.CLOSED: Advice(_NOT_OURS),
@@ -67,11 +67,29 @@ ADVICE: Final[dict[Kind, Advice]] = {
         ("--gateway=http",),
     ),
     Kind.MALFORMED: Advice(f"{_AS_IT_IS}; {_RESOLVERS}", ("--gateway=off", "--nameservers")),
+    Kind.FLOOD: Advice(
+        f"the server sends what carries no answer: a defect of its own, or an attack; {_AS_IT_IS}",
+        ("--gateway=off",),
+    ),
     Kind.UNTRANSLATABLE: Advice(_AS_IT_IS, ("--gateway=off",)),
     Kind.NOT_PROCESSED: Advice("the server was asked until it was clear that it does not answer"),
     Kind.STATUS: Advice(_HOLD, ("--hold=message",)),
     Kind.API_ERROR: Advice(_HOLD, ("--hold=message",)),
     Kind.ENDED_EARLY: Advice(_HOLD, ("--hold=message",)),
+    Kind.PROXY_CREDENTIALS: Advice(
+        "for basic: USER:PASSWORD@ in the proxy's URL, or proxy_command in config.toml; for ntlm"
+        " and negotiate: run px or cntlm on this host, and name it: --proxy http://127.0.0.1:3128",
+        ("--proxy",),
+    ),
+    Kind.PROXY_DENIED: Advice(
+        "the proxy's owner decides that; NO_PROXY names what is reached without it, --proxy off"
+        " leaves the proxy to programs",
+        ("--proxy", "NO_PROXY"),
+    ),
+    Kind.PROXY_FAILED: Advice(
+        "the server is down, or out of the proxy's reach: NO_PROXY names what is reached without",
+        ("NO_PROXY",),
+    ),
     Kind.POLICY: Advice(_RULES, ("--allow", "--deny")),
     Kind.SETTING: Advice("mend the file; what allows more than before holds in the next session"),
     Kind.UNDIALABLE: Advice(

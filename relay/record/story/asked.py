@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from relay.addresses import is_ipv4
 from relay.record import events
 from relay.record.events import AnyEvent
 from relay.record.kinds import Kind
@@ -21,37 +22,73 @@ class Asked:
 def asked(log: Iterable[AnyEvent]) -> Asked:
     """Gather what a session asked for.
 
-    An address that stands for a name of another session is no destination, and is left out.
+    An address that stands for a name of another session is no destination, and is left out. What
+    TLS and HTTP ask for within a connection to a name has to be allowed too; a rule about an
+    address speaks for all names behind it.
     """
-    found = Asked()
-    opened: dict[int, tuple[str, int]] = {}
-    looked_up: dict[str, None] = {}
-    denied_hosts = set()
+    gathered = _Gathered()
     for event in log:
+        gathered.names(event)
+        gathered.connections(event)
+        gathered.within(event)
+    return gathered.result()
+
+
+class _Gathered:
+    """What the events so far have told."""
+
+    def __init__(self) -> None:
+        self._denied: dict[str, None] = {}
+        self._denied_hosts: set[str] = set()
+        self._opened: dict[int, tuple[str, int]] = {}
+        self._looked_up: dict[str, None] = {}
+        self._within: dict[tuple[str, int], None] = {}
+
+    def names(self, event: AnyEvent) -> None:
         match event:
-            case events.ConnectionOpened():
-                opened[event.connection] = (event.name or event.address, event.port)
-            case events.UpstreamOpened():
-                opened[event.connection] = (event.host, event.port)
-            case events.ConnectionDenied(kind=Kind.UNDIALABLE):
-                opened.pop(event.connection, None)
-            case events.ConnectionDenied(connection=number) if number in opened:
-                host, port = opened.pop(number)
-                found.denied[f"{host}:{port}"] = None
-                denied_hosts.add(host)
             case events.NameRefused():
-                found.denied[event.name] = None
+                self._denied[event.name] = None
             case (
                 events.NameAssigned()
                 | events.NameForwarded()
                 | events.LookupFailed()
                 | events.AnswerWithheld()
             ):
-                looked_up[event.name] = None
+                self._looked_up[event.name] = None
             case _:
                 pass
-    for host, port in opened.values():
-        found.ports.setdefault(host, set()).add(port)
-    for name in looked_up.keys() - denied_hosts:
-        found.ports.setdefault(name, set())
-    return found
+
+    def connections(self, event: AnyEvent) -> None:
+        match event:
+            case events.ConnectionOpened():
+                self._opened[event.connection] = (event.name or event.address, event.port)
+            case events.UpstreamOpened():
+                self._opened[event.connection] = (event.host, event.port)
+            case events.ConnectionDenied(kind=Kind.UNDIALABLE):
+                self._opened.pop(event.connection, None)
+            case events.ConnectionDenied(connection=number) if number in self._opened:
+                host, port = self._opened.pop(number)
+                self._denied[f"{host}:{port}"] = None
+                self._denied_hosts.add(host)
+            case _:
+                pass
+
+    def within(self, event: AnyEvent) -> None:
+        match event:
+            case events.InnerSeen(connection=number, inner=name) if number in self._opened:
+                host, port = self._opened[number]
+                if not is_ipv4(host):
+                    self._within[name, port] = None
+            case events.InnerDiffers(connection=number, inner=name) if number in self._opened:
+                self._denied[f"{name}:{self._opened[number][1]}"] = None
+            case _:
+                pass
+
+    def result(self) -> Asked:
+        found = Asked(denied=self._denied)
+        allowed = (each for each in self._within if f"{each[0]}:{each[1]}" not in self._denied)
+        for host, port in (*self._opened.values(), *allowed):
+            found.ports.setdefault(host, set()).add(port)
+        for name in self._looked_up.keys() - self._denied_hosts:
+            found.ports.setdefault(name, set())
+        return found

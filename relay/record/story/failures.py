@@ -114,9 +114,11 @@ def _lookup(event: events.LookupFailed) -> Entry:
 
 def _loopback(event: events.LoopbackRefused) -> Entry:
     what = "refused: nobody listens there inside the session"
+    if event.name:
+        what = "refused: no --host-port opens that port of the host"
     if not event.on_host:
         return _entry(event, Mark.FAILED, event.to, what, event.address)
-    what += "; the host's own server there cannot be reached from inside"
+    what += f"; --host-port {event.port} leads to the host's own server there"
     return _entry(event, Mark.LIMIT, event.to, what, event.address)
 
 

@@ -6,12 +6,12 @@ else is: a protocol in which the server speaks first, or that begins TLS later, 
 the first request.
 """
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol, assert_never
 
 from relay.addresses import Destination
 from relay.policy.verdicts import Allow, Deny
-from relay.tcp.inner import request_head, second_hello, server_name
+from relay.tcp.inner import proxy_header, request_head, second_hello, server_name
 from relay.tcp.inner.asked import HTTP_PORT, Asked, Incomplete, Names, Other, Unreadable
 
 LIMIT: Final = 10.0
@@ -34,6 +34,30 @@ class Judge(Protocol):
         """Judge a name that is asked for on a connection to a destination."""
 
 
+def denials(
+    asked: Asked, destination: Destination, judge: Judge, *, is_strict: bool
+) -> Iterator[tuple[Deny, str]]:
+    """Yield what forbids a name that is asked for, and the name; the destination's is not judged.
+
+    Where denials are refused, `is_strict`, what cannot be read is one: no rule can allow it.
+    """
+    match asked:
+        case Unreadable(why):
+            if is_strict:
+                yield Deny(f"{why}, so that no rule can allow it"), ""
+        case Names(names):
+            for name in names:
+                if name == destination.host:
+                    continue
+                verdict = judge.judge_inner(destination, name)
+                if isinstance(verdict, Deny):
+                    yield verdict, name
+        case Incomplete() | Other():
+            pass
+        case _:
+            assert_never(asked)
+
+
 class RefusedError(Exception):
     """What the connection asks for is denied."""
 
@@ -51,7 +75,7 @@ class Inspection:
         self,
         destination: Destination,
         judge: Judge,
-        differs: Callable[[str, Deny], None] = lambda _inner, _denied: None,
+        differs: Callable[[Deny, str], None] = lambda _denied, _inner: None,
     ) -> None:
         """Judge by `judge`; what is denied and passed on all the same goes to `differs`."""
         self.held = b""
@@ -65,6 +89,8 @@ class Inspection:
         self._seen = b""
         self._deadline = 0.0
         self._is_http = destination.port == HTTP_PORT
+        self._header: bytes | None = b"" if self._is_strict and not self._is_http else None
+        """What has gone on and may be a proxy's header; None once the beginning has begun."""
         self._first: Names | None = None
         """What the first ClientHello has asked for, once it may go on."""
         self._followed = 0
@@ -81,6 +107,11 @@ class Inspection:
 
     def received(self, data: bytes, now: float, *, is_urgent: bool = False) -> bytes:
         """Take what the program has sent; return what may go on. Raises RefusedError."""
+        if self._header is not None and not is_urgent:
+            size = self._size_of_header(data)
+            if size:
+                rest = data[size:]
+                return data[:size] + (self.received(rest, now) if rest else b"")
         if self._first is not None:
             return self._follow(self._first, data, now, is_urgent=is_urgent)
         if not self._seen:
@@ -100,6 +131,16 @@ class Inspection:
             more = passed[asked.hello :]
             return passed[: asked.hello] + self._follow(asked, more, now)
         return passed
+
+    def _size_of_header(self, data: bytes) -> int:
+        """Return how much of this may be a proxy's header, which goes on at once."""
+        before = self._header or b""
+        size = proxy_header.size(before + data)
+        if size is None:
+            self._header = before + data
+            return len(data)
+        self._header = b"" if size else None  # another may follow
+        return size - len(before) if size else 0
 
     def _follow(self, first: Names, data: bytes, now: float, *, is_urgent: bool = False) -> bytes:
         """Take what follows the first ClientHello; return what may go on. Raises RefusedError."""
@@ -134,19 +175,8 @@ class Inspection:
 
     def _end(self, asked: Asked) -> None:
         self.is_open, self.held, self._seen = False, b"", b""
-        if isinstance(asked, Unreadable) and self._is_strict:
-            raise RefusedError(Deny(f"{asked.why}, so that no rule can allow it"), "")
-        if not isinstance(asked, Names):
-            return
-        for name in asked.names:
-            denied = self._denied(name)
-            if denied is not None and self._is_strict:
+        is_strict = self._is_strict
+        for denied, name in denials(asked, self._destination, self._judge, is_strict=is_strict):
+            if is_strict:
                 raise RefusedError(denied, name)
-            if denied is not None:
-                self._differs(name, denied)
-
-    def _denied(self, name: str) -> Deny | None:
-        if name == self._destination.host:
-            return None
-        verdict = self._judge.judge_inner(self._destination, name)
-        return verdict if isinstance(verdict, Deny) else None
+            self._differs(denied, name)

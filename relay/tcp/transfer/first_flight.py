@@ -11,6 +11,7 @@ A ClientHello asks for nothing, so a server that has seen it twice has done noth
 state machine: no sockets, no clock; pump.py sends.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,11 +22,17 @@ LIMIT: Final = 16 * 1024
 TRIES: Final = 3
 
 
+def _ignore(_sent: bytes) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class FirstFlight:
     """What one connection's program has sent before upstream's first byte."""
 
     sent: bytes = b""
+    on_end: Callable[[bytes], None] = _ignore
+    """Is called with it once, when it is over."""
     _open: bool = True
     """False once a replay is out of the question for good."""
     _replays: int = field(default=0)
@@ -40,7 +47,9 @@ class FirstFlight:
 
     def close(self) -> None:
         """Upstream has answered, or the program has ended: what is lost now stays lost."""
-        self._open = False
+        if self._open:
+            self._open = False
+            self.on_end(self.sent)
         self.sent = b""
 
     @property

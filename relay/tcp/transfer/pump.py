@@ -51,17 +51,19 @@ class Pump(Pair):
         self,
         program: socket.socket,
         upstream: Opened,
-        redial: Redial,
+        redial: Redial | None = None,
         *,
         number: int = 0,
         retire_after: float = math.inf,
     ) -> None:
-        """Take both sockets over, as Pair does; replace a lost upstream by `redial`."""
+        """Take both sockets over, as Pair does; replace a lost upstream by `redial`, if given."""
         super().__init__(program, upstream, number=number, retire_after=retire_after)
         urgent.watch(program)
         urgent.watch(upstream.sock)
         self._redial = redial
-        self._flight = FirstFlight()
+        self.flight = FirstFlight()
+        if redial is None:
+            self.flight.close()
         self._redialled: trio.Event | None = None
         """While another upstream is being dialled."""
         self._second_done = trio.Event()
@@ -70,7 +72,7 @@ class Pump(Pair):
 
     def replace_none(self) -> None:
         """Pass each loss of upstream on, as if it had answered already."""
-        self._flight.close()
+        self.flight.close()
 
     async def run(self, nursery: trio.Nursery) -> Outcome:
         """Copy both ways until both directions have ended; then both sockets are closed.
@@ -99,6 +101,7 @@ class Pump(Pair):
             raise
         finally:
             self._fault = None  # which holds the frame of the other task
+            self.flight.close()
             if self.is_left:
                 self.part()
             self.program.sock.close()
@@ -121,7 +124,7 @@ class Pump(Pair):
         """Copy one direction, turn by turn, until its end or until either socket is lost."""
         try:
             while not self.is_over:
-                is_bulk = source.received >= _BULK and not (self._flight.is_open or self.is_left)
+                is_bulk = source.received >= _BULK and not (self.flight.is_open or self.is_left)
                 pipe = pipes.borrow() if is_bulk else None
                 try:
                     after = await self._turn(source, sink, pipe)
@@ -161,7 +164,7 @@ class Pump(Pair):
                 went = await self._empty(pipe, sink)
             else:
                 data = buffer[:count]
-                if self._flight.is_open:
+                if self.flight.is_open:
                     data = await self._keep_first_flight(source, data)
                 went = await self._send(sink, data, socket.MSG_OOB if source.is_urgent else 0)
             if not went:
@@ -209,10 +212,10 @@ class Pump(Pair):
                 if not kept:
                     data, kept = memoryview(bytes(data)), True
                 if sink is self.upstream:
-                    self._flight.close()  # a replay would cross what is still to be sent
+                    self.flight.close()  # a replay would cross what is still to be sent
                 await trio.lowlevel.wait_writable(sink.sock)
             except OSError as error:
-                if sink is self.upstream and self._flight.may_replay:
+                if sink is self.upstream and self.flight.may_replay:
                     sink.loss = error  # the direction that reads from it replaces it
                     self.shut(sink, socket.SHUT_RD)
                     return True
@@ -223,9 +226,9 @@ class Pump(Pair):
     async def _keep_first_flight(self, source: Side, data: memoryview) -> memoryview:
         """Keep what the program has sent until upstream's first byte; wait out a redial."""
         if source is self.upstream:
-            self._flight.close()
+            self.flight.close()
             return data
-        self._flight.program_sent(data)
+        self.flight.program_sent(data)
         if self._redialled is None:
             return data
         data = memoryview(bytes(data))
@@ -240,17 +243,18 @@ class Pump(Pair):
         new connection, on which nothing was sent, is not used, and the loss is passed on.
         """
         loss = side.loss or loss
-        if side is not self.upstream or not self._flight.claim_replay(reset=loss is not None):
+        if side is not self.upstream or not self.flight.claim_replay(reset=loss is not None):
             return False
         self._redialled = trio.Event()
         side.sock.close()
-        sent = self._flight.sent
+        sent = self.flight.sent
+        assert self._redial is not None  # else there would be no first flight
         try:
             opened = await self._redial(loss, self.reached[0])
         finally:
             self._redialled.set()
             self._redialled = None
-        has_spoken = bool(sent) and self._flight.sent != sent
+        has_spoken = bool(sent) and self.flight.sent != sent
         if opened is not None and (has_spoken or self.program.ended):
             resets_on_close(opened.sock)
             opened.sock.close()
@@ -276,7 +280,7 @@ class Pump(Pair):
             self.stop()
             return
         source.ended = True
-        self._flight.close()
+        self.flight.close()
         if self.outcome.by == "keepline" and not self.is_over:
             outcome = self.outcome
             outcome.by, outcome.how, outcome.kind = source.closer, "fin", Kind.CLOSED

@@ -11,8 +11,9 @@ import trio.testing
 
 from relay.addresses import Destination
 from relay.config import Sources, from_toml
-from relay.config.tightening import Tightening
+from relay.config.tightening import MOST_NOTES, SETTLE, Tightening
 from relay.policy.current import CurrentPolicy
+from relay.policy.policy import MOST_LISTS
 from relay.policy.verdicts import Allow
 from relay.record.events import Event, PolicyChangeIgnored, PolicyTightened
 from tests.support.pace import patience
@@ -187,3 +188,28 @@ async def test_a_file_that_is_written_in_pieces_is_read_when_it_is_complete(tmp_
                 await trio.lowlevel.checkpoint()
         await made.until(lambda: made.events)
     assert [type(event) for event in made.events] == [PolicyTightened]
+
+
+async def test_a_file_that_is_rewritten_without_end_closes_the_session_and_is_told_of_once(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with watching(tmp_path) as made:
+        for number in range(MOST_LISTS + 10):
+            made.path.write_text(f'allow = ["api.test", "n{number}.test"]\n')
+            await trio.sleep(2 * SETTLE)
+        assert not made.allows(API)
+    assert sum(isinstance(event, PolicyTightened) for event in made.events) == MOST_LISTS
+    assert made.tightening.notes[-1].startswith("the settings were changed too often")
+
+
+async def test_mistakes_without_end_are_told_of_a_few_times(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with watching(tmp_path) as made:
+        for number in range(MOST_NOTES + 10):
+            made.path.write_text(f"mistake_{number} = 1\n")
+            await trio.sleep(2 * SETTLE)
+        await made.says('deny = ["api.test"]\n', MOST_NOTES + 2)
+        assert not made.allows(API)
+    assert len(made.tightening.notes) == MOST_NOTES + 1
+    assert made.tightening.notes[-1] == "further changes of the settings are ignored too"

@@ -8,9 +8,11 @@ import stat
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from relay.record import files, flightlog
+from relay.record.events import Slept
 from relay.record.flightlog import FlightLog
 from tests.support.pace import patience
 
@@ -132,8 +134,8 @@ def test_a_line_that_is_too_long_is_left_out_alone(folder: Path) -> None:
     folder.mkdir(parents=True)
     path = folder / "one.jsonl"
     long = b"x" * (3 * files.LONGEST)
-    path.write_bytes(b"\n".join([b"first", long, b"second", b"", b"cut short"]))
-    assert list(files.lines(path)) == [b"first\n", b"second\n", b"\n"]
+    path.write_bytes(b"\n".join([b"{1}", long, b"{2}", b"", b"other", b"{cut short"]))
+    assert list(files.lines(path, bytes)) == [b"{1}\n", b"{2}\n"]
 
 
 def test_of_a_file_without_an_end_a_part_is_read(
@@ -142,5 +144,23 @@ def test_of_a_file_without_an_end_a_part_is_read(
     monkeypatch.setattr(files, "MOST", 1000)
     folder.mkdir(parents=True)
     path = folder / "one.jsonl"
-    path.write_bytes(b"0123456789\n" * 1000)
-    assert len(list(files.lines(path))) == 91
+    path.write_bytes(b"{123456789\n" * 1000)
+    assert len(list(files.lines(path, bytes))) == 91
+
+
+@pytest.mark.parametrize("other", [b"\n", b"{}\n", b'{"type":"no"}\n', b"\0", b"\0\n"])
+def test_of_what_is_no_event_little_is_read_and_then_the_end(
+    folder: Path, other: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir(parents=True)
+    path = folder / "one.jsonl"
+    slept = msgspec.json.encode(Slept(at=1, seconds=1)) + b"\n"
+    with path.open("wb") as file:
+        file.write(slept + other * (40 << 20 if len(other) < 4 else 4 << 20))
+        if other == b"\0":  # a hole, as truncate(2) makes it
+            file.truncate(2 << 30)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + slept)
+    began = time.monotonic()
+    assert len(list(flightlog.read(path))) == 2
+    assert time.monotonic() - began < patience(5)

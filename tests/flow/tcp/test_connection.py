@@ -39,6 +39,9 @@ class Offered:
     def refuse(self, refusal: Refusal) -> None:
         raise AssertionError(refusal)
 
+    def has_time_wait(self, received: int) -> bool:
+        raise AssertionError(received)
+
     def close(self) -> None:
         pass
 

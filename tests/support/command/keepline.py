@@ -143,7 +143,7 @@ class Keepline:
         self.sessions = self.folder / "state/keepline/sessions"
         self.config = self.folder / "config/keepline/config.toml"
         self.config.parent.mkdir(parents=True, exist_ok=True)
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("KEEPLINE_")}
+        kept = {name: text for name, text in os.environ.items() if not _is_setting(name)}
         self.environment = kept | {
             "XDG_STATE_HOME": str(self.folder / "state"),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
@@ -212,6 +212,11 @@ class Keepline:
         # Unbuffered, so that lines may be read first and the rest at the end.
         start = partial(self.host.popen, argv, env=environment, bufsize=0)
         return Session(start(**(pipes | popen)), self.sessions)
+
+
+def _is_setting(variable: str) -> bool:
+    """Return whether it would change what keepline does: its own, and those that name a proxy."""
+    return variable.startswith("KEEPLINE_") or variable.lower().endswith("_proxy")
 
 
 def _abandon(process: subprocess.Popen[bytes]) -> None:

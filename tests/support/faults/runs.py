@@ -130,7 +130,14 @@ async def _run(world: World, scenario: Scenario, outcome: Outcome) -> None:
             try:
                 async with trio.open_nursery() as nursery:
                     session = Session(
-                        world, namespace, log, nursery, prepared, api, scenario.allowlist
+                        world,
+                        namespace,
+                        log,
+                        nursery,
+                        prepared,
+                        api,
+                        scenario.allowlist,
+                        scenario.proxied,
                     )
                     await _session(session, scenario, outcome)
                     nursery.cancel_scope.cancel()

@@ -25,6 +25,7 @@ from tests.support.faults.world import (
     FRAGILE,
     H1_API,
     H2_API,
+    HTTP_ECHO,
     NOBODY,
     PLAIN_API,
     SERVER,
@@ -61,6 +62,7 @@ class Scenario:
     way: str = "tproxy"
     gateway: bool = False
     allowlist: bool = False
+    proxied: bool = False
     ends: bool = False
 
     @property
@@ -89,6 +91,17 @@ async def race(session: Session) -> None:
     for name in ("two.test", "slow.test"):
         async with await session.connect(await session.address_of(name), ECHO) as stream:
             await session.echoed(stream)
+
+
+async def through_proxies(session: Session) -> None:
+    """Connect through a proxy, by CONNECT and by SOCKS5."""
+    address = await session.address_of(session.new_name())
+    for port in (ECHO, HTTP_ECHO):
+        async with await session.connect(address, port) as stream:
+            await session.echoed(stream)
+    with suppress(OSError, trio.BrokenResourceError):
+        async with await session.connect(address, NOBODY) as stream:
+            await _end(stream)
 
 
 async def turned_away(session: Session) -> None:
@@ -370,6 +383,7 @@ SCENARIOS: Final = (
     Scenario(refusals),
     Scenario(refusals, way="redirect"),
     Scenario(race),
+    Scenario(through_proxies, proxied=True),
     Scenario(given_up),
     Scenario(redirected, way="redirect"),
     Scenario(turned_away, way="redirect"),

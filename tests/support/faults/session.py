@@ -18,13 +18,27 @@ from netns.plan import OWN_ADDRESS
 from relay import server
 from relay.barrier import kept_running
 from relay.config import DestinationSettings, Settings, Sources
+from relay.config.way_out import WayOut
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
+from relay.proxies.bypass import Bypass
+from relay.proxies.routes import Routes
+from relay.proxies.url import Credentials, Proxy
+from relay.record import writing
 from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
 from tests.support.faults.injector import INJECTOR
-from tests.support.faults.world import ECHO, PATIENCE, THIRD, Namespace, World
+from tests.support.faults.world import (
+    CONNECT,
+    ECHO,
+    PATIENCE,
+    SERVER,
+    SOCKS,
+    THIRD,
+    Namespace,
+    World,
+)
 from tests.support.inprocess.gateway import Program
 from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.api.server import Api
@@ -48,6 +62,19 @@ _ALLOW: Final = ("*", "203.0.113.0/24")
 """All that is dialled, so that mode allowlist differs in what it holds until it is judged."""
 
 
+_WAY_OUT: Final = WayOut(
+    Routes(
+        Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
+        Proxy("http", "proxy.test", CONNECT),
+        Bypass.parse("203.0.113.0/24"),
+        "a scenario",
+    ),
+    {"proxy.test": SERVER},
+    resolves_here=False,
+)
+"""Names are reached through proxies: port 80 by SOCKS5, all others by CONNECT."""
+
+
 class NoAnswerError(Exception):
     """The name server does not answer, however often it is asked."""
 
@@ -66,6 +93,7 @@ class Session:
     prepared: Prepared | None
     served: Api
     is_allowlist: bool = False
+    is_proxied: bool = False
     events: list[Event] = field(default_factory=list)
     _asked: int = 0
 
@@ -75,9 +103,14 @@ class Session:
         rules = _ALLOW if self.is_allowlist else ()
         settings = msgspec.structs.replace(_SETTINGS, allow=rules)
         self.relay = server.Relay(
-            settings, self.listeners, self._record, self.prepared or _WITHOUT, self._sources
+            settings,
+            self.listeners,
+            self._record,
+            self.prepared or _WITHOUT,
+            self._sources,
+            way_out=_WAY_OUT if self.is_proxied else None,
         )
-        writer = partial(server.write_log, self.log)
+        writer = partial(writing.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
         self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)
 

@@ -32,6 +32,7 @@ from tests.support.internet.enter import enter
 from tests.support.internet.servers.api.server import Api, context
 from tests.support.internet.servers.listening import Handler, over_tls, serve
 from tests.support.internet.servers.plain import echo, sink, source
+from tests.support.internet.servers.proxy import Proxy
 from tests.support.internet.servers.tls import Authority
 
 SERVER: Final = "203.0.113.10"
@@ -56,6 +57,10 @@ PLAIN_API: Final = 8080
 UPGRADES: Final = 8081
 H2_API: Final = 8443
 H1_API: Final = 8444
+CONNECT: Final = 3128
+SOCKS: Final = 1080
+HTTP_ECHO: Final = 80
+"""Of the proxies that a session may have, and of what is reached by SOCKS5."""
 
 API_NAME: Final = "api.test"
 PATIENCE: Final = 60
@@ -94,7 +99,7 @@ class Namespace:
             dns_udp=_owned(mine.dns_udp),
             dns_tcp=_owned(mine.dns_tcp),
             diag=_owned(mine.diag),
-            syns=SynSockets(*map(_owned, mine.syns.all())) if mine.syns is not None else None,
+            syns=mine.syns and SynSockets.of([_owned(sock) for sock in mine.syns.all()]),
         )
 
     def empty(self) -> None:
@@ -181,12 +186,21 @@ class World:
             UPGRADES: _upgrade,
             H2_API: over_tls(api, self._h2),
             H1_API: over_tls(api, self._h1),
+            CONNECT: Proxy(_reach).http,
+            SOCKS: Proxy(_reach).socks,
+            HTTP_ECHO: echo,
         }
         for port, handler in handlers.items():
             listener = socket.create_server(("0.0.0.0", port), backlog=64)
             listener.setblocking(False)
             made = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
             await nursery.start(serve, handler, made)
+
+
+async def _reach(_host: str, port: int) -> trio.SocketStream:
+    if port == NOBODY:
+        raise trio.BrokenResourceError
+    return await trio.open_tcp_stream(SERVER, port)
 
 
 def gateway() -> Prepared:

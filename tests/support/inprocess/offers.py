@@ -59,6 +59,10 @@ class Pending:
         assert self.refusal is None
         self.refusal = refusal
 
+    def has_time_wait(self, received: int) -> bool:
+        """Leave it."""
+        return False
+
     def close(self) -> None:
         """Close the relay's end, and the program's if it was never accepted."""
         self.is_closed = True

@@ -1,6 +1,8 @@
 """Settings: three sources in order, each mistake told with its place."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -154,3 +156,20 @@ def test_every_setting_is_described() -> None:
     assert by_name["allow"].shown_default == "default: none"
     assert by_name["gateway_hosts"].shown_default == "default: api.anthropic.com"
     assert by_name["dns"].choices == ("synthetic", "real")
+
+
+@pytest.mark.parametrize(
+    ("read", "place"),
+    [
+        (lambda url: config.from_toml(f'# ours\nproxy = "{url}"\n', "c.toml"), "c.toml:2: "),
+        (lambda url: config.from_environment({"KEEPLINE_PROXY": url}), "KEEPLINE_PROXY: "),
+    ],
+)
+def test_the_url_of_a_proxy_is_read_where_it_stands(
+    read: Callable[[str], dict[str, Any]], place: str
+) -> None:
+    assert read("http://me:secret@proxy:1")["proxy"] == "http://me:secret@proxy:1"
+    with pytest.raises(ConfigError) as told:
+        read("http://me:secret@proxy/wpad.dat")
+    assert str(told.value).startswith(f"{place}proxy is a PAC file")
+    assert "secret" not in str(told.value)

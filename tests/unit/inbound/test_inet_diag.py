@@ -24,6 +24,13 @@ def test_a_request_names_both_ends() -> None:
     assert asked[44:48] == bytes([203, 0, 113, 5])
 
 
+def test_a_request_names_both_ends_of_ipv6() -> None:
+    asked = request(("::1", 40000), ("::1", 443), 7)
+    assert asked[16:18] == bytes([10, 6])
+    assert struct.unpack_from("!HH", asked, 24) == (40000, 443)
+    assert asked[28:44] == asked[44:60] == bytes(15) + b"\1"
+
+
 def test_a_state_is_read() -> None:
     assert state(answer(20, bytes([2, 7]) + bytes(70))) == 7
 

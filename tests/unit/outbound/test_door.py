@@ -11,12 +11,14 @@ KNOWN = {
     ("relay/outbound/door.py", "self._connect"): "judged in the line before",
     ("relay/outbound/dialer.py", "self._connect"): "its own, by which it asks the door",
     ("relay/outbound/dialer.py", "self._door.connect"): "the door",
+    ("relay/outbound/host_loopback.py", "self._connect"): "to loopback, judged in its function",
     ("relay/tcp/watch/liveness.py", "self._door.connect"): "the door",
+    ("relay/doctor.py", "socket.create_connection"): "a proxy, tried by keepline doctor",
+    ("relay/outbound/proxied/socks.py", "asked.connect"): "over a socket that is connected already",
     ("relay/sockets.py", "sock.connect_ex"): "what the door calls",
     ("relay/dns/lookup/question.py", "sock.connect"): "a name server of the host's",
     ("relay/dns/nameserver.py", "udp.sendmsg"): "an answer, within the namespace",
-    ("relay/inbound/held/holder.py", "raw.sendto"): "a SYN again, within the namespace",
-    ("relay/inbound/held/holder.py", "self._raw.sendto"): "a refusal, within the namespace",
+    ("relay/inbound/held/holder.py", "raw.sendto"): "SYN or RST, within the namespace",
     ("relay/host/interfaces.py", "probe.connect_ex"): "UDP, and nothing is sent",
 }
 

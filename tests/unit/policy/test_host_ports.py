@@ -95,3 +95,23 @@ def test_a_range_is_read_and_written(text: str, shown: str) -> None:
 def test_a_mistake_says_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match=r"write a port, or two as in 8000-8010, of 1 to 65535"):
         PortRange.parse(text)
+
+
+def test_the_spans_are_without_ports_of_keeplines_own_and_changes_are_told() -> None:
+    ports = HostPorts([PortRange(80, 90), PortRange(85, 85), PortRange(100, 100)])
+    assert ports.spans() == [(80, 90), (85, 85), (100, 100)]
+    changes: list[list[tuple[int, int]]] = []
+    ports.changed = lambda: changes.append(ports.spans())
+    ports.withhold(85)
+    ports.withhold(100)
+    ports.open(7, "a")
+    ports.close(7, "a")
+    ports.release(100)
+    whole = [(80, 84), (86, 90)]
+    assert changes == [
+        [*whole, (100, 100)],
+        whole,
+        [(7, 7), *whole],
+        whole,
+        [*whole, (100, 100)],
+    ]

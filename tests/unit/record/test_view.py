@@ -26,6 +26,7 @@ from relay.record.events import (
     HostPortOpened,
     How,
     InnerDiffers,
+    InnerSeen,
     LeftBehind,
     LogChanged,
     LogFull,
@@ -153,6 +154,7 @@ TOLD: list[tuple[AnyEvent, str]] = [
         InnerDiffers(connection=1, inner="b.test", rule="*.test", reason="no", count=2),
         "#1 passed on, though it asks for b.test, which is denied: *.test (no); 2 times so far",
     ),
+    (InnerSeen(connection=1, inner="b.test"), "#1 asks for b.test"),
     (
         PolicyTightened(files=["/c/config.toml", "/p/.keepline.toml"]),
         "the rules have become tighter: /c/config.toml, /p/.keepline.toml",
@@ -215,6 +217,14 @@ TOLD: list[tuple[AnyEvent, str]] = [
         LoopbackRefused(address="127.0.0.1", port=1, kind=Kind.REFUSED, on_host=False, count=2),
         "127.0.0.1:1 refused: nobody listens there inside, nor does anybody on the host;"
         " 2 times so far",
+    ),
+    (
+        LoopbackRefused(address="127.0.0.1", port=1, name="host.internal", on_host=True),
+        "host.internal:1 refused: that port is closed, somebody listens there",
+    ),
+    (
+        LoopbackRefused(address="127.0.0.1", port=1, name="host.internal", on_host=False),
+        "host.internal:1 refused: that port is closed, nobody listens there",
     ),
     (
         LookupHeld(name="a.example", kind=Kind.TIMEOUT, cause="no answer in 10 s", seconds=12.5),

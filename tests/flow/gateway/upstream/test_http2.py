@@ -137,10 +137,10 @@ async def test_a_defect_ends_the_connection_and_its_requests_are_asked_again(
     """Not the session, in whose nursery the connection runs."""
     upstream, receive, faults = Upstream(), Engine.receive_data, [KeyError("a defect")]
 
-    def receive_data(engine: Engine, data: bytes) -> set[int]:
+    def receive_data(engine: Engine, data: bytes, now: float) -> set[int]:
         if faults and not engine.is_free:
             raise faults.pop()
-        return receive(engine, data)
+        return receive(engine, data, now)
 
     monkeypatch.setattr(Engine, "receive_data", receive_data)
     async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
@@ -206,6 +206,9 @@ class _Wire:
     asked: float = 0.0
     is_awaited: Callable[[], bool] = bool
     will_end_so_again: bool = False
+
+    def note_verdict(self, cause: str, kind: Kind) -> None:
+        self.cause, self.kind = cause, kind
 
 
 class _Socket(trio.abc.Stream):

@@ -14,9 +14,10 @@ import pytest
 import trio
 import trio.testing
 from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet6 import IPv6
 from trio.testing import MockClock
 
-from netns.network.holding import SynSockets
+from netns.network.holding import IPv6Sockets, SynSockets
 from relay.addresses import Endpoint
 from relay.inbound.held import holder
 from relay.inbound.held.holder import SynHolder
@@ -25,7 +26,13 @@ from relay.inbound.listener import Listener
 from relay.inbound.offer import Offer, Refusal
 from relay.inbound.socket_table import SocketTable
 from relay.record.events import Event, Fault
-from relay.sockets import TCP_CLOSE, TCP_ESTABLISHED, TCP_SYN_SENT
+from relay.sockets import (
+    TCP_CLOSE,
+    TCP_CLOSING,
+    TCP_ESTABLISHED,
+    TCP_SYN_SENT,
+    TCP_TIME_WAIT,
+)
 
 MOST = 20
 ELSEWHERE: Endpoint = ("203.0.113.5", 443)
@@ -63,6 +70,7 @@ class Bench:
     log: socket.socket
     listener: socket.socket
     nursery: trio.Nursery
+    holder: SynHolder = field(init=False)
     table: Table = field(default_factory=Table)
     offers: list[Offer] = field(default_factory=list)
     sent: list[Any] = field(default_factory=list)
@@ -134,8 +142,8 @@ async def bench(nursery: trio.Nursery) -> AsyncIterator[Bench]:
         with Raw(made.answered) as raw, Raw(to_burst) as burst:
             syns = SynSockets(ours, raw, burst)
             waiting = Listener(listener, "tproxy", made.events.append)
-            holder = SynHolder(syns, waiting, made.table, made.events.append, MOST)
-            nursery.start_soon(holder.serve, made.take)
+            made.holder = SynHolder(syns, waiting, made.table, made.events.append, MOST)
+            nursery.start_soon(made.holder.serve, made.take)
             yield made
             nursery.cancel_scope.cancel()
         for offer in made.offers:
@@ -366,3 +374,97 @@ async def test_what_is_no_syn_is_no_offer(bench: Bench) -> None:
     await bench.offered(source(1))
     assert len(bench.offers) == 1
     assert not [event for event in bench.events if isinstance(event, Fault)]
+
+
+# Loopback: a server inside, a closed port, and what a connection leaves
+
+
+async def test_a_server_that_has_come_inside_takes_the_connection(bench: Bench) -> None:
+    offer = await bench.offered(source(1))
+    bench.accepts = False
+    bench.table.states[source(1)] = TCP_ESTABLISHED
+    with pytest.raises(ConnectionAbortedError, match="a server inside has taken it"):
+        await offer.accept()
+
+
+async def test_a_closed_port_is_refused_without_an_offer(bench: Bench) -> None:
+    refused: list[Endpoint] = []
+
+    def refuses(destination: Endpoint) -> bool:
+        refused.append(destination)
+        return True
+
+    bench.holder.refuses = refuses
+    bench.syn(source(1))
+    bench.syn(source(1))
+    await trio.testing.wait_all_tasks_blocked()
+    assert not bench.offers
+    assert refused == [bench.server] * 2, "each copy is answered"
+    assert [str(packet[TCP].flags) for packet in bench.sent] == ["RA", "RA"]
+
+
+@pytest.mark.parametrize(
+    ("state", "is_to_come", "sent"),
+    [(TCP_TIME_WAIT, False, ["R"]), (TCP_CLOSING, True, []), (None, False, [])],
+)
+async def test_a_time_wait_is_ended(
+    bench: Bench, state: int | None, is_to_come: bool, sent: list[str]
+) -> None:
+    offer = await bench.offered(source(1))
+    await offer.accept()
+    bench.sent.clear()
+    if state is not None:
+        bench.table.states[bench.server] = state
+    assert offer.has_time_wait(5) == is_to_come
+    assert [str(packet[TCP].flags) for packet in bench.sent] == sent
+    assert [packet[TCP].seq for packet in bench.sent] == [7 + 1 + 5 + 1] * len(sent)
+
+
+async def test_over_ipv6_there_are_sockets_of_its_own(nursery: trio.Nursery) -> None:
+    """What is sent again is accepted by the listener of IPv6; at the end what is there is taken."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with (
+        ours,
+        theirs,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as of_ipv6,
+        socket.socket(socket.AF_INET6) as program,
+    ):
+        for sock in (ours, listener, of_ipv6):
+            sock.setblocking(False)
+        port = of_ipv6.getsockname()[1]
+        program.bind(("::1", 0))
+        source_port = program.getsockname()[1]
+        sent: list[Any] = []
+
+        def answered(packet: bytes) -> None:
+            sent.append(IPv6(packet))
+            if str(sent[-1][TCP].flags) == "S":
+                program.connect(("::1", port))
+
+        with Raw(sent.append) as raw, Raw(sent.append) as burst, Raw(answered) as raw_ipv6:
+            syns = SynSockets(ours, raw, burst, IPv6Sockets(of_ipv6, raw_ipv6))
+            events: list[Event] = []
+            table = Table()
+            table.states["::1", source_port] = TCP_SYN_SENT
+            waiting = Listener(listener, "tproxy", events.append)
+            made = SynHolder(syns, waiting, table, events.append, MOST)
+            offers: list[Offer] = []
+            nursery.start_soon(made.serve, offers.append)
+            ip = IPv6(src="::1", dst="::1")
+            packet = bytes(ip / TCP(sport=source_port, dport=port, seq=7, flags="S"))
+            payload = struct.pack("=HH", 4 + len(packet), 9) + packet
+            head = struct.pack("=IHHII", 20 + len(payload), 4 << 8, 0, 0, 0)
+            theirs.send(head + bytes(4) + payload)
+            await trio.testing.wait_all_tasks_blocked()
+            (offer,) = offers
+            assert offer.source == ("::1", source_port)
+            assert (await offer.accept()).getpeername()[:2] == ("::1", source_port)
+            assert offer.destination == ("::1", port)
+            with socket.create_connection(("::1", port)):
+                made.take_waiting(offers.append)
+            assert offers[1].destination == ("::1", port)
+            for each in offers:
+                each.close()
+            nursery.cancel_scope.cancel()
+    assert not events

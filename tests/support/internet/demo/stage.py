@@ -102,7 +102,11 @@ def _connection(internet: Internet) -> Socket | None:
 
 def _environment(internet: Internet) -> dict[str, str]:
     """Keep the person's settings and session records out of the demo."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEPLINE_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not (name.startswith("KEEPLINE_") or name.lower().endswith("_proxy"))
+    }
     folder = str(internet.directory)
     own = {"PYTHONPATH": f"{_ROOT}:{kept.get('PYTHONPATH', '')}".rstrip(":")}
     own |= {"XDG_CONFIG_HOME": folder, "XDG_STATE_HOME": folder}

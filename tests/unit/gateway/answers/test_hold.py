@@ -11,11 +11,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from relay.config import Hold
-from relay.gateway.answers.hold import LIMIT, PIECE, Answer, Step
+from relay.gateway.answers.hold import EVENT, LIMIT, PIECE, Answer, Step
+from relay.gateway.bounds.room import ALL, Room
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.sse import Splitter
 from relay.record.kinds import Kind
-from tests.support.buffers import BOM, CUTS, ENDS, Counted, count_in, counted, cut
+from tests.support.buffers import (
+    BOM,
+    CUTS,
+    ENDS,
+    Counted,
+    bytes_of,
+    count_in,
+    counted,
+    cut,
+    giving,
+    whole,
+)
 
 HOLDS: Final[tuple[Hold, ...]] = get_args(Hold)
 START, DELTA, STOP = "content_block_start", "content_block_delta", "content_block_stop"
@@ -171,7 +183,7 @@ def test_a_right_answer_is_handed_over_byte_for_byte(
     for chunk in cut(body, cuts):
         step = made.receive(chunk)
         assert step == Step(step.deliver)
-        given_ += step.deliver
+        given_ += bytes_of(step)
         received += chunk
         types = came(typed, len(received))
         due = raw(typed[: handed_over(types, hold)])
@@ -204,7 +216,7 @@ def test_an_answer_cut_at_any_byte(typed: list[Typed], hold: Hold) -> None:
             assert made.end() == (Step() if made.is_complete else NO_END)
         is_waiting = not due or handed_over(types, hold) < len(types)
         assert made.wants_filler is (is_waiting and not made.is_complete)
-        given_ += made.receive(body[at : at + 1]).deliver
+        given_ += bytes_of(made.receive(body[at : at + 1]))
     assert given_ == body
 
 
@@ -216,7 +228,7 @@ def test_pings_are_put_in_between_events(
     ours, made, given_ = b"event: ping\ndata: ours\n\n", answering(hold, limit), b""
     for chunk in cut(raw(typed), cuts):
         given_ += ours if made.may_insert else b""
-        given_ += made.receive(chunk).deliver
+        given_ += bytes_of(made.receive(chunk))
     events, expected = Splitter().feed(given_), Splitter().feed(raw(typed))
     read = [(kind, data) for _, kind, data in events if data not in {b"", b"ours"}]
     assert read == [(kind, data) for _, kind, data in expected if data]
@@ -233,13 +245,13 @@ def test_an_answer_that_stopped_is_ended(
     types = came(typed, at)
     made, given_ = answering(hold), b""
     for chunk in cut(body[:at], cuts):
-        given_ += made.receive(chunk).deliver
+        given_ += bytes_of(made.receive(chunk))
     step = made.end()
     if "message_stop" in types:
         assert step == Step()
     elif "message_delta" in types:
         whole = raw(typed[: len(types)])
-        ended = given_ + step.deliver
+        ended = given_ + bytes_of(step)
         assert ended in (whole + CLOSING, whole.removesuffix(b"\n") + CLOSING)
         assert said(made) == {"committed", "is_complete", "may_insert", "has_all"}
         assert made.end() == Step()
@@ -260,10 +272,10 @@ def test_nothing_is_committed_before_the_first_content(hold: Hold) -> None:
         assert made.wants_filler
         assert made.may_insert
     step = made.receive(TWO[2][1])
-    assert made.committed is bool(step.deliver) is (hold != "message")
+    assert made.committed is bool(bytes_of(step)) is (hold != "message")
     assert made.wants_filler is (hold == "message")
-    if step.deliver:
-        assert step.deliver == PING + b"\n" + TWO[0][1] + noise + TWO[1][1] + noise + TWO[2][1]
+    if bytes_of(step):
+        assert bytes_of(step) == PING + b"\n" + TWO[0][1] + noise + TWO[1][1] + noise + TWO[2][1]
 
 
 # Rule 2.
@@ -271,30 +283,30 @@ def test_nothing_is_committed_before_the_first_content(hold: Hold) -> None:
 
 def test_none_flows_from_the_first_content_on() -> None:
     made = fed("none", raw(TWO[:2]))
-    assert made.receive(TWO[2][1]).deliver == raw(TWO[:3])
+    assert bytes_of(made.receive(TWO[2][1])) == raw(TWO[:3])
     for _, data in TWO[3:]:
         assert not made.is_complete
-        assert made.receive(data).deliver == data
+        assert bytes_of(made.receive(data)) == data
         assert not made.wants_filler
     assert made.is_complete
 
 
 def test_none_flows_from_the_end_of_a_block_without_deltas_on() -> None:
-    assert fed("none", raw(answer(block())[:2])).receive(event(STOP)).deliver
+    assert bytes_of(fed("none", raw(answer(block())[:2])).receive(event(STOP)))
 
 
 def test_block_flows_until_the_first_block_ends() -> None:
     made = fed("block", raw(TWO[:2]))
-    assert made.receive(TWO[2][1]).deliver == raw(TWO[:3])
+    assert bytes_of(made.receive(TWO[2][1])) == raw(TWO[:3])
     for data in (TWO[3][1], PING, b": comment\n\n", event("unheard_of")):
-        assert made.receive(data).deliver == data
+        assert bytes_of(made.receive(data)) == data
         assert not made.wants_filler
     for _, data in TWO[4:-1]:
         assert made.receive(data) == Step()
         assert made.wants_filler
         assert made.may_insert
         assert not made.is_complete
-    assert made.receive(TWO[-1][1]).deliver == raw(TWO[4:])
+    assert bytes_of(made.receive(TWO[-1][1])) == raw(TWO[4:])
     assert made.is_complete
     assert not made.wants_filler
 
@@ -303,13 +315,13 @@ def test_block_commits_nothing_of_a_first_block_without_deltas() -> None:
     typed = answer(block(), block("x", index=1))
     made = fed("block", raw(typed[:-1]))
     assert not made.committed
-    assert made.receive(typed[-1][1]).deliver == raw(typed)
+    assert bytes_of(made.receive(typed[-1][1])) == raw(typed)
 
 
 def test_message_is_handed_over_at_its_end() -> None:
     made = fed("message", raw(TWO[:-1]))
     assert said(made) == {"has_all", "wants_filler", "may_insert"}
-    assert made.receive(TWO[-1][1]).deliver == raw(TWO)
+    assert bytes_of(made.receive(TWO[-1][1])) == raw(TWO)
     assert said(made) == {"committed", "is_complete", "has_all", "may_insert"}
 
 
@@ -318,7 +330,7 @@ def test_an_answer_without_a_block_is_handed_over_at_its_end(hold: Hold) -> None
     typed = answer()
     made = fed(hold, raw(typed[:-1]))
     assert not made.committed
-    assert made.receive(typed[-1][1]).deliver == raw(typed)
+    assert bytes_of(made.receive(typed[-1][1])) == raw(typed)
     assert made.is_complete
 
 
@@ -326,10 +338,10 @@ def test_an_answer_without_a_block_is_handed_over_at_its_end(hold: Hold) -> None
 def test_what_comes_after_the_end_is_handed_over_as_it_is(hold: Hold) -> None:
     made = fed(hold, raw(TWO))
     for data in (b": tra", b"iling", b"\n\n", event("error", error="api_error"), TWO[0][1], b"x"):
-        assert made.receive(data) == Step(data)
+        assert made.receive(data) == giving(data)
         assert made.is_complete
     assert made.end() == Step()
-    assert fed(hold).receive(raw(TWO) + b": trailing").deliver == raw(TWO) + b": trailing"
+    assert bytes_of(fed(hold).receive(raw(TWO) + b": trailing")) == raw(TWO) + b": trailing"
 
 
 # Rule 3.
@@ -389,11 +401,11 @@ def test_an_error_without_an_event_field_is_one() -> None:
 )
 def test_any_other_error_is_the_answer(hold: Hold, count: int, error: bytes) -> None:
     made = fed(hold, PING, raw(TWO[:count]))
-    assert made.receive(error) == Step(PING + raw(TWO[:count]) + error)
+    assert whole(made.receive(error)) == giving(PING + raw(TWO[:count]) + error)
     assert made.is_complete
     assert made.committed
     assert made.end() == Step()
-    assert made.receive(b"more") == Step(b"more")
+    assert made.receive(b"more") == giving(b"more")
 
 
 @pytest.mark.parametrize("name", ["overloaded_error", "invalid_request_error"])
@@ -403,8 +415,8 @@ def test_an_error_after_the_commit_leaves_the_program_inside_its_first_block(
 ) -> None:
     error = event("error", error=name)
     made = answering("block")
-    given_ = made.receive(raw(TWO[:count])).deliver
-    assert made.receive(error) == Step(error)
+    given_ = bytes_of(made.receive(raw(TWO[:count])))
+    assert made.receive(error) == giving(error)
     assert given_ == raw(TWO[: min(count, 4)])
     assert made.is_complete
     assert not made.wants_filler
@@ -415,7 +427,7 @@ def test_an_error_after_the_commit_leaves_the_program_inside_its_first_block(
 def test_an_error_in_what_flows_flows(hold: Hold) -> None:
     made = fed(hold, raw(TWO[:3]))
     error = event("error", error="api_error")
-    assert made.receive(TWO[3][1] + error) == Step(TWO[3][1] + error)
+    assert made.receive(TWO[3][1] + error) == giving(TWO[3][1] + error)
     assert made.is_complete
 
 
@@ -432,9 +444,9 @@ def test_an_end_before_the_stop_reason_is_a_loss(hold: Hold, count: int) -> None
 def test_a_message_stop_without_its_empty_line_is_none(hold: Hold) -> None:
     made = fed(hold, raw(TWO)[:-1])
     assert not made.is_complete
-    assert made.receive(b"\n").deliver.endswith(TWO[-1][1])
+    assert bytes_of(made.receive(b"\n")).endswith(TWO[-1][1])
     assert made.end() == Step()
-    assert fed(hold, raw(TWO)[:-1]).end().deliver.endswith(CLOSING)
+    assert bytes_of(fed(hold, raw(TWO)[:-1]).end()).endswith(CLOSING)
 
 
 @pytest.mark.parametrize("hold", HOLDS)
@@ -442,7 +454,7 @@ def test_a_loss_where_a_part_is_unfinished_is_one(hold: Hold) -> None:
     stopped = [*TWO[:8], TWO[9]]  # without the second part's content_block_stop
     made = fed(hold, raw(stopped))
     assert not made.has_all
-    assert made.end().deliver.endswith(CLOSING)  # but a clean end is the answer's
+    assert bytes_of(made.end()).endswith(CLOSING)  # but a clean end is the answer's
 
 
 @pytest.mark.parametrize("hold", HOLDS)
@@ -462,8 +474,8 @@ def test_an_end_that_is_not_told_may_be_taken_for_one(hold: Hold) -> None:
     given_ = b""
     made = answering(hold)
     for _, data in TWO[:9]:
-        given_ += made.receive(data).deliver
-    assert given_ + made.end_untold().deliver == raw(TWO[:9])
+        given_ += bytes_of(made.receive(data))
+    assert given_ + bytes_of(made.end_untold()) == raw(TWO[:9])
     assert made.is_complete
     assert not made.may_be_whole
 
@@ -486,7 +498,7 @@ def test_a_foreign_stream_has_no_stop() -> None:
 def test_an_event_that_was_passed_on_in_part_is_not_ended() -> None:
     made = fed("none", raw(TWO[:-1]))
     begin = b": " + b"x" * PIECE
-    assert made.receive(begin) == Step(begin)
+    assert made.receive(begin) == giving(begin)
     assert made.end() == Step()
     assert made.is_complete
 
@@ -519,10 +531,10 @@ def test_another_dialect_flows_as_it_is(hold: Hold, first: bytes) -> None:
     begin = PING + b": comment\n\nevent: nothing\n\n"
     made = fed(hold, begin, first[:-1])
     assert said(made) == {"wants_filler", "may_insert"}
-    assert made.receive(first[-1:]) == Step(begin + first)
+    assert whole(made.receive(first[-1:])) == giving(begin + first)
     assert said(made) == {"committed", "may_insert"}
     for data in (b"da", b"ta: 1", event("error", error="api_error"), TWO[-1][1], b"not an event"):
-        assert made.receive(data) == Step(data)
+        assert made.receive(data) == giving(data)
         assert "is_complete" not in said(made)
     assert said(made) == {"committed"}
     assert made.end() == Step()
@@ -536,23 +548,23 @@ def test_beyond_the_limit_all_is_handed_over_and_the_rest_flows(hold: Hold) -> N
     made, given_ = answering(hold, len(raw(TWO)) + 999), b""
     pieces = [raw(TWO[:-1]), event("x", y="z" * 900)]
     for data in pieces:
-        given_ += made.receive(data).deliver
+        given_ += bytes_of(made.receive(data))
         assert made.wants_filler
     more = event("x", y="z" * 900)
-    given_ += made.receive(more).deliver
+    given_ += bytes_of(made.receive(more))
     assert given_ == b"".join([*pieces, more])
     assert made.committed
     assert not made.wants_filler
-    assert made.receive(PING) == Step(PING)
-    assert made.end() == Step(CLOSING)
-    assert made.receive(TWO[-1][1]) == Step(TWO[-1][1])
+    assert made.receive(PING) == giving(PING)
+    assert made.end() == giving(CLOSING)
+    assert made.receive(TWO[-1][1]) == giving(TWO[-1][1])
     assert made.end() == Step()
 
 
 def test_at_the_limit_all_is_still_held() -> None:
     made = fed("message", raw(TWO[:-1]), limit=len(raw(TWO[:-1])))
     assert not made.committed
-    assert made.receive(b":").deliver == raw(TWO[:-1])
+    assert bytes_of(made.receive(b":")) == raw(TWO[:-1])
 
 
 @pytest.mark.parametrize(
@@ -568,21 +580,21 @@ def test_an_unfinished_event_is_held_up_to_the_limit(count: int, begin: bytes) -
         assert made.receive(data) == Step()
         whole += data
     for data in [b"x" * PIECE] * 2:
-        given_ += made.receive(data).deliver
+        given_ += bytes_of(made.receive(data))
         whole += data
     assert given_ == whole
     assert said(made) == {"committed"}
-    assert made.receive(b"\n\n") == Step(b"\n\n")
+    assert made.receive(b"\n\n") == giving(b"\n\n")
     assert said(made) == {"committed", "may_insert"}
     assert made.end() == NO_END
 
 
 def test_the_limit_changes_nothing_where_everything_flows() -> None:
     dialect = fed("message", b"data: 1\n\n", limit=0)
-    assert dialect.receive(b"data: 2") == Step(b"data: 2")
+    assert dialect.receive(b"data: 2") == giving(b"data: 2")
     assert dialect.end() == Step()
     complete = fed("message", raw(TWO), limit=len(raw(TWO)))
-    assert complete.receive(b"x" * 9999) == Step(b"x" * 9999)
+    assert complete.receive(b"x" * 9999) == giving(b"x" * 9999)
     assert complete.is_complete
 
 
@@ -594,16 +606,16 @@ def test_an_event_field_goes_before_the_type_in_the_data() -> None:
     made = fed("message", raw(TWO[:-1]), pretended)
     assert not made.is_complete
     named = event("unheard_of").replace(b"event: unheard_of", b"event: message_stop")
-    assert made.receive(named).deliver == raw(TWO[:-1]) + pretended + named
+    assert bytes_of(made.receive(named)) == raw(TWO[:-1]) + pretended + named
 
 
 def test_without_an_event_field_the_type_in_the_data_counts() -> None:
     bare = [data.partition(b"\n")[2] for _, data in TWO]
     made = fed("block", *bare[:2])
-    assert made.receive(bare[2]).deliver == b"".join(bare[:3])
-    assert made.receive(bare[3]) == Step(bare[3])
+    assert bytes_of(made.receive(bare[2])) == b"".join(bare[:3])
+    assert made.receive(bare[3]) == giving(bare[3])
     assert made.receive(b"".join(bare[4:-1])) == Step()
-    assert made.receive(bare[-1]).deliver == b"".join(bare[4:])
+    assert bytes_of(made.receive(bare[-1])) == b"".join(bare[4:])
 
 
 # Rule 7.
@@ -615,10 +627,10 @@ def test_a_large_delta_that_flows_is_passed_on_in_pieces(hold: Hold) -> None:
     begin = b"event: content_block_delta\ndata: "
     assert made.receive(begin + b"x" * (PIECE - len(begin))) == Step()
     assert said(made) == {"committed", "may_insert"}
-    assert made.receive(b"x").deliver == begin + b"x" * (PIECE - len(begin) + 1)
+    assert bytes_of(made.receive(b"x")) == begin + b"x" * (PIECE - len(begin) + 1)
     assert said(made) == {"committed"}
-    assert made.receive(b"y") == Step(b"y")
-    assert made.receive(b"\n\n" + TWO[3][1]) == Step(b"\n\n" + TWO[3][1])
+    assert made.receive(b"y") == giving(b"y")
+    assert made.receive(b"\n\n" + TWO[3][1]) == giving(b"\n\n" + TWO[3][1])
     assert said(made) == {"committed", "may_insert"}
     assert made.receive(b"event: content_block_delta\nda") == Step()
 
@@ -629,16 +641,16 @@ def test_a_large_event_that_may_have_to_be_held_is_waited_for() -> None:
     for at in range(0, len(stop), PIECE):
         assert made.receive(stop[at : at + PIECE]) == Step()
     assert made.wants_filler
-    assert made.receive(TWO[-1][1]).deliver == stop + TWO[-1][1]
+    assert bytes_of(made.receive(TWO[-1][1])) == stop + TWO[-1][1]
 
 
 def test_a_delta_that_turns_out_to_be_the_end_of_the_block_is_not_ended() -> None:
     made = fed("block", raw(TWO[:3]))
     begin = b"event: content_block_delta\n: " + b"x" * PIECE
-    assert made.receive(begin) == Step(begin)
+    assert made.receive(begin) == giving(begin)
     assert made.receive(b"\nevent: content_block_stop\n\n") == Step()
     assert said(made) == {"committed", "wants_filler"}
-    assert made.receive(TWO[-1][1]).deliver == b"\nevent: content_block_stop\n\n" + TWO[-1][1]
+    assert bytes_of(made.receive(TWO[-1][1])) == b"\nevent: content_block_stop\n\n" + TWO[-1][1]
     assert said(made) == {"committed", "is_complete", "has_all", "may_insert"}
 
 
@@ -652,7 +664,7 @@ def test_memory_stays_flat_where_events_flow(hold: Hold, size: int) -> None:
     try:
         before, _ = tracemalloc.get_traced_memory()
         for chunk in chunks(delta, count):
-            total += len(made.receive(chunk).deliver)
+            total += len(bytes_of(made.receive(chunk)))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -680,7 +692,7 @@ def test_every_byte_is_looked_at_a_few_times_at_most(hold: Hold, size: int) -> N
     deltas = event(DELTA, delta="x" * size) * (1_000_000 // size)
     for at in range(0, len(deltas), 1000):
         made.receive(deltas[at : at + 1000])
-    assert made.receive(TWO[-1][1]).deliver
+    assert bytes_of(made.receive(TWO[-1][1]))
     assert Counted.touched <= 8 * len(deltas)
     assert counted(made) == buffers > 0
 
@@ -717,7 +729,7 @@ def test_out_of_order_before_the_content_all_is_held(hold: Hold, begin: list[byt
     for data in [*begin, raw(TWO[1:-1]), raw(TWO[:-1])]:
         assert made.receive(data) == Step()
         assert made.wants_filler
-    assert made.receive(TWO[-1][1]).deliver == b"".join([*begin, raw(TWO[1:-1]), raw(TWO)])
+    assert bytes_of(made.receive(TWO[-1][1])) == b"".join([*begin, raw(TWO[1:-1]), raw(TWO)])
     assert made.is_complete
 
 
@@ -727,12 +739,12 @@ def test_out_of_order_in_the_first_block_all_is_held(kind: str) -> None:
     held = [event(kind), event(DELTA), PING, event(STOP)]
     for data in held:
         assert made.receive(data) == Step()
-    assert made.receive(TWO[-1][1]).deliver == b"".join([*held, TWO[-1][1]])
+    assert bytes_of(made.receive(TWO[-1][1])) == b"".join([*held, TWO[-1][1]])
 
 
 def test_indices_are_not_read() -> None:
     made = fed("block", MESSAGE_START, event(START, index=7))
-    assert made.receive(event(DELTA, index=-3)).deliver
+    assert bytes_of(made.receive(event(DELTA, index=-3)))
     assert made.receive(event(STOP, index="x")) == Step()
     assert made.wants_filler
 
@@ -742,7 +754,7 @@ def test_message_stop_ends_a_block_that_has_not_ended(hold: Hold) -> None:
     for count in range(1, len(TWO)):
         made, given_ = answering(hold), b""
         for data in (raw(TWO[:count]), TWO[-1][1]):
-            given_ += made.receive(data).deliver
+            given_ += bytes_of(made.receive(data))
         assert given_ == raw(TWO[:count]) + TWO[-1][1]
         assert made.is_complete
 
@@ -754,7 +766,7 @@ def test_message_stop_ends_a_block_that_has_not_ended(hold: Hold) -> None:
 def test_any_bytes_are_taken(data: list[bytes], hold: Hold, limit: int) -> None:
     made, given_ = answering(hold, limit), b""
     for piece in data:
-        given_ += made.receive(piece).deliver
+        given_ += bytes_of(made.receive(piece))
     assert b"".join(data).startswith(given_)
     made.end()
 
@@ -795,7 +807,7 @@ def test_a_spoilt_answer_loses_no_byte(
     for chunk in cut(body, cuts):
         step = made.receive(chunk)
         assert step == Step(step.deliver)
-        given_ += step.deliver
+        given_ += bytes_of(step)
         received += chunk
         assert made.committed is bool(given_)
         if made.is_complete:
@@ -821,13 +833,13 @@ class Answers(RuleBasedStateMachine):
         given_ = b""
         for chunk in cut(data, cuts):
             step = self.answer.receive(chunk)
-            given_ += step.deliver
+            given_ += bytes_of(step)
             if step.loss is not None:
                 assert not given_
                 return step
         self.received += data
         self.given += given_
-        return Step(given_)
+        return giving(given_)
 
     @precondition(lambda self: not self.is_lost)
     @rule(
@@ -859,12 +871,12 @@ class Answers(RuleBasedStateMachine):
         was_committed, was_over = bool(self.given), self.is_over
         step = self.feed(error, cuts)
         if was_over:
-            assert step == Step(error)
+            assert step == giving(error)
         elif was_committed:
-            assert step == Step(error)
+            assert step == giving(error)
             self.dropped = len(self.received) - len(self.given)
         elif name == "rate_limit_error":
-            assert step == Step(self.received)
+            assert step == giving(self.received)
         else:
             loss = f"error event: {name}"
             assert step == Step(loss=loss, error=error, kind=Kind.API_ERROR)
@@ -924,4 +936,60 @@ TestAnswers = Answers.TestCase
 
 def test_a_bom_is_part_of_the_first_event() -> None:
     made = fed("message", BOM[:1], BOM[1:] + raw(TWO[:-1]))
-    assert made.receive(TWO[-1][1]).deliver == BOM + raw(TWO)
+    assert bytes_of(made.receive(TWO[-1][1])) == BOM + raw(TWO)
+
+
+def beginning() -> bytes:
+    """Return an event that has begun, and carries content."""
+    return b'event: content_block_delta\ndata: {"delta": "'
+
+
+def test_an_event_that_is_too_large_is_passed_on() -> None:
+    room = Room()
+    made = Answer("message", ANTHROPIC.reader(), room=room)
+    assert made.receive(raw(TWO[:2]) + beginning()) == Step()
+    came = raw(TWO[:2]) + beginning()
+    while not made.committed:
+        given_ = bytes_of(made.receive(b"x" * PIECE))
+        came += b"x" * PIECE
+        assert len(came) <= EVENT + 2 * PIECE
+    assert given_ == came
+    made.drop()
+    assert room.left == ALL
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_answers_that_fill_the_room_are_passed_on(unfinished: bool) -> None:
+    """Two of three are held; the one that grows is given, and goes on live, and the others stay."""
+    room = Room(left=5 * PIECE)
+    one, two, three = (Answer("message", ANTHROPIC.reader(), room=room) for _ in range(3))
+    begin = raw(TWO[:2])
+    big = b"x" * PIECE if unfinished else event(DELTA, delta={"text": "x" * 2 * PIECE})
+    assert one.receive(begin + (beginning() if unfinished else b"") + big) == Step()
+    assert two.receive(begin) == Step()
+    whole_ = begin + (beginning() if unfinished else b"") + big + big
+    given_ = bytes_of(three.receive(whole_))
+    assert given_ == whole_
+    assert (one.committed, two.committed, three.committed) == (False, False, True)
+    three.drop()
+    assert two.receive(TWO[2][1]) == Step()
+    assert bytes_of(two.receive(raw(TWO[3:]))) == raw(TWO)
+    two.drop()
+    one.drop()
+    assert room.left == 5 * PIECE
+
+
+def test_what_is_given_comes_in_pieces_that_can_be_forgotten() -> None:
+    typed = answer(block(*("x" * 1000 for _ in range(1000))))
+    made = fed("message", raw(typed[:-1]))
+    pieces = made.receive(typed[-1][1]).deliver
+    assert b"".join(pieces) == raw(typed)
+    assert max(map(len, pieces)) <= PIECE
+    assert len(pieces) < 2 * len(raw(typed)) / PIECE
+
+
+def test_events_that_say_nothing_are_counted() -> None:
+    made = fed("message", TWO[0][1], PING * 3, b"\n" * 5, b": comment\n\n" * 7, TWO[1][1])
+    assert made.idle == 15
+    made.receive(b":\n" * 100)
+    assert made.idle == 15 + 36

@@ -12,6 +12,7 @@ from relay.gateway.answers.hold import Answer, Step
 from relay.gateway.dialect import Dialect, Role
 from relay.gateway.setup.choice import Enabled, choose
 from relay.record.kinds import Kind
+from tests.support.buffers import bytes_of, giving
 from tests.support.inprocess.dialects import CHAT, SAMPLES, Sample
 
 each = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.program)
@@ -43,7 +44,7 @@ def test_an_answer_cut_anywhere_is_lost_and_what_was_given_is_its_beginning(
             assert not given
         if hold == "block":
             assert len(given) <= len(before + first)
-        given += answer.receive(whole[at : at + 1]).deliver
+        given += bytes_of(answer.receive(whole[at : at + 1]))
     assert (given, answer.is_complete, answer.end()) == (whole, True, Step())
 
 
@@ -52,9 +53,9 @@ def test_an_answer_cut_anywhere_is_lost_and_what_was_given_is_its_beginning(
 def test_the_end_is_put_where_it_is_left_out(sample: Sample, hold: Hold) -> None:
     stopped = b"".join([*sample.before, *sample.first_part, *sample.rest])
     answer = Answer(hold, sample.dialect.reader())
-    given = answer.receive(stopped).deliver
+    given = bytes_of(answer.receive(stopped))
     assert answer.receive(sample.end[:9]) == Step()
-    assert given + answer.end().deliver == stopped + sample.end
+    assert given + bytes_of(answer.end()) == stopped + sample.end
     assert answer.is_complete
 
 
@@ -63,13 +64,13 @@ def test_the_first_part_flows_and_what_follows_is_held(sample: Sample) -> None:
     answer = Answer("block", sample.dialect.reader())
     before, (first, *more) = b"".join(sample.before), sample.first_part
     assert answer.receive(before) == Step()
-    assert answer.receive(first) == Step(before + first)
+    assert answer.receive(first) == giving(before + first)
     for event in more:
-        assert answer.receive(event) == Step(event)
+        assert answer.receive(event) == giving(event)
     for event in sample.rest:
         assert answer.receive(event) == Step()
         assert answer.wants_filler
-    assert answer.receive(sample.end) == Step(b"".join(sample.rest) + sample.end)
+    assert answer.receive(sample.end) == giving(b"".join(sample.rest) + sample.end)
 
 
 @each
@@ -81,7 +82,7 @@ def test_errors(sample: Sample, hold: Hold) -> None:
     loss = f"error event: {sample.error_name}"
     assert answer.receive(error) == Step(loss=loss, error=error, kind=Kind.API_ERROR)
     answer = Answer(hold, sample.dialect.reader())
-    assert answer.receive(before + sample.final_error) == Step(before + sample.final_error)
+    assert answer.receive(before + sample.final_error) == giving(before + sample.final_error)
     assert answer.is_complete
 
 

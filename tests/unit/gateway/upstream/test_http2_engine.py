@@ -43,6 +43,8 @@ class Peer:
 
     def __init__(self, *, most: int = 100, is_settled: bool = True) -> None:
         self.engine = Engine(b"server.test")
+        self.now = 0.0
+        """The time in seconds."""
         self.server = h2.connection.H2Connection(
             h2.config.H2Configuration(
                 client_side=False,
@@ -69,7 +71,7 @@ class Peer:
 
     def read(self, more: bytes = b"") -> set[int]:
         """Have what upstream has sent reach the engine."""
-        return self.engine.receive_data(self.server.data_to_send() + more)
+        return self.engine.receive_data(self.server.data_to_send() + more, self.now)
 
     def ask(self, request: Request = GET) -> StreamState:
         """Send the head of a request."""
@@ -721,7 +723,7 @@ def play(pieces: Iterator[bytes]) -> Outcome:
     peer, outcome = Peer(), Outcome()
     streams = [peer.asked() for _ in range(3)]
     for piece in pieces:
-        outcome.changed |= peer.engine.receive_data(piece)
+        outcome.changed |= peer.engine.receive_data(piece, peer.now)
     outcome.sent = bytes(peer.engine.data_to_send())
     for stream in streams:
         body, end = b"", "open"

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet6 import IPv6
 
-from relay.inbound.held.segments import again, parse_syn, refused_end, reset, unreachable
+from relay.inbound.held.segments import (
+    again,
+    end_of_time_wait,
+    parse_syn,
+    refused_end,
+    reset,
+    unreachable,
+)
 
 ADDRESSES = st.ip_addresses(v=4).map(str)
 PORTS = st.integers(1, 65535)
@@ -139,3 +147,62 @@ def test_a_refusal_on_loopback_tells_of_which_end() -> None:
 )
 def test_what_is_no_refusal_on_loopback(packet: bytes) -> None:
     assert refused_end(packet) is None
+
+
+# IPv6, to loopback alone
+
+
+def syn_ipv6(**fields: Any) -> bytes:
+    ends = {"src": "::1", "dst": "::1", "fl": 7, **fields.pop("ip", {})}
+    given = {"sport": 40000, "dport": 443, "seq": 7, "flags": "S", **fields}
+    payload = given.pop("payload", b"")
+    return bytes(IPv6(**ends) / TCP(**given) / payload)
+
+
+@given(PORTS, PORTS, SEQUENCES, OPTIONS)
+def test_a_syn_over_ipv6_is_read_sent_again_and_reset(
+    source: int, port: int, sequence: int, options: list[Any]
+) -> None:
+    fields = {"sport": source, "dport": port, "seq": sequence, "options": options}
+    packet = syn_ipv6(**fields, payload=b"early data")
+    partial = packet[:56] + b"\x12\x34" + packet[58:]  # as lo leaves the checksum
+    read = parse_syn(partial)
+    assert read is not None
+    assert read[:3] == (("::1", source), ("::1", port), sequence)
+    assert again(read) == syn_ipv6(**fields), "length and checksum too"
+    expected = IPv6(src="::1", dst="::1", hlim=64) / TCP(
+        sport=port, dport=source, seq=0, ack=(sequence + 1) & 0xFFFFFFFF, flags="RA", window=0
+    )
+    assert reset(read) == unreachable(read, 13) == bytes(expected)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        syn_ipv6()[:59],
+        syn_ipv6(flags="SA"),
+        syn_ipv6(ip={"nh": socket.IPPROTO_UDP}),
+        syn_ipv6(ip={"dst": "2001:db8::1"}),
+        syn_ipv6(ip={"src": "2001:db8::1"}),
+        syn_ipv6(dataofs=15),
+    ],
+)
+def test_what_is_no_whole_syn_to_the_loopback_of_ipv6_is_none(packet: bytes) -> None:
+    assert parse_syn(packet) is None
+
+
+@given(SEQUENCES, st.integers(0, 1 << 40))
+def test_what_ends_a_time_wait_comes_from_the_program(sequence: int, received: int) -> None:
+    """Its number is that behind the SYN, the bytes and the FIN."""
+    following = (sequence + 1 + received + 1) & 0xFFFFFFFF
+    fields = {"sport": 40000, "dport": 443, "seq": following, "ack": 0, "flags": "R", "window": 0}
+    over_ipv4 = parse_syn(syn(seq=sequence))
+    over_ipv6 = parse_syn(syn_ipv6(seq=sequence))
+    assert over_ipv4 is not None
+    assert over_ipv6 is not None
+    sent = IP(end_of_time_wait(over_ipv4, received))
+    assert (sent.src, sent.dst) == ("198.18.0.1", "203.0.113.5")
+    whole = IP(bytes(IP(src=sent.src, dst=sent.dst) / TCP(**fields)))
+    assert bytes(sent[TCP]) == bytes(whole[TCP])
+    expected = IPv6(src="::1", dst="::1", hlim=64) / TCP(**fields)
+    assert end_of_time_wait(over_ipv6, received) == bytes(expected)

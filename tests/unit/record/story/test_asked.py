@@ -4,6 +4,8 @@ from relay.record.events import (
     AnyEvent,
     ConnectionDenied,
     ConnectionOpened,
+    InnerDiffers,
+    InnerSeen,
     LookupFailed,
     NameAssigned,
     NameRefused,
@@ -53,3 +55,15 @@ def test_what_was_denied_is_not_needed() -> None:
     ])  # fmt: skip
     assert found.ports == {"b.test": {443}}
     assert list(found.denied) == ["a.test:443", "b.test:80", "c.test"]
+
+
+def test_names_within_connections_to_names_are_needed_too() -> None:
+    found = asked([
+        opened(1, "a.test", 443), InnerSeen(at=1, connection=1, inner="b.test"),
+        opened(2, None, 443, "10.0.0.1"), InnerSeen(at=1, connection=2, inner="c.test"),
+        opened(3, "a.test", 80), InnerSeen(at=1, connection=3, inner="evil.test"),
+        InnerDiffers(at=1, connection=3, inner="evil.test", kind=Kind.POLICY, rule="evil.test"),
+        InnerSeen(at=1, connection=4, inner="d.test"),
+    ])  # fmt: skip
+    assert found.ports == {"a.test": {443, 80}, "10.0.0.1": {443}, "b.test": {443}}
+    assert list(found.denied) == ["evil.test:80"]

@@ -296,15 +296,21 @@ def test_the_hosts_own_loopback() -> None:
         at=102, address="127.0.0.1", port=5432, kind=Kind.REFUSED, on_host=True, count=3
     )
     assert story(outside)[0] == (
-        "00:01:42  limit    127.0.0.1:5432: refused: nobody listens there inside the session; the"
-        " host's own server there cannot be reached from inside (3 times)"
+        "00:01:42  limit    127.0.0.1:5432: refused: nobody listens there inside the session;"
+        " --host-port 5432 leads to the host's own server there (3 times)"
     )
-    assert "cannot be reached from inside, 3 times" in at_end(outside)
+    assert "--host-port 5432 leads to the host's own server there, 3 times" in at_end(outside)
     nobody = LoopbackRefused(
         at=102, address="127.0.0.1", port=5432, kind=Kind.REFUSED, on_host=False
     )
     assert story(nobody)[0].endswith("nobody listens there inside the session")
     assert at_end(nobody) == ""
+    by_name = LoopbackRefused(
+        at=102, address="127.0.0.1", port=5432, name="host.internal", on_host=False
+    )
+    assert story(by_name)[0].endswith(
+        "failed   host.internal:5432: refused: no --host-port opens that port of the host"
+    )
 
 
 def test_a_gateway_that_was_not_used() -> None:

@@ -22,10 +22,10 @@ class Inspected:
         port: int = 443,
         host: str = "api.test",
     ) -> None:
-        self.told: list[tuple[str, Deny]] = []
+        self.told: list[tuple[Deny, str]] = []
         policy = policy or Policy(allow=["api.test", "more.test"])
         self.inspection = Inspection(
-            Destination(host, port), policy, lambda inner, denied: self.told.append((inner, denied))
+            Destination(host, port), policy, lambda denied, inner: self.told.append((denied, inner))
         )
 
     def say(self, data: bytes, now: float = 0.0, *, is_urgent: bool = False) -> bytes:
@@ -132,7 +132,7 @@ def test_in_mode_open_what_a_rule_denies_is_told_and_goes_on_at_once() -> None:
         made = Inspected(policy, port)
         for at in range(len(data)):
             assert made.say(data[at : at + 1], 100.0 * at if at == len(data) else 0.0)
-        assert made.told == [("other.test", Deny("other.test"))]
+        assert made.told == [(Deny("other.test"), "other.test")]
         assert not made.inspection.is_open
         assert made.inspection.deadline is None
 
@@ -149,3 +149,31 @@ def test_in_mode_open_nothing_is_refused() -> None:
 def test_a_destination_that_is_allowed_by_its_address_speaks_for_what_is_behind_it() -> None:
     made = Inspected(Policy(allow=["192.0.2.0/24"]), host="192.0.2.1")
     assert made.say(HELLO) == HELLO
+
+
+V1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 5 443\r\n"
+V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12)
+
+
+@pytest.mark.parametrize("header", [V1, V2, V1 + V2, V2 + V2])
+def test_a_beginning_behind_a_proxys_header_is_judged(header: bytes) -> None:
+    assert Inspected().refuses(header + HELLO).inner == "other.test"
+    for size in (1, 7, len(header)):
+        made = Inspected()
+        for at in range(0, len(header), size):
+            piece = header[at : at + size]
+            assert made.say(piece) == piece, "it asks for nothing, and does not wait"
+        assert made.inspection.deadline is None
+        made.say(HELLO[:9])
+        assert made.refuses(HELLO[9:]).inner == "other.test"
+
+
+def test_what_only_begins_like_a_proxys_header_goes_on() -> None:
+    for pieces in ((b"P", b"ASS x\r\n"), (b"\r\n", b"\r\nhelp\r\n"), (V1 + OWN,), (V2, OWN)):
+        made = Inspected()
+        for piece in pieces:
+            assert made.say(piece) == piece
+    assert Inspected(port=80).refuses(V1 + REQUEST).inner == ""
+    Inspected().refuses(b"P", is_urgent=True)
+    made = Inspected(Policy(deny=["other.test"]))
+    assert made.say(V1) == V1

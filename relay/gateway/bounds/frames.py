@@ -1,0 +1,74 @@
+"""What the frames of HTTP/2 cost that carry nothing of an answer, RFC 9113; pure.
+
+They are looked at as they come, before h2 has them: of each the header alone, section 4.1.
+
+- DATA of a stream that waits for an answer is what was asked for. It costs what its framing is
+  longer than its content, in bytes; where it has none, or nobody waits for it, a token too.
+- Any other frame costs a token, and one for each UNIT bytes: PRIORITY and frames of unknown types
+  as well, which are ignored, and each CONTINUATION, of which h2 makes one frame.
+- SETTINGS cost a token for each setting, for each is kept.
+"""
+
+from collections.abc import Container, Iterator
+from struct import Struct
+from typing import Final
+
+from relay.gateway.bounds.bucket import UNIT
+
+_HEADER: Final = Struct(">HBBBI")
+"""Length (24 bits), type, flags, and the stream with a bit that is reserved."""
+_STREAM: Final = 0x7FFF_FFFF
+_DATA: Final = 0x0
+_SETTINGS: Final = 0x4
+_SETTING: Final = 6
+"""Bytes of one setting, section 6.5.1."""
+_PADDED: Final = 0x8
+
+
+class Frames:
+    """The frames of one connection, as they come in pieces."""
+
+    def __init__(self) -> None:
+        self._begun = b""
+        """A frame's header as far as it has come."""
+        self._skip = 0
+        """Bytes that are still to come of the last frame."""
+
+    def costs(
+        self, data: bytes | bytearray, awaited: Container[int]
+    ) -> Iterator[tuple[int, float]]:
+        """Yield where in `data` each frame begins, and its tokens.
+
+        `awaited` has the streams whose answers are to come. A frame that has begun before `data`
+        begins at 0.
+        """
+        before = len(self._begun)
+        data = self._begun + data
+        at, self._skip, self._begun = self._skip, 0, b""
+        while at + _HEADER.size <= len(data):
+            high, low, kind, flags, stream = _HEADER.unpack_from(data, at)
+            length = high << 8 | low
+            useful = 0
+            if kind == _DATA:
+                useful = length
+                if flags & _PADDED and length:
+                    if at + _HEADER.size == len(data):
+                        break  # how much of it is padding comes next
+                    useful = max(0, length - 1 - data[at + _HEADER.size])
+            is_awaited = stream & _STREAM in awaited
+            yield max(0, at - before), _cost(kind, length, useful if is_awaited else 0)
+            at += _HEADER.size + length
+        if at < len(data):
+            self._begun = bytes(data[at:])
+        else:
+            self._skip = at - len(data)
+
+
+def _cost(kind: int, length: int, useful: int) -> float:
+    """Return the tokens of a frame, of whose payload so many bytes are of use."""
+    if kind == _SETTINGS:
+        return 1 + length // _SETTING
+    if kind != _DATA:
+        return 1 + length // UNIT
+    framing = _HEADER.size + length - useful
+    return max(0, framing - useful) / UNIT if useful else 1 + length // UNIT

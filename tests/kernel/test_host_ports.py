@@ -1,0 +1,135 @@
+"""What nobody listens on inside is the host's, at the ports that are open; all else is as alone."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pytest
+import trio
+
+from relay.record.events import HostPortOpened, LoopbackRefused
+from tests.support.command import ports
+from tests.support.command import program as at
+from tests.support.command.driver import inside
+from tests.support.command.keepline import Keepline
+from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo
+from tests.support.internet.world import Internet
+from tests.support.pace import patience
+
+BOTH: Final = 5432
+IPV4: Final = 5433
+IPV6: Final = 5434
+NOBODY: Final = 5435
+CLOSED: Final = 6000
+OPEN: Final = f"{BOTH}-{NOBODY}"
+HOST: Final = "198.18.0.2"
+LOOPBACK: Final = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", HOST)
+
+
+@pytest.fixture
+async def keepline(internet: Internet, nursery: trio.Nursery) -> Keepline:
+    """Return keepline; echoes listen on the host's loopback."""
+    for address, port in (
+        ("127.0.0.1", BOTH),
+        ("::1", BOTH),
+        ("127.0.0.1", IPV4),
+        ("::1", IPV6),
+        ("127.0.0.1", CLOSED),
+    ):
+        await nursery.start(serve, echo, listen(internet.client, address, port))
+    return Keepline(internet)
+
+
+async def test_open_ports_lead_to_the_hosts_servers(keepline: Keepline) -> None:
+    async with inside(keepline, options=["--host-port", OPEN]) as program:
+        for host in LOOPBACK:
+            for port in (BOTH, IPV4, IPV6):
+                assert await program(ports.exchanged, host, port) == b"hello", (host, port)
+            assert await program(ports.refusal, host, NOBODY) == "ECONNREFUSED"
+            assert await program(ports.refusal, host, CLOSED) == "ECONNREFUSED"
+        # "127.0.0.5" is another address of loopback: who listens on all of them is reached there.
+        assert await program(ports.exchanged, "127.0.0.5", BOTH) == b"hello"
+        done = await program.session.end()
+    (opened,) = done.all(HostPortOpened)
+    assert (opened.ports, opened.source) == (OPEN, "--host-port")
+    refused = {(each.to, each.on_host) for each in done.all(LoopbackRefused)}
+    assert refused == {
+        (f"127.0.0.1:{CLOSED}", True),
+        (f"host.docker.internal:{CLOSED}", True),
+    }
+
+
+async def test_a_port_that_was_served_is_free_for_a_server_inside(keepline: Keepline) -> None:
+    """Whoever ends first; and a server inside is reached from then on, until it ends."""
+    async with inside(keepline, options=["--host-port", OPEN]) as program:
+        for host in ("127.0.0.1", "::1", HOST):
+            by_program = await program(at.open_connection, host, BOTH)
+            await program(at.send, by_program, b"hello")
+            assert await program(at.receive, by_program, 5) == b"hello"
+            await program(at.close, by_program)
+            await program(ports.exchanged, host, BOTH)  # here the server ends first
+            assert await program(ports.can_listen, BOTH) == ""
+        await program(ports.listen, "127.0.0.1", BOTH)
+        assert await program(ports.taken, "127.0.0.1", BOTH, 1) == 1
+        await program(ports.stop_listening, BOTH)
+        assert await program(ports.exchanged, "127.0.0.1", BOTH) == b"hello"
+
+
+async def test_a_server_inside_wins_always(keepline: Keepline) -> None:
+    async with inside(keepline, options=["--host-port", OPEN]) as program:
+        for listening, dialled in (
+            ("127.0.0.1", "127.0.0.1"),
+            ("0.0.0.0", "127.0.0.1"),
+            ("::1", "::1"),
+            ("::", "127.0.0.1"),
+            ("::", "::1"),
+        ):
+            assert await program(ports.listen, listening, BOTH) == ""
+            assert await program(ports.taken, dialled, BOTH, 400) == 400
+            await program(ports.stop_listening, BOTH)
+        done = await program.session.end()
+    assert not [event for event in done.events if getattr(event, "connection", 0)]
+
+
+@asynccontextmanager
+async def busy(internet: Internet, port: int) -> AsyncIterator[trio.SocketListener]:
+    """Yield a listener of the host's loopback with no room for another connection."""
+    listener = listen(internet.client, "127.0.0.1", port, backlog=0)
+    async with trio.open_nursery() as nursery:
+        with internet.client:
+            filling = trio.socket.socket()
+        await filling.connect(("127.0.0.1", port))
+        yield listener
+        nursery.cancel_scope.cancel()
+    filling.close()
+    await listener.aclose()
+
+
+async def test_a_server_that_begins_to_listen_while_a_connection_is_held_has_it(
+    internet: Internet, keepline: Keepline
+) -> None:
+    port = NOBODY
+    async with (
+        inside(keepline, options=["--host-port", OPEN]) as program,
+        busy(internet, port) as listener,
+    ):
+        number = await program(at.begin_connecting, "127.0.0.1", port)
+        assert await program(at.connected, number, 0.2) == "pending"
+        assert await program(ports.listen, "127.0.0.1", port) == ""
+        await (await listener.accept()).aclose()  # now there is room
+        assert await program(ports.has_connection, port)
+        assert await program(at.connected, number, 20) == "connected"
+        with trio.fail_after(patience(10)):
+            of_relay = await listener.accept()
+            assert await of_relay.receive_some() == b"", "the relay's own connection ends"
+        await of_relay.aclose()
+
+
+async def test_a_scan_reaches_what_is_open_and_no_more(keepline: Keepline) -> None:
+    async with inside(keepline, options=["--host-port", OPEN]) as program:
+        assert await program(ports.reached, "127.0.0.1") == [53, BOTH, IPV4, IPV6]
+        some = range(BOTH - 500, BOTH + 500)
+        assert await program(ports.reached, HOST, some) == [BOTH, IPV4, IPV6]
+        done = await program.session.end()
+    assert len(done.events) < 500
