@@ -80,7 +80,6 @@ class Relay:
         self.policy = CurrentPolicy(self.settings.policy())
         self.tightening = Tightening(self.sources, self.policy, self.record)
         self.host_ports.changed = self._host_ports_changed
-        self.host_address = str(parse_pool(self.settings.dns_pool)[2])
         self.names = NameService(
             self.settings, self.policy, self.record, self._is_own, self._is_left
         )
@@ -166,7 +165,7 @@ class _Running:
             patience=settings.patience,
         )
         served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
-        loopback = HostLoopback(relay.host_address, relay.host_ports, relay.policy, record)
+        loopback = HostLoopback(relay.names.host, relay.host_ports, relay.policy, record)
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         programs = SocketTable(relay.listeners.diag)
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)

@@ -1,4 +1,6 @@
-"""Answers for which no resolver is asked: localhost, our own addresses' names, ANY; pure."""
+"""Answers for which no resolver is asked: localhost, the host, our addresses' names, ANY; pure."""
+
+from collections.abc import Mapping
 
 import dns.exception
 import dns.message
@@ -15,6 +17,7 @@ from dns.rrset import from_rdata_list
 from relay.addresses import is_ipv4
 from relay.dns.messages import Query, reply
 from relay.dns.synthetic import SyntheticAddresses
+from relay.policy.host_ports import HostItself
 
 LOCAL_TTL = 3600
 """Seconds, for answers that do not change while the session lasts."""
@@ -22,16 +25,22 @@ LOCAL_TTL = 3600
 LOCALHOST = {A: "127.0.0.1", AAAA: "::1"}
 
 
-def local_answer(query: Query, synthetic: SyntheticAddresses) -> dns.message.Message | None:
-    """Answer what no resolver is asked: localhost (RFC 6761 section 6.3), PTR of our own addresses.
+def local_answer(
+    query: Query, synthetic: SyntheticAddresses, host: HostItself
+) -> dns.message.Message | None:
+    """Answer what no resolver is asked: localhost (RFC 6761 section 6.3), the host by its names.
 
-    Return None for all other names.
+    And PTR of our own addresses. Return None for all other names.
     """
     if query.name == "localhost" or query.name.endswith(".localhost"):
-        return _localhost(query)
+        return _known(query, LOCALHOST)
+    if query.name in host.names:
+        return _known(query, {A: host.address})
     address = _reversed_address(query)
     if address.startswith("127."):
         return _pointer(query, "localhost")
+    if address == host.address:
+        return _pointer(query, host.names[0])
     if is_ipv4(address) and synthetic.covers(address):
         name = synthetic.name_of(address)
         return reply(query, dns.rcode.NXDOMAIN) if name is None else _pointer(query, name)
@@ -43,10 +52,10 @@ def minimal_any(query: Query) -> dns.message.Message:
     return reply(query, answer=[_local(query, HINFO, 'RFC8482 ""')])
 
 
-def _localhost(query: Query) -> dns.message.Message:
+def _known(query: Query, addresses: Mapping[dns.rdatatype.RdataType, str]) -> dns.message.Message:
     if query.type == dns.rdatatype.ANY:
         return minimal_any(query)
-    address = LOCALHOST.get(query.type)
+    address = addresses.get(query.type)
     return reply(query, answer=[_local(query, query.type, address)] if address else [])
 
 

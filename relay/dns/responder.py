@@ -23,6 +23,7 @@ from relay.dns.lookup.errors import ResolverError
 from relay.dns.lookup.resolver import Resolver
 from relay.dns.messages import Explanation, Query
 from relay.dns.synthetic import PoolExhaustedError, SyntheticAddresses
+from relay.policy.host_ports import HostItself
 from relay.policy.policy import Policy
 from relay.policy.verdicts import NOT_ALLOWED, UNRESOLVED, Allow, ByAddress, Deny
 from relay.record.events import (
@@ -49,6 +50,8 @@ class Responder:
     """Whose rules may change in place: CurrentPolicy."""
     _record: Callable[[Event], None]
     _mode: Literal["synthetic", "real"]
+    _host: HostItself
+    """How programs know the host."""
     _clock: Callable[[], float] = trio.current_time
     is_own: Callable[[str], bool] = lambda _address: False
     """Returns whether an address is the host's own, which the namespace shows as its own too."""
@@ -57,10 +60,12 @@ class Responder:
 
     def at_once(self, query: Query) -> dns.message.Message | None:
         """Answer without asking a resolver; None if one has to be asked."""
-        local = local_answer(query, self._synthetic)
-        if local is not None:
-            return local
-        denied = self._denied(query)
+        denied = self._denied_host(query)
+        if denied is None:
+            local = local_answer(query, self._synthetic, self._host)
+            if local is not None:
+                return local
+            denied = self._denied(query)
         if denied is not None:
             return self._refuse(query, denied)
         if query.type == dns.rdatatype.ANY:
@@ -106,6 +111,13 @@ class Responder:
             return messages.failure(query, error.rcode)
         self._record(NamesBounded(zone=zone_of(query.name), kind=error.kind, cause=error.cause))
         return messages.failure(query, error.rcode, Explanation(EDECode.FILTERED, error.cause))
+
+    def _denied_host(self, query: Query) -> Deny | None:
+        """Return the deny rule about one of the host's names, which need no allow rule."""
+        if query.name not in self._host.names:
+            return None
+        verdict = self._policy.judge_alias(query.name)
+        return verdict if isinstance(verdict, Deny) else None
 
     def _denied(self, query: Query) -> Deny | None:
         """Return why a query may not leave, None if it may.

@@ -14,6 +14,7 @@ from relay.dns.bounds import tally
 from relay.dns.lookup import evidence, resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
+from relay.host.itself import host_itself
 from relay.host.resolvers import HostResolvers
 from relay.outbound.door import DeniedError, Own
 from relay.outbound.patience import DialError
@@ -46,6 +47,7 @@ class NameService:
         """
         self._is_own = is_own
         self._is_left = is_left
+        self.host = host_itself(parse_pool(settings.dns_pool))
         pool = parse_pool(settings.dns_pool) if settings.dns == "synthetic" else None
         self.synthetic = SyntheticAddresses(pool)
         self._settings = settings
@@ -91,6 +93,7 @@ class NameService:
                 self._policy,
                 self._record,
                 self._settings.dns,
+                self.host,
                 is_own=self._is_own,
                 is_left=self._is_left,
             )

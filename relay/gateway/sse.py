@@ -92,7 +92,7 @@ class Splitter:
         The end of the event is still found; its raw bytes are then the rest, its data is empty.
         """
         taken = self.partial
-        self._begun += taken[self._line :]
+        self._begun += taken[self._line : self._line + _HEAD]
         del self._begun[_HEAD:]
         self._raw.clear()
         self._line = 0

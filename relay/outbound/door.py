@@ -19,7 +19,7 @@ from relay.addresses import Destination, Endpoint
 from relay.outbound import icmp
 from relay.outbound.patience import DialError
 from relay.policy.verdicts import Allow, Deny
-from relay.record.events.connections import detail
+from relay.record.events.denials import detail
 from relay.record.kinds import Kind
 
 _ALLOW: Final = Allow()

@@ -19,14 +19,11 @@ from relay.outbound import icmp
 from relay.outbound.door import DeniedError
 from relay.outbound.opener import Opened
 from relay.outbound.patience import NO_ANSWER, DialError
-from relay.policy.host_ports import HostPorts
+from relay.policy.host_ports import HostItself, HostPorts
 from relay.policy.policy import Policy
 from relay.policy.verdicts import Allow, Deny
 from relay.record.events import Dialled, Event
 from relay.record.kinds import kind_of_errno
-
-NAMES: Final = ("host.docker.internal", "host.internal")
-"""By which programs know the host, as a container's do."""
 
 IPV6: Final = "[::1]"
 """How the host of a Destination is written that was dialled as ::1."""
@@ -39,8 +36,8 @@ _CODES: Final = {errno.ECONNREFUSED: icmp.REFUSED, errno.ETIMEDOUT: NO_ANSWER}
 class HostLoopback:
     """Dials the host's loopback for programs."""
 
-    address: str
-    """Of the host inside the namespace, which is its loopback's outside."""
+    itself: HostItself
+    """By which address and names programs dial it, beside those of loopback."""
     _ports: HostPorts
     _policy: Policy
     """Whose rules may change in place: CurrentPolicy."""
@@ -49,13 +46,13 @@ class HostLoopback:
 
     def covers(self, address: str) -> bool:
         """Return whether an address that a program dials means the host's loopback."""
-        return is_loopback(address) or address == self.address
+        return is_loopback(address) or address == self.itself.address
 
     def destination(self, dialled: Endpoint) -> Destination:
         """Return an endpoint as it is recorded, and judged."""
         address, port = dialled
-        if address == self.address:
-            return Destination(NAMES[0], port)
+        if address == self.itself.address:
+            return Destination(self.itself.names[0], port)
         return Destination(IPV6 if address == "::1" else address, port)
 
     def is_open(self, port: int) -> bool:
@@ -67,7 +64,8 @@ class HostLoopback:
         port = destination.port
         if not self.is_open(port):
             return Deny(f"no --host-port opens port {port} of the host")
-        return self._policy.judge_host_port(destination.host, port)
+        names = self.itself.names if destination.host in self.itself.names else (destination.host,)
+        return self._policy.judge_host_port(names, port)
 
     async def open(self, destination: Destination, number: int) -> Opened:
         """Connect for connection `number`, to the family that was dialled or else to the other.

@@ -39,6 +39,14 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) <= MAX_PORT
 
 
+class HostItself(NamedTuple):
+    """The host as programs inside know it, beside loopback: its address, and the names of that."""
+
+    address: str
+    names: tuple[str, ...]
+    """One at least."""
+
+
 class HostPorts:
     """The ports of the host's loopback that are open to a session; it changes while that lives."""
 

@@ -197,12 +197,12 @@ class Policy:
                 return verdict
         return _ALLOW
 
-    def judge_host_port(self, host: str, port: int) -> Allow | Deny:
-        """Judge a port of the host's loopback that is open, as a program has dialled it.
+    def judge_host_port(self, dialled: Iterable[str], port: int) -> Allow | Deny:
+        """Judge a port of the host's loopback that is open, by all names that a program may dial.
 
-        No rule opens it, and deny rules about its address and its name keep it closed.
+        No rule opens it, and deny rules about its address and its names keep it closed.
         """
-        for each in (host, *_OF_HOST):
+        for each in (*dialled, *_OF_HOST):
             if denied := self._denied(each, port):
                 return denied
         return _ALLOW

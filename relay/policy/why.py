@@ -101,6 +101,9 @@ def _addition(limits: Limits, destination: Destination, path: str) -> str:
     """Return what would allow a destination, where the list stands."""
     sources = [rule.source for rule in limits.allow.rules if not rule.is_preset]
     where = sources[0] if sources else ""
+    if not where and limits.mode == "open":  # or the rule would deny all else
+        flags, line = f"--policy-mode open --allow {destination}", 'policy_mode = "open" and '
+        return f'add {flags}, or {line}allow = ["{_quoted(destination)}"] in {path}'
     if not where:
         return f'add --allow {destination}, or allow = ["{_quoted(destination)}"] in {path}'
     if ":" in where:  # a file and line

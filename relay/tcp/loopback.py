@@ -14,7 +14,7 @@ from netns.network import netlink
 from relay.addresses import Endpoint
 from relay.inbound.held.segments import refused_end
 from relay.inbound.socket_table import SocketTable
-from relay.outbound.host_loopback import NAMES, HostLoopback
+from relay.outbound.host_loopback import HostLoopback
 from relay.record.events import Event, LoopbackRefused
 from relay.record.kinds import Kind
 from relay.sockets import TCP_LISTEN
@@ -45,7 +45,8 @@ class LoopbackRefusals:
         address, port = destination
         if not self._host.covers(address) or self._host.is_open(port):
             return False
-        self._note((_LOOPBACK, port), NAMES[0] if address == self._host.address else "")
+        itself = self._host.itself
+        self._note((_LOOPBACK, port), itself.names[0] if address == itself.address else "")
         return True
 
     def _note(self, refused: Endpoint, name: str = "") -> None:

@@ -16,11 +16,21 @@ _NO_NAMESPACE = pytest.StashKey[SandboxError | None]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Move the test process before any test, while it has one thread."""
+    config.addinivalue_line("markers", "as_user_alone(why): root's run would show the same")
     try:
         enter(as_root=config.getoption("act_as") == "root")
         config.stash[_NO_NAMESPACE] = None
     except SandboxError as error:
         config.stash[_NO_NAMESPACE] = error
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, as root, what does not depend on who the caller is."""
+    if config.getoption("act_as") != "root":
+        return
+    same = [item for item in items if item.get_closest_marker("as_user_alone")]
+    config.hook.pytest_deselected(items=same)
+    items[:] = [item for item in items if item not in same]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -126,11 +126,13 @@ async def went_well(keepline: Keepline, *options: str) -> Done:
     return done
 
 
+@pytest.mark.as_user_alone("keepline is not in it")
 async def test_bare_it_works_when_nothing_is_lost(api: Api, keepline: Keepline) -> None:
     assert await bare(keepline) == (0, SAID_LAST, 1)
     assert len(api.log.tries(KEY)) == 2
 
 
+@pytest.mark.as_user_alone("keepline is not in it")
 async def test_bare_a_cut_is_the_reported_error(api: Api, keepline: Keepline) -> None:
     api.script.add(Failure(Fault.FIN, Position.IN_TOOL_USE, pause=0.1), key=KEY)
     status, said, ran = await bare(keepline)
@@ -138,6 +140,7 @@ async def test_bare_a_cut_is_the_reported_error(api: Api, keepline: Keepline) ->
     assert REPORTED in said
 
 
+@pytest.mark.as_user_alone("keepline is not in it")
 async def test_bare_a_clean_end_is_silently_wrong(api: Api, keepline: Keepline) -> None:
     api.script.add(Failure(Fault.CLEAN_END, Position.IN_TOOL_USE), key=KEY)
     assert await bare(keepline) == (0, TEXT["text"], 0)

@@ -96,6 +96,7 @@ SAYING: Final[list[Client]] = [curl, python, s_client, java]
 CLOSING: Final[list[Client]] = [java_client, node, git]
 
 
+@pytest.mark.as_user_alone("keepline is not in it")
 async def test_bare_all_are_answered(internet: Internet, api: Api, keepline: Keepline) -> None:
     for client in (*SAYING, *CLOSING):
         argv = ["sh", "-c", FOUR_TIMES, "sh", *client(internet)]

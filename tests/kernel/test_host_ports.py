@@ -1,5 +1,6 @@
 """What nobody listens on inside is the host's, at the ports that are open; all else is as alone."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -7,11 +8,12 @@ from typing import Final
 import pytest
 import trio
 
-from relay.record.events import HostPortOpened, LoopbackRefused
+from relay.record.events import ConnectionDenied, HostPortOpened, LoopbackRefused
 from tests.support.command import ports
 from tests.support.command import program as at
 from tests.support.command.driver import inside
 from tests.support.command.keepline import Keepline
+from tests.support.command.programs import needs
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
 from tests.support.internet.world import Internet
@@ -56,8 +58,36 @@ async def test_open_ports_lead_to_the_hosts_servers(keepline: Keepline) -> None:
     refused = {(each.to, each.on_host) for each in done.all(LoopbackRefused)}
     assert refused == {
         (f"127.0.0.1:{CLOSED}", True),
-        (f"host.docker.internal:{CLOSED}", True),
+        (f"host.internal:{CLOSED}", True),
     }
+
+
+async def test_the_host_has_names(keepline: Keepline) -> None:
+    async with inside(keepline, options=["--host-port", OPEN]) as program:
+        assert await program(at.look_up, "host.internal") == [HOST]
+        assert await program(at.name_of, HOST) == "host.internal"
+        number = await program(at.open_connection, "host.internal", BOTH)
+        await program(at.send, number, b"hello")
+        assert await program(at.receive, number, 5) == b"hello"
+    done = await keepline.run(needs("getent"), "hosts", "host.internal", options=["--strict"])
+    assert done.stdout.split() == [HOST.encode(), b"host.internal"]
+    denied = ["--deny", "host.internal", "--host-port", OPEN]
+    async with inside(keepline, options=denied) as program:
+        with pytest.raises(socket.gaierror):
+            await program(at.look_up, "host.internal")
+        assert await program(ports.refusal, HOST, BOTH) == "ECONNREFUSED"
+        assert await program(ports.exchanged, "127.0.0.1", BOTH) == b"hello"
+
+
+async def test_rules_close_what_a_flag_has_opened(keepline: Keepline) -> None:
+    options = ["--deny", f"localhost:{BOTH}", "--host-port", OPEN, "--allow", "server.test"]
+    async with inside(keepline, options=options) as program:
+        for host in LOOPBACK:
+            assert await program(ports.refusal, host, BOTH) == "ECONNREFUSED"
+            assert await program(ports.exchanged, host, IPV4) == b"hello", "no rule is needed"
+        done = await program.session.end()
+    denials = done.all(ConnectionDenied)
+    assert {(each.rule, each.told) for each in denials} == {(f"localhost:{BOTH}", "a refusal")}
 
 
 async def test_a_port_that_was_served_is_free_for_a_server_inside(keepline: Keepline) -> None:

@@ -39,6 +39,7 @@ async def test_it_is_asked_again_five_times_in_all(
     assert any(f"not asked again: {spent}" in line for line in await explained(keepline))
 
 
+@pytest.mark.as_user_alone("keepline is not in it")
 async def test_bare_it_meets_as_many_losses(api: Api, keepline: Keepline) -> None:
     api.script.add(*[Failure(Fault.RST)] * MET, key=KEY)
     status, _said, ran = await bare(keepline)

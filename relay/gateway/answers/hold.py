@@ -57,7 +57,7 @@ class Step:
     """What to do after some bytes of an answer, or its end."""
 
     deliver: list[bytearray] = field(default_factory=list)
-    """To be given to the program now, in pieces of about PIECE bytes."""
+    """To be given to the program now, in pieces of PIECE bytes at most."""
     loss: str | None = None
     """Why the answer is lost; nothing more of it is fed."""
     error: bytes = b""
@@ -74,12 +74,15 @@ class _Pieces:
         self.size = 0
 
     def add(self, data: bytes | bytearray) -> None:
-        """Add bytes; a large bytearray is taken over."""
+        """Add bytes; a bytearray may be taken over."""
         self.size += len(data)
         if self.all and len(self.all[-1]) + len(data) <= PIECE:
             self.all[-1] += data
-        elif data:
-            self.all.append(data if isinstance(data, bytearray) else bytearray(data))
+        elif isinstance(data, bytearray):
+            self.all.append(data)
+        else:
+            places = range(0, len(data), PIECE)
+            self.all += [bytearray(data[at : at + PIECE]) for at in places]
 
     def take(self) -> list[bytearray]:
         """Return all, and forget it."""

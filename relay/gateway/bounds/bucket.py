@@ -20,6 +20,8 @@ RATE: Final = 100.0
 """Tokens a second."""
 UNIT: Final = 256
 """Bytes."""
+OF_PIECE: Final = 8
+"""Bytes for which each piece of content counts beside its framing: many small ones take time."""
 
 FLOODED: Final = "it floods the connection with what carries no answer"
 

@@ -6,22 +6,25 @@ They are looked at as they come, before h2 has them: of each the header alone, s
   longer than its content, in bytes; where it has none, or nobody waits for it, a token too.
 - Any other frame costs a token, and one for each UNIT bytes: PRIORITY and frames of unknown types
   as well, which are ignored, and each CONTINUATION, of which h2 makes one frame.
-- SETTINGS cost a token for each setting, for each is kept.
+- SETTINGS cost a token for each setting, for each is kept; HEADERS and CONTINUATION one for each
+  FIELDS bytes, which may stand for as many fields.
 """
 
 from collections.abc import Container, Iterator
 from struct import Struct
 from typing import Final
 
-from relay.gateway.bounds.bucket import UNIT
+from relay.gateway.bounds.bucket import OF_PIECE, UNIT
 
 _HEADER: Final = Struct(">HBBBI")
 """Length (24 bits), type, flags, and the stream with a bit that is reserved."""
 _STREAM: Final = 0x7FFF_FFFF
 _DATA: Final = 0x0
+_OF_FIELDS: Final = frozenset({0x1, 0x9})
 _SETTINGS: Final = 0x4
 _SETTING: Final = 6
 """Bytes of one setting, section 6.5.1."""
+FIELDS: Final = 64
 _PADDED: Final = 0x8
 
 
@@ -68,7 +71,9 @@ def _cost(kind: int, length: int, useful: int) -> float:
     """Return the tokens of a frame, of whose payload so many bytes are of use."""
     if kind == _SETTINGS:
         return 1 + length // _SETTING
+    if kind in _OF_FIELDS:
+        return 1 + length // FIELDS
     if kind != _DATA:
         return 1 + length // UNIT
     framing = _HEADER.size + length - useful
-    return max(0, framing - useful) / UNIT if useful else 1 + length // UNIT
+    return max(0, framing + OF_PIECE - useful) / UNIT if useful else 1 + length // UNIT

@@ -6,7 +6,7 @@ from typing import Final
 import h11
 import trio
 
-from relay.gateway.bounds.bucket import FLOODED, UNIT, Bucket
+from relay.gateway.bounds.bucket import FLOODED, OF_PIECE, UNIT, Bucket
 from relay.gateway.http import Fields, LostError, Pieces, Request, Response, length, values, without
 from relay.gateway.streams import GONE, MAX_HEAD, PIECE
 from relay.gateway.upstream.heads import may_be_http, mend
@@ -21,9 +21,6 @@ _ANSWERING: Final = frozenset({h11.SEND_RESPONSE, h11.SEND_BODY})
 
 _PIECES: Final = 256
 """Chunks that are read at once."""
-
-_OF_CHUNK: Final = 8
-"""Bytes for which a chunk counts beside its own: chunks of one byte take time to read."""
 
 _FOR_REQUEST: Final = 100
 """Tokens that a request gives back."""
@@ -135,7 +132,7 @@ class Http1:
             pieces = 0
             while isinstance(event, h11.Data):
                 data += event.data
-                self._bucket.refund((2 * len(event.data) - _OF_CHUNK) / UNIT)
+                self._bucket.refund((2 * len(event.data) - OF_PIECE) / UNIT)
                 pieces += 1
                 event = self._buffered() if pieces < _PIECES else h11.NEED_DATA
             if pieces == _PIECES:  # others have their turn

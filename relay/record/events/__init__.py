@@ -7,14 +7,17 @@ from typing import TypeAlias
 
 from relay.record.events.base import FORMAT, CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.events.connections import (
-    AddressDenied, Cleared, Closer, ConnectionClosed, ConnectionDenied, ConnectionOpened,
-    DialFailed, DialHeld, Dialled, Excuse, How, InnerDiffers, InnerSeen, LoopbackRefused, PathDown,
-    PathUp, Replaying, Suspected, Told,
+    Cleared, Closer, ConnectionClosed, ConnectionOpened, DialFailed, DialHeld, Dialled, Excuse,
+    How, PathDown, PathUp, Replaying, Suspected,
+)
+from relay.record.events.denials import (
+    AddressDenied, ConnectionDenied, InnerDiffers, InnerSeen, Told,
 )
 from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
     UpstreamClosed, UpstreamOpened, UpstreamReady, WentPast,
 )
+from relay.record.events.host_ports import HostPortOpened, LoopbackRefused
 from relay.record.events.names import (
     AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
@@ -23,7 +26,7 @@ from relay.record.events.publishing import (
     Bound, Published, PublishEnded, PublishingBounded, PublishingFailed,
 )
 from relay.record.events.session import (
-    Fault, HostPortOpened, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
+    Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
     PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
 )
 

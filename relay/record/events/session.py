@@ -61,26 +61,6 @@ class SessionEnded(Event):
         ) + (f"; the log had no room for: {omitted}" if omitted else "")
 
 
-class HostPortOpened(Event):
-    """A port of the host's loopback can be reached from inside from now on."""
-
-    port: int
-    source: str
-    """Who has opened it: a flag, a variable, a file and line."""
-    last: int = 0
-    """Of ports that were opened together; 0 if it is one."""
-
-    @property
-    def ports(self) -> str:
-        """PORT or FIRST-LAST."""
-        return f"{self.port}-{self.last}" if self.last else f"{self.port}"
-
-    def text(self) -> str:
-        """Return it as a line for people."""
-        several = "s" if self.last else ""
-        return f"port{several} {self.ports} of the host's loopback opened by {self.source}"
-
-
 class LeftBehind(Event):
     """Processes of the command go on after its end: they have no network any more."""
 

@@ -39,10 +39,10 @@ def _connected(addresses: list[str], port: int, count: int, patience: float) -> 
         poll.register(sock, select.POLLOUT)
     while pending and (found := poll.poll(patience * 1000)):
         for number, _events in found:
-            if met := _outcome(pending[number]):
+            if outcome := _outcome(pending[number]):
                 poll.unregister(number)
                 del pending[number]
-                yield met
+                yield outcome
     yield from ("pending" for _ in pending)
 
 

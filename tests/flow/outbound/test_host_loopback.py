@@ -9,15 +9,16 @@ import pytest
 from relay.addresses import Destination, Endpoint
 from relay.outbound import icmp
 from relay.outbound.door import DeniedError
-from relay.outbound.host_loopback import IPV6, NAMES, HostLoopback
+from relay.outbound.host_loopback import IPV6, HostLoopback
 from relay.outbound.patience import NO_ANSWER, DialError
-from relay.policy.host_ports import HostPorts, PortRange
+from relay.policy.host_ports import HostItself, HostPorts, PortRange
 from relay.policy.policy import Policy
 from relay.record.events import Dialled, Event
 from relay.record.kinds import Kind
 from tests.support.machine.limits import at_the_limit
 
 HOST = "198.18.0.2"
+ITSELF = HostItself(HOST, ("host.internal", "host.docker.internal"))
 PORT = 5432
 
 
@@ -36,7 +37,7 @@ class Host:
 
     def loopback(self, *deny: str) -> HostLoopback:
         policy = Policy(deny=deny)
-        return HostLoopback(HOST, self.ports, policy, self.events.append, self.connect)
+        return HostLoopback(ITSELF, self.ports, policy, self.events.append, self.connect)
 
     async def reached(self, dialled: str, *deny: str) -> str:
         """Return which address is reached for one that a program dials."""
@@ -88,7 +89,7 @@ async def test_a_dial_that_is_cancelled_leaves_no_socket() -> None:
         raise KeyboardInterrupt
 
     host = Host()
-    loopback = HostLoopback(HOST, host.ports, Policy(), host.events.append, connect)
+    loopback = HostLoopback(ITSELF, host.ports, Policy(), host.events.append, connect)
     with pytest.raises(KeyboardInterrupt):
         await loopback.open(Destination("127.0.0.1", PORT), 1)
     assert sockets[0].fileno() == -1
@@ -106,6 +107,7 @@ async def test_a_dial_that_is_cancelled_leaves_no_socket() -> None:
         ("::1", "localhost", "localhost"),
         (HOST, "127.0.0.1", "127.0.0.1"),
         (HOST, "*.internal", "*.internal"),
+        (HOST, "host.internal", "host.internal"),
         ("127.0.0.1", "*", "*"),
     ],
 )
@@ -133,7 +135,7 @@ def test_what_is_recorded_of_it() -> None:
     loopback = Host().loopback()
     assert loopback.destination(("::1", 1)) == Destination(IPV6, 1)
     assert loopback.destination(("127.0.0.5", 1)) == Destination("127.0.0.5", 1)
-    assert loopback.destination((HOST, 1)) == Destination(NAMES[0], 1)
+    assert loopback.destination((HOST, 1)) == Destination(ITSELF.names[0], 1)
     covered = ("127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", HOST)
     assert all(map(loopback.covers, covered))
     assert not any(map(loopback.covers, ("198.18.0.1", "203.0.113.1")))

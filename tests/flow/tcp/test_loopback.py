@@ -8,7 +8,7 @@ import pytest
 from scapy.layers.inet import IP, TCP
 
 from relay.outbound.host_loopback import HostLoopback
-from relay.policy.host_ports import HostPorts, PortRange
+from relay.policy.host_ports import HostItself, HostPorts, PortRange
 from relay.policy.policy import Policy
 from relay.record.events import Event, LoopbackRefused
 from relay.record.kinds import Kind
@@ -20,7 +20,8 @@ HOST = "198.18.0.2"
 
 
 def refusals_of(events: list[Event], open_ports: Iterable[PortRange] = ()) -> LoopbackRefusals:
-    host = HostLoopback(HOST, HostPorts(open_ports), Policy(), events.append)
+    itself = HostItself(HOST, ("host.docker.internal",))
+    host = HostLoopback(itself, HostPorts(open_ports), Policy(), events.append)
     return LoopbackRefusals(events.append, host)
 
 

@@ -22,6 +22,7 @@ from relay.dns.nameserver import IP_PKTINFO, NameServer
 from relay.dns.responder import Responder
 from relay.dns.synthetic import SyntheticAddresses
 from relay.policy.current import CurrentPolicy
+from relay.policy.host_ports import HostItself
 from relay.policy.policy import Policy
 from relay.record.events import Event
 from tests.support.inprocess.fake_resolver import FakeResolver, Script, says, start
@@ -95,6 +96,7 @@ def bound(kind: socket.SocketKind, address: tuple[str, int] = ("0.0.0.0", 0)) ->
 
 
 DENYING = Policy(deny=["*.denied.example"])
+HOST = HostItself("198.18.0.2", ("host.internal", "host.docker.internal"))
 
 
 @asynccontextmanager
@@ -116,7 +118,7 @@ async def serving(
         record = Tally(made.events.append)
         gate = Gate(made.policy, record)
         resolver = Resolver(lambda: (made.upstream.server,), record, nursery, timeouts, gate)
-        answers = Responder(resolver, made.synthetic, made.policy, record, mode)
+        answers = Responder(resolver, made.synthetic, made.policy, record, mode, HOST)
         nursery.start_soon(NameServer(answers, record).serve, udp, tcp)
         with udp, tcp:
             yield made

@@ -20,6 +20,7 @@ from relay.dns.local import local_answer, minimal_any
 from relay.dns.lookup.cache import Lookup, from_answer
 from relay.dns.messages import Query, QueryError, parse
 from relay.dns.synthetic import SyntheticAddresses
+from relay.policy.host_ports import HostItself
 from tests.support.packets import PACKETS, mutated, wire
 
 SOA = "example. 60 IN SOA ns.example. admin.example. 1 7200 900 1209600 60"
@@ -252,6 +253,22 @@ def test_aaaa_of_a_name_with_addresses_is_nodata() -> None:
 
 # Answers that no resolver is asked for.
 
+HOST = HostItself("198.18.0.2", ("host.internal", "host.docker.internal"))
+
+
+@pytest.mark.parametrize("name", ["host.docker.internal", "Host.Internal."])
+@pytest.mark.parametrize(
+    ("rdtype", "value"),
+    [("A", "198.18.0.2"), ("AAAA", None), ("ANY", '"RFC8482" ""'), ("MX", None)],
+)
+def test_the_host_by_its_names(name: str, rdtype: str, value: str | None) -> None:
+    asked = query(name, rdtype)
+    answer = local_answer(asked, SyntheticAddresses.of(), HOST)
+    assert answer is not None
+    response = sent(asked, answer)
+    assert response.rcode() == dns.rcode.NOERROR
+    assert [str(rdata) for rrset in response.answer for rdata in rrset] == [value] * bool(value)
+
 
 @pytest.mark.parametrize("name", ["localhost", "LocalHost.", "app.localhost"])
 @pytest.mark.parametrize(
@@ -260,7 +277,7 @@ def test_aaaa_of_a_name_with_addresses_is_nodata() -> None:
 )
 def test_localhost(name: str, rdtype: str, value: str | None) -> None:
     asked = query(name, rdtype)
-    answer = local_answer(asked, SyntheticAddresses.of())
+    answer = local_answer(asked, SyntheticAddresses.of(), HOST)
     assert answer is not None
     response = sent(asked, answer)
     assert response.rcode() == dns.rcode.NOERROR
@@ -274,9 +291,10 @@ def test_ptr_of_our_own_addresses() -> None:
         (dns.reversename.from_address(address).to_text(), "NOERROR", r"odd\.\200.example."),
         ("1.1.18.198.in-addr.arpa", "NXDOMAIN", None),
         ("1.0.0.127.in-addr.arpa", "NOERROR", "localhost."),
+        ("2.0.18.198.in-addr.arpa", "NOERROR", "host.internal."),
     ]:
         asked = query(reverse, "PTR")
-        answer = local_answer(asked, names)
+        answer = local_answer(asked, names, HOST)
         assert answer is not None
         response = sent(asked, answer)
         assert dns.rcode.to_text(response.rcode()) == rcode
@@ -288,6 +306,7 @@ def test_ptr_of_our_own_addresses() -> None:
     [
         ("www.example", "A"),
         ("notlocalhost", "A"),
+        ("x.host.internal", "A"),
         ("1.2.0.192.in-addr.arpa", "PTR"),
         ("18.198.in-addr.arpa", "PTR"),
         ("300.1.18.198.in-addr.arpa", "PTR"),
@@ -297,7 +316,7 @@ def test_ptr_of_our_own_addresses() -> None:
     ],
 )
 def test_everything_else_is_not_ours(name: str, rdtype: str) -> None:
-    assert local_answer(query(name, rdtype), SyntheticAddresses.of()) is None
+    assert local_answer(query(name, rdtype), SyntheticAddresses.of(), HOST) is None
 
 
 def test_any() -> None:
@@ -414,7 +433,7 @@ FOUND = lookup("www.example. 90 IN CNAME x.example.", "x.example. 20 IN A 192.0.
 def answers(asked: Query) -> list[dns.message.Message]:
     """Every answer that the query could get."""
     return [
-        local_answer(asked, SyntheticAddresses.of()) or minimal_any(asked),
+        local_answer(asked, SyntheticAddresses.of(), HOST) or minimal_any(asked),
         messages.addresses(asked, FOUND, [SyntheticAddresses.of().assign(asked.name, 0).address]),
         messages.no_addresses(asked, FOUND),
         messages.forwarded(asked, dns.message.from_wire(UPSTREAM)).response,

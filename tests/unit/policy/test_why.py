@@ -117,8 +117,12 @@ def test_addresses() -> None:
     assert why(private, "10.0.0.1") == [
         "10.0.0.1:443: denied",
         "  an address in 10.0.0.0/8 is special (private use, RFC 1918), and no rule opens it",
-        '  to allow it, add --allow 10.0.0.1:443, or allow = ["10.0.0.1:443"] in /c.toml',
+        "  to allow it, add --policy-mode open --allow 10.0.0.1:443,"
+        ' or policy_mode = "open" and allow = ["10.0.0.1:443"] in /c.toml',
     ]
+    advised = Policy([rule("10.0.0.1:443")], terms=Terms(mode="open", private="deny"))
+    assert why(advised, "10.0.0.1")[0].endswith("allowed")
+    assert why(advised, "a.test")[0].endswith("allowed")
     assert why(private, "127.0.0.1")[1:] == [
         "  127.0.0.1 is not an address of another host",
         "  no rule opens it: inside, 127.0.0.0/8 is the namespace's own",

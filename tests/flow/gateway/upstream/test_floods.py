@@ -1,5 +1,10 @@
 """Upstreams that send what carries no answer, without end: asked again, and told if it goes on."""
 
+import contextlib
+
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 import trio
 
@@ -7,18 +12,15 @@ from relay.config import Hold
 from relay.gateway.answers import manners
 from relay.gateway.bounds.bucket import FLOODED
 from relay.gateway.bounds.room import ALL
+from relay.record.events import UpstreamClosed
 from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import bare_upstream, gateway, until
 from tests.support.internet.servers.api.messages import message
 from tests.support.internet.servers.api.stream import body
+from tests.support.internet.servers.floods import CHUNKED, HEADS, LINES, PING, STREAMED, without_end
 
 STREAM = b'{"seed": 7, "stream": true}'
 EVENTS = body(message(7))
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-STREAMED = HEAD + b"Connection: close\r\n\r\n"
-CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-SIZE = 16 * 1024
-"""Bytes that are sent at once."""
 
 
 class Flooding:
@@ -35,30 +37,11 @@ class Flooding:
         if self._times < 0:
             await stream.send_all(STREAMED + EVENTS)
             return
-        await stream.send_all(self._begin)
-        sent, again = 0, self._again * max(1, SIZE // len(self._again))
-        try:
-            while True:
-                await stream.send_all(again)
-                sent += len(again)
-                self.sent = max(self.sent, sent)
-        except trio.BrokenResourceError:
-            pass
+        sent = await without_end(stream, self._begin, self._again)
+        self.sent = max(self.sent, sent)
 
 
-FLOODS = {
-    "103": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-    "large 103": (b"", b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % (b"Link: </x>\r\n" * 999)),
-    "chunks of a byte": (CHUNKED, b"1\r\n:\r\n"),
-    "chunk extensions": (CHUNKED, b"1;%b\r\n:\r\n" % (b"x" * 400_000)),
-    "empty lines": (STREAMED, b"\n"),
-    "empty lines of CR": (STREAMED, b"\r"),
-    "comments": (STREAMED, b":\n\n"),
-    "comments in one event": (STREAMED, b":\n"),
-    "fields in one event": (STREAMED, b"data\n"),
-    "pings": (STREAMED, b'event: ping\ndata: {"type": "ping"}\n\n'),
-    "events of no type": (STREAMED, b"id: 1\n\n"),
-}
+FLOODS = HEADS | LINES
 
 
 @pytest.mark.parametrize("name", FLOODS)
@@ -150,3 +133,50 @@ async def test_who_pings_and_says_nothing_is_asked_again_after_an_hour(
         assert upstream.asked == asked
         causes = [each.cause for each in it.resends()]
         assert causes == [f"only pings for {manners.FILLED_FOR:g} s"] * (asked - 1)
+
+
+class Idle:
+    """Answers over HTTP/2, and floods the connection that nobody uses then."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self.ended = trio.Event()
+        self._reads = reads
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        server.initiate_connection()
+        await stream.send_all(server.data_to_send())
+        while not self._is_asked(server, await stream.receive_some()):
+            await stream.send_all(server.data_to_send())
+        server.send_headers(1, [(":status", "204")], end_stream=True)
+        await stream.send_all(server.data_to_send())
+        async with trio.open_nursery() as nursery:
+            if self._reads:
+                nursery.start_soon(self._read, stream)
+            await without_end(stream, b"", PING)
+            nursery.cancel_scope.cancel()
+        self.ended.set()
+
+    def _is_asked(self, server: h2.connection.H2Connection, data: bytes | bytearray) -> bool:
+        events = server.receive_data(bytes(data))
+        return any(isinstance(event, h2.events.StreamEnded) for event in events)
+
+    async def _read(self, stream: trio.abc.Stream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            while await stream.receive_some():
+                pass
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_who_floods_while_nothing_is_asked_loses_the_connection(reads: bool) -> None:
+    upstream = Idle(reads=reads)
+    async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
+        async with it.connection() as program:
+            answer = await program.ask("GET", "/v1/models")
+            assert (answer.status, answer.is_complete) == (204, True)
+        await upstream.ended.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        (closed,) = [event for event in it.events if isinstance(event, UpstreamClosed)]
+        assert (closed.cause, closed.kind) == (FLOODED, Kind.FLOOD)
+        assert not it.standing.connections
+        assert not it.lost()

@@ -15,8 +15,8 @@ from hyperframe.frame import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.gateway.bounds.bucket import UNIT
-from relay.gateway.bounds.frames import Frames
+from relay.gateway.bounds.bucket import OF_PIECE, UNIT
+from relay.gateway.bounds.frames import FIELDS, Frames
 from tests.support.buffers import CUTS, cut
 
 AWAITED = {1}
@@ -41,17 +41,17 @@ EACH: list[tuple[bytes, float]] = [
     (WindowUpdateFrame(0, window_increment=1).serialize(), 1),
     (GoAwayFrame(last_stream_id=1).serialize(), 1),
     (HeadersFrame(1, b"").serialize(), 1),
-    (HeadersFrame(1, b"x" * 3 * UNIT).serialize(), 4),
+    (HeadersFrame(1, b"x" * 3 * FIELDS).serialize(), 4),
     (ContinuationFrame(1).serialize(), 1),
     (b"\0\0\5\xbe\0\0\0\0\0xxxxx", 1),  # of a type that is not known
     (b"\0\0\0\xbe\0\x80\0\0\1", 1),  # the same, with the bit that is reserved
     (DataFrame(1, b"").serialize(), 1),
-    (DataFrame(1, b"x").serialize(), 8 / UNIT),
-    (DataFrame(1, b"x" * 9).serialize(), 0),
+    (DataFrame(1, b"x").serialize(), (8 + OF_PIECE) / UNIT),
+    (DataFrame(1, b"x" * (9 + OF_PIECE)).serialize(), 0),
     (DataFrame(1, b"x" * 16384).serialize(), 0),
     (padded(b"", 200).serialize(), 1),
     (padded(b"", 255).serialize(), 2),
-    (padded(b"x", 0).serialize(), 9 / UNIT),
+    (padded(b"x", 0).serialize(), (9 + OF_PIECE) / UNIT),
     (padded(b"x" * 500, 200).serialize(), 0),
     (DataFrame(3, b"x" * 2 * UNIT).serialize(), 3),  # nobody waits for it
     (b"\0\0\0\0\x08\0\0\0\1", 1),  # padded, without a length of the padding
