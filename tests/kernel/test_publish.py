@@ -127,6 +127,25 @@ async def test_a_port_that_is_taken_gets_another_and_keeps_it(
     assert done.stderr == ""
 
 
+async def test_no_connection_goes_round_in_a_circle(internet: Internet, keepline: Keepline) -> None:
+    """All ports of the host are open to the program; what is published leads inside again."""
+    host = internet.client
+    options = ["--host-port", "1-65535", "--publish", "8250:8251"]
+    async with listen(host, "127.0.0.1", 8253), served(keepline, *options) as session:
+        assert await tell(session, "dial 127.0.0.1 8253") == "dial 127.0.0.1 8253"
+        await opens(session, "127.0.0.1", 8252)
+        assert await tell(session, "dial ::1 8252") == "ECONNREFUSED"
+        for address in LOOPBACK:
+            assert await tell(session, f"dial {address} 8250") == "ECONNREFUSED"
+            stream = await connect(host, address, 8250)
+            with pytest.raises(trio.BrokenResourceError):
+                await stream.receive_some()
+            await stream.aclose()
+        assert await tell(session, "close 8252") == "close 8252"
+        assert await tell(session, "dial 127.0.0.1 8252") == "ECONNREFUSED"
+        await ended(session)
+
+
 async def test_streams_end_as_they_do_inside(internet: Internet, keepline: Keepline) -> None:
     """A reset is a reset, what stands outlives its listener, and what is large is whole."""
     host = internet.client

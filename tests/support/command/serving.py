@@ -2,7 +2,8 @@
 
 `listen ADDRESS PORT` and `close PORT` are each answered by the same line, or by the errno. A
 connection gets all back that it sends, and `end` at its end; one that sends `reset` is reset.
-`address PORT` tells from where the last connection to a port came.
+`address PORT` tells from where the last connection to a port came; `dial ADDRESS PORT` is answered
+by the same line if it gets through.
 """
 
 import asyncio
@@ -55,6 +56,12 @@ async def _do(words: list[str]) -> str:
         case ["close", port]:
             for server in _servers.pop(int(port)):
                 server.close()
+        case ["dial", address, port]:
+            try:
+                _reader, writer = await asyncio.open_connection(address, int(port))
+            except OSError as error:
+                return errno.errorcode[error.errno or 0]
+            writer.close()
         case ["address", port]:
             return _peers.get(int(port), "")
         case _:
