@@ -1,4 +1,4 @@
-"""Descriptors that are kept spare, for what must go on when the process may open no other one.
+"""How many descriptors there are, and spare ones for what must go on when no other can be opened.
 
 The classical trick at the limit: a spare one is closed, so that one call succeeds, and is taken
 again. There is one stock, SPARE, as there is one table of descriptors in a process.
@@ -7,6 +7,7 @@ again. There is one stock, SPARE, as there is one table of descriptors in a proc
 import contextlib
 import errno
 import os
+import resource
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
@@ -54,6 +55,36 @@ class Spare:
 
 
 SPARE: Final = Spare()
+
+
+class Limit:
+    """How many descriptors this process may have open; `_USUAL` until raise_to_hard()."""
+
+    _USUAL: Final = 1024
+
+    def __init__(self) -> None:
+        self.most = self._USUAL
+
+    def raise_to_hard(self) -> None:
+        """Take as many as may be had: a connection needs two, its program one.
+
+        The command was started before and keeps its own limit. Where a filter forbids to ask for
+        them, those that there are have to do.
+        """
+        with contextlib.suppress(OSError):
+            self.most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            self.most = hard
+
+    def share(self, part: int, most: int) -> int:
+        """Return the `part`th of them, `most` at most: what waits leaves the rest to what stands.
+
+        RLIM_INFINITY is -1 in Python, and more than anybody asks for.
+        """
+        return most if self.most < 0 else max(min(self.most // part, most), 1)
+
+
+LIMIT: Final = Limit()
 
 
 def at_all_costs(call: Callable[[], T]) -> T:

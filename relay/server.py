@@ -1,8 +1,5 @@
 """The relay of one session: ways in, ways out, name server and flight log in one nursery."""
 
-import contextlib
-import os
-import resource
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +15,7 @@ from relay.barrier import Record, contained, kept_running
 from relay.config import Settings, Sources, way_out
 from relay.config.publishing import AUTO, OFF, ON
 from relay.config.tightening import Tightening
-from relay.descriptors import SPARE
+from relay.descriptors import LIMIT, SPARE
 from relay.dns.service import NameService
 from relay.gateway import gateway
 from relay.gateway.setup.prepare import Prepared, Without
@@ -26,7 +23,7 @@ from relay.gateway.unused import PAST_BASE_URL, Unused
 from relay.host.interfaces import is_shown
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
-from relay.inbound.held.holder import SynHolder
+from relay.inbound.held.holder import MOST_HELD, PART, SynHolder
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
@@ -40,14 +37,15 @@ from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
 from relay.policy.host_ports import HostPorts
 from relay.publishing import on_host, publishing
-from relay.publishing.look import Look
-from relay.publishing.sockets import Sockets
 from relay.record.events import Event
 from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
 from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.transfer import urgent
 from relay.tcp.watch.liveness import Liveness
+
+_FIRST_LOOK: Final = 0.1
+"""Seconds until the first look at what listens inside."""
 
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""
@@ -69,7 +67,8 @@ class Relay:
     way_out: "way_out.WayOut | None" = None
     """Through a proxy; None: it is direct."""
     publishing: "publishing.Publishing | None" = None
-    """Servers inside that are reached from the host, if any may be."""
+    """Servers inside that are reached from the host, once it has begun."""
+    _published: "tuple[SocketMaker, Sequence[on_host.Asked], str] | None" = None
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -95,17 +94,27 @@ class Relay:
         What was asked for listens already, and is closed by its owner. To be called before serve().
         """
         mode = self.settings.published().mode
-        if not maker.pid or (mode == OFF and not asked):
+        if maker.pid and (mode != OFF or asked):
+            self._published = maker, asked, mode
+        else:
             maker.stop()
+
+    async def serve_published(self, nursery: trio.Nursery) -> None:
+        """Publish until cancelled; most commands that end at once have no part of it loaded."""
+        if self._published is None:
             return
-        own = [os.fstat(sock.fileno()).st_ino for sock in self.listeners.listening()]
-        self.publishing = publishing.Publishing(
-            Look(Sockets(maker, self.listeners.diag), own),
-            self.record,
-            self.host_ports,
-            asked=asked,
-            is_automatic=lambda: mode == ON or (mode == AUTO and not self.policy.is_allowlist),
-        )
+        maker, asked, mode = self._published
+        if self.publishing is None:
+            if not asked:
+                await trio.sleep(_FIRST_LOOK)
+            self.publishing = publishing.Publishing(
+                publishing.look_into(self.listeners, maker),
+                self.record,
+                self.host_ports,
+                asked=asked,
+                is_automatic=lambda: mode == ON or (mode == AUTO and not self.policy.is_allowlist),
+            )
+        await self.publishing.serve(nursery)
 
     def _is_own(self, address: str) -> bool:
         """Return whether an address is the host's own, and no rule speaks of names.
@@ -148,6 +157,7 @@ class _Running:
 
     def __init__(self, relay: Relay, nursery: trio.Nursery) -> None:
         """Make all of it; start() runs it."""
+        LIMIT.raise_to_hard()
         settings, standing, record = relay.settings, relay.standing, relay.record
         self._listeners = relay.listeners
         self._record = record
@@ -155,7 +165,7 @@ class _Running:
         self._names = relay.names
         self._standing = standing
         self._tightening = relay.tightening
-        self._publishing = relay.publishing
+        self._relay = relay
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
             _dials(relay, keepalive, door),
@@ -181,7 +191,6 @@ class _Running:
         """Start all services; they run until the nursery is cancelled."""
         udp, tcp = self._listeners.dns_udp, self._listeners.dns_tcp
         with contained(self._record, "limits"):
-            _allow_descriptors()
             SPARE.keep()
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
         with contained(self._record, "urgent data"):
@@ -193,8 +202,7 @@ class _Running:
         self._run("name server", partial(self._names.serve, udp, tcp))
         for each in self._inbound:
             self._run("listener", partial(each.serve, self._connections.start))
-        if self._publishing is not None:
-            self._run("published ports", partial(self._publishing.serve, self._nursery))
+        self._run("published ports", partial(self._relay.serve_published, self._nursery))
 
     def _run(self, where: str, service: Callable[[], Awaitable[None]]) -> None:
         self._nursery.start_soon(kept_running, self._record, where, service)
@@ -224,8 +232,8 @@ class _Running:
                 each.take_waiting(self._connections.start)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._finish, self._connections.finish)
-            if self._publishing is not None:
-                nursery.start_soon(self._finish, self._publishing.finish)
+            if self._relay.publishing is not None:
+                nursery.start_soon(self._finish, self._relay.publishing.finish)
 
     async def _finish(self, finish: Callable[[], Awaitable[None]]) -> None:
         with contained(self._record, "end"):
@@ -240,7 +248,7 @@ def _ways_in(
     syns = listeners.syns
     if syns is None:
         return [first, *others]
-    holder = SynHolder(syns, first, programs, record)
+    holder = SynHolder(syns, first, programs, record, LIMIT.share(PART, MOST_HELD))
     refusals = LoopbackRefusals(record, loopback)
     holder.take_other, holder.refuses = refusals.note, refusals.refuses
     return [holder, *others]
@@ -281,14 +289,3 @@ def _keepalive(settings: Settings) -> KeepAlive:
         user_timeout=settings.user_timeout,
         rto_max=settings.rto_max,
     )
-
-
-def _allow_descriptors() -> None:
-    """Take as many descriptors as may be had: a connection needs two, its program one.
-
-    The command was started before and keeps its own limit. Where a filter forbids to ask for them,
-    those that there are have to do.
-    """
-    with contextlib.suppress(OSError):
-        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

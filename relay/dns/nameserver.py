@@ -17,7 +17,7 @@ import trio
 from relay.addresses import Endpoint
 from relay.barrier import Record, contained, kept_running, note
 from relay.dns import messages
-from relay.dns.bounds.places import Places
+from relay.dns.bounds.places import MOST, Places
 from relay.dns.bounds.zones import zone_of
 from relay.dns.framing import FrameError, Unframer, frame, is_error, servfail, truncated
 from relay.dns.insistence import Insistence
@@ -74,10 +74,11 @@ class NameServer:
     A fault ends one question, which is answered SERVFAIL, or one connection.
     """
 
-    def __init__(self, responder: Responder, record: Record) -> None:
+    def __init__(self, responder: Responder, record: Record, most: int = MOST) -> None:
+        """Take what answers; `most` lookups may be under way at a time."""
         self._responder = responder
         self._record = record
-        self._places = Places()
+        self._places = Places(most)
         self._connections = 0
         self._insistence = Insistence()
         self._turned_away = 0

@@ -9,8 +9,10 @@ import trio
 from netns.mounts import RESOLV_CONF
 from relay.addresses import Destination, parse_pool
 from relay.config import Settings, parse_nameserver
+from relay.descriptors import LIMIT
 from relay.dns import gate, nameserver, responder
 from relay.dns.bounds import tally
+from relay.dns.bounds.places import MOST
 from relay.dns.lookup import evidence, resolver
 from relay.dns.lookup.errors import Meaning, ResolverError
 from relay.dns.synthetic import SyntheticAddresses
@@ -97,7 +99,7 @@ class NameService:
                 is_own=self._is_own,
                 is_left=self._is_left,
             )
-            await nameserver.NameServer(answers, self._record).serve(udp, tcp)
+            await nameserver.NameServer(answers, self._record, LIMIT.share(4, MOST)).serve(udp, tcp)
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a destination's name, at least one; raises DialError.

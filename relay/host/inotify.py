@@ -3,7 +3,7 @@
 What an event says is not relied on. It only means that something may have changed, and what is true
 now is then read. So a file that is replaced, removed, or put in a folder that is made later is
 noticed as one that is written to, and so is one behind a symbolic link. Where a folder far above is
-replaced, that folder's own move is.
+replaced, that folder's own move is, or the change of the link that it is.
 """
 
 import os
@@ -70,6 +70,8 @@ class FileWatch:
             if self._add(child.parent, _OF_FOLDER, os.fsencode(child.name)):
                 for folder in child.parent.parents:
                     self._add(folder, _SELF)
+                for link in filter(Path.is_symlink, child.parents):
+                    self._add(link.parent, _OF_FOLDER, os.fsencode(link.name))
                 return
 
     def _add(self, path: Path, mask: int, name: bytes = b"") -> bool:

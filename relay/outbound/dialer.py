@@ -18,6 +18,7 @@ from relay.addresses import Destination, Endpoint
 from relay.outbound import icmp
 from relay.outbound.door import DeniedError, Door, Own
 from relay.outbound.keepalive import KeepAlive
+from relay.outbound.lately import Lately
 from relay.outbound.patience import DialError, verdict_of
 from relay.policy.verdicts import Deny
 from relay.record.kinds import Kind, kind_of_errno
@@ -32,6 +33,10 @@ IN_FLIGHT: Final = 8
 """Dials at a time to an endpoint that has not answered; one that has is dialled freely.
 
 Another port of the same address may be silent, behind a firewall, while this one answers."""
+
+
+MOST_ANSWERING: Final = 8192
+"""Endpoints that are known to answer; one that is forgotten is dialled as if it never had."""
 
 
 Denied: TypeAlias = Callable[[str, Deny], None]
@@ -76,7 +81,7 @@ class Dialer:
     _resolve: Resolve
     _keepalive: KeepAlive
     _door: Door
-    _answering: set[Endpoint] = field(default_factory=set)
+    _answering: Lately[Endpoint] = field(default_factory=lambda: Lately(MOST_ANSWERING))
     """Those whose last dial was answered."""
     _slots: dict[Endpoint, trio.CapacityLimiter] = field(default_factory=dict)
 

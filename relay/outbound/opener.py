@@ -8,6 +8,7 @@ import random
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, NamedTuple
 
 import trio
@@ -16,6 +17,7 @@ from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Denied, Dials, Reached
 from relay.outbound.door import DeniedError
+from relay.outbound.lately import Lately
 from relay.outbound.patience import NO_ANSWER, DialError, GiveUp, Patience, Retry
 from relay.outbound.standing import Standing
 from relay.policy.verdicts import Deny
@@ -23,6 +25,12 @@ from relay.record.events import AddressDenied, DialHeld, Dialled, Event
 from relay.record.kinds import Kind
 
 _LEFT: Final = "the program closed the connection first"
+
+MOST_REACHED: Final = 8192
+"""Destinations; of a further one, whatever was reached longest ago counts as never reached."""
+
+WOKEN: Final = 64
+"""Dials in doubt that are made again as soon as another has got through."""
 
 _DENIALS_TOLD: Final = 8
 """Addresses that are recorded for one dial, as denied while others are dialled."""
@@ -48,12 +56,12 @@ class Opener:
     _record: Callable[[Event], None]
     patience: float
     """Seconds that a dial may take, retries included."""
-    _reached: set[Destination] = field(default_factory=set)
-    """Destinations that were seen alive in this session."""
+    _reached: Lately[Destination] = field(default_factory=lambda: Lately(MOST_REACHED))
+    """Destinations that were seen alive in this session; those of long ago are forgotten."""
     _through: int = 0
     """Dials that reached somebody."""
-    _doubtful: set[trio.CancelScope] = field(default_factory=set)
-    """The pauses that end when another dial gets through."""
+    _doubtful: dict[trio.CancelScope, None] = field(default_factory=dict)
+    """The pauses that end when another dial gets through, the oldest first."""
 
     async def open(
         self,
@@ -130,13 +138,16 @@ class Opener:
         return note
 
     def _note_reached(self, destination: Destination) -> None:
-        """Remember that a dial got through, and let those make another round that doubt it."""
+        """Remember that a dial got through, and let those make another round that doubt it.
+
+        Of thousands, WOKEN do: all of them at once would keep everybody else waiting. The others'
+        pauses end by themselves, and each round after that is the last one all the same.
+        """
         self._reached.add(destination)
         self._through += 1
-        if self._doubtful:
-            for pause in self._doubtful:
-                pause.cancel()
-            self._doubtful.clear()
+        for pause in tuple(islice(self._doubtful, WOKEN)):
+            pause.cancel()
+            del self._doubtful[pause]
 
     async def _pause(self, verdict: Retry) -> None:
         """Wait before the next round, until the network changes at most.
@@ -146,11 +157,11 @@ class Opener:
         """
         with trio.move_on_after(verdict.pause) as pause:
             if verdict.is_doubtful:
-                self._doubtful.add(pause)
+                self._doubtful[pause] = None
             try:
                 await self._network.wait()
             finally:
-                self._doubtful.discard(pause)
+                self._doubtful.pop(pause, None)
 
 
 def _given_up(error: DialError, verdict: GiveUp) -> DialError:

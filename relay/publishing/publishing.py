@@ -5,6 +5,7 @@ listens inside without being asked for is found by looking, for no kernel tells 
 a listen(2): every PAUSE seconds, the one thing that the relay does while nothing happens.
 """
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,12 +13,15 @@ from typing import Final, Protocol
 
 import trio
 
+from netns.handoff import Listeners
+from netns.process.socket_maker import SocketMaker
 from relay.barrier import Record, contained, kept_running
 from relay.inbound.accepting import Acceptor
 from relay.publishing.connections import PublishedConnections
 from relay.publishing.look import Look
 from relay.publishing.offered import Offered
 from relay.publishing.on_host import Asked, OnHost, open_near
+from relay.publishing.sockets import Sockets
 from relay.record.events import (
     Bound,
     Published,
@@ -51,6 +55,12 @@ class OwnPorts(Protocol):
 
     def release(self, port: int) -> None:
         """Forget one."""
+
+
+def look_into(listeners: Listeners, maker: SocketMaker) -> Look:
+    """Return what looks into a namespace, and passes over keepline's own sockets there."""
+    own = [os.fstat(sock.fileno()).st_ino for sock in listeners.listening()]
+    return Look(Sockets(maker, listeners.diag), own)
 
 
 class Publishing:

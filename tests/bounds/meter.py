@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from tests.support.machine.procfs import tcp_sockets_of
+from tests.support.machine.procfs import borrowed, descriptors, is_socket, is_tcp
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _MIB: Final = 1024 * 1024
@@ -39,9 +39,13 @@ class Meter:
         return len(list(Path(f"/proc/{self._pid}/fd").iterdir()))
 
     def buffers(self) -> float:
-        """Return the MiB that the kernel keeps for its TCP sockets, SO_MEMINFO of socket(7)."""
-        with tcp_sockets_of(self._pid) as sockets:
-            return sum(map(_kept_for, sockets)) / _MIB
+        """Return the MiB that the kernel keeps for its TCP sockets: SO_MEMINFO, sock_diag(7)."""
+        pidfd = os.pidfd_open(self._pid)
+        try:
+            each = descriptors(self._pid).items()
+            return sum(_kept_for(pidfd, fd) for fd, what in each if is_socket(what)) / _MIB
+        finally:
+            os.close(pidfd)
 
     def _status(self, key: str) -> float:
         return int(self._read("status").split(f"{key}:")[1].split()[0]) / 1024
@@ -50,6 +54,14 @@ class Meter:
         return Path(f"/proc/{self._pid}/{name}").read_text()
 
 
-def _kept_for(sock: socket.socket) -> int:
-    told = _KINDS.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _KINDS.size))
-    return int(told[0] + told[2] + told[5])
+def _kept_for(pidfd: int, fd: int) -> int:
+    """Return the bytes for a socket, 0 if it is none of TCP, or is closed meanwhile."""
+    try:
+        sock = borrowed(pidfd, fd)
+    except OSError:
+        return 0
+    with sock:
+        if not is_tcp(sock):
+            return 0
+        told = _KINDS.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _KINDS.size))
+        return int(told[0] + told[2] + told[5])

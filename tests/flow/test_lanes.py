@@ -26,7 +26,8 @@ def test_lanes_run_side_by_side_and_what_fails_is_named_last(tmp_path: Path) -> 
     process = lanes(script, tmp_path)
     said = process.communicate()[0].split("\n\n")
     assert process.returncode == 1
-    assert [part.splitlines()[:2] for part in (said[0].strip(), said[1])] == [
+    assert [part.splitlines()[:2] for part in said[:3]] == [
+        ["begun: the first", "begun: the second"],
         ["==== the first ====", "word"],
         ["==== the second ====", "told"],
     ]

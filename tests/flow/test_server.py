@@ -19,6 +19,7 @@ from relay.record.events import Event, Fault
 from relay.server import Relay
 from tests.support.inprocess.fake_resolver import says, start
 from tests.support.inprocess.offers import sock_diag
+from tests.support.pace import patience
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def listeners() -> Iterator[Listeners]:
 
 async def synthetic(name_server: Endpoint, name: str) -> str:
     """Ask for a name, as a program does."""
-    with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(10):
+    with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(patience(10)):
         await sock.connect(name_server)
         await sock.send(dns.message.make_query(name, "A").to_wire())
         answer = dns.message.from_wire(await sock.recv(512))

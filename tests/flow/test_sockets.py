@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from relay.sockets import TCP_CLOSE, TCP_SYN_SENT, connect, queued_error
+from tests.support.pace import patience
 
 
 class Early(socket.socket):
@@ -26,7 +27,7 @@ class Early(socket.socket):
 async def test_no_errno_yet_is_no_success(seen: int) -> None:
     sock = Early(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     sock.seen = seen
-    with sock, socket.create_server(("127.0.0.1", 0)) as listener, trio.fail_after(5):
+    with sock, socket.create_server(("127.0.0.1", 0)) as listener, trio.fail_after(patience(5)):
         assert await connect(sock, listener.getsockname()) == errno.EHOSTUNREACH
 
 

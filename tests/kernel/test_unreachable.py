@@ -16,7 +16,7 @@ from tests.support.internet.patterns import Packets
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
 from tests.support.internet.world import GATEWAY, SERVER, Internet
-from tests.support.pace import within
+from tests.support.pace import patience, within
 
 PORT = 443
 ECHO = 7
@@ -135,7 +135,7 @@ async def test_a_soft_error_does_not_end_a_connection_that_stands(
     number = await program(at.open_connection, SERVER, PORT)
     with unreachable_by(1, internet.router, Packets(protocol="tcp", destination=SERVER)) as fault:
         await program(at.send, number, b"hello")
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             while not fault.hits():  # noqa: ASYNC110, there is no event to wait for
                 await trio.sleep(0.02)
     assert await program(at.receive, number, 5) == b"hello"

@@ -180,8 +180,11 @@ class Downstream:
             await self.flush()
 
     async def pass_on(self, stream: Stream) -> None:
-        """Write what is left of the body as it comes, and end it; raises LostError."""
-        while data := await stream.receive():
+        """Write what is left of the body as it comes, and end it; raises LostError.
+
+        Where there is none, what upstream sends all the same may have no end.
+        """
+        while (data := await stream.receive()) and not self._is_bodiless:
             await self.data(data)
         await self.end(stream.trailers)
 

@@ -5,6 +5,7 @@ the certificate that it presents.
 """
 
 import contextlib
+import os
 import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -58,28 +59,47 @@ def copied(environment: MutableMapping[str, str], identities: Iterable[Identity]
     """Have an environment name copies of the files that it trusts by, for as long as it lasts.
 
     They are read before the command starts, which may change them then: what is trusted must not
-    change with it. What cannot be read is named no more. Folders of authorities are not copied.
+    change with it. What cannot be read is named no more. The authorities of SSL_CERT_DIR are put
+    behind those of the file; the system's own folder stays, which root alone can write.
     Raises TrustError for an SSL_CERT_FILE that is missing or has no certificate.
     """
     variables = [name for each in identities for name in (each.certificate, each.key)]
     named = {name: environment.get(name, "") for name in (EXTRA, *variables)}
     named[FILE] = _store(environment)[0]
-    before = {name: environment.get(name) for name in named}
+    before = {name: environment.get(name) for name in (*named, FOLDER)}
+    further = _authorities(before[FOLDER] or "")
+    if further:
+        named[FILE] = named[FILE] or os.devnull
     with contextlib.ExitStack() as stack:
         for path in filter(None, {*named.values()}):
             with contextlib.suppress(OSError):
-                copy = stack.enter_context(Memory("copy", Path(path).read_bytes()))
+                text = Path(path).read_bytes() + (further if path == named[FILE] else b"")
+                copy = stack.enter_context(Memory("copy", text))
                 _ORIGINALS[copy.path] = path
         copies = {path: copy for copy, path in _ORIGINALS.items()}
         if not environment.get(FILE):
             _SYSTEMS.update({copy: path for path, copy in copies.items() if path == named[FILE]})
         _name(environment, {name: copies.get(path) for name, path in named.items()})
+        if before[FOLDER]:
+            environment[FOLDER] = os.devnull  # an empty one would be the system's
         try:
             yield
         finally:
             _ORIGINALS.clear()
             _SYSTEMS.clear()
             _name(environment, before)
+
+
+def _authorities(folders: str) -> bytes:
+    """Return the certificates that OpenSSL would find in some folders, those that can be read."""
+    blocks = []
+    for folder in filter(_is_hashed, folders.split(":")):
+        for path in sorted(Path(folder).iterdir()):
+            if _HASHED.fullmatch(path.name) and path.is_file():
+                with contextlib.suppress(OSError):
+                    blocks += [match[0] for match in _BLOCK.finditer(_read(str(path)))]
+    readable = _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), blocks)
+    return "".join(f"\n{block}\n" for block in dict.fromkeys(readable)).encode()
 
 
 def _name(environment: MutableMapping[str, str], values: Mapping[str, str | None]) -> None:

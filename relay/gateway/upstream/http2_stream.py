@@ -44,7 +44,7 @@ class StreamState:
     """Whether the answer has no body, whatever comes."""
     _left: int | None = None
     """Bytes of the body that are still to come, if that is known."""
-    _chunks: list[bytes] = field(default_factory=list)
+    _body: bytearray = field(default_factory=bytearray)
     """What has come of the body and was not taken yet."""
 
     def lose(
@@ -60,8 +60,7 @@ class StreamState:
         """Take an event of the answer; 1xx are not passed on."""
         match event:
             case h2.events.DataReceived():
-                if event.data:  # empty ones come in any number
-                    self._chunks.append(event.data)
+                self._body += event.data
                 self.waiting += event.flow_controlled_length
                 if self._left is not None:
                     self._left -= len(event.data)
@@ -109,8 +108,8 @@ class StreamState:
 
     def take(self) -> bytes | None:
         """Return what has come of the body, empty at its end, None to wait; raises LostError."""
-        data = b"".join(self._chunks)
-        self._chunks.clear()
+        data = bytes(self._body)
+        self._body.clear()
         self.unacknowledged += self.waiting
         self.waiting = 0
         if not data and self.loss is not None:

@@ -22,10 +22,16 @@ from relay.inbound.held.segments import Syn, parse_syn
 from relay.inbound.listener import AcceptedOffer, Listener
 from relay.inbound.offer import GIVEN_UP, Offer, Refusal
 from relay.inbound.socket_table import SocketTable
+from relay.record.events import ConnectLeft
+from relay.record.kinds import Kind
 from relay.sockets import TCP_CLOSE, TCP_CLOSING, TCP_LISTEN, TCP_SYN_SENT, TCP_TIME_WAIT
 
 MOST_HELD: Final = 4096
-"""SYNs. A further one takes the place of another, which is left to be retransmitted."""
+"""SYNs, if there are four times as many descriptors. A further one takes the place of another, as
+room.py says, or is left to be retransmitted itself."""
+
+PART: Final = 4
+"""Each may be dialled, which takes a descriptor: that part of them may wait for an answer."""
 
 TURN: Final = 256
 """SYNs that are read before the others have their turn."""
@@ -57,7 +63,7 @@ class SynHolder:
         listener: Listener,
         table: SocketTable,
         record: Record,
-        most: int = MOST_HELD,
+        most: int,
     ) -> None:
         """Take what the namespace has made; the owner of the sockets closes them."""
         self.take_other: Callable[[memoryview], None] = lambda _packet: None
@@ -136,12 +142,20 @@ class SynHolder:
             with contextlib.suppress(OSError):
                 self._send(segments.reset(syn), syn.source)
             return
+        if not self._held.has_place(syn.destination):
+            self._leave(syn)
+            return
         if (other := self._held.to_give_way()) is not None:
             self._withdraw(other, "too many are held at a time")
         offer = self._offers[ends] = HeldOffer(syn, self)
         self._held.add(offer)
         self._has_work.set()
         self._start(offer)
+
+    def _leave(self, syn: Syn) -> None:
+        """Leave a SYN to be retransmitted: then there may be a place for it."""
+        address, port = syn.destination
+        self._record(ConnectLeft(address=address, port=port, kind=Kind.BOUND))
 
     def _take_accepted(self, accepted: Offer) -> None:
         """Hand a socket that the kernel has accepted to the offer that waits for it.

@@ -1,7 +1,9 @@
 """The offers that are held, up to a maximum, and which one gives way to a further one; pure.
 
-The oldest one to the destination that has most gives way: a program that dials a silent host
-thousands of times does not keep others from theirs.
+The oldest one to the destination that has most gives way, but to none of that destination: a
+program that dials a silent host thousands of times keeps nobody else from theirs, and its own SYNs
+do not drive each other out, each time that one is retransmitted. Nor does one destination have all
+of the room.
 """
 
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ class Room(Generic[T]):
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._most_of_one = (most + 1) // 2
         self._all: dict[T, None] = {}
         self._by_destination: dict[Endpoint, dict[T, None]] = {}
         self._crowded: Endpoint = ("", 0)
@@ -40,6 +43,14 @@ class Room(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         """Iterate over those that are held now, the oldest one first."""
         return iter(tuple(self._all))
+
+    def has_place(self, destination: Endpoint) -> bool:
+        """Return whether one more to this destination may be added, once another has given way."""
+        here = len(self._by_destination.get(destination, ()))
+        if here >= self._most_of_one:
+            return False
+        is_full = len(self._all) >= self._most
+        return not (is_full and here and here >= len(self._by_destination.get(self._crowded, ())))
 
     def to_give_way(self) -> T | None:
         """Return the offer that has to go before another is added; None if there is room."""

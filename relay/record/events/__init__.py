@@ -26,7 +26,7 @@ from relay.record.events.publishing import (
     Bound, Published, PublishEnded, PublishingBounded, PublishingFailed,
 )
 from relay.record.events.session import (
-    Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
+    ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
     PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
 )
 
@@ -35,7 +35,7 @@ AnyEvent: TypeAlias = (
     | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
-    | ConnectionClosed | LoopbackRefused | HostPortOpened
+    | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
     | Published | PublishEnded | PublishingBounded | PublishingFailed
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
@@ -45,7 +45,7 @@ AnyEvent: TypeAlias = (
 
 __all__ = [
     "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "Bound", "CausedEvent",
-    "Cleared", "Closer", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
+    "Cleared", "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
     "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
     "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened",
     "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost",

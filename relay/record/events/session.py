@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from relay.record.events.base import CausedEvent, Event, LossEvent, size
+from relay.record.events.base import CausedEvent, CountedEvent, Event, LossEvent, size
 from relay.record.times import local
 
 Shown: TypeAlias = Literal["", "a reset", "SERVFAIL"]
@@ -156,6 +156,22 @@ class TurnedAway(LossEvent):
     def text(self) -> str:
         """Return it as a line for people."""
         return f"{self.where} reset a connection ({self.cause}), {self.count} so far"
+
+
+class ConnectLeft(CountedEvent):
+    """A SYN was left to be retransmitted: as many connects are pending as keepline dials for."""
+
+    address: str
+    port: int
+
+    @property
+    def to(self) -> str:
+        """HOST:PORT, as it was dialled."""
+        return f"{self.address}:{self.port}"
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"connect() to {self.to} is to wait: too many are pending{self.times()}"
 
 
 class LogChanged(LossEvent):

@@ -50,6 +50,9 @@ def failure(event: AnyEvent, to: str) -> Entry | None:
             found = _lookup(event)
         case events.LoopbackRefused():
             found = _loopback(event)
+        case events.ConnectLeft():
+            what = "connects were to wait until others had ended: too many were pending"
+            found = _entry(event, Mark.LIMIT, event.to, what, event.address)
         case events.DialFailed():
             found = _dial(event, to)
         case _:

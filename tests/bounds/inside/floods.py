@@ -46,6 +46,29 @@ def _connected(addresses: list[str], port: int, count: int, patience: float) -> 
     yield from ("pending" for _ in pending)
 
 
+def hold_many(address: str, port: int, count: int, at_once: int = 100) -> dict[str, int]:
+    """Connect so many times, some at once, and keep all; count what each has met."""
+    met = Counter[str]()
+    for begun in range(0, count, at_once):
+        met.update(_connected([address], port, min(at_once, count - begun), 30.0))
+    return met
+
+
+def standing() -> int:
+    """Return how many stand: the relay resets what the kernel has accepted beyond its limit."""
+    return sum(map(_stands, _kept))
+
+
+def _stands(sock: socket.socket) -> bool:
+    """Return whether a connection has neither ended nor failed; its server says nothing."""
+    try:
+        return bool(sock.recv(1))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
 def _outcome(sock: socket.socket) -> str:
     """Return what a connect has met; "" if the kernel has not set its errno yet."""
     met = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -4,6 +4,6 @@ from typing import Final
 
 from tests.bounds.row import Row
 
-from . import names, programs, upstreams
+from . import descriptors, names, programs, upstreams
 
-ROWS: Final[tuple[Row, ...]] = (*programs.ROWS, *names.ROWS, *upstreams.ROWS)
+ROWS: Final[tuple[Row, ...]] = (*programs.ROWS, *descriptors.ROWS, *names.ROWS, *upstreams.ROWS)

@@ -1,9 +1,10 @@
 """What a program inside does: to the record, to connections, to descriptors."""
 
+from functools import partial
 from typing import Final
 
 from tests.bounds.inside import floods
-from tests.bounds.row import MEMORY, OTHERS, PROCESSOR, RECORD, Row
+from tests.bounds.row import DESCRIPTORS, MEMORY, OTHERS, PROCESSOR, RECORD, Row
 from tests.bounds.stage import Stage
 
 _DENIED: Final = "203.0.113.66"
@@ -16,7 +17,37 @@ async def _denied_connects(stage: Stage) -> None:
             assert met == {"EHOSTUNREACH": 500}, met
 
 
+async def _silent_connects(stage: Stage, addresses: list[str]) -> None:
+    await stage.program(floods.allow_descriptors, 16_000)
+    async with stage.measured():
+        for _ in range(10):
+            met = await stage.program(floods.connect_many, addresses, 443, 1000)
+            assert set(met) <= {"pending", "EHOSTUNREACH"}, met
+        stage.look()
+        await stage.program(floods.close_all)
+
+
+_SILENT: Final = "198.51.100.1"
+_SILENT_NETWORK: Final = [f"198.51.100.{number}" for number in range(1, 255)]
+_PENDING: Final = "they are pending, as without keepline, until the program or its kernel gives up"
+
 ROWS: Final = (
+    Row(
+        attacker="a program inside",
+        flood="10,000 connects at once to one address that does not answer",
+        play=partial(_silent_connects, addresses=[_SILENT]),
+        bounds={PROCESSOR: 8, MEMORY: 48, DESCRIPTORS: 64, OTHERS: 5},
+        meets=_PENDING,
+        said=f"connect() to {_SILENT}:443 is to wait: too many are pending",
+    ),
+    Row(
+        attacker="a program inside",
+        flood="10,000 connects at once to 254 addresses that do not answer",
+        play=partial(_silent_connects, addresses=_SILENT_NETWORK),
+        bounds={PROCESSOR: 15, MEMORY: 80, DESCRIPTORS: 2100, OTHERS: 5},
+        meets=_PENDING,
+        said="is to wait: too many are pending",
+    ),
     Row(
         attacker="a program inside",
         flood="9,500 connects to an address that a rule denies",

@@ -179,6 +179,29 @@ async def test_a_folder_that_is_replaced_is_watched_on(tmp_path: Path) -> None:
         await made.until(lambda: not made.allows(API))
 
 
+async def test_a_link_to_the_folder_that_is_changed_is_noticed(tmp_path: Path) -> None:
+    folders = [tmp_path / "dots" / name for name in ("one", "two")]
+    for folder, host in zip(folders, ("other.test", "api.test"), strict=True):
+        (folder / "keepline").mkdir(parents=True)
+        (folder / "keepline/config.toml").write_text(f'deny = ["{host}"]\n')
+    link, new = tmp_path / "config", tmp_path / "new"
+    link.symlink_to(folders[0])
+    new.symlink_to(folders[1])
+    async with watching(link) as made:
+        assert made.allows(API)
+        new.rename(link)
+        await made.until(lambda: not made.allows(API))
+        assert not made.allows(OTHER)
+
+
+async def test_a_file_that_is_written_by_another_of_its_names_is_noticed(tmp_path: Path) -> None:
+    async with watching(tmp_path, "keepidle = 9\n") as made:
+        other = tmp_path / "other.toml"
+        other.hardlink_to(made.path)
+        other.write_text('deny = ["api.test"]\n')
+        await made.until(lambda: not made.allows(API))
+
+
 async def test_a_file_that_is_written_in_pieces_is_read_when_it_is_complete(tmp_path: Path) -> None:
     async with watching(tmp_path, 'deny = ["api.test"]\n') as made:
         with made.path.open("w") as file:  # which truncates it

@@ -49,6 +49,7 @@ from tests.support.inprocess.nameserver import (
     serving,
 )
 from tests.support.machine.limits import at_the_limit
+from tests.support.pace import patience
 from tests.support.packets import PACKETS
 
 # What the program is told.
@@ -142,7 +143,7 @@ async def test_localhost_any_and_reverse_names_are_local() -> None:
 async def test_no_answer_is_servfail(rdtype: str) -> None:
     async with serving(silent) as made:
         assert (await made.ask(rdtype=rdtype)).rcode() == dns.rcode.SERVFAIL
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             while not made.recorded(LookupFailed):
                 await trio.lowlevel.checkpoint()
         assert len(made.recorded(LookupFailed)) == 1
@@ -236,7 +237,7 @@ async def test_the_answer_comes_from_the_address_that_was_asked() -> None:
     async with serving(ADDRESS) as made:
         query = dns.message.make_query("www.example", "A")
         for asked in ["127.0.0.1", "127.7.7.7", "127.8.8.8"]:
-            with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(10):
+            with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(patience(10)):
                 await sock.sendto(query.to_wire(), (asked, made.address[1]))
                 wire, source = await sock.recvfrom(512)
             answer_to(query, wire)
@@ -281,7 +282,7 @@ def test_only_named_errors_are_survived() -> None:
 async def frames(stream: trio.SocketStream, count: int) -> list[bytes]:
     unframer = Unframer()
     found: list[bytes] = []
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         while len(found) < count:
             data = bytes(await stream.receive_some())
             assert data, "the server closed the connection"
@@ -290,7 +291,7 @@ async def frames(stream: trio.SocketStream, count: int) -> list[bytes]:
 
 
 async def at_end(stream: trio.SocketStream) -> bool:
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         try:
             return await stream.receive_some() == b""
         except trio.BrokenResourceError:
@@ -367,7 +368,7 @@ async def test_a_program_that_takes_no_answer_is_closed(monkeypatch: pytest.Monk
             await stream.send_all(query * 1000)
 
     async with serving(ADDRESS) as made, await made.connect() as stream:
-        with pytest.raises(trio.BrokenResourceError), trio.fail_after(30):
+        with pytest.raises(trio.BrokenResourceError), trio.fail_after(patience(30)):
             await ask_forever(stream)
 
 
@@ -405,7 +406,7 @@ def test_a_thousand_packets_through_the_socket(packets: list[bytes]) -> None:
 async def send_packets(packets: list[bytes]) -> None:
     """Send each, then a query whose answer shows that the server got past it."""
     async with serving(ADDRESS) as made, trio.open_nursery() as nursery:
-        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(30):
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(patience(30)):
             await sock.connect(made.address)
             for number, packet in enumerate(packets):
                 await sock.send(packet)
@@ -424,7 +425,7 @@ async def send_packets(packets: list[bytes]) -> None:
 async def test_at_the_limit_a_question_is_answered_servfail_at_once() -> None:
     async with serving(ADDRESS, timeouts=ResolverTimeouts()) as made:
         await trio.testing.wait_all_tasks_blocked()  # the fake resolver accepts by now
-        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(5):
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, trio.fail_after(patience(5)):
             await sock.connect(made.address)
             for rdtype in ("A", "MX"):
                 query = dns.message.make_query("www.example", rdtype)
@@ -445,7 +446,7 @@ async def test_at_the_limit_a_connection_is_reset_at_once() -> None:
         await trio.testing.wait_all_tasks_blocked()
         with socket.socket() as sock, at_the_limit():
             sock.connect(made.address)  # before any task of the server runs
-            with trio.fail_after(5):
+            with trio.fail_after(patience(5)):
                 await trio.lowlevel.wait_readable(sock)
             with pytest.raises(ConnectionResetError):
                 sock.recv(1)

@@ -19,6 +19,7 @@ from relay.outbound.door import DeniedError
 from relay.outbound.patience import DialError
 from relay.record.kinds import Kind
 from tests.support.inprocess.fake_resolver import Asked, Script, says, start
+from tests.support.pace import patience
 
 SYNTHETIC = SyntheticAddresses.of().assign("www.example", 0).address
 ADDRESS = says("www.example 60 A 192.0.2.1")
@@ -43,7 +44,7 @@ async def serving(
         settings = Settings(nameservers=(str(upstream.server),), patience=0, deny=deny)
         service = NameService(settings, settings.policy(), lambda _event: None)
         nursery.start_soon(service.serve, udp, tcp)
-        with trio.fail_after(10), udp, tcp:
+        with trio.fail_after(patience(10)), udp, tcp:
             yield service, address
             nursery.cancel_scope.cancel()
 

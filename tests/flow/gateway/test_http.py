@@ -19,6 +19,7 @@ from tests.support.internet.servers.api.answers import Answer
 from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.api.server import fake_api
 from tests.support.internet.servers.api.stream import Position
+from tests.support.pace import patience
 
 PROTOCOLS = [("h2", "http/1.1"), ("http/1.1",)]
 BOTH = pytest.mark.parametrize("protocols", PROTOCOLS)
@@ -401,7 +402,7 @@ async def ask_at_once(it: Running, count: int) -> None:
             answer = await program.ask("POST", "/v1/messages", STREAM)
             assert (answer.status, answer.is_complete) == (200, True)
 
-    with trio.fail_after(60):
+    with trio.fail_after(patience(60)):
         async with trio.open_nursery() as nursery:
             for _ in range(count):
                 nursery.start_soon(one)

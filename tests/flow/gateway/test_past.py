@@ -20,6 +20,7 @@ from tests.support.inprocess import client_hello
 from tests.support.inprocess.gateway import Running, gateway
 from tests.support.inprocess.offers import Pending, session
 from tests.support.internet.servers.api.server import Served, fake_api
+from tests.support.pace import patience
 
 NAME = "server.test"
 ASKS = b"GET /v1/models HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n"
@@ -157,7 +158,7 @@ async def test_who_ends_before_its_client_hello_is_whole_has_refused_nothing(
         if is_reset:
             resets_on_close(stream.socket)  # type: ignore[arg-type]
         await stream.aclose()
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             while not them.count(ConnectionClosed):
                 await trio.testing.wait_all_tasks_blocked(0.01)
         (closed,) = [e for e in them.it.events if isinstance(e, ConnectionClosed)]
@@ -183,7 +184,7 @@ async def test_the_end_of_the_command_ends_what_goes_past() -> None:
         async with await them.connect() as stream:
             await stream.send_all(client_hello_of(them.distrustful))
             assert await stream.receive_some(), "of the API's handshake"
-            with trio.fail_after(5):
+            with trio.fail_after(patience(5)):
                 await them.connections.finish()
             with pytest.raises(trio.BrokenResourceError):
                 await _all(stream)

@@ -16,6 +16,7 @@ from relay.inbound.offer import Offer
 from relay.record.events import Event, Fault, TurnedAway
 from relay.record.kinds import Kind
 from tests.support.machine.limits import at_the_limit
+from tests.support.pace import patience
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def spare() -> Iterator[None]:
 
 def is_reset(program: socket.socket) -> bool:
     with program:
-        program.settimeout(5)
+        program.settimeout(patience(5))
         try:
             assert program.recv(1) == b""
         except ConnectionResetError:
@@ -109,7 +110,7 @@ async def test_redirect_without_a_conntrack_entry_resets_that_one(
         nursery.start_soon(listener.serve, offers.append)
         for _ in range(2):
             with socket.create_connection(listening.getsockname()) as program:
-                with trio.fail_after(5):
+                with trio.fail_after(patience(5)):
                     await trio.lowlevel.wait_readable(program)
                 with pytest.raises(ConnectionResetError):
                     program.recv(1)
@@ -129,7 +130,7 @@ async def test_a_listener_at_the_limit_goes_on_after_it(listening: socket.socket
         with at_the_limit():
             nursery.start_soon(acceptor.serve, lambda sock, _source: taken.append(sock))
             for program in programs:
-                with trio.fail_after(5):
+                with trio.fail_after(patience(5)):
                     await trio.lowlevel.wait_readable(program)
         with socket.create_connection(listening.getsockname()) as third:
             while not taken:

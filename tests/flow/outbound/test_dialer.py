@@ -14,7 +14,7 @@ from relay.outbound import icmp
 from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer
 from relay.outbound.door import MOST, DeniedError, Door
 from relay.outbound.keepalive import IP_RECVERR, KeepAlive
-from relay.outbound.opener import Opened, Opener
+from relay.outbound.opener import WOKEN, Opened, Opener
 from relay.outbound.patience import NO_ANSWER, DialError
 from relay.outbound.standing import Standing
 from relay.record.events import AddressDenied, DialHeld, Dialled, Event
@@ -315,6 +315,32 @@ async def test_unreachable_that_is_reached_again_after_another_goes_on(
         await trio.testing.wait_all_tasks_blocked()
         assert trio.current_time() == now
         assert made.told.attempts == 2
+
+
+async def test_of_thousands_some_go_on_at_once_and_the_others_after_their_pause(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """All at once would keep everybody else waiting."""
+    script = Scripted(at_192_0_2_1=[errno.ENETUNREACH], at_192_0_2_2=[0])
+    made, count = script.dialling(), WOKEN + 10
+    failures: list[DialError] = []
+
+    async def dial() -> None:
+        with pytest.raises(DialError) as raised:
+            await made.dial(AWAY, 443)
+        failures.append(raised.value)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(dial)
+        await made.told.held.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        now, begun = trio.current_time(), len(script.begun)
+        await made.dial(OTHER, 443)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (trio.current_time(), len(script.begun)) == (now, begun + 1 + WOKEN)
+        assert len(failures) == WOKEN
+    assert len(failures) == count
 
 
 async def test_of_two_addresses_the_one_that_may_come_back_decides(

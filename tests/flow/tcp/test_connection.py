@@ -15,6 +15,7 @@ from relay.outbound.standing import Standing
 from relay.record.events import ConnectionOpened, Event, Fault
 from relay.tcp.connection import LOOK, STALL, Connection, Connections, Handler
 from tests.support.inprocess.offers import sock_diag
+from tests.support.pace import patience
 
 MOVES = 7.0
 """Seconds for which something is delivered."""
@@ -135,7 +136,7 @@ async def test_a_fault_resets_its_connection_and_no_other() -> None:
                 other.connect(listener.getsockname())
                 listening.take_waiting(made.start)
                 await trio.testing.wait_all_tasks_blocked()
-                faulty.settimeout(5)
+                faulty.settimeout(patience(5))
                 with pytest.raises(ConnectionResetError):
                     faulty.recv(1)
                 other.setblocking(False)
@@ -145,5 +146,5 @@ async def test_a_fault_resets_its_connection_and_no_other() -> None:
         (fault,) = [event for event in events if isinstance(event, Fault)]
         assert (fault.where, fault.connection, fault.saw) == ("connection", 1, "a reset")
         assert fault.ends_connection
-        with trio.fail_after(1):
+        with trio.fail_after(patience(1)):
             await made.finish()

@@ -33,9 +33,9 @@ def descriptors(pid: int) -> dict[int, str]:
 def tcp_sockets_of(pid: int) -> Iterator[list[socket.socket]]:
     """Borrow the process's TCP sockets over IPv4, by pidfd_getfd(2)."""
     pidfd = os.pidfd_open(pid)
-    sockets = [borrowed(pidfd, fd) for fd, what in descriptors(pid).items() if _is_socket(what)]
+    sockets = [borrowed(pidfd, fd) for fd, what in descriptors(pid).items() if is_socket(what)]
     try:
-        yield [sock for sock in sockets if _is_tcp(sock)]
+        yield [sock for sock in sockets if is_tcp(sock)]
     finally:
         os.close(pidfd)
         for sock in sockets:
@@ -51,9 +51,11 @@ def borrowed(pidfd: int, fd: int) -> socket.socket:
     return socket.socket(fileno=copy)
 
 
-def _is_socket(what: str) -> bool:
+def is_socket(what: str) -> bool:
+    """Return whether what a descriptor stands for, as descriptors() has it, is a socket."""
     return what.startswith("socket:")
 
 
-def _is_tcp(sock: socket.socket) -> bool:
+def is_tcp(sock: socket.socket) -> bool:
+    """Return whether a socket is TCP's over IPv4."""
     return (sock.family, sock.type) == (socket.AF_INET, socket.SOCK_STREAM)

@@ -16,6 +16,7 @@ from relay.record.events import (
     ConnectionDenied,
     ConnectionOpened,
     ConnectionServed,
+    ConnectLeft,
     DialFailed,
     DialHeld,
     Dialled,
@@ -225,6 +226,10 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         LoopbackRefused(address="127.0.0.1", port=1, name="host.internal", on_host=False),
         "host.internal:1 refused: that port is closed, nobody listens there",
+    ),
+    (
+        ConnectLeft(address="203.0.113.9", port=443, kind=Kind.BOUND, count=4),
+        "connect() to 203.0.113.9:443 is to wait: too many are pending; 4 times so far",
     ),
     (
         LookupHeld(name="a.example", kind=Kind.TIMEOUT, cause="no answer in 10 s", seconds=12.5),

@@ -31,7 +31,7 @@ from tests.support.inprocess.fake_resolver import (
     truncated,
 )
 from tests.support.inprocess.gate import open_gate
-from tests.support.pace import within
+from tests.support.pace import patience, within
 
 SHORT = ResolverTimeouts(server=0.05, last=0.3, stale=0.05, outage=0, failing=0)
 LONG = ResolverTimeouts(server=60, last=60, stale=60, outage=0, failing=0)
@@ -62,7 +62,7 @@ class Bench:
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, kind: type[Event], count: int = 1) -> list[Event]:
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             while len(self.recorded(kind)) < count:
                 await trio.lowlevel.checkpoint()
         return self.recorded(kind)
@@ -514,7 +514,7 @@ async def test_a_stale_answer_in_silence_while_the_lookup_goes_on(nursery: trio.
     assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
     assert len(made.recorded(ServedStale)) == 1
     go.set()
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         while made.resolver.cached("www.example") is None:
             await trio.lowlevel.checkpoint()
     assert await made.ipv4_addresses("www.example") == ["192.0.2.2"]
@@ -555,7 +555,7 @@ async def test_a_name_never_seen_is_held_until_the_resolver_is_back(
     nursery: trio.Nursery, trouble: Script
 ) -> None:
     made, _ = await bench(nursery, times(7, trouble, ADDRESS), timeouts=HOLDING)
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
     assert made.recorded(LookupFailed) == []
 
@@ -581,7 +581,7 @@ async def test_an_outage_is_held_longer_than_a_failure(
         asked_at_limit = len(server.asked)
 
     nursery.start_soon(pass_time)
-    with pytest.raises(ResolverError), trio.fail_after(10):
+    with pytest.raises(ResolverError), trio.fail_after(patience(10)):
         await made.ipv4_addresses("www.example")
     assert asked_at_limit > 0
     assert len(made.recorded(LookupFailed)) == 1
@@ -606,7 +606,7 @@ async def test_a_resolver_that_is_slow_is_listened_to(nursery: trio.Nursery, sec
     ports: dict[str, int] = {}
     timeouts = ResolverTimeouts(server=0.05, last=0.1, outage=3600, pause=60)
     made, _ = await bench(nursery, slow, timeouts=timeouts)
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
     assert made.recorded(LookupFailed) == []
 
@@ -710,7 +710,7 @@ async def test_one_name_that_fails_is_no_outage(
 ) -> None:
     made, [server] = await bench(nursery, failing("www.example", trouble), timeouts=QUICK)
     await made.ipv4_addresses("good.example")
-    with trio.fail_after(10), pytest.raises(ResolverError, match=cause) as caught:
+    with trio.fail_after(patience(10)), pytest.raises(ResolverError, match=cause) as caught:
         await made.ipv4_addresses("www.example")
     assert caught.value.rcode == dns.rcode.SERVFAIL
     assert caught.value.cause.endswith(", while other names are answered")
@@ -730,7 +730,7 @@ async def test_before_any_name_has_resolved_the_root_is_asked_for(
     nursery: trio.Nursery, trouble: Script, cause: str
 ) -> None:
     made, [server] = await bench(nursery, failing("www.example", trouble), timeouts=QUICK)
-    with trio.fail_after(10), pytest.raises(ResolverError, match=cause):
+    with trio.fail_after(patience(10)), pytest.raises(ResolverError, match=cause):
         await made.ipv4_addresses("www.example")
     assert names_asked(server) == ["www.example. IN A", ". IN NS", "www.example. IN A"]
 
@@ -742,7 +742,7 @@ async def test_a_resolver_that_refuses_the_root_works(nursery: trio.Nursery) -> 
         await says(rcode=rcode)(asked)
 
     made, _ = await bench(nursery, script, timeouts=QUICK)
-    with trio.fail_after(10), pytest.raises(ResolverError, match="SERVFAIL"):
+    with trio.fail_after(patience(10)), pytest.raises(ResolverError, match="SERVFAIL"):
         await made.ipv4_addresses("www.example")
 
 
@@ -753,7 +753,7 @@ async def test_what_is_said_of_a_question_is_a_verdict_at_once(
     nursery: trio.Nursery, rcode: dns.rcode.Rcode
 ) -> None:
     made, [server] = await bench(nursery, says(rcode=rcode), timeouts=QUICK)
-    with trio.fail_after(10), pytest.raises(ResolverError) as caught:
+    with trio.fail_after(patience(10)), pytest.raises(ResolverError) as caught:
         await made.ipv4_addresses("www.example")
     assert caught.value.rcode == rcode
     assert names_asked(server) == ["www.example. IN A"]
@@ -765,7 +765,7 @@ async def test_a_verdict_that_is_given_again_and_again_is_recorded_once(
     made, [server] = await bench(nursery, says(rcode=dns.rcode.REFUSED), timeouts=QUICK)
     for _ in range(3):
         made.now += 1
-        with trio.fail_after(10), pytest.raises(ResolverError):
+        with trio.fail_after(patience(10)), pytest.raises(ResolverError):
             await made.ipv4_addresses("www.example")
     assert len(server.asked) == 3
     assert len(made.recorded(LookupFailed)) == 1
@@ -779,7 +779,7 @@ async def test_the_next_server_answers_what_the_first_refuses(nursery: trio.Nurs
 async def test_a_refusal_beside_a_server_that_is_silent_for_all(nursery: trio.Nursery) -> None:
     refusing = failing("www.example", says(rcode=dns.rcode.REFUSED))
     made, _ = await bench(nursery, refusing, silent, timeouts=QUICK)
-    with trio.fail_after(10), pytest.raises(ResolverError) as caught:
+    with trio.fail_after(patience(10)), pytest.raises(ResolverError) as caught:
         await made.ipv4_addresses("www.example")
     assert caught.value.rcode == dns.rcode.REFUSED
 
@@ -789,7 +789,7 @@ async def test_a_refusal_beside_an_outage_of_the_server_that_knows(nursery: trio
     made, _ = await bench(
         nursery, says(rcode=dns.rcode.REFUSED), times(7, silent, ADDRESS), timeouts=timeouts
     )
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
 
 
@@ -819,7 +819,7 @@ async def test_many_names_that_fail_at_once_need_one_answer_to_another(
         with pytest.raises(ResolverError):
             await made.ipv4_addresses(name)
 
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with trio.open_nursery() as askers:
             for name in names:
                 askers.start_soon(fail, name)
@@ -834,7 +834,7 @@ async def test_a_resolver_that_does_not_run_is_told_at_once(nursery: trio.Nurser
     made, _ = await bench(nursery, timeouts=QUICK)
     with closed_port() as closed:
         made.servers = (closed,)
-        with trio.fail_after(1), pytest.raises(ResolverError, match="Connection refused"):
+        with trio.fail_after(patience(1)), pytest.raises(ResolverError, match="Connection refused"):
             await made.ipv4_addresses("www.example")
 
 
@@ -851,7 +851,7 @@ async def test_a_resolver_that_has_answered_may_start_again(nursery: trio.Nurser
             made.servers = (server.server,)
 
         nursery.start_soon(start_again)
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             assert await made.ipv4_addresses("www.example") == ["192.0.2.1"]
 
 
@@ -868,7 +868,10 @@ async def test_a_resolver_that_does_not_start_again_is_told(nursery: trio.Nurser
             made.now = 60
 
         nursery.start_soon(pass_time)
-        with trio.fail_after(10), pytest.raises(ResolverError, match="Connection refused"):
+        with (
+            trio.fail_after(patience(10)),
+            pytest.raises(ResolverError, match="Connection refused"),
+        ):
             await made.ipv4_addresses("www.example")
 
 
@@ -885,7 +888,7 @@ async def test_a_fault_ends_the_lookup_that_it_hit(nursery: trio.Nursery) -> Non
 
     resolver = Resolver(lambda: made.servers, record, nursery, QUICK, open_gate())
     made.servers = (bad.server,)
-    with trio.fail_after(10), pytest.raises(ResolverError, match="a defect"):
+    with trio.fail_after(patience(10)), pytest.raises(ResolverError, match="a defect"):
         await resolver.addresses("www.example")
     made.servers = (good.server,)
     assert (await resolver.addresses("www.example")).addresses == ("192.0.2.1",)

@@ -59,6 +59,33 @@ def test_files_may_change_once_they_are_copied(authority: Authority, tmp_path: P
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_folder_may_change_once_it_is_copied(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_file: bool
+) -> None:
+    """Of two files with one certificate it is trusted once; what is no certificate is left out."""
+    monkeypatch.setattr(ssl, "get_default_verify_paths", NoStore)
+    monkeypatch.setattr(trust, "WELL_KNOWN", [])
+    folder, other = tmp_path / "folder", tmp_path / "other"
+    for each in (folder, other):
+        each.mkdir()
+    one = next(iter(authority.environment().values()))
+    two = next(iter(Authority(other).environment().values()))
+    for name in ("0a0b0c0d.0", "0a0b0c0d.1"):
+        shutil.copy(one, folder / name)
+    (folder / "0a0b0c0d.2").write_text("-----BEGIN CERTIFICATE-----\nx\n")
+    os.mkfifo(folder / "0a0b0c0d.3")
+    environment = {"SSL_CERT_DIR": f"/nowhere:{folder}"} | (
+        {"SSL_CERT_FILE": two} if has_file else {}
+    )
+    before = dict(environment)
+    with copied(environment, []):
+        shutil.copy(two, folder / "0a0b0c0d.4")
+        replaced_by_fifos(folder)
+        assert subjects(environment) == 1 + has_file
+    assert environment == before
+
+
 def test_the_system_s_store_is_copied_too(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

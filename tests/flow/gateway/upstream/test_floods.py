@@ -17,7 +17,15 @@ from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import bare_upstream, gateway, until
 from tests.support.internet.servers.api.messages import message
 from tests.support.internet.servers.api.stream import body
-from tests.support.internet.servers.floods import CHUNKED, HEADS, LINES, PING, STREAMED, without_end
+from tests.support.internet.servers.floods import (
+    CHUNKED,
+    HEADS,
+    LINES,
+    PING,
+    READ,
+    STREAMED,
+    without_end,
+)
 
 STREAM = b'{"seed": 7, "stream": true}'
 EVENTS = body(message(7))
@@ -180,3 +188,43 @@ async def test_who_floods_while_nothing_is_asked_loses_the_connection(reads: boo
         assert (closed.cause, closed.kind) == (FLOODED, Kind.FLOOD)
         assert not it.standing.connections
         assert not it.lost()
+
+
+class Bodies:
+    """Gives each answer over HTTP/2 a body without end, as fast as it is taken."""
+
+    def __init__(self, status: int) -> None:
+        self._head = [(":status", str(status))]
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        server.initiate_connection()
+        asked: set[int] = set()
+        await stream.send_all(server.data_to_send())
+        with contextlib.suppress(trio.BrokenResourceError):
+            while data := await stream.receive_some():
+                for event in server.receive_data(bytes(data)):
+                    number = getattr(event, "stream_id", None) or 0
+                    if isinstance(event, h2.events.RequestReceived):
+                        server.send_headers(number, self._head)
+                        asked.add(number)
+                    if isinstance(event, h2.events.StreamReset):
+                        asked.discard(number)
+                for number in asked:
+                    while server.local_flow_control_window(number) >= READ:
+                        server.send_data(number, b"x" * READ)
+                await stream.send_all(server.data_to_send())
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+async def test_a_body_without_end_is_not_waited_for_where_an_answer_has_none(
+    method: str, status: int
+) -> None:
+    async with (
+        bare_upstream(Bodies(status).serve, protocols=("h2",)) as served,
+        gateway(served) as it,
+        it.connection() as program,
+    ):
+        for _ in range(3):  # the connection can carry the next
+            answer = await program.ask(method, "/v1/models")
+            assert (answer.status, answer.is_complete, answer.body) == (status, True, b"")

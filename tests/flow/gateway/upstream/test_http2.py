@@ -25,6 +25,7 @@ from relay.record.kinds import Kind
 from tests.support.inprocess.gateway import Running, bare_upstream, body_of, gateway, until
 from tests.support.internet.servers.api.messages import message
 from tests.support.internet.servers.api.stream import body
+from tests.support.pace import patience
 
 STREAM = b'{"seed": 7, "stream": true}'
 EVENTS = body(message(7))
@@ -191,7 +192,7 @@ class _Padding(Upstream):
 async def test_padding_does_not_use_the_window_up() -> None:
     upstream = _Padding()
     async with bare_upstream(upstream.serve, protocols=("h2",)) as served, gateway(served) as it:
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             assert await ask(it) == (200, "")
         await it.assert_nothing_is_left()
 
@@ -510,7 +511,7 @@ async def test_a_piece_does_not_wait_for_the_next() -> None:
         await program.send(h11.Request(method="POST", target="/other", headers=headers))
         for piece in (b"bo", b"dy"):
             await program.send(h11.Data(piece))
-            with trio.fail_after(10):
+            with trio.fail_after(patience(10)):
                 while upstream.frames[-1:] != [(piece, piece == b"dy")]:
                     await trio.testing.wait_all_tasks_blocked()
         await program.send(h11.EndOfMessage())

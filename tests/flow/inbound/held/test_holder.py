@@ -25,7 +25,7 @@ from relay.inbound.held.offer import HeldOffer
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Offer, Refusal
 from relay.inbound.socket_table import SocketTable
-from relay.record.events import Event, Fault
+from relay.record.events import ConnectLeft, Event, Fault
 from relay.sockets import (
     TCP_CLOSE,
     TCP_CLOSING,
@@ -35,6 +35,7 @@ from relay.sockets import (
 )
 
 MOST = 20
+HALF = MOST // 2
 ELSEWHERE: Endpoint = ("203.0.113.5", 443)
 
 
@@ -305,12 +306,28 @@ async def test_many_that_wait_for_one_do_not_keep_others_from_theirs(
     bench: Bench,
 ) -> None:
     elsewhere = await bench.offered(source(0))
-    knocking = [await bench.offered(source(number), ELSEWHERE) for number in range(1, MOST + 2)]
-    assert [offer.is_wanted for offer in knocking] == [False, False, *[True] * (MOST - 1)]
-    assert knocking[0].withdrawal == "too many are held at a time"
+    knocking = [await bench.offered(source(number), ELSEWHERE) for number in range(1, HALF + 1)]
+    for _copy in range(2):
+        bench.syn(source(MOST), ELSEWHERE)
+        await trio.testing.wait_all_tasks_blocked()
+        assert bench.offers[1:] == knocking, "it waits for a place"
+    assert [type(event) for event in bench.events] == [ConnectLeft] * 2
     knocking[0].close()
+    await bench.offered(source(MOST), ELSEWHERE)
     assert elsewhere.is_wanted
-    assert await bench.offered(source(1), ELSEWHERE) is not knocking[0], "it came again"
+
+
+async def test_where_each_waits_for_another_the_oldest_gives_way(bench: Bench) -> None:
+    knocking = [await bench.offered(source(n), ("203.0.113.6", n)) for n in range(1, MOST + 1)]
+    bench.syn(source(MOST + 1), ("203.0.113.6", MOST))
+    await trio.testing.wait_all_tasks_blocked()
+    assert bench.offers == knocking, "no destination has more than that one"
+    await bench.offered(source(MOST + 1), ELSEWHERE)
+    assert [offer.is_wanted for offer in knocking] == [*[True] * (MOST - 1), False]
+    assert knocking[-1].withdrawal == "too many are held at a time"
+    knocking[-1].close()
+    again = await bench.offered(source(MOST), ("203.0.113.7", 1))
+    assert again is not knocking[-1], "it came again, when another had given way"
 
 
 async def test_a_burst_is_marked_as_one(bench: Bench, autojump_clock: MockClock) -> None:

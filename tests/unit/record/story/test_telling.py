@@ -7,6 +7,7 @@ import pytest
 from relay.record.events import (
     AnyEvent,
     ConnectionDenied,
+    ConnectLeft,
     DialFailed,
     DialHeld,
     Dialled,
@@ -157,6 +158,15 @@ def test_what_may_not_leave_is_told_though_the_command_succeeds() -> None:
     assert at_end(bounded, has_failed=False) == (
         "72 losses: 0 hidden, 72 visible. What changes it: --allow NAME."
     )
+
+
+def test_connects_that_were_to_wait_are_told_if_the_command_fails() -> None:
+    left = ConnectLeft(at=102, address="203.0.113.9", port=443, kind=Kind.BOUND, count=3000)
+    assert story(left)[0] == (
+        "00:01:42  limit    203.0.113.9:443: connects were to wait until others had ended:"
+        " too many were pending (3000 times)"
+    )
+    assert not at_end(left, has_failed=False)
 
 
 def test_names_that_have_no_events_of_their_own_are_denied_too() -> None:
