@@ -19,7 +19,9 @@ from relay.record.events import (
     PublishEnded,
     PublishingFailed,
 )
+from tests.support.command import clients
 from tests.support.command.keepline import Done, Keepline, Session
+from tests.support.command.programs import needs
 from tests.support.command.serving import serving
 from tests.support.internet.hosts import Host
 from tests.support.internet.servers.listening import connect, listen
@@ -27,6 +29,7 @@ from tests.support.internet.world import CLIENT, Internet
 from tests.support.pace import patience
 
 LOOPBACK = ("127.0.0.1", "::1")
+PROTOCOLS = Path(clients.__file__).parent / "protocols.mjs"
 
 
 @pytest.fixture
@@ -324,3 +327,60 @@ async def test_without_the_maker_of_sockets_the_rest_goes_on(
     assert failed.cause == "the process that makes sockets inside has ended"
     (line,) = done.stderr.splitlines()
     assert line.startswith("keepline: --publish: servers inside were not reached from the host: ")
+
+
+HTTP2_CLIENT = """
+const session = require('node:http2').connect('http://127.0.0.1:9101')
+let left = 20, bytes = 0
+for (let i = 0; i < 20; i++) {
+  const stream = session.request({ ':path': '/' })
+  stream.on('data', (data) => { bytes += data.length })
+  stream.on('end', () => { if (!--left) { console.log(bytes); session.close() } })
+}
+"""
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: localhost:9100\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+async def test_protocols_of_a_development_server(internet: Internet, keepline: Keepline) -> None:
+    """Hot reload comes over a WebSocket that has been silent; HTTP/2 has streams at a time."""
+    host, node, watched = internet.client, needs("node"), keepline.folder / "watched"
+    watched.write_text("before")
+    command = [node, str(PROTOCOLS), str(watched), "9100", "9101"]
+    async with keepline.start(*command) as session:
+        await session.until(Published, lambda event: event.port == 9100)
+        await session.until(Published, lambda event: event.port == 9101)
+        for address in LOOPBACK:
+            page = await answer(host, address, 9100, b"GET / HTTP/1.0\r\n\r\n")
+            assert page.endswith(b"page")
+        with trio.fail_after(patience(20)):
+            browser = await connect(host, "127.0.0.1", 9100)
+            await browser.send_all(UPGRADE)
+            received = b""
+            while not received.endswith(b"\r\n\r\n"):
+                received += await browser.receive_some()
+            assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in received
+            watched.write_text("after")
+            while not received.endswith(b"\x81\x06reload"):
+                received += await browser.receive_some()
+            await browser.aclose()
+        done = await host.run_process([node, "-e", HTTP2_CLIENT])
+        assert done.stdout.strip() == b"%d" % (20 << 18)
+        assert (await session.end()).status == 0
+
+
+async def test_the_callback_of_a_login_is_reached(internet: Internet, keepline: Keepline) -> None:
+    """The real client waits for it at a port of its choice, and says 404 to all else."""
+    home = keepline.folder / "home"
+    home.mkdir()
+    env = {"HOME": str(home), "BROWSER": "true"}
+    options = ["--gateway=off"]
+    async with keepline.start(
+        needs("claude"), "auth", "login", env=env, options=options
+    ) as session:
+        published = await session.until(Published)
+        assert published.host_port == published.port
+        said = b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n"
+        assert b" 404 " in await answer(internet.client, "127.0.0.1", published.port, said)
