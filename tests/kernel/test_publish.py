@@ -382,5 +382,8 @@ async def test_the_callback_of_a_login_is_reached(internet: Internet, keepline: 
     ) as session:
         published = await session.until(Published)
         assert published.host_port == published.port
-        said = b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n"
-        assert b" 404 " in await answer(internet.client, "127.0.0.1", published.port, said)
+        with trio.fail_after(patience(20)):
+            stream = await connect(internet.client, "127.0.0.1", published.port)
+            async with stream:  # not half-closed: the client's server takes that for an end
+                await stream.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert b" 404 " in await stream.receive_some()
