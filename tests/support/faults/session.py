@@ -28,6 +28,7 @@ from relay.gateway.setup.prepare import Prepared, Without
 from relay.proxies.bypass import Bypass
 from relay.proxies.routes import Routes
 from relay.proxies.url import Credentials, Proxy
+from relay.record import writing
 from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
@@ -125,7 +126,7 @@ class Session:
             editors=self._editors,
             way_out=_way_out(self.proxied),
         )
-        writer = partial(server.write_log, self.log)
+        writer = partial(writing.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
         self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)
 
