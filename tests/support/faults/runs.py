@@ -145,7 +145,7 @@ async def _run(world: World, scenario: Scenario, outcome: Outcome) -> None:
             finally:
                 INJECTOR.is_on = False
                 outcome.said = _said(session.events)
-                session.listeners.close()
+                session.close()
                 namespace.empty()
                 log.close()
                 _forget_pipes()
