@@ -16,7 +16,7 @@ import trio
 import trio.testing
 
 from relay.outbound.standing import Watched
-from relay.record.events import PolicyTightened
+from relay.record.events import Event, HostPortClosed, HostPortOpened, PolicyTightened
 from tests.support.faults.calls import FaultySocket
 from tests.support.faults.session import DENIED, NoAnswerError, Session
 from tests.support.faults.world import (
@@ -46,8 +46,8 @@ MAY_COME: Final = (
 )
 """What a program may meet because of a fault: an error, or an end."""
 
-_TIGHTENED: Final = 2.0
-"""Seconds in which a rule that is added holds, if nothing fails."""
+_NOTICED: Final = 2.0
+"""Seconds in which a rule that is added holds, and an editor is found, if nothing fails."""
 
 _BULK: Final = 2 << 20
 _STREAM: Final = json.dumps({"seed": 7, "stream": True}).encode()
@@ -62,7 +62,7 @@ class Scenario:
     way: str = "tproxy"
     gateway: bool = False
     allowlist: bool = False
-    proxied: bool = False
+    proxied: str = ""
     ends: bool = False
 
     @property
@@ -101,6 +101,15 @@ async def through_proxies(session: Session) -> None:
             await session.echoed(stream)
     with suppress(OSError, trio.BrokenResourceError):
         async with await session.connect(address, NOBODY) as stream:
+            await _end(stream)
+
+
+async def forwarded(session: Session) -> None:
+    """Ask a web server by a proxy that allows CONNECT for TLS alone; say what is no HTTP."""
+    address = await session.address_of(session.new_name())
+    for said in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", b"?\r\n\r\n"):
+        async with await session.connect(address, HTTP_ECHO) as stream:
+            await stream.send_all(said)
             await _end(stream)
 
 
@@ -340,8 +349,22 @@ async def upgrade(session: Session) -> None:
 async def rules(session: Session) -> None:
     """A rule is added while the relay runs."""
     session.add_rule()
-    with trio.move_on_after(_TIGHTENED):
-        while not any(isinstance(event, PolicyTightened) for event in session.events):  # noqa: ASYNC110
+    await _noticed(session, PolicyTightened)
+
+
+async def editor(session: Session) -> None:
+    """An editor says that it serves, and does so no longer."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        lock = session.has_editor(sock.getsockname()[1])
+        await _noticed(session, HostPortOpened)
+        lock.unlink()
+        await _noticed(session, HostPortClosed)
+
+
+async def _noticed(session: Session, kind: type[Event]) -> None:
+    """Wait until an event of a kind is recorded, as long as that takes if nothing fails."""
+    with trio.move_on_after(_NOTICED):
+        while not any(isinstance(event, kind) for event in session.events):  # noqa: ASYNC110
             await trio.sleep(0.05)
 
 
@@ -383,7 +406,8 @@ SCENARIOS: Final = (
     Scenario(refusals),
     Scenario(refusals, way="redirect"),
     Scenario(race),
-    Scenario(through_proxies, proxied=True),
+    Scenario(through_proxies, proxied="socks5"),
+    Scenario(forwarded, proxied="http"),
     Scenario(given_up),
     Scenario(redirected, way="redirect"),
     Scenario(turned_away, way="redirect"),
@@ -399,6 +423,7 @@ SCENARIOS: Final = (
     Scenario(suspend),
     Scenario(forgotten),
     Scenario(rules),
+    Scenario(editor),
     Scenario(hello_in_pieces, allowlist=True),
     Scenario(plain_api, gateway=True),
     Scenario(refused_certificate, gateway=True),
