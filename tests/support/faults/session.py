@@ -21,6 +21,7 @@ from relay.config import DestinationSettings, Settings, Sources
 from relay.config.way_out import WayOut
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
+from relay.policy.host_ports import HostPorts, PortRange
 from relay.proxies.bypass import Bypass
 from relay.proxies.routes import Routes
 from relay.proxies.url import Credentials, Proxy
@@ -31,6 +32,7 @@ from tests.support.faults.injector import INJECTOR
 from tests.support.faults.world import (
     CONNECT,
     ECHO,
+    OPEN,
     PATIENCE,
     SERVER,
     SOCKS,
@@ -107,6 +109,7 @@ class Session:
             self._record,
             self.prepared or _WITHOUT,
             self._sources,
+            HostPorts(PortRange(port, port, "a test") for port in OPEN),
             way_out=_WAY_OUT if self.is_proxied else None,
         )
         writer = partial(server.write_log, self.log)
