@@ -20,6 +20,8 @@ from relay.outbound.proxied.forwarding import Forwarding, NotHttpError
 LAST_WORDS: Final = 1.0
 """Seconds for what a command that has ended sent last."""
 
+_LOSSES: Final = (trio.BrokenResourceError, trio.ClosedResourceError, NotHttpError)
+
 Join: TypeAlias = Callable[[trio.SocketStream], Awaitable[None]]
 """Serves the far end of a bridge until all has passed; raises what trio's streams do."""
 
@@ -48,9 +50,11 @@ class Bridges:
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(far))
                 try:
                     await join(stream)
-                except* (trio.BrokenResourceError, trio.ClosedResourceError, NotHttpError):
-                    with contextlib.suppress(OSError):
-                        sockets.resets_on_close(far)
+                except* _LOSSES:
+                    _reset(far)
+                except* Exception:  # never a clean end of half an answer
+                    _reset(far)
+                    raise
         finally:
             with contained(self._record, "bridge to a proxy"):
                 far.close()
@@ -63,6 +67,11 @@ class Bridges:
             while self._open:
                 self._changed = trio.Event()
                 await self._changed.wait()
+
+
+def _reset(far: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sockets.resets_on_close(far)
 
 
 async def forward(upstream: socket.socket, request: Forwarding, program: trio.SocketStream) -> None:
