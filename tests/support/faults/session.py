@@ -25,6 +25,7 @@ from relay.config import DestinationSettings, Settings, Sources
 from relay.config.way_out import WayOut
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
+from relay.policy.host_ports import HostPorts, PortRange
 from relay.proxies.bypass import Bypass
 from relay.proxies.routes import Routes
 from relay.proxies.url import Credentials, Proxy
@@ -36,6 +37,7 @@ from tests.support.faults.injector import INJECTOR
 from tests.support.faults.world import (
     CONNECT,
     ECHO,
+    OPEN,
     PATIENCE,
     SERVER,
     SOCKS,
@@ -123,6 +125,7 @@ class Session:
             self._record,
             self.prepared or _WITHOUT,
             self._sources,
+            HostPorts(PortRange(port, port, "a test") for port in OPEN),
             editors=self._editors,
             way_out=_way_out(self.proxied),
         )
