@@ -40,7 +40,7 @@ from netns.network.expressions import (
     to_listener,
     written,
 )
-from netns.network.holding import BURST_BIT, BURST_MARK, BURST_SECONDS, MARK
+from netns.network.holding import BURST_BIT, BURST_MARK, BURST_SECONDS, MARK, PUBLISHED_MARK
 
 TABLE: Final = "keepline"
 _DNS_PORT = 53
@@ -79,6 +79,7 @@ def install(
     socket of the namespace listens, stays in the namespace, as it would stay on the host. Only so:
     one that listens at all addresses would otherwise have the whole internet's port. The relay's
     own sockets are transparent, those of programs cannot be.
+    What bears PUBLISHED_MARK stays in the namespace, whether or not anybody listens.
     Where both are so, a connection to loopback that no socket of the namespace takes is held too,
     at the ports of host_ports.py; at all others the kernel refuses it, as it does anyway.
     With redirect, SO_ORIGINAL_DST returns the destination. Raises OSError.
@@ -132,6 +133,7 @@ def _rules(
         [*payload_is(NETWORK_HEADER, 16, socket.inet_aton(own_address)), ACCEPT],
         [*IS_TCP, *payload_is(TRANSPORT_HEADER, 2, struct.pack("!H", _DNS_PORT)), ACCEPT],
         *([[*IS_TCP, *_IS_FOR_SERVER, ACCEPT]] if servers else []),
+        [*IS_OURS[:1], is_(struct.pack("=I", PUBLISHED_MARK)), ACCEPT],
         *([_NOTE_BURST, [*_IS_HELD, *caught, *LOG_AND_DROP]] if held else []),
         [*IS_TCP, *last],
     ]

@@ -14,6 +14,7 @@ from tests.support.faults.injector import ROOT, Site
 
 NOT_WHILE_RELAYING: Final = (
     "relay/__main__.py",
+    "relay/auto_ports/reading.py",
     "relay/cli.py",
     "relay/doctor.py",
     "relay/gateway/setup/choice.py",
@@ -39,6 +40,8 @@ _SMALL: Final = "what is sent first on a connection has room in its buffer"
 _SAME_TICK: Final = "two tasks that end in the same tick; it is a close like those beside it"
 
 NOT_MADE: Final[dict[tuple[str, str], str]] = {
+    ("relay/auto_ports/editors.py", "os.close"): _BEFORE,
+    ("relay/host/inotify.py", "os.close"): _BEFORE,
     ("relay/gateway/setup/certificates.py", "os.urandom"): _BEFORE,
     ("relay/gateway/setup/trust.py", "Path(path).read_bytes"): _BEFORE,
     ("relay/host/interfaces.py", "socket.socket"): _BEFORE,

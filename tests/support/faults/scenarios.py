@@ -16,7 +16,7 @@ import trio
 import trio.testing
 
 from relay.outbound.standing import Watched
-from relay.record.events import PolicyTightened
+from relay.record.events import Event, HostPortClosed, HostPortOpened, PolicyTightened
 from tests.support.faults.calls import FaultySocket
 from tests.support.faults.session import DENIED, NoAnswerError, Session
 from tests.support.faults.world import (
@@ -46,8 +46,8 @@ MAY_COME: Final = (
 )
 """What a program may meet because of a fault: an error, or an end."""
 
-_TIGHTENED: Final = 2.0
-"""Seconds in which a rule that is added holds, if nothing fails."""
+_NOTICED: Final = 2.0
+"""Seconds in which a rule that is added holds, and an editor is found, if nothing fails."""
 
 _BULK: Final = 2 << 20
 _STREAM: Final = json.dumps({"seed": 7, "stream": True}).encode()
@@ -350,8 +350,22 @@ async def upgrade(session: Session) -> None:
 async def rules(session: Session) -> None:
     """A rule is added while the relay runs."""
     session.add_rule()
-    with trio.move_on_after(_TIGHTENED):
-        while not any(isinstance(event, PolicyTightened) for event in session.events):  # noqa: ASYNC110
+    await _noticed(session, PolicyTightened)
+
+
+async def editor(session: Session) -> None:
+    """An editor says that it serves, and does so no longer."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        lock = session.has_editor(sock.getsockname()[1])
+        await _noticed(session, HostPortOpened)
+        lock.unlink()
+        await _noticed(session, HostPortClosed)
+
+
+async def _noticed(session: Session, kind: type[Event]) -> None:
+    """Wait until an event of a kind is recorded, as long as that takes if nothing fails."""
+    with trio.move_on_after(_NOTICED):
+        while not any(isinstance(event, kind) for event in session.events):  # noqa: ASYNC110
             await trio.sleep(0.05)
 
 
@@ -411,6 +425,7 @@ SCENARIOS: Final = (
     Scenario(suspend),
     Scenario(forgotten),
     Scenario(rules),
+    Scenario(editor),
     Scenario(hello_in_pieces, allowlist=True),
     Scenario(plain_api, gateway=True),
     Scenario(refused_certificate, gateway=True),

@@ -1,10 +1,12 @@
 """A relay with a program before it, in one run of trio: what the program does, and the machine."""
 
+import os
+import shutil
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +18,8 @@ import trio
 from netns.handoff import Listeners
 from netns.plan import OWN_ADDRESS
 from relay import server
+from relay.auto_ports.editors import EditorFolder
+from relay.auto_ports.setup import EditorFolders
 from relay.barrier import kept_running
 from relay.config import DestinationSettings, Settings, Sources
 from relay.config.way_out import WayOut
@@ -24,6 +28,7 @@ from relay.gateway.setup.prepare import Prepared, Without
 from relay.proxies.bypass import Bypass
 from relay.proxies.routes import Routes
 from relay.proxies.url import Credentials, Proxy
+from relay.record import writing
 from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
@@ -102,10 +107,17 @@ class Session:
     """The scheme of the proxy for port 80, if there are proxies."""
     events: list[Event] = field(default_factory=list)
     _asked: int = 0
+    _editors: EditorFolders = field(default_factory=EditorFolders)
 
     def start(self) -> None:
         """Make and start the relay, as a session does."""
-        self.listeners: Listeners = self.namespace.listeners()
+        locks = self._folder / "ide"
+        locks.mkdir(parents=True)
+        listeners = self.namespace.listeners()
+        self.listeners: Listeners = replace(listeners, read_only=[str(locks)])
+        with suppress(OSError):  # without a watch editors are not found
+            folder = EditorFolder.opened(locks)
+            self._editors.opened += [folder] if folder is not None else []
         rules = _ALLOW if self.is_allowlist else ()
         settings = msgspec.structs.replace(_SETTINGS, allow=rules)
         self.relay = server.Relay(
@@ -114,9 +126,10 @@ class Session:
             self._record,
             self.prepared or _WITHOUT,
             self._sources,
+            editors=self._editors,
             way_out=_way_out(self.proxied),
         )
-        writer = partial(server.write_log, self.log)
+        writer = partial(writing.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
         self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)
 
@@ -126,11 +139,27 @@ class Session:
 
     @property
     def _config(self) -> Path:
-        return Path(self.world.folder, f"{id(self)}/config.toml")
+        return self._folder / "config.toml"
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.world.folder, f"{id(self)}")
+
+    def close(self) -> None:
+        """Close what the relay was given."""
+        self.listeners.close()
+        for folder in self._editors.opened:
+            folder.close()
+        shutil.rmtree(self._folder)
+
+    def has_editor(self, port: int) -> Path:
+        """Say in a lock file that this process serves an agent at a port; return the file."""
+        lock = self._folder / f"ide/{port}.lock"
+        lock.write_text(f'{{"pid": {os.getpid()}}}')
+        return lock
 
     def add_rule(self) -> None:
         """Deny an address that nobody dials, as somebody who edits the settings does."""
-        self._config.parent.mkdir(exist_ok=True)
         self._config.write_text('deny = ["192.0.2.250"]\n')
 
     def _record(self, event: Event) -> None:
