@@ -27,6 +27,7 @@ from relay.command.beside import Beside
 from relay.command.passing import Passing
 from relay.config import SESSION_VARIABLE, Settings, Sources, way_out
 from relay.gateway.setup import prepare as gateway
+from relay.gateway.setup import trust
 from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
@@ -101,7 +102,10 @@ def _way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut
     """Return the way out through a proxy; most have none, and load nothing for it."""
     if settings.proxy == "auto" and not any(map(_is_of_proxy, os.environ)):
         return None
-    return way_out.find(settings, os.environ, warn)
+    out = way_out.find(settings, os.environ, warn)
+    if out is None or not out.needs_context:
+        return out
+    return replace(out, context=trust.client_context(os.environ, alpn=("http/1.1",), warn=warn))
 
 
 def _is_of_proxy(variable: str) -> bool:
