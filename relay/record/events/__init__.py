@@ -24,7 +24,8 @@ from relay.record.events.names import (
 )
 from relay.record.events.session import (
     ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
-    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
+    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, SideDoor,
+    Slept, TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
@@ -33,7 +34,7 @@ AnyEvent: TypeAlias = (
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
     | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
-    | HostPortClosed
+    | HostPortClosed | SideDoor
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -49,6 +50,7 @@ __all__ = [
     "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned",
     "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored",
     "PolicyTightened", "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw",
-    "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected",
-    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "SideDoor", "Slept",
+    "Suspected", "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady",
+    "WentPast", "size",
 ]

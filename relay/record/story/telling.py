@@ -22,7 +22,13 @@ _TOLD_AS_THEY_ARE: Final = (
     events.LeftBehind,
     events.HostPortOpened,
     events.HostPortClosed,
+    events.SideDoor,
 )
+
+_SEEN: Final = (events.ConnectionOpened, events.UpstreamOpened, events.LogFull)
+"""What shows that a program has connected, or that the log may not have it."""
+
+_NOTHING_LOST: Final = "Nothing was lost."
 
 _BESIDES: Final = {
     Mark.DENIED: "denied",
@@ -59,7 +65,10 @@ def lines(
         yield f"{clock.time(entry.at)}  {_mark(entry):7}  {entry.what}{_times(entry, clock)}"
         if verbose:
             yield from (f"{'':17}  {line}" for line in entry.evidence)
-    yield summary(told)
+    text = summary(told)
+    if text == _NOTHING_LOST and not any(isinstance(event, _SEEN) for event in known):
+        text = f"No connection was seen {'so far' if is_live else 'at all'}."
+    yield text
     yield from (f"  {kind}: {advice.text}." for kind, advice in _advice(told))
     if any(entry.mark is Mark.VISIBLE for entry in told):
         yield REPEAT
@@ -102,7 +111,7 @@ def summary(told: Sequence[Entry]) -> str:
     )
     losses = _losses(told)
     if not losses:
-        return f"No loss; {besides}." if besides else "Nothing was lost."
+        return f"No loss; {besides}." if besides else _NOTHING_LOST
     return f"{losses}; {besides}." if besides else f"{losses}."
 
 

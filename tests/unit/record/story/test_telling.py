@@ -14,6 +14,8 @@ from relay.record.events import (
     Fault,
     FurtherNames,
     GatewayUnused,
+    HostPortClosed,
+    HostPortOpened,
     LogFull,
     LookupFailed,
     LoopbackRefused,
@@ -22,6 +24,7 @@ from relay.record.events import (
     PolicyChangeIgnored,
     ServedStale,
     SessionEnded,
+    SideDoor,
     Slept,
     WentPast,
 )
@@ -92,6 +95,26 @@ def test_a_quiet_session() -> None:
     assert story(DIALLED) == ["Nothing was lost."]
     assert list(lines([])) == ["Nothing was recorded."]
     assert at_end() == ""
+
+
+def test_a_session_without_a_connection_has_lost_nothing_that_could_be_seen() -> None:
+    none = SessionEnded(at=500, status=0, connections=0, seconds=400)
+    assert list(lines([STARTED, none], zone=UTC))[1:] == ["No connection was seen at all."]
+    assert list(lines([STARTED], is_live=True))[1:] == ["No connection was seen so far."]
+    full = LogFull(at=102, limit=8 << 20)
+    assert list(lines([STARTED, full, none], zone=UTC))[-1] == "Nothing was lost."
+
+
+def test_who_is_asked_outside_and_which_ports_of_the_host_are_open() -> None:
+    door = SideDoor(at=101, program="docker", asks="the container engine")
+    opened = HostPortOpened(at=102, port=4711, source="IDE lock file /l")
+    closed_again = HostPortClosed(at=103, port=4711, source="IDE lock file /l")
+    assert list(lines([STARTED, door, opened, closed_again], is_live=True, zone=UTC))[1:] == [
+        f"00:01:41           {door.text()}",
+        f"00:01:42           {opened.text()}",
+        f"00:01:43           {closed_again.text()}",
+        "No connection was seen so far.",
+    ]
 
 
 def test_the_day_is_told_where_it_changes() -> None:
