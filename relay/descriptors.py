@@ -58,12 +58,10 @@ SPARE: Final = Spare()
 
 
 class Limit:
-    """How many descriptors this process may have open; `_USUAL` until raise_to_hard()."""
-
-    _USUAL: Final = 1024
+    """How many descriptors this process may have open, once raise_to_hard() has found that out."""
 
     def __init__(self) -> None:
-        self.most = self._USUAL
+        self.most = resource.RLIM_INFINITY
 
     def raise_to_hard(self) -> None:
         """Take as many as may be had: a connection needs two, its program one.
@@ -77,11 +75,10 @@ class Limit:
             self.most = hard
 
     def share(self, part: int, most: int) -> int:
-        """Return the `part`th of them, `most` at most: what waits leaves the rest to what stands.
-
-        RLIM_INFINITY is -1 in Python, and more than anybody asks for.
-        """
-        return most if self.most < 0 else max(min(self.most // part, most), 1)
+        """Return the `part`th of them, `most` at most: what waits leaves the rest to others."""
+        if self.most == resource.RLIM_INFINITY:
+            return most
+        return max(min(self.most // part, most), 1)
 
 
 LIMIT: Final = Limit()

@@ -32,7 +32,7 @@ from relay.outbound.door import Door
 from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
-from relay.outbound.proxied import dialer
+from relay.outbound.proxied import bridges, dialer
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
 from relay.policy.host_ports import HostPorts
@@ -135,6 +135,7 @@ class _Running:
         self._record = record
         self._nursery = nursery
         self._names = relay.names
+        self._bridges: bridges.Bridges | None = None
         self._standing = standing
         self._tightening = relay.tightening
         self._editors = [
@@ -142,7 +143,7 @@ class _Running:
         ]
         network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
         opener = Opener(
-            _dials(relay, keepalive, door),
+            self._dials(relay, keepalive, door),
             network,
             standing,
             record,
@@ -160,6 +161,17 @@ class _Running:
         self._liveness = Liveness(
             standing.connections, keepalive, network, record, SuspendDetector(time_suspended), door
         )
+
+    def _dials(self, relay: Relay, keepalive: KeepAlive, door: Door) -> Dials:
+        """Return what dials: directly, or through the session's proxies."""
+        direct = Dialer(relay.names.lookup, keepalive, door)
+        out = relay.way_out
+        if out is None:
+            return direct
+        proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
+        resolve = relay.names.lookup if out.resolves_here else None
+        self._bridges = bridges.Bridges(self._nursery, self._record)
+        return dialer.ProxiedDialer(out.routes, direct, proxies, door, self._bridges, resolve)
 
     def start(self) -> None:
         """Start all services; they run until the nursery is cancelled."""
@@ -207,6 +219,8 @@ class _Running:
                 each.take_waiting(self._connections.start)
         with contained(self._record, "end"):
             await self._connections.finish()
+            if self._bridges is not None:
+                await self._bridges.finish()
 
 
 def _ways_in(
@@ -237,17 +251,6 @@ def _gateway(
     if prepared.chosen.mode == "tls":
         return served.handler_at
     return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
-
-
-def _dials(relay: Relay, keepalive: KeepAlive, door: Door) -> Dials:
-    """Return what dials: directly, or through the session's proxies."""
-    direct = Dialer(relay.names.lookup, keepalive, door)
-    out = relay.way_out
-    if out is None:
-        return direct
-    proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
-    resolve = relay.names.lookup if out.resolves_here else None
-    return dialer.ProxiedDialer(out.routes, direct, proxies, door, resolve)
 
 
 def _keepalive(settings: Settings) -> KeepAlive:

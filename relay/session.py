@@ -18,7 +18,7 @@ from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, server, startup
-from relay.addresses import parse_pool
+from relay.addresses import HOST_NAME, parse_pool
 from relay.auto_ports import setup as auto_ports
 from relay.barrier import Record, kept_running
 from relay.command import left_behind, outside, signals, waiting
@@ -126,6 +126,8 @@ def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str]
     if listeners.intercept == "ports" and listeners.notes:
         caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
         warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
+    if settings.host_ports and not listeners.reaches_host_ports:
+        warn(f"127.0.0.1 does not lead to ports of the host on this kernel, but {HOST_NAME} does")
     if listeners.stays_open:
         warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 

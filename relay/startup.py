@@ -27,7 +27,8 @@ DEFERRED: Final = frozenset({
     # 9 ms: trio and all that relays, while the child builds the namespace.
     "relay.server", "trio",
     # 4 ms: what leads through a proxy, if there is one.
-    "relay.config.way_out", "relay.outbound.proxied.dialer", "relay.outbound.proxied.dialogue",
+    "relay.config.way_out", "relay.outbound.proxied.bridges", "relay.outbound.proxied.dialer",
+    "relay.outbound.proxied.dialogue", "relay.outbound.proxied.forwarding",
     "relay.outbound.proxied.socks", "relay.proxies.url",
     # 3 ms: what only other commands, or few sessions, need.
     "relay.auto_ports.editors",

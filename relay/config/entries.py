@@ -48,3 +48,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 def rules(entries: Iterable[str | Entry]) -> list[Rule]:
     """Read rules; raises ValueError with the rule and the mistake."""
     return [each.rule() if isinstance(each, Entry) else Rule.parse(each) for each in entries]
+
+
+def require_others(allowed: Iterable[Rule]) -> None:
+    """Raise ValueError if a rule is to allow loopback: each host has its own."""
+    for each in allowed:
+        if each.is_of_loopback:
+            raise ValueError(
+                f"{each.text!r}: inside, that is the session's own loopback, and no rule opens"
+                " the host's: --host-port PORT, or host_ports = [PORT], does"
+            )

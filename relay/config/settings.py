@@ -15,7 +15,7 @@ from relay.addresses import (
     parse_pool,
     split_port,
 )
-from relay.config.entries import Entry, Project, rules
+from relay.config.entries import Entry, Project, require_others, rules
 from relay.policy import presets
 from relay.policy.host_ports import PortRange
 from relay.policy.policy import Policy, Preset, Private, Terms
@@ -179,7 +179,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         """Check what types cannot express; raises ValueError."""
-        rules((*self.allow, *self.deny, *self.destination))
+        require_others(rules(self.allow))
+        rules((*self.deny, *self.destination))
         parse_pool(self.dns_pool)
         self.opened_ports()
         for server in self.nameservers:

@@ -6,6 +6,7 @@ import msgspec
 
 from relay.record import events
 from relay.record.events import AnyEvent
+from relay.record.story.opened import OpenedPorts
 
 
 class OpenConnection(msgspec.Struct):
@@ -46,8 +47,8 @@ class SessionState(msgspec.Struct):
     program: str = ""
     pid: int = 0
     connections: dict[int, OpenConnection] = {}
-    host_ports: dict[str, str] = {}
-    """Ports of the host's loopback that are open, each with who has opened it."""
+    host_ports: list[str] = []
+    """The ports of the host's loopback that are open, by whose word, and how often used."""
     complete: bool = True
     """False once the log has reached its limit: what came later is not known."""
 
@@ -55,15 +56,14 @@ class SessionState(msgspec.Struct):
 def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
     """Return what has been opened and has not ended."""
     state = SessionState(session)
-    open_ = state.connections
+    open_, ports = state.connections, OpenedPorts()
     for event in log:
+        ports.note(event)
         match event:
             case events.SessionStarted():
                 state.program, state.pid = event.program, event.pid
             case events.LogFull():
                 state.complete = False
-            case events.HostPortOpened() | events.HostPortClosed():
-                _note_port(state, event)
             case events.ConnectionOpened(connection=number):
                 open_[number] = OpenConnection(number, event.to, event.at)
             case events.UpstreamOpened(connection=number):
@@ -79,15 +79,8 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
                 open_.pop(number, None)
             case _ if (known := open_.get(getattr(event, "connection", None) or 0)) is not None:
                 _note(known, event)
+    state.host_ports = list(ports.told(has_closed=False))
     return state
-
-
-def _note_port(state: SessionState, event: events.HostPortOpened | events.HostPortClosed) -> None:
-    """Note which ports of the host are open."""
-    if isinstance(event, events.HostPortOpened):
-        state.host_ports[event.ports] = event.source
-    else:
-        state.host_ports.pop(f"{event.port}", None)
 
 
 def _note(connection: OpenConnection, event: AnyEvent) -> None:
@@ -123,7 +116,6 @@ def lines(states: list[SessionState]) -> Iterator[str]:
         yield f"{state.session}  {state.program} (pid {state.pid})"
         if not state.complete:
             yield "  the log is full: connections as they were then"
-        for ports, source in state.host_ports.items():
-            yield f"  port {ports} of the host's loopback: {source}"
+        yield from (f"  {port}" for port in state.host_ports)
         for open_ in state.connections.values():
             yield f"  #{open_.connection:<5} {open_.to:40} {open_.state()}"

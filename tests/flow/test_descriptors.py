@@ -2,12 +2,13 @@
 
 import errno
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from relay.descriptors import COUNT, SPARE, Spare, at_all_costs
+from relay.descriptors import COUNT, SPARE, Limit, Spare, at_all_costs
 from relay.host.interfaces import local_addresses
 from tests.support.machine.limits import at_the_limit
 
@@ -86,3 +87,15 @@ def test_the_hosts_addresses_can_be_read_at_the_limit(kept: Spare) -> None:
     before = local_addresses()
     with at_the_limit():
         assert local_addresses() == before
+
+
+def test_what_waits_has_a_share_of_those_that_there_are() -> None:
+    limit = Limit()
+    assert limit.share(4, 4096) == 4096, "not known yet"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit.raise_to_hard()
+    assert limit.most == hard
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limit.most = 256
+    assert [limit.share(part, 4096) for part in (4, 500)] == [64, 1]

@@ -160,7 +160,7 @@ async def test_an_agent_finds_an_editor_that_is_started_after_it(person: Person)
             lock = person.locks / f"{port}.lock"
             assert (opened.port, opened.source) == (port, f"IDE lock file {lock}")
             status = (await keepline.call("status")).stdout.decode()
-            assert f"  port {port} of the host's loopback: {opened.source}\n" in status
+            assert f"  {opened.text()}, used " in status
         assert (await session.until(HostPortClosed)).port == port
         os.kill(session.pid, signal.SIGTERM)
         await session.until(SessionEnded)

@@ -5,8 +5,8 @@ and ends by what is answered: accepted, refused, unreachable, or not at all.
 """
 
 import contextlib
-from collections.abc import Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, TypeVar
 
 import trio
 
@@ -44,6 +44,14 @@ some seconds, holding.py: holding one costs as much as all else that a short con
 
 SWEEP: Final = 1.0
 """Seconds between two looks at whether the programs still wait."""
+
+SLICE: Final = 128
+"""Programs' sockets that are looked at before the others have their turn."""
+
+_REST: Final = 0.05
+"""Seconds between two slices."""
+
+_T = TypeVar("_T")
 
 _GONE: Final = (None, TCP_CLOSE, TCP_LISTEN)
 """States of a program's socket that has given its connect() up; in LISTEN it is another socket."""
@@ -264,10 +272,21 @@ class SynHolder:
                 await trio.sleep(SWEEP)
                 self._answered.turn()
                 self._reached.clear()
-                for ends in self._answered.left:
+                async for ends in _in_slices(self._answered.left):
                     if not self._waits(*ends):
                         self._answered.forget_left(ends)
-                for offer in self._held:
+                async for offer in _in_slices(tuple(self._held)):
                     if offer in self._held and not self.is_pending(offer):
                         self._withdraw(offer, GIVEN_UP)
             self._has_work = trio.Event()
+
+
+async def _in_slices(all_of: Sequence[_T]) -> AsyncIterator[_T]:
+    """Yield each; after each slice everybody else has a turn, for a question takes 70 us.
+
+    What is yielded after a pause may have ended in it.
+    """
+    for number, each in enumerate(all_of, 1):
+        yield each
+        if number % SLICE == 0:
+            await trio.sleep(_REST)

@@ -11,18 +11,11 @@ from relay.record.story.advice import ADVICE, GATEWAY_OFF, Advice
 from relay.record.story.entry import Entry, Mark, joined
 from relay.record.story.interrupted import cut_off, is_interrupted
 from relay.record.story.losses import entries
+from relay.record.story.opened import OpenedPorts
 from relay.record.times import Clock
 
 REPEAT: Final = (
     "If the program gave up: repeat what it did; an agent's command line can resume its session."
-)
-
-_TOLD_AS_THEY_ARE: Final = (
-    events.Slept,
-    events.LeftBehind,
-    events.HostPortOpened,
-    events.HostPortClosed,
-    events.SideDoor,
 )
 
 _SEEN: Final = (events.ConnectionOpened, events.UpstreamOpened, events.LogFull)
@@ -81,14 +74,17 @@ def _told(known: Sequence[AnyEvent], *, is_live: bool) -> list[Entry]:
 
 
 def _notes(known: Sequence[AnyEvent]) -> Iterator[Entry]:
-    """Yield what befell the machine and the log, and which ports were open."""
+    """Yield what befell the machine and the log, and which ports of the host were open."""
+    ports = OpenedPorts()
     for event in known:
-        if isinstance(event, _TOLD_AS_THEY_ARE):
+        ports.note(event)
+        if isinstance(event, events.Slept | events.LeftBehind | events.SideDoor):
             yield Entry(event.at, Mark.NOTE, event.text())
         elif isinstance(event, events.LogFull):
             yield Entry(event.at, Mark.NOTE, f"{event.text()}; --log-limit N allows N MiB")
         elif isinstance(event, events.SessionEnded) and event.omitted:
             yield Entry(event.at, Mark.NOTE, event.text())
+    yield from (Entry(known[0].at, Mark.NOTE, told) for told in ports.told(has_closed=True))
 
 
 def _mark(entry: Entry) -> str:

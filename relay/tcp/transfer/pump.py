@@ -260,7 +260,7 @@ class Pump(Pair):
             return False
         side.sock, side.loss = opened.sock, None
         urgent.watch(side.sock)
-        self.reached = opened.reached
+        self.reached, self.carrier = opened.reached, opened.carrier
         if self.is_over:
             return False
         return await self._send(side, memoryview(sent))

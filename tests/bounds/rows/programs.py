@@ -44,9 +44,9 @@ ROWS: Final = (
         attacker="a program inside",
         flood="10,000 connects at once to 254 addresses that do not answer",
         play=partial(_silent_connects, addresses=_SILENT_NETWORK),
-        bounds={PROCESSOR: 15, MEMORY: 80, DESCRIPTORS: 2100, OTHERS: 5},
+        bounds={PROCESSOR: 15, MEMORY: 80, DESCRIPTORS: 2100},
         meets=_PENDING,
-        said="is to wait: too many are pending",
+        said="held while it is dialled again: no answer",
     ),
     Row(
         attacker="a program inside",

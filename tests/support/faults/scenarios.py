@@ -62,7 +62,7 @@ class Scenario:
     way: str = "tproxy"
     gateway: bool = False
     allowlist: bool = False
-    proxied: bool = False
+    proxied: str = ""
     ends: bool = False
 
     @property
@@ -101,6 +101,15 @@ async def through_proxies(session: Session) -> None:
             await session.echoed(stream)
     with suppress(OSError, trio.BrokenResourceError):
         async with await session.connect(address, NOBODY) as stream:
+            await _end(stream)
+
+
+async def forwarded(session: Session) -> None:
+    """Ask a web server by a proxy that allows CONNECT for TLS alone; say what is no HTTP."""
+    address = await session.address_of(session.new_name())
+    for said in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", b"?\r\n\r\n"):
+        async with await session.connect(address, HTTP_ECHO) as stream:
+            await stream.send_all(said)
             await _end(stream)
 
 
@@ -397,7 +406,8 @@ SCENARIOS: Final = (
     Scenario(refusals),
     Scenario(refusals, way="redirect"),
     Scenario(race),
-    Scenario(through_proxies, proxied=True),
+    Scenario(through_proxies, proxied="socks5"),
+    Scenario(forwarded, proxied="http"),
     Scenario(given_up),
     Scenario(redirected, way="redirect"),
     Scenario(turned_away, way="redirect"),

@@ -65,17 +65,20 @@ _ALLOW: Final = ("*", "203.0.113.0/24")
 """All that is dialled, so that mode allowlist differs in what it holds until it is judged."""
 
 
-_WAY_OUT: Final = WayOut(
-    Routes(
-        Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
-        Proxy("http", "proxy.test", CONNECT),
-        Bypass.parse("203.0.113.0/24"),
-        "a scenario",
-    ),
-    {"proxy.test": SERVER},
-    resolves_here=False,
-)
-"""Names are reached through proxies: port 80 by SOCKS5, all others by CONNECT."""
+_CONNECT: Final = Proxy("http", "proxy.test", CONNECT)
+_PROXIES: Final = {
+    "socks5": Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
+    "http": _CONNECT,
+}
+"""For port 80, by a scenario's word; by HTTP it forwards. All others are reached by CONNECT."""
+
+
+def _way_out(proxied: str) -> WayOut | None:
+    if not proxied:
+        return None
+    bypass = Bypass.parse("203.0.113.0/24")
+    routes = Routes(_PROXIES[proxied], _CONNECT, bypass, "a scenario")
+    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False)
 
 
 class NoAnswerError(Exception):
@@ -96,7 +99,8 @@ class Session:
     prepared: Prepared | None
     served: Api
     is_allowlist: bool = False
-    is_proxied: bool = False
+    proxied: str = ""
+    """The scheme of the proxy for port 80, if there are proxies."""
     events: list[Event] = field(default_factory=list)
     _asked: int = 0
     _editors: EditorFolders = field(default_factory=EditorFolders)
@@ -119,7 +123,7 @@ class Session:
             self.prepared or _WITHOUT,
             self._sources,
             editors=self._editors,
-            way_out=_WAY_OUT if self.is_proxied else None,
+            way_out=_way_out(self.proxied),
         )
         writer = partial(server.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)

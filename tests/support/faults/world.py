@@ -175,6 +175,8 @@ class World:
     async def serve(self, nursery: trio.Nursery, api: Api) -> None:
         """Start all servers."""
         await fake_resolver.start(nursery, _answer, (NAMES, 53))
+        proxy = Proxy(_reach)
+        proxy.forwards = True
         handlers: dict[int, Handler] = {
             ECHO: echo,
             SINK: sink,
@@ -186,8 +188,8 @@ class World:
             UPGRADES: _upgrade,
             H2_API: over_tls(api, self._h2),
             H1_API: over_tls(api, self._h1),
-            CONNECT: Proxy(_reach).http,
-            SOCKS: Proxy(_reach).socks,
+            CONNECT: proxy.http,
+            SOCKS: proxy.socks,
             HTTP_ECHO: echo,
         }
         for port, handler in handlers.items():

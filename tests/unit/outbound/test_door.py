@@ -14,6 +14,7 @@ KNOWN = {
     ("relay/outbound/host_loopback.py", "self._connect"): "to loopback, judged in its function",
     ("relay/tcp/watch/liveness.py", "self._door.connect"): "the door",
     ("relay/doctor.py", "socket.create_connection"): "a proxy, tried by keepline doctor",
+    ("relay/outbound/proxied/bridges.py", "sockets.connect"): "its own listener, on loopback",
     ("relay/outbound/proxied/socks.py", "asked.connect"): "over a socket that is connected already",
     ("relay/sockets.py", "sock.connect_ex"): "what the door calls",
     ("relay/dns/lookup/question.py", "sock.connect"): "a name server of the host's",

@@ -112,8 +112,7 @@ def test_lines_for_people() -> None:
 
 
 def test_json_for_programs() -> None:
-    port = HostPortOpened(port=3000, last=3010, source="--host-port")
-    state = status.state_of("s1", [STARTED, port, opened(1, at=5.0)])
+    state = status.state_of("s1", [STARTED, opened(1, at=5.0)])
     assert json.loads(status.as_json([state])) == [
         {
             "session": "s1",
@@ -131,25 +130,41 @@ def test_json_for_programs() -> None:
                     "suspected": None,
                 }
             },
-            "host_ports": {"3000-3010": "--host-port"},
+            "host_ports": [],
             "complete": True,
         }
     ]
     assert json.loads(status.as_json([])) == []
 
 
-def test_ports_of_the_host_that_are_open() -> None:
-    log: list[AnyEvent] = [
-        STARTED,
-        HostPortOpened(port=3000, source="MCP server a of ~/.claude.json"),
-        HostPortOpened(port=4711, source="IDE lock file /l"),
-        HostPortClosed(port=4711, source="IDE lock file /l"),
-        HostPortClosed(port=1, source="a log that has lost its beginning"),
+def test_ports_of_the_host_are_told_with_their_use() -> None:
+    def to(number: int, address: str, port: int, name: str | None = None) -> list[AnyEvent]:
+        opened = ConnectionOpened(connection=number, address=address, port=port, name=name)
+        return [opened, Dialled(connection=number, address="127.0.0.1", seconds=0)]
+
+    log = [
+        HostPortOpened(port=5432, source="--host-port"),
+        HostPortOpened(port=80, last=90, source="/c.toml:1"),
+        HostPortOpened(port=7, source="a lock file"),
+        HostPortClosed(port=7, source="a lock file"),
+        HostPortOpened(port=7, source="a lock file"),
+        HostPortOpened(port=8, source="a lock file"),
+        HostPortClosed(port=8, source="a lock file"),
+        HostPortClosed(port=9, source="a log without its beginning"),
+        *to(1, "127.0.0.1", 5432),
+        *to(2, "::1", 80, "[::1]"),
+        *to(3, "198.18.0.2", 90, "host.internal"),
+        *to(4, "203.0.113.1", 5432),
+        ConnectionOpened(connection=5, address="127.0.0.1", port=5432),
     ]
-    assert list(status.lines([status.state_of("s1", log)])) == [
-        "s1  curl (pid 77)",
-        "  port 3000 of the host's loopback: MCP server a of ~/.claude.json",
+    told = [
+        "port 5432 of the host's loopback opened by --host-port, used once",
+        "ports 80-90 of the host's loopback opened by /c.toml:1, used 2 times",
+        "port 7 of the host's loopback opened by a lock file, not used",
     ]
+    state = status.state_of("s1", [STARTED, *log])
+    assert state.host_ports == told
+    assert list(status.lines([state]))[1:4] == [f"  {line}" for line in told]
 
 
 def test_a_full_log_is_told() -> None:

@@ -12,11 +12,12 @@ import trio.testing
 from relay.addresses import Destination
 from relay.host.network import NetworkWatch
 from relay.outbound import icmp
-from relay.outbound.dialer import Dialer
+from relay.outbound.dialer import Dialer, Resolve
 from relay.outbound.door import DeniedError, Door, Own
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.patience import RESET, DialError
+from relay.outbound.proxied.bridges import LAST_WORDS, Bridges
 from relay.outbound.proxied.dialer import ProxiedDialer, resolving
 from relay.outbound.standing import Standing
 from relay.policy.policy import Policy
@@ -44,11 +45,17 @@ class Dialling:
         known = resolving({"proxy.test": "127.0.0.1"}, self.lookup)
         self.direct = Dialer(self.lookup, KEEPALIVE, door)
         self.door, self.own, self.routes = door, Dialer(known, KEEPALIVE, door), found
+        nursery = trio.lowlevel.current_task().parent_nursery
+        assert nursery is not None
+        self.bridges = Bridges(nursery, self.events.append)
         self.opener = self.opener_of(None)
 
     def opener_of(self, dialer: ProxiedDialer | None) -> Opener:
-        made = dialer or ProxiedDialer(self.routes, self.direct, self.own, self.door)
+        made = dialer or self.dialer_of(self.direct)
         return Opener(made, NetworkWatch(), Standing(), self.events.append, patience=PATIENCE)
+
+    def dialer_of(self, direct: Dialer, resolve: Resolve | None = None) -> ProxiedDialer:
+        return ProxiedDialer(self.routes, direct, self.own, self.door, self.bridges, resolve)
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         self.looked_up.append(destination.host)
@@ -172,7 +179,7 @@ async def test_what_no_program_of_the_web_asks_for_goes_past_a_proxy_that_denies
             return ["127.0.0.1"]
 
         direct = Dialer(nearby, KEEPALIVE, open_door())
-        opener = made.opener_of(ProxiedDialer(made.routes, direct, made.own, made.door))
+        opener = made.opener_of(made.dialer_of(direct))
         opened = await opener.open(Destination("db.corp.test", server), 1)
         with opened.sock:
             assert opened.reached == ("127.0.0.1", server)
@@ -284,8 +291,7 @@ async def test_rules_for_networks_allow_no_name() -> None:
 
 async def test_names_may_be_resolved_here_and_judged_by_address() -> None:
     async with proxied(policy=Policy(deny=["192.0.2.1"])) as (proxy, made):
-        dialer = ProxiedDialer(made.routes, made.direct, made.own, made.door, made.lookup)
-        made.opener = made.opener_of(dialer)
+        made.opener = made.opener_of(made.dialer_of(made.direct, made.lookup))
         assert await made.banner() == BANNER
         assert proxy.asked == ["192.0.2.2:22"]
         proxy.refuse = b"HTTP/1.1 403 Not for you\r\n\r\n"
@@ -313,3 +319,66 @@ async def test_a_cancelled_dial_leaves_no_socket() -> None:
         with trio.move_on_after(0.05) as scope:
             await made.banner()
         assert scope.cancelled_caught  # a socket that is not closed warns, which is an error here
+
+
+async def forwarded(made: Dialling, *pieces: bytes) -> tuple[bytes, str]:
+    """Say something to a web server; return what comes, and how it ends."""
+    opened = await made.opener.open(Destination("web.test", 80), 1)
+    assert isinstance(opened.destination, Own)
+    assert opened.carrier is not None
+    assert opened.reached == opened.carrier.getpeername()
+    data = b""
+    async with trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock)) as stream:
+        for piece in pieces:
+            await stream.send_all(piece)
+        try:
+            async for more in stream:
+                data += more
+        except trio.BrokenResourceError:
+            return data, "reset"
+    return data, "fin"
+
+
+REQUEST = b"POST /a?b HTTP/1.1\r\nHost: other.test\r\nContent-Length: 4\r\n\r\nbo"
+
+
+async def test_plain_http_is_forwarded_where_connect_is_for_tls_alone() -> None:
+    async with proxied(user="me:pw@") as (proxy, made):
+        proxy.refuse, proxy.forwards = b"HTTP/1.1 403 Not for you\r\n\r\n", True
+        for asked in (["web.test:80", "http://web.test/a?b"], ["http://web.test/a?b"]):
+            proxy.asked.clear()
+            answer = await forwarded(
+                made, REQUEST, b"dy", b"GET http://evil.test/ HTTP/1.1\r\n\r\n"
+            )
+            assert answer == (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nbody", "fin")
+            assert proxy.asked == asked
+        assert b"Proxy-Authorization: Basic" in proxy.heads[-1]
+        assert b"evil.test" not in b"".join(proxy.heads)
+        with trio.fail_after(5):
+            await made.bridges.finish()
+
+
+async def test_what_is_no_http_is_not_forwarded() -> None:
+    async with proxied() as (proxy, made):
+        proxy.refuse, proxy.forwards = b"HTTP/1.1 403 Not for you\r\n\r\n", True
+        assert await forwarded(made, b"SSH-2.0-x\r\n\r\n") == (b"", "reset")
+        assert await forwarded(made, b"CONNECT a.test:1 HTTP/1.1\r\nHost: a\r\n\r\n") == (
+            b"",
+            "reset",
+        )
+        assert proxy.asked == ["web.test:80"]
+        proxy.refuse = b""
+        assert proxy.forwards
+        proxy.cuts = True
+        assert await forwarded(made, REQUEST, b"dy") == (b"", "reset")
+
+
+async def test_what_was_sent_last_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    async with proxied() as (proxy, made):
+        proxy.refuse, proxy.forwards = b"HTTP/1.1 403 Not for you\r\n\r\n", True
+        opened = await made.opener.open(Destination("web.test", 80), 1)
+        began = trio.current_time()
+        await made.bridges.finish()
+        assert trio.current_time() - began == LAST_WORDS
+        opened.sock.close()
+        await made.bridges.finish()

@@ -44,6 +44,13 @@ class Proxy:
         """Bytes of an answer that it sends at a time."""
         self.with_first_bytes = False
         """Whether its answer comes together with the destination's first bytes."""
+        self.forwards = False
+        """Whether it takes requests with absolute targets, answers with their bodies, and allows no
+        CONNECT to port 80."""
+        self.cuts = False
+        """Whether it resets such a connection in place of an answer."""
+        self.heads: list[bytes] = []
+        """Of all requests."""
         self.connections: set[trio.SocketStream] = set()
 
     async def http(self, stream: trio.SocketStream) -> None:
@@ -56,11 +63,16 @@ class Proxy:
             head += data
         method, authority, _version = head.split(b"\r\n")[0].decode().split()
         self.asked.append(authority)
+        self.heads.append(head)
+        if self.forwards and method != "CONNECT":
+            await self._forward(stream, head)
+            return
         if self.credentials and self._known() not in head:
             await stream.send_all(UNKNOWN)
             await stream.aclose()
             return
-        if self.refuse or method != "CONNECT":
+        is_denied = self.forwards and authority.endswith(":80")
+        if self.refuse or is_denied or method != "CONNECT":
             await stream.send_all(self.refuse or b"HTTP/1.1 405 Method Not Allowed\r\n\r\n")
             await stream.aclose()
             return
@@ -70,6 +82,16 @@ class Proxy:
         if self.with_first_bytes:
             answer += await upstream.receive_some()
         await self._join(stream, upstream, answer)
+
+    async def _forward(self, stream: trio.SocketStream, head: bytes) -> None:
+        """Answer a request by its body, or by a reset."""
+        if self.cuts:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            await stream.aclose()
+            return
+        body = await _exactly(stream, int(head.partition(b"Content-Length: ")[2].split(b"\r")[0]))
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
+        await stream.send_eof()
 
     def _known(self) -> bytes:
         pair = base64.b64encode(self.credentials.encode())

@@ -38,3 +38,14 @@ def test_there_are_so_many_in_all() -> None:
     for zone in zones:
         places.give_back(zone)
     assert not any(map(places.take, zones))
+
+
+def test_with_few_descriptors_there_are_fewer() -> None:
+    places = Places(64)
+    assert [places.take("slow.test") for _ in range(9)] == [
+        *[""] * 8,
+        "8 lookups of one zone are under way",
+    ]
+    zones = [f"zone{number}.test" for number in range(56)]
+    assert not any(map(places.take, zones))
+    assert places.take("other.test") == "64 lookups are under way"

@@ -109,12 +109,12 @@ def test_who_is_asked_outside_and_which_ports_of_the_host_are_open() -> None:
     door = SideDoor(at=101, program="docker", asks="the container engine")
     opened = HostPortOpened(at=102, port=4711, source="IDE lock file /l")
     closed_again = HostPortClosed(at=103, port=4711, source="IDE lock file /l")
-    assert list(lines([STARTED, door, opened, closed_again], is_live=True, zone=UTC))[1:] == [
-        f"00:01:41           {door.text()}",
-        f"00:01:42           {opened.text()}",
-        f"00:01:43           {closed_again.text()}",
-        "No connection was seen so far.",
+    *told, end = lines([STARTED, door, opened, closed_again], is_live=True, zone=UTC)
+    assert sorted(line[19:] for line in told[1:]) == [
+        door.text(),
+        f"{opened.text()}, not used, closed since",
     ]
+    assert end == "No connection was seen so far."
 
 
 def test_the_day_is_told_where_it_changes() -> None:
