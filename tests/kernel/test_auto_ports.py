@@ -179,8 +179,9 @@ async def answer_mcp(stream: trio.abc.Stream) -> None:
         if "id" not in message:
             await exchange.send_head("202 Accepted", "Content-Length: 0")
             continue
-        result = _MCP[message["method"]]
-        answer = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
+        unknown = {"error": {"code": -32601, "message": "Method not found"}}
+        told = {"result": _MCP[message["method"]]} if message["method"] in _MCP else unknown
+        answer = json.dumps({"jsonrpc": "2.0", "id": message["id"], **told}).encode()
         fields = "Content-Type: application/json", f"Content-Length: {len(answer)}"
         await exchange.send_head("200 OK", *fields)
         await exchange.send(answer)
