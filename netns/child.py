@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from netns import handoff, mounts, syscalls
+from netns import handoff, mounts, read_only, syscalls
 from netns.errors import SandboxError
 from netns.handoff import step
 from netns.hints import REPORT, refused_call
@@ -55,7 +55,6 @@ def main(
         is_root = os.getuid() == 0
         _enter_user_namespace(end)  # before the imports: the parent may wait to map it
         links.load()
-        interception.load()
         plan = _receive_plan(plan_pipe)
         with step("id map", end):  # the parent has written it, or has seen that it need not
             lifeline = socket.recv_fds(end, 1, 1)[1]
@@ -133,8 +132,7 @@ def _build(
         tcp = ways.listeners
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
-    stays_open = _close_off(plan, end, is_root=is_root)
-    lacks = [why for why in (no_device, ways.no_servers) if why]
+    protected, stays_open = _close_off(plan, end, is_root=is_root)
     listeners = handoff.Listeners(
         ways.way,
         tcp,
@@ -145,20 +143,23 @@ def _build(
         ways.host_addresses,
         ways.notes,
         ways.held_notes,
-        lacks,
+        [why for why in (no_device, ways.no_servers) if why],
+        protected,
         stays_open,
     )
     listeners.open_host_ports(plan.host_ports)
     return listeners
 
 
-def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> list[str]:
+def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> tuple[list[str], list[str]]:
     """Cover files, and take away what the command may not keep.
 
-    Return what stays within reach on this kernel, though --strict is to close it.
+    Return the folders that are read-only, and what stays within reach on this kernel though
+    --strict is to close it.
     """
     with step("resolv.conf and nsswitch.conf", end):
         mounts.cover(plan.files, plan.owned, plan.owned_folders)
+        protected = read_only.protect(plan.read_only)
     if plan.strict:
         confinement.confine(plan, end, is_root=is_root)
     with step("capabilities dropped", end):
@@ -166,7 +167,7 @@ def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> list[str]:
     stays_open = confinement.scope(end) if plan.strict else []
     with step("system calls refused", end):
         seccomp.install(is_root=is_root, strict=plan.strict)
-    return stays_open
+    return protected, stays_open
 
 
 def _dns_sockets() -> tuple[socket.socket, socket.socket]:

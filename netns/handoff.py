@@ -61,6 +61,8 @@ class Listeners:
     """Why a connect() is not held, or not for as long as it should be."""
     lacks: Sequence[str] = ()
     """What the namespace lacks of the host as programs see it, and why."""
+    read_only: Sequence[str] = ()
+    """Those of the plan's folders to which nothing can be written."""
     stays_open: Sequence[str] = ()
     """What this kernel cannot keep out of reach, though --strict would."""
 
@@ -68,6 +70,12 @@ class Listeners:
     def reaches_host_ports(self) -> bool:
         """Whether what nobody takes on loopback can come to the relay."""
         return self.syns is not None and self.host_addresses is not None
+
+    def listening(self) -> Iterator[socket.socket]:
+        """Yield those that listen for TCP connections."""
+        yield from (*self.tcp, self.dns_tcp)
+        if self.syns is not None and self.syns.ipv6 is not None:
+            yield self.syns.ipv6.listener
 
     def open_host_ports(self, ports: Sequence[tuple[int, int]]) -> None:
         """Have what nobody takes on loopback come to the relay at these ports alone, if it can.
@@ -155,6 +163,7 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
         "notes": list(listeners.notes),
         "held_notes": list(listeners.held_notes),
         "lacks": list(listeners.lacks),
+        "read_only": list(listeners.read_only),
         "stays_open": list(listeners.stays_open),
         "host_addresses": None if addresses is None else [addresses.table, *addresses.shown],
     }
@@ -213,5 +222,6 @@ def _listeners(message: dict[str, Any], sockets: Sequence[socket.socket]) -> Lis
         message["notes"],
         message["held_notes"],
         message["lacks"],
+        message["read_only"],
         message["stays_open"],
     )

@@ -58,5 +58,7 @@ class Plan:
     """Services of the host that stay within reach all the same, by the names of relay/config.py."""
     private_home: bool = False
     """Whether the home folder is an empty one that ends with the session."""
+    read_only: Sequence[str] = ()
+    """Folders that the command can read and not write to, as far as this kernel allows."""
     sockets: Sequence[str] = ()
     """Where UNIX sockets of the host are, to be out of reach."""

@@ -18,6 +18,7 @@ from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hin
 from netns.plan import Plan
 from netns.process import idmap, timers
 from netns.process.inherited import Inherited
+from netns.process.members import children
 from netns.strict.init import ADOPTED, ALONE
 
 __all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
@@ -60,6 +61,8 @@ class Sandbox:
 
     withheld: Sequence[str] = ()
     """What the command does not get of what was inherited, for people."""
+    passes_folders: bool = False
+    """Whether the command inherits a folder, from which others are reached past all mounts."""
 
     def __init__(self, inherited: Inherited | None = None) -> None:
         """Fork: the child loads what it needs while the caller finds out what to run.
@@ -72,7 +75,7 @@ class Sandbox:
         """
         self._inherited = inherited
         if inherited is not None:
-            self.withheld = inherited.withheld
+            self.withheld, self.passes_folders = inherited.withheld, inherited.has_folders
         self.steps: list[Step] = []
         """What the namespace needed so far, in order, for people."""
         self._lifeline: int | None = None
@@ -265,11 +268,14 @@ def adopt_orphans() -> None:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
 
 
-def orphans_left() -> bool:
-    """Reap what has ended; return whether any process of the namespace is left."""
+def orphans_left(ours: int = 0) -> bool:
+    """Reap what has ended; return whether any process of the namespace is left.
+
+    `ours` is a child that is none of them.
+    """
     try:
         while os.waitpid(-1, os.WNOHANG)[0] != 0:
             pass
     except ChildProcessError:
         return False
-    return True
+    return not ours or any(pid != ours for pid in children(os.getpid()))

@@ -21,6 +21,9 @@ _OF_LOOPBACK: Final = ("0.0.0.0", "::1")  # noqa: S104 - compared, not bound
 _BROADCAST: Final = "255.255.255.255"
 _LONGEST_PREFIX: Final = 22
 
+HOST_NAME: Final = "host.internal"
+"""By which programs know the host, whose loopback that is."""
+
 DEFAULT_POOL: Final = "198.18.0.0/15"
 """RFC 2544's range for benchmarks, in which the internet has no host."""
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
@@ -13,11 +13,13 @@ from netns.errors import KeeplineError
 from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, session
+from relay.addresses import parse_pool
+from relay.command.beside import Beside
 from relay.command.ending import as_ended
-from relay.command.witness import Witness
 from relay.config import files as config_files
+from relay.host.itself import host_itself
 from relay.policy import presets, why
-from relay.policy.verdicts import Deny
+from relay.policy.host_ports import HostPorts
 from relay.record import escaping, files, flightlog, selection, status, view
 from relay.record.escaping import shown, shown_json, shown_lines
 from relay.record.story import learned, telling
@@ -42,14 +44,14 @@ class _Parser(argparse.ArgumentParser):
 def main(
     arguments: Sequence[str] | None = None,
     sandbox: Sandbox | OSError | SandboxError | None = None,
-    witness: Witness | None = None,
+    beside: Beside | None = None,
 ) -> int:
     """Run the tool; return the exit status. What is given has been started for `run`."""
     try:
         if isinstance(sandbox, OSError | SandboxError):
             raise sandbox  # noqa: TRY301 - what follows tells of it
         parsed = _parser().parse_args(arguments)
-        parsed.sandbox, parsed.witness = sandbox, witness
+        parsed.sandbox, parsed.beside = sandbox, beside
         command: Callable[[argparse.Namespace], int] = parsed.run
         return command(parsed)
     except KeeplineError as error:
@@ -82,9 +84,10 @@ def _write_error(message: str) -> None:
         _silence(sys.stderr)
 
 
-def _print(line: str) -> None:
-    """Print a line, of what a file may hold."""
-    _write(f"{shown(line)}\n")
+def _print(lines: Iterable[str]) -> None:
+    """Print lines, of what a file may hold."""
+    for line in lines:
+        _write(f"{shown(line)}\n")
 
 
 def _write(text: str) -> None:
@@ -157,7 +160,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         text = f"{setting.description} ({setting.shown_default})"
         how: dict[str, Any] = {"dest": setting.name, "help": text}
         if setting.kind is bool:
-            how |= {"action": "store_const", "const": "true"}
+            how |= {"action": "store_const", "const": "false" if setting.default else "true"}
         elif setting.kind is tuple:
             how |= {"action": "append", "metavar": "X,..."}
         else:
@@ -170,13 +173,13 @@ def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         return _fail("there is no command to run", _RUN_USAGE)
-    sandbox, witness = arguments.sandbox or Sandbox(), arguments.witness or Witness()
+    sandbox, beside = arguments.sandbox or Sandbox(), arguments.beside or Beside.fork()
     try:
-        ended = session.run(sandbox, _sources(arguments), command, _warn, witness)
+        ended = session.run(sandbox, _sources(arguments), command, _warn, beside)
     except EndedEarlyError as early:
         ended = early.ended
     finally:
-        witness.end()
+        beside.end()
     return as_ended(ended)
 
 
@@ -223,39 +226,36 @@ def _log(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _write("".join(f"{line}\n" for line in files.lines(path, escaping.as_json)))
         return 0
-    for line in view.log_lines(flightlog.read(path)):
-        _print(line)
+    _print(view.log_lines(flightlog.read(path)))
     return 0
 
 
 def _explain(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
     is_live = files.is_live(path)  # first: one that ends meanwhile has its end in the log
-    for line in telling.lines(flightlog.read(path), verbose=arguments.verbose, is_live=is_live):
-        _print(line)
+    _print(telling.lines(flightlog.read(path), verbose=arguments.verbose, is_live=is_live))
     return 0
 
 
 def _presets(_arguments: argparse.Namespace) -> int:
-    for line in presets.lines():
-        _print(line)
+    _print(presets.lines())
     return 0
 
 
 def _why(arguments: argparse.Namespace) -> int:
     """Return 1 if it is denied."""
     sources = _sources(arguments)
-    policy = sources.settings().policy()
-    destination = why.parsed(arguments.destination)
-    for line in why.lines(policy, destination, sources.path):
-        _print(line)
-    return 1 if isinstance(policy.decide(destination), Deny) else 0
+    settings = sources.settings()
+    itself, ports = host_itself(parse_pool(settings.dns_pool)), HostPorts(settings.opened_ports())
+    policy, destination = settings.policy(), why.parsed(arguments.destination)
+    is_denied, told = why.told(policy, destination, sources.path, itself, ports)
+    _print(told)
+    return 1 if is_denied else 0
 
 
 def _learn(arguments: argparse.Namespace) -> int:
     path = _session(arguments.session)
-    for line in learned.lines(path.stem, flightlog.read(path)):
-        _print(line)
+    _print(learned.lines(path.stem, flightlog.read(path)))
     return 0
 
 
@@ -281,8 +281,7 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _write(f"{shown_json(status.as_json(states))}\n")
     else:
-        for line in status.lines(states):
-            _print(line)
+        _print(status.lines(states))
     return 0
 
 

@@ -17,7 +17,7 @@ from netns.hints import refused_call
 from netns.levels import OPENINGS
 from netns.sandbox import Listeners, Sandbox
 from relay import session
-from relay.addresses import DNS_PORT, parse_pool
+from relay.addresses import DNS_PORT, HOST_NAME, parse_pool
 from relay.config import ConfigError, Settings, parse_nameserver, way_out
 from relay.dns.lookup.trial import try_all
 from relay.gateway.dialects import DEFAULT
@@ -222,6 +222,14 @@ def _ways(listeners: Listeners) -> Iterator[Check]:
         needed=False,
         detail="; ".join(listeners.lacks),
         fix="tproxy, and a kernel with veth and nft_socket; else some think they are offline",
+    )
+    syns = listeners.syns
+    yield Check(
+        "ports of the host's loopback can be opened (--host-port)",
+        works=listeners.reaches_host_ports,
+        needed=False,
+        detail="" if syns is None or syns.ipv6 is not None else "at 127.0.0.1, not at ::1",
+        fix=f"tproxy on a kernel with nft_socket and nfnetlink_log; {HOST_NAME} leads there",
     )
     yield Check(
         "a connect() is held until its destination is reached",

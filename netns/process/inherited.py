@@ -57,6 +57,8 @@ class Inherited(NamedTuple):
     passed_on: Sequence[int] = ()
     withheld: Sequence[str] = ()
     """What was closed, for people."""
+    has_folders: bool = False
+    """Whether the command gets a folder, or a descriptor of open(2)'s O_PATH."""
 
     def close(self) -> None:
         """Close our copies: a pipe ends, and a lock is free, once nobody has a copy any more."""
@@ -100,7 +102,14 @@ def take() -> Inherited:
             else:
                 os.close(fd)
                 withheld.append(f"{fd}, {outside}")
-    return Inherited(passed_on, withheld)
+    return Inherited(passed_on, withheld, any(map(_is_folder, (*range(len(_STREAMS)), *passed_on))))
+
+
+def _is_folder(fd: int) -> bool:
+    with contextlib.suppress(OSError):  # a stream that the caller has closed
+        is_path = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH
+        return bool(is_path) or stat.S_ISDIR(os.fstat(fd).st_mode)
+    return False
 
 
 def _outside(fd: int) -> str | None:

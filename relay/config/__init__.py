@@ -1,5 +1,6 @@
 """The settings of a session: what they may be, how each source says them, what holds; pure."""
 
+from relay.config.described import Described, described
 from relay.config.entries import Entry, Project
 from relay.config.reading import (
     SESSION_VARIABLE,
@@ -10,13 +11,11 @@ from relay.config.reading import (
 )
 from relay.config.settings import (
     ConfigError,
-    Described,
     DestinationSettings,
     GatewayMode,
     Hold,
     Settings,
     Share,
-    described,
     parse_nameserver,
 )
 from relay.config.sources import Sources, merge

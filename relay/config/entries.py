@@ -39,6 +39,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     deny: tuple[Entry, ...] = ()
     is_allowlist: bool = False
     private: Private = "allow"
+    is_unpublished: bool = False
+    """Whether nothing inside is to be reached from the host without being asked for."""
 
     def policy(self) -> Policy:
         """Make the policy that narrows another; raises ValueError."""
@@ -48,3 +50,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 def rules(entries: Iterable[str | Entry]) -> list[Rule]:
     """Read rules; raises ValueError with the rule and the mistake."""
     return [each.rule() if isinstance(each, Entry) else Rule.parse(each) for each in entries]
+
+
+def require_others(allowed: Iterable[Rule]) -> None:
+    """Raise ValueError if a rule is to allow loopback: each host has its own."""
+    for each in allowed:
+        if each.is_of_loopback:
+            raise ValueError(
+                f"{each.text!r}: inside, that is the session's own loopback, and no rule opens"
+                " the host's: --host-port PORT, or host_ports = [PORT], does"
+            )

@@ -4,13 +4,14 @@ Each source is validated on its own, one key at a time, so that an error can nam
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from relay.config import toml
 from relay.config.entries import Entry, Project
+from relay.config.publishing import OFF
 from relay.config.settings import DEFAULTS, ConfigError, Settings, words
 from relay.policy.host_ports import PortRange
 from relay.proxies import url
@@ -45,10 +46,6 @@ _LISTED: Final = (*_RULES, "presets")
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 """A string within a line."""
 
-_KEY: Final = r"(?:[-\w]+|\"[^\"\n]*\"|'[^'\n]*')"
-_DEEP: Final = re.compile(rf"(?:^|[{{,])[ \t\[]*{_KEY}(?:[ \t]*\.[ \t]*{_KEY}){{8}}", re.MULTILINE)
-"""A key of more parts than any setting has: tomllib takes a time that grows with their square."""
-
 _EMPTY: Final = "it is empty: name what it is about, or leave it out"
 
 
@@ -72,13 +69,15 @@ def from_project(text: str, path: str) -> Project:
     said = from_toml(text, path)
     for key, value in said.items():
         may = {"policy_mode": "allowlist", "private": "deny", "allow": value, "deny": value}
+        may["publish"] = OFF
         if may.get(key) != value:
             raise ConfigError(
                 f"{file.place(key)}{file.keys.get(key, key)}: the file of a project can only"
-                " tighten, by deny, allow, mode = allowlist and private = deny"
+                " tighten, by deny, allow, mode = allowlist, private = deny and publish = off"
             )
     is_allowlist = said.pop("policy_mode", None) is not None
-    return Project(path=path, is_allowlist=is_allowlist, **said)
+    is_unpublished = said.pop("publish", None) is not None
+    return Project(path=path, is_allowlist=is_allowlist, is_unpublished=is_unpublished, **said)
 
 
 class _File:
@@ -88,11 +87,11 @@ class _File:
         self.keys: dict[str, str] = {}
         """The names that settings have in the file, where these are others."""
         self._text, self._path = text, path
-        if deep := _DEEP.search(text):
-            line = text.count("\n", 0, deep.end()) + 1
-            raise ConfigError(f"{path}:{line}: a key of more parts than any setting has")
         try:
-            self.values = tomllib.loads(text) if text else {}  # most have no file: 3 ms
+            self.values = toml.loads(text)
+        except toml.DeepKeyError as error:
+            cause = "a key of more parts than any setting has"
+            raise ConfigError(f"{path}:{error.line}: {cause}") from None
         except (ValueError, RecursionError) as error:  # too long a number, too many brackets
             raise ConfigError(f"{path}: {error}") from None
         for name, settings in _TABLES.items():

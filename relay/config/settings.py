@@ -1,7 +1,6 @@
 """All settings of a session, frozen: their types, bounds, defaults and help; pure."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +15,8 @@ from relay.addresses import (
     parse_pool,
     split_port,
 )
-from relay.config.entries import Entry, Project, rules
+from relay.config import publishing
+from relay.config.entries import Entry, Project, require_others, rules
 from relay.policy import presets
 from relay.policy.host_ports import PortRange
 from relay.policy.policy import Policy, Preset, Private, Terms
@@ -107,6 +107,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[int | str | PortRange, ...],
         _help("ports of the host's loopback that may be reached, PORT or FIRST-LAST"),
     ] = ()
+    auto_ports: Annotated[
+        bool,
+        _help(
+            "whether ports of the host's loopback are open by themselves: those of editors, and of"
+            " servers that the environment and agents' settings name"
+        ),
+    ] = True
+    publish: Annotated[
+        str | _Texts,
+        _help(
+            "servers inside that the host reaches, [[ADDRESS:]PORT:]PORT, the host's first; auto:"
+            " what listens, at loopback, but not with strict or an allowlist; on: there too; off"
+        ),
+    ] = (publishing.AUTO,)
     intercept: Annotated[
         Literal["auto", "tproxy", "redirect", "ports"],
         _help("how connections are caught; auto takes the first that works"),
@@ -118,8 +132,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     proxy: Annotated[
         str,
         _help(
-            "the way out: URL of a proxy, http:// or socks5://; auto: those of HTTPS_PROXY,"
-            " HTTP_PROXY and ALL_PROXY; off: direct, and these are left to programs"
+            "the way out: URL of a proxy, http://, https:// or socks5://; auto: those of"
+            " HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; off: direct, and these are left to programs"
         ),
     ] = "auto"
     proxy_dns: Annotated[
@@ -173,9 +187,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         """Check what types cannot express; raises ValueError."""
-        rules((*self.allow, *self.deny, *self.destination))
+        require_others(rules(self.allow))
+        rules((*self.deny, *self.destination))
         parse_pool(self.dns_pool)
         self.opened_ports()
+        self.published()
         for server in self.nameservers:
             parse_nameserver(server)
         for host in self.gateway_hosts:
@@ -214,6 +230,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             for each in self.host_ports
         )
 
+    def published(self) -> publishing.Published:
+        """Return what the host is to reach inside; raises ValueError."""
+        published = publishing.read(self.publish)
+        is_off = any(project.is_unpublished for project in self.projects)
+        return published._replace(mode=publishing.OFF) if is_off else published
+
     def policy(self) -> Policy:
         """Make the policy of the session."""
         allow = rules(self.allow)
@@ -233,44 +255,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             policy = policy.narrowed(project.policy())
         return policy
 
-
-class Described(NamedTuple):
-    """A setting, for people."""
-
-    name: str
-    kind: type
-    """int, str, bool or tuple."""
-    choices: tuple[str, ...]
-    default: Any
-    description: str
-
-    @property
-    def flag(self) -> str:
-        """The flag that sets it."""
-        return _FLAGS.get(self.name) or f"--{self.name.replace('_', '-')}"
-
-    @property
-    def shown_default(self) -> str:
-        """What holds if it is not set, for people."""
-        if self.default in ((), False):
-            return "default: none"
-        shown = ",".join(self.default) if isinstance(self.default, tuple) else self.default
-        return f"default: {shown}"
-
-
-def described() -> Iterator[Described]:
-    """Describe what may be a flag, in order; the types and texts are those of Settings."""
-    for name, annotated in Settings.__annotations__.items():
-        if name in OF_FILES_ALONE:
-            continue
-        kind, meta = annotated.__origin__, annotated.__metadata__[0]
-        choices = get_args(kind) if get_origin(kind) is Literal else ()
-        default = DEFAULTS[name]
-        yield Described(name, type(default), choices, default, meta.description or "")
-
-
-_FLAGS: Final = {"host_ports": "--host-port"}
-"""Flags that are not called like their setting."""
 
 OF_FILES_ALONE: Final = frozenset({"destination", "projects"})
 """Settings that are no flags."""

@@ -163,7 +163,10 @@ class Exchange:
         is_unsafe = loss.may_be_processed and not self._rules.is_repeatable
         if self._taking.is_committed or (not downstream.has_head and is_unsafe):
             saw: Saw = "reset"
-            if self._taking.streamed is not None and self._prepared.hold != "message":
+            streamed = self._taking.streamed
+            if streamed is not None and streamed.is_too_much:
+                why += ", which is more than what is held"
+            elif streamed is not None and self._prepared.hold != "message":
                 why += "; --hold=message would have held it back"
             downstream.abort()
         elif downstream.has_head:

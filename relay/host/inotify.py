@@ -6,6 +6,7 @@ noticed as one that is written to, and so is one behind a symbolic link. Where a
 replaced, that folder's own move is, or the change of the link that it is.
 """
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterable
@@ -31,6 +32,31 @@ _OF_FOLDER: Final = _CREATE | _DELETE | _MOVED | _SELF
 
 _EVENT: Final = struct.Struct("iIII")
 _SPACE: Final = 1 << 16
+
+
+class FolderWatch:
+    """Notices what becomes of the files of one folder."""
+
+    def __init__(self, folder: int) -> None:
+        """Watch an open folder, whatever its path leads to later; raises OSError."""
+        self._fd = syscalls.inotify_init(os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            path = os.fsencode(f"/proc/self/fd/{folder}")
+            syscalls.inotify_add_watch(self._fd, path, _OF_FOLDER | _CLOSE_WRITE)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    async def changed(self) -> None:
+        """Return once something may have changed since the last call; raises OSError."""
+        await trio.lowlevel.wait_readable(self._fd)
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._fd, _SPACE):
+                pass
+
+    def close(self) -> None:
+        """Watch no longer."""
+        os.close(self._fd)
 
 
 class FileWatch:

@@ -67,12 +67,12 @@ def state(answer: bytes) -> int | None:
     raise OSError(number, "the kernel could not look the socket up")
 
 
-def has_owner(answer: bytes) -> bool:
-    """Return whether a process holds the socket: idiag_inode, 0 once the last one has closed it.
+def inode(answer: bytes) -> int:
+    """Return what a socket is called in /proc/PID/fd: idiag_inode.
 
-    Raises OSError if the kernel could not look.
+    It is 0 once the last process has closed the socket, and if there is no such one. Raises OSError
+    if the kernel could not look.
     """
     if state(answer) is None:
-        return False
-    (inode,) = struct.unpack_from("=I", answer, _INODE)
-    return bool(inode)
+        return 0
+    return int(struct.unpack_from("=I", answer, _INODE)[0])

@@ -23,7 +23,11 @@ class SocketTable:
 
     def has_owner(self, local: Endpoint, remote: Endpoint) -> bool:
         """Return whether a process holds the socket with these ends open; raises OSError."""
-        return inet_diag.has_owner(self._answer(local, remote))
+        return bool(self.inode(local, remote))
+
+    def inode(self, local: Endpoint, remote: Endpoint) -> int:
+        """Return the inode of the socket with these ends, 0 if nobody has one; raises OSError."""
+        return inet_diag.inode(self._answer(local, remote))
 
     def _answer(self, local: Endpoint, remote: Endpoint) -> bytes:
         """Ask the kernel for the socket with these ends; raises OSError.

@@ -56,7 +56,9 @@ class Reached(NamedTuple):
     sock: socket.socket
     address: str
     proxy: Own | None = None
-    """The proxy that it leads to, which has reached the destination."""
+    """The proxy that it leads to, which has reached the destination, or forwards to it."""
+    carrier: socket.socket | None = None
+    """The socket that leads to the proxy, where the other one ends in the relay itself."""
 
 
 class Dials(Protocol):

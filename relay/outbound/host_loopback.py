@@ -19,14 +19,12 @@ from relay.outbound import icmp
 from relay.outbound.door import DeniedError
 from relay.outbound.opener import Opened
 from relay.outbound.patience import NO_ANSWER, DialError
-from relay.policy.host_ports import HostItself, HostPorts
+from relay.policy import host_ports
+from relay.policy.host_ports import IPV6, HostItself, HostPorts
 from relay.policy.policy import Policy
 from relay.policy.verdicts import Allow, Deny
 from relay.record.events import Dialled, Event
 from relay.record.kinds import kind_of_errno
-
-IPV6: Final = "[::1]"
-"""How the host of a Destination is written that was dialled as ::1."""
 
 _IPV4: Final = "127.0.0.1"
 _CODES: Final = {errno.ECONNREFUSED: icmp.REFUSED, errno.ETIMEDOUT: NO_ANSWER}
@@ -61,11 +59,7 @@ class HostLoopback:
 
     def judge(self, destination: Destination) -> Allow | Deny:
         """Judge a port of the host's loopback, by whichever name or address it was dialled."""
-        port = destination.port
-        if not self.is_open(port):
-            return Deny(f"no --host-port opens port {port} of the host")
-        names = self.itself.names if destination.host in self.itself.names else (destination.host,)
-        return self._policy.judge_host_port(names, port)
+        return host_ports.judge(destination, self.itself, self._ports, self._policy)
 
     async def open(self, destination: Destination, number: int) -> Opened:
         """Connect for connection `number`, to the family that was dialled or else to the other.
@@ -95,14 +89,16 @@ class HostLoopback:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor left, or no IPv6
             raise _failure(error.errno or 0) from error
+        number = errno.EIO
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             number = await self._connect(sock, (address, destination.port))
-        except BaseException:
-            sock.close()
-            raise
+        except OSError as error:
+            number = error.errno or number
+        finally:  # cancelled, too
+            if number:
+                sock.close()
         if number:
-            sock.close()
             raise _failure(number)
         return sock
 

@@ -43,6 +43,8 @@ class Opened(NamedTuple):
     reached: Endpoint
     destination: Destination
     """What was asked for, by which another dial to where it ends is judged; or a proxy."""
+    carrier: socket.socket | None = None
+    """The socket that liveness watches, if it is another one: it is not this owner's to close."""
 
 
 @dataclass(eq=False)
@@ -115,7 +117,7 @@ class Opener:
             )
         )
         end = reached.proxy or destination
-        return Opened(reached.sock, (reached.address, end.port), end)
+        return Opened(reached.sock, (reached.address, end.port), end, reached.carrier)
 
     def _denials(self, number: int) -> Denied:
         """Return what records each address that is forbidden to connection `number`, once."""

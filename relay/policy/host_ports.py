@@ -7,7 +7,12 @@ environment, the user's own files and what was read before the command started.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from relay.addresses import MAX_PORT
+from relay.addresses import MAX_PORT, Destination, is_ipv4, is_loopback
+from relay.policy.policy import Policy
+from relay.policy.verdicts import Allow, Deny
+
+IPV6: Final = "[::1]"
+"""How the host of a Destination is written that was dialled as ::1."""
 
 MOST: Final = 1024
 """Ports that may be opened one by one."""
@@ -45,6 +50,12 @@ class HostItself(NamedTuple):
     address: str
     names: tuple[str, ...]
     """One at least."""
+
+    def is_meant_by(self, host: str) -> bool:
+        """Return whether a destination's host is this one, as an address or a name."""
+        if host in (IPV6, "localhost", self.address, *self.names) or host.endswith(".localhost"):
+            return True
+        return is_ipv4(host) and is_loopback(host)
 
 
 class HostPorts:
@@ -114,3 +125,13 @@ class HostPorts:
         """Judge a port again by its sources: keepline no longer listens there."""
         self._own.discard(port)
         self.changed()
+
+
+def judge(
+    destination: Destination, itself: HostItself, ports: HostPorts, policy: Policy
+) -> Allow | Deny:
+    """Judge a port of the host's loopback, by whichever name or address it is dialled."""
+    host, port = destination
+    if ports.why(port) is None:
+        return Deny(f"no --host-port opens port {port} of the host")
+    return policy.judge_host_port(itself.names if host in itself.names else (host,), port)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from relay.addresses import ipv4_network, is_ipv4, numbers_and_dots, split_port
+from relay.addresses import ipv4_network, is_ipv4, is_loopback, numbers_and_dots, split_port
 from relay.policy import names
 
 Kind: TypeAlias = Literal["name", "below", "all", "network"]
@@ -51,6 +51,14 @@ class Rule(NamedTuple):
         except ValueError as error:
             raise ValueError(f"{text!r}: {error}") from None
         return read._replace(source=source, reason=reason, is_preset=is_preset)
+
+    @property
+    def is_of_loopback(self) -> bool:
+        """Whether it is about loopback alone: each host has its own."""
+        if self.network is not None:
+            return is_loopback(str(self.network.network_address)) and self.network.prefixlen >= 8
+        wire, starts = self.name
+        return bool(starts) and wire[starts[-1] :] == b"\x09localhost"
 
     @property
     def is_by_name(self) -> bool:

@@ -8,8 +8,10 @@ from typing import Final, assert_never
 
 from netns.errors import KeeplineError
 from relay.addresses import Destination, is_dialable, is_ipv4
+from relay.policy import host_ports
+from relay.policy.host_ports import HostItself, HostPorts
 from relay.policy.index import Index
-from relay.policy.policy import Limits, Policy
+from relay.policy.policy import Limits, Policy, Verdict
 from relay.policy.rules import Rule, one_host
 from relay.policy.verdicts import Allow, ByAddress, Deny
 
@@ -28,6 +30,20 @@ def parsed(text: str) -> Destination:
     except ValueError as error:
         raise KeeplineError(str(error), _FORM) from None
     return Destination(host, port or _DEFAULT_PORT)
+
+
+def told(
+    policy: Policy, destination: Destination, path: str, itself: HostItself, ports: HostPorts
+) -> tuple[bool, Iterator[str]]:
+    """Return whether a destination is denied, and the lines about it; `path`: config.toml's.
+
+    What means the host, as `itself` tells, is judged by the ports that are open.
+    """
+    if itself.is_meant_by(destination.host):
+        verdict: Verdict = host_ports.judge(destination, itself, ports, policy)
+        return isinstance(verdict, Deny), host_lines(policy, destination, itself, ports, path)
+    verdict = policy.decide(destination)
+    return isinstance(verdict, Deny), lines(policy, destination, path)
 
 
 def lines(policy: Policy, destination: Destination, path: str) -> Iterator[str]:
@@ -49,6 +65,28 @@ def lines(policy: Policy, destination: Destination, path: str) -> Iterator[str]:
             assert_never(verdict)
 
 
+def host_lines(
+    policy: Policy, destination: Destination, itself: HostItself, ports: HostPorts, path: str
+) -> Iterator[str]:
+    """Yield the same of the host's loopback."""
+    port = destination.port
+    names = itself.names if destination.host in itself.names else (destination.host,)
+    verdict, source = policy.judge_host_port(names, port), ports.why(port)
+    is_denied = source is None or isinstance(verdict, Deny)
+    yield f"{destination}: {'denied' if is_denied else 'allowed'}"
+    if isinstance(verdict, Deny):
+        yield f"  by the rule deny {verdict.told}{_at(verdict.source)}"
+        yield f"  to allow it, take that rule out{_at(verdict.source, of=True)}"
+    if source is None:
+        yield "  inside, that is the session's own loopback: a server of the host's is not reached"
+        yield f"  to reach it: --host-port {port}, or host_ports = [{port}] in {path}"
+    else:
+        yield f"  port {port} of the host's loopback is opened by {source}"
+        yield "  a server that listens there inside comes first"
+    if not is_denied:
+        yield f"  to deny it: --deny localhost:{port}, or take it out of {source}"
+
+
 def _denied(policy: Policy, deny: Deny, destination: Destination, path: str) -> Iterator[str]:
     if deny.is_by_rule:
         yield f"  by the rule deny {deny.told}{_at(deny.source)}"
@@ -56,7 +94,7 @@ def _denied(policy: Policy, deny: Deny, destination: Destination, path: str) -> 
         return
     yield f"  {deny.told}"
     if is_ipv4(destination.host) and not is_dialable(destination.host):
-        yield "  no rule opens it: inside, 127.0.0.0/8 is the namespace's own"
+        yield "  no rule opens it"
         return
     for limits in policy.limits:
         if isinstance(limits.judge(destination), Deny):

@@ -15,7 +15,6 @@ from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.opener import Opened
 from relay.outbound.patience import DialError
 from relay.policy.verdicts import Deny
-from relay.record.kinds import Kind
 from relay.tcp.acceptance import accept, note_denial, refuse, told, while_wanted
 from relay.tcp.connection import Connection
 from relay.tcp.pumping import pumped
@@ -39,7 +38,7 @@ class HostPortHandler:
         offer = connection.offer
         verdict = self._loopback.judge(self.destination)
         if isinstance(verdict, Deny):
-            note_denial(connection, verdict, told(offer, Refusal.REFUSED), kind=Kind.POLICY)
+            note_denial(connection, verdict, told=told(offer, Refusal.REFUSED))
             offer.refuse(Refusal.REFUSED)
             return
         try:

@@ -9,6 +9,7 @@ import trio
 from netns.errors import SandboxError
 from tests.support.command.keepline import Keepline
 from tests.support.internet.enter import enter
+from tests.support.internet.witness import TOTALS
 from tests.support.internet.world import Internet
 
 _NO_NAMESPACE = pytest.StashKey[SandboxError | None]()
@@ -49,7 +50,16 @@ async def internet(nursery: trio.Nursery) -> AsyncIterator[Internet]:
     """Yield the standard small internet, with its name servers answering."""
     with Internet() as made:
         await nursery.start(made.serve_names)
+        await nursery.start(made.watch)
         yield made
+        assert made.witness is not None
+        assert made.witness.seen == [], "packets to what is denied"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how much was looked at."""
+    totals = (f"{number} {what}" for what, number in vars(TOTALS).items())
+    terminalreporter.write_line(f"left by sessions with deny rules: {', '.join(totals)}")
 
 
 @pytest.fixture(params=["default", "strict"])

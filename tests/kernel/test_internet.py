@@ -19,6 +19,7 @@ import pytest
 import trio
 
 from netns.errors import SandboxError
+from tests.support.command.keepline import Keepline
 from tests.support.internet import faults
 from tests.support.internet.enter import enter
 from tests.support.internet.patterns import Packets
@@ -676,3 +677,24 @@ async def test_a_capture_lives_through_an_unplugged_cable(internet: Internet) ->
         internet.access.plug()
         assert await look_up(internet, "v4.test") == {SERVER}
         assert capture.packets(lambda packet: "DNS" in packet)
+
+
+@pytest.mark.parametrize("what", ["SYN", "datagram", "question", "nothing"])
+async def test_what_leaves_though_it_is_denied_is_seen(internet: Internet, what: str) -> None:
+    """As it would be if it left by keepline: here another program of the host sends it."""
+    witness = internet.witness
+    assert witness is not None
+    programs = {
+        "SYN": f"import socket; socket.socket().connect_ex(('{SECOND}', 9))",
+        "datagram": f"import socket; socket.socket(2, 2).sendto(b'', ('{SECOND}', 9))",
+        "question": "import socket; socket.gethostbyname_ex('server.test')",
+        "nothing": f"import socket; socket.socket().connect_ex(('{SERVER}', 9))",
+    }
+    options = ["--deny", SECOND, "--deny=server.test"]
+    async with Keepline(internet).start("cat", options=options) as session:
+        await internet.client.run_process([sys.executable, "-c", programs[what]])
+        await session.end()
+    question = "server.test port None, denied by server.test"
+    told = {"question": [question], "nothing": []}
+    assert witness.seen[:1] == told.get(what, [f"{SECOND} port 9, denied by {SECOND}"])
+    witness.forget()

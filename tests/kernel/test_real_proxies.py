@@ -14,6 +14,7 @@ from tests.support.command.driver import inside
 from tests.support.command.keepline import Keepline
 from tests.support.internet.faults import drop
 from tests.support.internet.patterns import Packets
+from tests.support.internet.servers.http import Site
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import source
 from tests.support.internet.servers.real_proxies import (
@@ -65,7 +66,7 @@ async def test_a_real_proxy(internet: Internet, nursery: trio.Nursery, proxy: st
         told = await program(at.refused, "no-such.test", SOURCE)
         assert told in {"EHOSTUNREACH", "ECONNREFUSED"}
         if proxy == "http":
-            assert await program(at.refused, NAME, 80) == "EHOSTUNREACH"
+            assert await program(at.refused, NAME, CLOSED) == "EHOSTUNREACH"
         done = await program.session.end()
     assert done.all(Dialled)[0].proxy == f"{GATEWAY}:{PORTS[proxy]}"
     kinds = [event.kind for event in done.all(DialFailed)]
@@ -73,6 +74,18 @@ async def test_a_real_proxy(internet: Internet, nursery: trio.Nursery, proxy: st
     if proxy == "http":
         assert kinds[1:] == [Kind.PROXY_FAILED, Kind.PROXY_DENIED]
     assert PASSWORD not in repr(done.events)
+
+
+async def test_plain_http_by_a_real_proxy_that_allows_connect_for_tls_alone(
+    internet: Internet, nursery: trio.Nursery, proxy: str
+) -> None:
+    """As Debian's squid does: a program that knows of no proxy is answered all the same."""
+    await nursery.start(serve, Site(), listen(internet.server, SERVER, 80))
+    words = ["curl", "-sS", f"http://{NAME}/", "--next", "-sS", "-d", "body", f"http://{NAME}/echo"]
+    done = await Keepline(internet).run(*words, env={"ALL_PROXY": url(proxy)})
+    assert done.stdout == b"hellobody"
+    assert {event.proxy for event in done.all(Dialled)} == {f"{GATEWAY}:{PORTS[proxy]}"}
+    assert not done.all(DialFailed)
 
 
 async def test_a_real_proxy_wants_credentials(internet: Internet, proxy: str) -> None:

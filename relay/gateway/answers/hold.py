@@ -40,16 +40,15 @@ from enum import StrEnum
 from typing import Final
 
 from relay.config import Hold
+from relay.gateway.answers.pieces import PIECE, Pieces
 from relay.gateway.bounds.room import Room, Share
 from relay.gateway.dialect import AnswerEvent, Reader, Role
 from relay.record.kinds import Kind
 
-LIMIT: Final = 64 * 1024 * 1024
+LIMIT: Final = 32 * 1024 * 1024
 """Bytes held of one answer at most."""
 EVENT: Final = 4 * 1024 * 1024
 """Bytes of one event that is held: to read it takes three times as much."""
-PIECE: Final = 64 * 1024
-"""Bytes of an unfinished event that are waited for where events flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +63,6 @@ class Step:
     """The error event that is the loss, to be handed over if no further try is left."""
     kind: Kind = Kind.UNKNOWN
     """Of the loss."""
-
-
-class _Pieces:
-    """Bytes, in pieces that can be given away and forgotten one by one."""
-
-    def __init__(self) -> None:
-        self.all: list[bytearray] = []
-        self.size = 0
-
-    def add(self, data: bytes | bytearray) -> None:
-        """Add bytes; a bytearray may be taken over."""
-        self.size += len(data)
-        if self.all and len(self.all[-1]) + len(data) <= PIECE:
-            self.all[-1] += data
-        elif isinstance(data, bytearray):
-            self.all.append(data)
-        else:
-            places = range(0, len(data), PIECE)
-            self.all += [bytearray(data[at : at + PIECE]) for at in places]
-
-    def take(self) -> list[bytearray]:
-        """Return all, and forget it."""
-        taken, self.all, self.size = self.all, [], 0
-        return taken
 
 
 class _State(StrEnum):  # hashed in C, see dialect.Role
@@ -158,11 +133,13 @@ class Answer:
         self._limit = limit
         self._share = Share(room or Room())
         self._state = _State.BEGIN
-        self._held = _Pieces()
+        self._held = Pieces()
         self._parts = self._unfinished_parts = 0
         self._last: Sequence[AnswerEvent] = ()
         self._has_stopped = False
         self._fillers = 0
+        self.is_too_much = False
+        """Whether it was more than is held: rule 6."""
         self.committed = False
         """Whether anything of it was handed over: then it may not be asked for again."""
         self.may_insert = True
@@ -208,7 +185,7 @@ class Answer:
 
     def receive(self, data: bytes) -> Step:
         """Take bytes of the body."""
-        out = _Pieces()
+        out = Pieces()
         events = self._last = self._reader.feed(data)
         unfinished = self._reader.size
         for event in events:
@@ -218,8 +195,8 @@ class Answer:
             self._hand_over(unfinished, out)
         # The unfinished event counts twice, for its data may be kept beside its bytes.
         has_room = self._share.hold(out.size + self._held.size + 2 * unfinished)
-        if (not has_room or unfinished > EVENT) and self._state not in _FINAL:
-            self._state = _State.FLOW
+        if not has_room or unfinished > EVENT:
+            self._give_way()
         self._hand_over(unfinished, out)
         if unfinished:
             self._pass_on(unfinished, out)
@@ -271,17 +248,23 @@ class Answer:
         self.committed = True
         return self._held.take()
 
-    def _hand_over(self, unfinished: int, out: _Pieces) -> None:
-        """Give out what is held, if it need not be held or is too much: rule 6."""
-        if self._held.size + unfinished > self._limit and self._state not in _FINAL:
+    def _give_way(self) -> None:
+        """Hold nothing any more: rule 6."""
+        if self._state not in _FINAL:
             self._state = _State.FLOW
+            self.is_too_much = True
+
+    def _hand_over(self, unfinished: int, out: Pieces) -> None:
+        """Give out what is held, if it need not be held or is too much: rule 6."""
+        if self._held.size + unfinished > self._limit:
+            self._give_way()
         if self._state in _HOLDING or not self._held.size:
             return
         for piece in self._held.take():
             out.add(piece)
         self.committed = self.may_insert = True
 
-    def _pass_on(self, unfinished: int, out: _Pieces) -> None:
+    def _pass_on(self, unfinished: int, out: Pieces) -> None:
         """Give out the unfinished event's bytes, if they need not be waited for: rule 7."""
         is_big = not self.may_insert or unfinished > PIECE
         match self._state:

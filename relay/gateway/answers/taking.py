@@ -15,6 +15,7 @@ from relay.config import Hold
 from relay.gateway import http as fields
 from relay.gateway.answers.hold import Answer, Step
 from relay.gateway.answers.manners import FILLED, LEAST, Manners
+from relay.gateway.answers.pieces import Pieces
 from relay.gateway.bounds.bucket import FLOODED, Bucket
 from relay.gateway.bounds.room import Room, Share
 from relay.gateway.dialect import Dialect, Rules
@@ -96,17 +97,16 @@ class Taking:
 
     async def _whole(self, response: Response, stream: Stream) -> None:
         """Pass on when it is complete, or when it is too much to hold."""
-        held: list[bytes] = []
-        share, size = Share(self.room), 0
+        held, share = Pieces(), Share(self.room)
         try:
-            while share.hold(size) and size <= HELD and (data := await self._receive(stream)):
-                held.append(data)
-                size += len(data)
+            while share.hold(held.size) and held.size <= HELD:
+                data = await self._receive(stream)
+                held.add(data)
+                if not data:
+                    break
             self.downstream.head(response)
             self.is_committed = True
-            held.reverse()
-            while held:
-                await self.downstream.data(held.pop())
+            await self._give(held.take())
         finally:
             share.hold(0)
         await self.downstream.pass_on(stream)
@@ -167,21 +167,24 @@ class Taking:
         return None
 
     async def _deliver(self, step: Step, answer: Answer, *, is_more: bool) -> None:
-        """Give the program what it may have now, piece by piece: what is given is kept no more.
+        """Give the program what it may have now.
 
         Others have their turn where there was much to read: `is_more`.
         """
         is_first = not self.is_committed and answer.committed
         self.is_committed = answer.committed
-        pieces = step.deliver[::-1]
-        step.deliver.clear()
         if is_more:
             await trio.lowlevel.checkpoint()
-        while pieces:
-            await self.downstream.data(pieces.pop())
+        if step.deliver:
+            await self._give(step.deliver)
             if is_first:  # whom this has woken may have to wait for our processor
                 os.sched_yield()
-                is_first = False
+
+    async def _give(self, pieces: list[bytearray]) -> None:
+        """Give the program all pieces; each is forgotten once it is written."""
+        pieces.reverse()
+        while pieces:
+            await self.downstream.data(pieces.pop())
 
     def _end(self, answer: Answer) -> Step:
         """Take the end of a stream, as this upstream ends its streams."""

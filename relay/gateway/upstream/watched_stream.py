@@ -48,6 +48,7 @@ class WatchedStream(trio.abc.Stream):
         """Whether an answer is to come, whatever was sent last; set by what speaks HTTP on it."""
         self.sent = self.received = 0
         self._sock = opened.sock
+        self._carrier = opened.carrier or opened.sock
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock))
         self._loss: OSError | None = None
         self._failure_of_tls = ""
@@ -70,7 +71,8 @@ class WatchedStream(trio.abc.Stream):
     @property
     def sock(self) -> socket.socket | None:
         """The socket while it lives."""
-        return None if self._ended or self._sock.fileno() == -1 else self._sock
+        is_open = self._sock.fileno() != -1 and self._carrier.fileno() != -1
+        return self._carrier if is_open and not self._ended else None
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send; raises BrokenResourceError."""

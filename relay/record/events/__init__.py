@@ -17,14 +17,18 @@ from relay.record.events.gateway import (
     AskedAgain, ConnectionServed, Distrust, Distrusted, GatewayUnused, RequestLost, Saw,
     UpstreamClosed, UpstreamOpened, UpstreamReady, WentPast,
 )
-from relay.record.events.host_ports import HostPortOpened, LoopbackRefused
+from relay.record.events.host_ports import HostPortClosed, HostPortOpened, LoopbackRefused
 from relay.record.events.names import (
     AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
+from relay.record.events.publishing import (
+    Bound, Published, PublishEnded, PublishingBounded, PublishingFailed,
+)
 from relay.record.events.session import (
     ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
-    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
+    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, SideDoor,
+    Slept, TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
@@ -33,6 +37,8 @@ AnyEvent: TypeAlias = (
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
     | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
+    | HostPortClosed | SideDoor
+    | Published | PublishEnded | PublishingBounded | PublishingFailed
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -40,15 +46,15 @@ AnyEvent: TypeAlias = (
 )
 
 __all__ = [
-    "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
-    "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
+    "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "Bound", "CausedEvent",
+    "Cleared", "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
     "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
-    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortOpened",
-    "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull", "LogLost",
-    "LookupFailed", "LookupHeld",
-    "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
-    "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "Replaying", "RequestLost",
-    "ResolverSilent", "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded",
-    "SessionStarted", "Shown", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortClosed",
+    "HostPortOpened", "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull",
+    "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned",
+    "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored",
+    "PolicyTightened", "PublishEnded", "Published", "PublishingBounded", "PublishingFailed",
+    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "SideDoor", "Slept", "Suspected",
+    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

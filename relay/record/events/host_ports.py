@@ -23,6 +23,18 @@ class HostPortOpened(Event):
         return f"port{several} {self.ports} of the host's loopback opened by {self.source}"
 
 
+class HostPortClosed(Event):
+    """A port of the host's loopback can be reached no longer: who was served there has ended."""
+
+    port: int
+    source: str
+    """Who had opened it."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"port {self.port} of the host's loopback closed: {self.source}"
+
+
 class LoopbackRefused(CountedEvent):
     """A program dialled 127.0.0.0/8, where nobody listens inside the namespace, or the host.
 

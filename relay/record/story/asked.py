@@ -7,6 +7,7 @@ from relay.addresses import is_ipv4
 from relay.record import events
 from relay.record.events import AnyEvent
 from relay.record.kinds import Kind
+from relay.record.opened import leads_to_host
 
 
 @dataclass
@@ -15,6 +16,8 @@ class Asked:
 
     ports: dict[str, set[int]] = field(default_factory=dict)
     """The ports at which each was dialled; none if a name was only looked up."""
+    host_ports: set[int] = field(default_factory=set)
+    """The ports of the host's loopback."""
     denied: dict[str, None] = field(default_factory=dict)
     """HOST:PORT, or HOST, that policy denied: nobody needs to look it up."""
 
@@ -43,6 +46,7 @@ class _Gathered:
         self._opened: dict[int, tuple[str, int]] = {}
         self._looked_up: dict[str, None] = {}
         self._within: dict[tuple[str, int], None] = {}
+        self._host_ports: set[int] = set()
 
     def names(self, event: AnyEvent) -> None:
         match event:
@@ -60,6 +64,10 @@ class _Gathered:
 
     def connections(self, event: AnyEvent) -> None:
         match event:
+            case events.ConnectionOpened() if leads_to_host(event):
+                self._host_ports.add(event.port)
+            case events.LoopbackRefused(on_host=True):
+                self._host_ports.add(event.port)
             case events.ConnectionOpened():
                 self._opened[event.connection] = (event.name or event.address, event.port)
             case events.UpstreamOpened():
@@ -85,7 +93,7 @@ class _Gathered:
                 pass
 
     def result(self) -> Asked:
-        found = Asked(denied=self._denied)
+        found = Asked(denied=self._denied, host_ports=self._host_ports)
         allowed = (each for each in self._within if f"{each[0]}:{each[1]}" not in self._denied)
         for host, port in (*self._opened.values(), *allowed):
             found.ports.setdefault(host, set()).add(port)

@@ -21,6 +21,8 @@ def lines(session: str, log: Iterable[AnyEvent]) -> Iterator[str]:
     found = asked(log)
     name = session if session.isprintable() else ascii(session)
     yield f"# what {name} asked for; for config.toml, or a project's .keepline.toml, once read"
+    if found.host_ports:
+        yield f"host_ports = {sorted(found.host_ports)} # in config.toml alone"
     yield "[policy]"
     yield 'mode = "allowlist"'
     yield "allow = ["

@@ -7,6 +7,7 @@ from typing import Final
 from relay.record import events
 from relay.record.events import AnyEvent
 from relay.record.kinds import Kind
+from relay.record.opened import OpenedPorts
 from relay.record.story.advice import ADVICE, GATEWAY_OFF, Advice
 from relay.record.story.entry import Entry, Mark, joined
 from relay.record.story.interrupted import cut_off, is_interrupted
@@ -16,6 +17,13 @@ from relay.record.times import Clock
 REPEAT: Final = (
     "If the program gave up: repeat what it did; an agent's command line can resume its session."
 )
+
+_PORTS_TOLD: Final = 20
+"""Published ports that are told one by one."""
+_SEEN: Final = (events.ConnectionOpened, events.UpstreamOpened, events.LogFull)
+"""What shows that a program has connected, or that the log may not have it."""
+
+_NOTHING_LOST: Final = "Nothing was lost."
 
 _BESIDES: Final = {
     Mark.DENIED: "denied",
@@ -52,7 +60,10 @@ def lines(
         yield f"{clock.time(entry.at)}  {_mark(entry):7}  {entry.what}{_times(entry, clock)}"
         if verbose:
             yield from (f"{'':17}  {line}" for line in entry.evidence)
-    yield summary(told)
+    text = summary(told)
+    if text == _NOTHING_LOST and not any(isinstance(event, _SEEN) for event in known):
+        text = f"No connection was seen {'so far' if is_live else 'at all'}."
+    yield text
     yield from (f"  {kind}: {advice.text}." for kind, advice in _advice(told))
     if any(entry.mark is Mark.VISIBLE for entry in told):
         yield REPEAT
@@ -65,14 +76,33 @@ def _told(known: Sequence[AnyEvent], *, is_live: bool) -> list[Entry]:
 
 
 def _notes(known: Sequence[AnyEvent]) -> Iterator[Entry]:
-    """Yield what befell the machine, and the log."""
+    """Yield what befell the machine and the log, and which ports of the host were open."""
+    ports = OpenedPorts()
     for event in known:
-        if isinstance(event, events.Slept | events.LeftBehind):
+        ports.note(event)
+        if isinstance(event, events.Slept | events.LeftBehind | events.SideDoor):
             yield Entry(event.at, Mark.NOTE, event.text())
         elif isinstance(event, events.LogFull):
             yield Entry(event.at, Mark.NOTE, f"{event.text()}; --log-limit N allows N MiB")
         elif isinstance(event, events.SessionEnded) and event.omitted:
             yield Entry(event.at, Mark.NOTE, event.text())
+    yield from (Entry(known[0].at, Mark.NOTE, told) for told in ports.told())
+    yield from _published(known)
+
+
+def _published(known: Sequence[AnyEvent]) -> Iterator[Entry]:
+    """Yield which ports inside were reached from the host, each once, and why others were not."""
+    ports: dict[tuple[int, int], events.Published] = {}
+    for event in known:
+        if isinstance(event, events.Published):
+            ports.setdefault((event.port, event.host_port), event)
+        elif isinstance(event, events.PublishingBounded | events.PublishingFailed):
+            yield Entry(event.at, Mark.NOTE, event.text())
+    for number, each in enumerate(ports.values()):
+        if number == _PORTS_TOLD:
+            yield Entry(each.at, Mark.NOTE, f"and {len(ports) - number} more: keepline log")
+            return
+        yield Entry(each.at, Mark.NOTE, each.text())
 
 
 def _mark(entry: Entry) -> str:
@@ -95,7 +125,7 @@ def summary(told: Sequence[Entry]) -> str:
     )
     losses = _losses(told)
     if not losses:
-        return f"No loss; {besides}." if besides else "Nothing was lost."
+        return f"No loss; {besides}." if besides else _NOTHING_LOST
     return f"{losses}; {besides}." if besides else f"{losses}."
 
 

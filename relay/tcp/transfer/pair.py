@@ -73,6 +73,8 @@ class Pair:
         self.retire_after = retire_after
         self.reached = upstream.reached
         self.destination = upstream.destination
+        self.carrier = upstream.carrier
+        """The socket that leads to a proxy, where upstream's ends in the relay itself."""
         self.program = Side(program, "program", now)
         self.upstream = Side(upstream.sock, "upstream", now)
         self.outcome = Outcome()
@@ -139,7 +141,12 @@ class Pair:
     def sock(self) -> socket.socket | None:
         """The upstream socket while it can be watched."""
         upstream = self.upstream
-        return upstream.sock if upstream.is_open and not upstream.ended else None
+        if not upstream.is_open or upstream.ended:
+            return None
+        carrier = self.carrier
+        if carrier is None:
+            return upstream.sock
+        return carrier if carrier.fileno() != -1 else None
 
     @property
     def asked(self) -> float:

@@ -70,6 +70,10 @@ class Pump(Pair):
         self._fault: BaseException | None = None
         """What the second direction ended with, if that was not its own business."""
 
+    def replace_none(self) -> None:
+        """Pass each loss of upstream on, as if it had answered already."""
+        self.flight.close()
+
     async def run(self, nursery: trio.Nursery) -> Outcome:
         """Copy both ways until both directions have ended; then both sockets are closed.
 
@@ -260,7 +264,7 @@ class Pump(Pair):
             return False
         side.sock, side.loss = opened.sock, None
         urgent.watch(side.sock)
-        self.reached = opened.reached
+        self.reached, self.carrier = opened.reached, opened.carrier
         if self.is_over:
             return False
         return await self._send(side, memoryview(sent))

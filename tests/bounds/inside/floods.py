@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _SOON: Final = 0.2
-"""Seconds in which nothing has met any of the connects, after which all that are left are pending."""
+"""Seconds without news of any connect, after which all that are left are pending."""
 
 _kept: list[socket.socket] = []
 

@@ -9,9 +9,9 @@ import pytest
 from relay.addresses import Destination, Endpoint
 from relay.outbound import icmp
 from relay.outbound.door import DeniedError
-from relay.outbound.host_loopback import IPV6, HostLoopback
+from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.patience import NO_ANSWER, DialError
-from relay.policy.host_ports import HostItself, HostPorts, PortRange
+from relay.policy.host_ports import IPV6, HostItself, HostPorts, PortRange
 from relay.policy.policy import Policy
 from relay.record.events import Dialled, Event
 from relay.record.kinds import Kind

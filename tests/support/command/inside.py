@@ -76,6 +76,46 @@ def facts() -> None:
     tell(json.dumps(told))
 
 
+def open_a_port(pid: str, port: str, home: str) -> None:
+    """Try to have a port of the host opened, and to reach it; and to reach it again when asked."""
+    lock, content = Path(home, ".claude/ide", f"{port}.lock"), json.dumps({"pid": int(pid)})
+    told = {"a lock file": written(lock, content)}
+    script = 'mount -o remount,bind,rw "$1"; umount -l "$1"; echo "$2" >"$1/$3"'
+    words = [str(lock.parent), content, lock.name]
+    as_root = ["unshare", "-Urm", "sh", "-c", script, "sh", *words]
+    done = subprocess.run(as_root, stderr=subprocess.PIPE, check=False)
+    is_refused = b"Read-only file system" in done.stderr
+    told["a lock file, as root of a namespace"] = "EROFS" if is_refused else "written"
+    lock.parents[1].rename(Path(home, "moved"))
+    lock.parent.mkdir(parents=True)
+    told["a lock file in a new folder"] = written(lock, content)
+    server = {"url": f"http://localhost:{port}"}
+    settings = json.dumps({"mcpServers": {"mine": server}})
+    told["a setting"] = written(Path(home, ".claude.json"), settings)
+    os.environ["OPENAI_BASE_URL"] = server["url"]
+    tell(json.dumps(told | {"the port": reached(port)}))
+    sys.stdin.readline()
+    tell(json.dumps({"the port": reached(port)}))
+
+
+def written(path: Path, content: str) -> str:
+    """Write a file; return the errno's name if that fails."""
+    try:
+        path.write_text(content)
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "written"
+
+
+def reached(port: str) -> str:
+    """Connect to a port of loopback; return the errno's name if that fails."""
+    try:
+        socket.create_connection(("127.0.0.1", int(port)), _PATIENCE).close()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "reached"
+
+
 def hear() -> None:
     """Wait for one signal, tell it, and end with status 7."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HEARS)

@@ -38,6 +38,7 @@ import trio
 from relay.record import flightlog
 from relay.record.events import AnyEvent
 from tests.support import log_schema
+from tests.support.command.denied import denied
 from tests.support.internet.hosts import Host
 from tests.support.internet.world import Internet
 from tests.support.pace import patience
@@ -72,8 +73,15 @@ class Done:
 class Session:
     """A keepline that runs; made by Keepline.start."""
 
-    def __init__(self, process: subprocess.Popen[bytes], sessions: Path) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        sessions: Path,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self.process = process
+        self.ended = ended
+        """Is to be called once the process has ended."""
         self.pid = process.pid
         self._sessions = sessions
 
@@ -116,6 +124,7 @@ class Session:
             stdout, stderr = await trio.to_thread.run_sync(
                 self.process.communicate, stdin, abandon_on_cancel=True
             )
+            self.ended()
             if self.log and checks:
                 log_schema.check_log(self.log)
             code = self.process.returncode
@@ -142,6 +151,7 @@ class Keepline:
 
     def __init__(self, internet: Internet, host: Host | None = None) -> None:
         self.host = host or internet.client
+        self._internet = internet
         self.folder = internet.directory / f"keepline-{self.host.name}"
         self.sessions = self.folder / "state/keepline/sessions"
         self.config = self.folder / "config/keepline/config.toml"
@@ -181,6 +191,7 @@ class Keepline:
             yield session
         finally:
             _abandon(session.process)
+            session.ended()
 
     async def run(
         self,
@@ -214,7 +225,15 @@ class Keepline:
         environment = self.environment | dict(env or {})
         # Unbuffered, so that lines may be read first and the rest at the end.
         start = partial(self.host.popen, argv, env=environment, bufsize=0)
-        return Session(start(**(pipes | popen)), self.sessions)
+        ended = self._watched(argv, environment)
+        return Session(start(**(pipes | popen)), self.sessions, ended)
+
+    def _watched(self, argv: list[str], environment: Mapping[str, str]) -> Callable[[], None]:
+        """Have the internet's witness look for what is denied; return what ends that."""
+        witness = self._internet.witness
+        if witness is None or self.host is not self._internet.client:
+            return lambda: None
+        return witness.begin(denied(argv, environment, self.config))
 
 
 def _is_setting(variable: str) -> bool:

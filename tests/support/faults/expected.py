@@ -14,6 +14,7 @@ from tests.support.faults.injector import ROOT, Site
 
 NOT_WHILE_RELAYING: Final = (
     "relay/__main__.py",
+    "relay/auto_ports/reading.py",
     "relay/cli.py",
     "relay/doctor.py",
     "relay/gateway/setup/choice.py",
@@ -34,10 +35,13 @@ _BEFORE: Final = "before the command starts"
 _AFTER: Final = "after the command has ended"
 _STOPS: Final = "stops the process itself, at a terminal: tests/kernel/test_terminal.py"
 _SIGNALS: Final = "a signal is sent, and passed on: tests/kernel/test_signals.py"
+_REFUSED_TO_US: Final = "a call on the host's loopback fails; a close like the one beside it"
 _SMALL: Final = "what is sent first on a connection has room in its buffer"
 _SAME_TICK: Final = "two tasks that end in the same tick; it is a close like those beside it"
 
 NOT_MADE: Final[dict[tuple[str, str], str]] = {
+    ("relay/auto_ports/editors.py", "os.close"): _BEFORE,
+    ("relay/host/inotify.py", "os.close"): _BEFORE,
     ("relay/gateway/setup/certificates.py", "os.urandom"): _BEFORE,
     ("relay/gateway/setup/trust.py", "Path(path).read_bytes"): _BEFORE,
     ("relay/host/interfaces.py", "socket.socket"): _BEFORE,
@@ -62,7 +66,9 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/command/waiting.py", "os.kill"): _STOPS,
     ("relay/outbound/dialer.py", "sock.close"): _SAME_TICK,
     ("relay/outbound/dialer.py", "reached.sock.close"): _SAME_TICK,
+    ("relay/outbound/proxied/dialer.py", "reached.sock.close"): _REFUSED_TO_US,
     ("relay/outbound/proxied/tunnel.py", "trio.lowlevel.wait_writable"): _SMALL,
+    ("relay/tcp/host_port.py", "opened.sock.close"): _SAME_TICK,
     ("relay/tcp/transfer/pump.py", "self.upstream.sock.close"): _SAME_TICK,
 }
 """Calls by file and text, and why a place of theirs is reached by no scenario."""

@@ -16,15 +16,17 @@ import trio
 import trio.testing
 
 from relay.outbound.standing import Watched
-from relay.record.events import PolicyTightened
+from relay.record.events import Event, HostPortClosed, HostPortOpened, PolicyTightened
 from tests.support.faults.calls import FaultySocket
 from tests.support.faults.session import DENIED, NoAnswerError, Session
 from tests.support.faults.world import (
+    ABSENT,
     CUT,
     ECHO,
     FRAGILE,
     H1_API,
     H2_API,
+    HOST,
     HTTP_ECHO,
     NOBODY,
     PLAIN_API,
@@ -46,8 +48,8 @@ MAY_COME: Final = (
 )
 """What a program may meet because of a fault: an error, or an end."""
 
-_TIGHTENED: Final = 2.0
-"""Seconds in which a rule that is added holds, if nothing fails."""
+_NOTICED: Final = 2.0
+"""Seconds in which a rule that is added holds, and an editor is found, if nothing fails."""
 
 _BULK: Final = 2 << 20
 _STREAM: Final = json.dumps({"seed": 7, "stream": True}).encode()
@@ -62,13 +64,14 @@ class Scenario:
     way: str = "tproxy"
     gateway: bool = False
     allowlist: bool = False
-    proxied: bool = False
+    proxied: str = ""
     ends: bool = False
 
     @property
     def name(self) -> str:
         """Its function's, and how connections are intercepted."""
-        return f"{self.do.__name__} by {self.way}" if self.do is not None else "session"
+        by = self.proxied or self.way
+        return f"{self.do.__name__} by {by}" if self.do is not None else "session"
 
 
 async def _end(stream: trio.abc.ReceiveStream) -> None:
@@ -101,6 +104,15 @@ async def through_proxies(session: Session) -> None:
             await session.echoed(stream)
     with suppress(OSError, trio.BrokenResourceError):
         async with await session.connect(address, NOBODY) as stream:
+            await _end(stream)
+
+
+async def forwarded(session: Session) -> None:
+    """Ask a web server by a proxy that allows CONNECT for TLS alone; say what is no HTTP."""
+    address = await session.address_of(session.new_name())
+    for said in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", b"?\r\n\r\n"):
+        async with await session.connect(address, HTTP_ECHO) as stream:
+            await stream.send_all(said)
             await _end(stream)
 
 
@@ -139,6 +151,20 @@ async def refusals(session: Session) -> None:
             async with await session.connect(address, port) as stream:
                 await stream.receive_some()
     await trio.testing.wait_all_tasks_blocked()  # the relay has read of the last
+
+
+async def host_port(session: Session) -> None:
+    """Reach the host's loopback where it is open: a server, one that ends first, and nobody.
+
+    What gets no answer is not waited for, as in refusals().
+    """
+    for address, port in (("127.0.0.1", ECHO), (HOST, ECHO), (HOST, CUT), (HOST, ABSENT)):
+        with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(1):
+            async with await session.connect(address, port) as stream:
+                await session.echoed(stream)
+                await stream.send_eof()
+                await _end(stream)
+    await trio.testing.wait_all_tasks_blocked()
 
 
 async def names(session: Session) -> None:
@@ -340,8 +366,22 @@ async def upgrade(session: Session) -> None:
 async def rules(session: Session) -> None:
     """A rule is added while the relay runs."""
     session.add_rule()
-    with trio.move_on_after(_TIGHTENED):
-        while not any(isinstance(event, PolicyTightened) for event in session.events):  # noqa: ASYNC110
+    await _noticed(session, PolicyTightened)
+
+
+async def editor(session: Session) -> None:
+    """An editor says that it serves, and does so no longer."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        lock = session.has_editor(sock.getsockname()[1])
+        await _noticed(session, HostPortOpened)
+        lock.unlink()
+        await _noticed(session, HostPortClosed)
+
+
+async def _noticed(session: Session, kind: type[Event]) -> None:
+    """Wait until an event of a kind is recorded, as long as that takes if nothing fails."""
+    with trio.move_on_after(_NOTICED):
+        while not any(isinstance(event, kind) for event in session.events):  # noqa: ASYNC110
             await trio.sleep(0.05)
 
 
@@ -382,8 +422,11 @@ SCENARIOS: Final = (
     Scenario(resolvers),
     Scenario(refusals),
     Scenario(refusals, way="redirect"),
+    Scenario(host_port),
     Scenario(race),
-    Scenario(through_proxies, proxied=True),
+    Scenario(through_proxies, proxied="socks5"),
+    Scenario(forwarded, proxied="http"),
+    Scenario(forwarded, proxied="https"),
     Scenario(given_up),
     Scenario(redirected, way="redirect"),
     Scenario(turned_away, way="redirect"),
@@ -399,6 +442,7 @@ SCENARIOS: Final = (
     Scenario(suspend),
     Scenario(forgotten),
     Scenario(rules),
+    Scenario(editor),
     Scenario(hello_in_pieces, allowlist=True),
     Scenario(plain_api, gateway=True),
     Scenario(refused_certificate, gateway=True),

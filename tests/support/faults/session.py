@@ -1,10 +1,12 @@
 """A relay with a program before it, in one run of trio: what the program does, and the machine."""
 
+import os
+import shutil
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +18,18 @@ import trio
 from netns.handoff import Listeners
 from netns.plan import OWN_ADDRESS
 from relay import server
+from relay.auto_ports.editors import EditorFolder
+from relay.auto_ports.setup import EditorFolders
 from relay.barrier import kept_running
 from relay.config import DestinationSettings, Settings, Sources
 from relay.config.way_out import WayOut
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
+from relay.policy.host_ports import HostPorts, PortRange
 from relay.proxies.bypass import Bypass
 from relay.proxies.routes import Routes
 from relay.proxies.url import Credentials, Proxy
+from relay.record import writing
 from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
@@ -31,10 +37,12 @@ from tests.support.faults.injector import INJECTOR
 from tests.support.faults.world import (
     CONNECT,
     ECHO,
+    OPEN,
     PATIENCE,
     SERVER,
     SOCKS,
     THIRD,
+    TLS_PROXY,
     Namespace,
     World,
 )
@@ -61,17 +69,22 @@ _ALLOW: Final = ("*", "203.0.113.0/24")
 """All that is dialled, so that mode allowlist differs in what it holds until it is judged."""
 
 
-_WAY_OUT: Final = WayOut(
-    Routes(
-        Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
-        Proxy("http", "proxy.test", CONNECT),
-        Bypass.parse("203.0.113.0/24"),
-        "a scenario",
-    ),
-    {"proxy.test": SERVER},
-    resolves_here=False,
-)
-"""Names are reached through proxies: port 80 by SOCKS5, all others by CONNECT."""
+_CONNECT: Final = Proxy("http", "proxy.test", CONNECT)
+_PROXIES: Final = {
+    "socks5": Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
+    "http": _CONNECT,
+    "https": Proxy("https", "proxy.test", TLS_PROXY),
+}
+"""For port 80, by a scenario's word; by HTTP it forwards. All others are reached by CONNECT."""
+
+
+def _way_out(proxied: str) -> WayOut | None:
+    if not proxied:
+        return None
+    bypass = Bypass.parse("203.0.113.0/24")
+    routes = Routes(_PROXIES[proxied], _CONNECT, bypass, "a scenario")
+    context = ssl.create_default_context() if proxied == "https" else None
+    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False, context=context)
 
 
 class NoAnswerError(Exception):
@@ -92,13 +105,21 @@ class Session:
     prepared: Prepared | None
     served: Api
     is_allowlist: bool = False
-    is_proxied: bool = False
+    proxied: str = ""
+    """The scheme of the proxy for port 80, if there are proxies."""
     events: list[Event] = field(default_factory=list)
     _asked: int = 0
+    _editors: EditorFolders = field(default_factory=EditorFolders)
 
     def start(self) -> None:
         """Make and start the relay, as a session does."""
-        self.listeners: Listeners = self.namespace.listeners()
+        locks = self._folder / "ide"
+        locks.mkdir(parents=True)
+        listeners = self.namespace.listeners()
+        self.listeners: Listeners = replace(listeners, read_only=[str(locks)])
+        with suppress(OSError):  # without a watch editors are not found
+            folder = EditorFolder.opened(locks)
+            self._editors.opened += [folder] if folder is not None else []
         rules = _ALLOW if self.is_allowlist else ()
         settings = msgspec.structs.replace(_SETTINGS, allow=rules)
         self.relay = server.Relay(
@@ -107,9 +128,11 @@ class Session:
             self._record,
             self.prepared or _WITHOUT,
             self._sources,
-            way_out=_WAY_OUT if self.is_proxied else None,
+            HostPorts(PortRange(port, port, "a test") for port in OPEN),
+            editors=self._editors,
+            way_out=_way_out(self.proxied),
         )
-        writer = partial(server.write_log, self.log)
+        writer = partial(writing.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
         self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)
 
@@ -119,11 +142,27 @@ class Session:
 
     @property
     def _config(self) -> Path:
-        return Path(self.world.folder, f"{id(self)}/config.toml")
+        return self._folder / "config.toml"
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.world.folder, f"{id(self)}")
+
+    def close(self) -> None:
+        """Close what the relay was given."""
+        self.listeners.close()
+        for folder in self._editors.opened:
+            folder.close()
+        shutil.rmtree(self._folder)
+
+    def has_editor(self, port: int) -> Path:
+        """Say in a lock file that this process serves an agent at a port; return the file."""
+        lock = self._folder / f"ide/{port}.lock"
+        lock.write_text(f'{{"pid": {os.getpid()}}}')
+        return lock
 
     def add_rule(self) -> None:
         """Deny an address that nobody dials, as somebody who edits the settings does."""
-        self._config.parent.mkdir(exist_ok=True)
         self._config.write_text('deny = ["192.0.2.250"]\n')
 
     def _record(self, event: Event) -> None:

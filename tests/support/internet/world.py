@@ -26,6 +26,7 @@ from .patterns import Packets
 from .servers.nameserver import serve_names
 from .servers.tls import Authority
 from .servers.zone import Zone
+from .witness import Witness
 
 CLIENT: Final = "10.1.0.2"
 CLIENT_V6: Final = "2001:db8:1::2"
@@ -60,6 +61,8 @@ class Internet:
             self.zone = _zone()
             self.zone_of_other = _zone()
             self.client.use_resolvers(NAMES)
+            self.witness: Witness | None = None
+            """Counts what leaves the client though it is denied, if watch() runs."""
             self._undo = undo.pop_all()
 
     def __enter__(self) -> Self:
@@ -82,6 +85,12 @@ class Internet:
             await nursery.start(serve_names, self.server, NAMES, self.zone)
             await nursery.start(serve_names, self.server, OTHER_NAMES, self.zone_of_other)
             task_status.started()
+
+    async def watch(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Have a witness at the client's link, for `nursery.start`."""
+        self.witness = Witness(self.access.left, (self.zone, self.zone_of_other))
+        task_status.started()
+        await self.witness.watch()
 
     def renumber_client(self, address: str) -> None:
         """Give the client another IPv4 address, such as 10.1.0.3, as a new lease does."""

@@ -141,6 +141,15 @@ def test_the_file_of_a_project_opens_no_port_of_the_host() -> None:
         config.from_project("host_ports = [5432]", "p.toml")
 
 
+@pytest.mark.parametrize(
+    "rule", ["127.0.0.1:5432", "127.0.0.0/8", "0.0.0.0", "localhost", "*.localhost:80"]
+)
+def test_no_rule_opens_the_hosts_loopback(rule: str) -> None:
+    with pytest.raises(ConfigError, match="no rule opens the host's: --host-port PORT"):
+        config.from_toml(f"allow = ['{rule}']", "c.toml")
+    assert config.from_toml(f"deny = ['{rule}']\nallow = ['notlocalhost', '0.0.0.0/0']", "c.toml")
+
+
 def test_nameservers() -> None:
     assert config.parse_nameserver("192.0.2.53") == ("192.0.2.53", 53)
     assert config.parse_nameserver("192.0.2.53:5353") == ("192.0.2.53", 5353)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.inbound.inet_diag import has_owner, number_of, request, state
+from relay.inbound.inet_diag import inode, number_of, request, state
 
 
 def answer(kind: int, body: bytes, number: int = 1) -> bytes:
@@ -37,9 +37,9 @@ def test_a_state_is_read() -> None:
 
 def test_an_owner_is_known_by_the_inode() -> None:
     orphan = bytes([2, 5]) + bytes(70)
-    assert not has_owner(answer(20, orphan))
-    assert has_owner(answer(20, orphan[:68] + struct.pack("=I", 4711)))
-    assert not has_owner(answer(2, struct.pack("=i", -errno.ENOENT) + bytes(16)))
+    assert inode(answer(20, orphan)) == 0
+    assert inode(answer(20, orphan[:68] + struct.pack("=I", 4711))) == 4711
+    assert inode(answer(2, struct.pack("=i", -errno.ENOENT) + bytes(16))) == 0
 
 
 def test_an_answer_has_the_number_of_its_question() -> None:

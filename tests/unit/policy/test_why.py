@@ -4,9 +4,10 @@ import pytest
 
 from netns.errors import KeeplineError
 from relay.addresses import Destination
+from relay.policy.host_ports import HostItself, HostPorts, PortRange
 from relay.policy.policy import Policy, Terms
 from relay.policy.rules import Rule
-from relay.policy.why import lines, parsed
+from relay.policy.why import host_lines, lines, parsed
 
 PATH = "/c.toml"
 LINK_LOCAL = (
@@ -25,6 +26,46 @@ def why(policy: Policy, host: str, port: int = 443) -> list[str]:
 
 def rule(text: str, source: str = "/c.toml:3", reason: str = "") -> Rule:
     return Rule.parse(text, source=source, reason=reason)
+
+
+def of_host(policy: Policy, host: str, *opened: PortRange) -> list[str]:
+    itself = HostItself("198.18.0.2", ("host.internal",))
+    destination = Destination(host, 5432)
+    assert itself.is_meant_by(host)
+    return list(host_lines(policy, destination, itself, HostPorts(opened), PATH))
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "db.localhost", "host.internal", "198.18.0.2", "[::1]"]
+)
+def test_the_hosts_loopback(host: str) -> None:
+    assert of_host(Policy(), host) == [
+        f"{host}:5432: denied",
+        "  inside, that is the session's own loopback: a server of the host's is not reached",
+        "  to reach it: --host-port 5432, or host_ports = [5432] in /c.toml",
+    ]
+    port = PortRange(5000, 6000, "--host-port")
+    allowlist = Policy(["a.test"])
+    assert of_host(allowlist, host, port) == [
+        f"{host}:5432: allowed",
+        "  port 5432 of the host's loopback is opened by --host-port",
+        "  a server that listens there inside comes first",
+        "  to deny it: --deny localhost:5432, or take it out of --host-port",
+    ]
+    denying = Policy(deny=[rule("localhost", reason="no")])
+    assert of_host(denying, host, port) == [
+        f"{host}:5432: denied",
+        "  by the rule deny localhost (no), /c.toml:3",
+        "  to allow it, take that rule out of /c.toml:3",
+        "  port 5432 of the host's loopback is opened by --host-port",
+        "  a server that listens there inside comes first",
+    ]
+    assert of_host(denying, host)[-1].startswith("  to reach it: --host-port 5432")
+
+
+@pytest.mark.parametrize("host", ["a.test", "10.0.0.1", "notlocalhost", "host.docker.internal"])
+def test_other_hosts_are_not_the_host(host: str) -> None:
+    assert not HostItself("198.18.0.2", ("host.internal",)).is_meant_by(host)
 
 
 def test_without_rules() -> None:
@@ -123,9 +164,9 @@ def test_addresses() -> None:
     advised = Policy([rule("10.0.0.1:443")], terms=Terms(mode="open", private="deny"))
     assert why(advised, "10.0.0.1")[0].endswith("allowed")
     assert why(advised, "a.test")[0].endswith("allowed")
-    assert why(private, "127.0.0.1")[1:] == [
-        "  127.0.0.1 is not an address of another host",
-        "  no rule opens it: inside, 127.0.0.0/8 is the namespace's own",
+    assert why(private, "224.0.0.1")[1:] == [
+        "  224.0.0.1 is not an address of another host",
+        "  no rule opens it",
     ]
     assert why(Policy([rule("10.0.0.0/8")]), "10.0.0.1")[1] == (
         "  by the rule allow 10.0.0.0/8, /c.toml:3"

@@ -14,8 +14,12 @@ from relay.record.events import (
     DialHeld,
     Dialled,
     Fault,
+    HostPortClosed,
+    HostPortOpened,
     LogFull,
     NameAssigned,
+    Published,
+    PublishEnded,
     Replaying,
     SessionStarted,
     Suspected,
@@ -24,6 +28,7 @@ from relay.record.events import (
     UpstreamReady,
 )
 from relay.record.kinds import Kind
+from relay.record.opened import OpenedPorts
 
 STARTED = SessionStarted(
     session="s1",
@@ -128,10 +133,47 @@ def test_json_for_programs() -> None:
                     "suspected": None,
                 }
             },
+            "host_ports": [],
+            "published": {},
             "complete": True,
         }
     ]
     assert json.loads(status.as_json([])) == []
+
+
+def test_ports_of_the_host_are_told_with_their_use() -> None:
+    def to(number: int, address: str, port: int, name: str | None = None) -> list[AnyEvent]:
+        opened = ConnectionOpened(connection=number, address=address, port=port, name=name)
+        return [opened, Dialled(connection=number, address="127.0.0.1", seconds=0)]
+
+    log = [
+        HostPortOpened(port=5432, source="--host-port"),
+        HostPortOpened(port=80, last=90, source="/c.toml:1"),
+        HostPortOpened(port=7, source="a lock file"),
+        HostPortClosed(port=7, source="a lock file"),
+        HostPortOpened(port=7, source="a lock file"),
+        HostPortOpened(port=8, source="a lock file"),
+        HostPortClosed(port=8, source="a lock file"),
+        HostPortClosed(port=9, source="a log without its beginning"),
+        *to(1, "127.0.0.1", 5432),
+        *to(2, "::1", 80, "[::1]"),
+        *to(3, "198.18.0.2", 90, "host.internal"),
+        *to(4, "203.0.113.1", 5432),
+        ConnectionOpened(connection=5, address="127.0.0.1", port=5432),
+    ]
+    told = [
+        "port 5432 of the host's loopback opened by --host-port, used once",
+        "ports 80-90 of the host's loopback opened by /c.toml:1, used 2 times",
+        "port 7 of the host's loopback opened by a lock file, not used",
+    ]
+    state = status.state_of("s1", [STARTED, *log])
+    assert state.host_ports == told
+    ports = OpenedPorts()
+    for event in log:
+        ports.note(event)
+    closed = "port 8 of the host's loopback opened by a lock file, not used, closed since"
+    assert list(ports.told()) == [*told, closed]
+    assert list(status.lines([state]))[1:4] == [f"  {line}" for line in told]
 
 
 def test_a_full_log_is_told() -> None:
@@ -181,3 +223,16 @@ def test_a_connection_that_is_held_says_why_until_it_is_reached() -> None:
     assert open_.held == "no answer"
     (open_,) = status.state_of("s1", [opened(1), held, dialled(1)]).connections.values()
     assert open_.held is None
+
+
+def test_published_ports() -> None:
+    first = Published(port=80, host_port=8080, addresses=["127.0.0.1", "::1"], at=5.0)
+    second = Published(port=81, host_port=81, addresses=["192.0.2.1"])
+    ended = PublishEnded(port=81, host_port=81)
+    state = status.state_of("s1", [STARTED, first, second, ended])
+    assert list(status.lines([state]))[1:] == [
+        "  port 80 inside: 127.0.0.1:8080 and [::1]:8080 on the host"
+    ]
+    (told,) = json.loads(status.as_json([state]))
+    places = "127.0.0.1:8080 and [::1]:8080"
+    assert told["published"] == {"8080": {"port": 80, "places": places, "since": 5.0}}

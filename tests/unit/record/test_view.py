@@ -24,6 +24,7 @@ from relay.record.events import (
     Fault,
     FurtherNames,
     GatewayUnused,
+    HostPortClosed,
     HostPortOpened,
     How,
     InnerDiffers,
@@ -43,6 +44,10 @@ from relay.record.events import (
     PathUp,
     PolicyChangeIgnored,
     PolicyTightened,
+    Published,
+    PublishEnded,
+    PublishingBounded,
+    PublishingFailed,
     Replaying,
     RequestLost,
     ResolversChanged,
@@ -51,6 +56,7 @@ from relay.record.events import (
     ServiceDown,
     SessionEnded,
     SessionStarted,
+    SideDoor,
     Slept,
     Suspected,
     TurnedAway,
@@ -161,12 +167,50 @@ TOLD: list[tuple[AnyEvent, str]] = [
         "a change of the settings is ignored: /c/config.toml:1: deny: no",
     ),
     (
+        Published(port=80, host_port=80, addresses=["127.0.0.1", "::1"]),
+        "port 80 inside is 127.0.0.1:80 and [::1]:80 on the host",
+    ),
+    (
+        Published(port=80, host_port=10080, addresses=["127.0.0.1"], why="Permission denied"),
+        "port 80 inside is 127.0.0.1:10080 on the host, for port 80 is not free there:"
+        " Permission denied",
+    ),
+    (
+        PublishEnded(port=80, host_port=8080, connections=2),
+        "port 80 inside is no longer port 8080 on the host; connections: 2",
+    ),
+    (
+        PublishEnded(port=80, host_port=80, refused=1),
+        "port 80 inside is no longer port 80 on the host; connections: 0, refused: 1",
+    ),
+    (
+        PublishingBounded(what="ports", limit=256, kind=Kind.BOUND),
+        "more than 256 ports listen inside: others are not published",
+    ),
+    (
+        PublishingBounded(what="events", limit=1000, kind=Kind.BOUND),
+        "ports were published 1000 times: further times are not recorded",
+    ),
+    (
+        PublishingFailed(cause="No such process", kind=Kind.OTHER),
+        "servers inside are not reached from the host: No such process",
+    ),
+    (
         HostPortOpened(port=5432, source="--host-port"),
         "port 5432 of the host's loopback opened by --host-port",
     ),
     (
         HostPortOpened(port=80, last=90, source="/c/config.toml:1"),
         "ports 80-90 of the host's loopback opened by /c/config.toml:1",
+    ),
+    (
+        HostPortClosed(port=4711, source="IDE lock file /l"),
+        "port 4711 of the host's loopback closed: IDE lock file /l",
+    ),
+    (
+        SideDoor(program="docker", asks="the container engine"),
+        "docker asks the container engine, which is outside: what that does has the host's network,"
+        " and keepline sees nothing of it",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (

@@ -143,6 +143,47 @@ async def test_who_pings_and_says_nothing_is_asked_again_after_an_hour(
         assert causes == [f"only pings for {manners.FILLED_FOR:g} s"] * (asked - 1)
 
 
+async def test_an_answer_that_finds_no_room_goes_on_and_its_loss_says_so() -> None:
+    whole = STREAMED + EVENTS
+    cut = len(whole) - 100
+
+    async def serve(stream: trio.abc.Stream) -> None:
+        await until(stream, b"}")
+        await stream.send_all(whole[:cut])
+
+    async with bare_upstream(serve) as served, gateway(served) as it:
+        it.gateway.room.left = 100
+        async with it.connection() as program:
+            answer = await program.ask("POST", "/v1/messages", STREAM)
+        assert not answer.is_complete
+        assert EVENTS.startswith(answer.body)
+        (lost,) = it.lost()
+        assert lost.why == "the program has part of the answer, which is more than what is held"
+        assert it.gateway.room.left == 100
+
+
+@pytest.mark.parametrize("left", [100, ALL])
+async def test_an_answer_that_is_no_stream_takes_room_too(left: int) -> None:
+    text = b'{"text": "%b"}' % (b"x" * 300_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    rooms: list[int] = []
+
+    async def serve(stream: trio.abc.Stream) -> None:
+        await until(stream, b"}")
+        await stream.send_all(head % len(text) + text[:200_000])
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        rooms.append(it.gateway.room.left)
+        await stream.send_all(text[200_000:])
+
+    async with bare_upstream(serve) as served, gateway(served) as it:
+        it.gateway.room.left = left
+        async with it.connection() as program:
+            answer = await program.ask("POST", "/v1/messages", STREAM)
+        assert (answer.status, answer.body) == (200, text)
+        assert rooms == [left - 200_000 if left == ALL else left]
+        assert it.gateway.room.left == left
+
+
 class Idle:
     """Answers over HTTP/2, and floods the connection that nobody uses then."""
 

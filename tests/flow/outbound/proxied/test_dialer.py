@@ -1,9 +1,11 @@
 """Dialling through a proxy: what it is asked for, what is left in the socket, what a failure is."""
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -12,19 +14,23 @@ import trio.testing
 from relay.addresses import Destination
 from relay.host.network import NetworkWatch
 from relay.outbound import icmp
-from relay.outbound.dialer import Dialer
+from relay.outbound.dialer import Dialer, Resolve
 from relay.outbound.door import DeniedError, Door, Own
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.patience import RESET, DialError
+from relay.outbound.proxied.bridges import LAST_WORDS, Bridges
 from relay.outbound.proxied.dialer import ProxiedDialer, resolving
+from relay.outbound.proxied.secured import PAUSE
 from relay.outbound.standing import Standing
 from relay.policy.policy import Policy
 from relay.proxies.routes import routes
 from relay.record.events import DialHeld, Dialled, Event
 from relay.record.kinds import Kind
 from tests.support.inprocess.judges import open_door
+from tests.support.internet.servers.listening import over_tls
 from tests.support.internet.servers.proxy import Proxy
+from tests.support.internet.servers.tls import Authority
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 PATIENCE = 30.0
@@ -44,11 +50,23 @@ class Dialling:
         known = resolving({"proxy.test": "127.0.0.1"}, self.lookup)
         self.direct = Dialer(self.lookup, KEEPALIVE, door)
         self.door, self.own, self.routes = door, Dialer(known, KEEPALIVE, door), found
+        nursery = trio.lowlevel.current_task().parent_nursery
+        assert nursery is not None
+        self.bridges = Bridges(nursery, self.events.append)
+        self.context: ssl.SSLContext | None = None
+        self.use_direct()
+
+    def use_direct(self) -> None:
         self.opener = self.opener_of(None)
 
     def opener_of(self, dialer: ProxiedDialer | None) -> Opener:
-        made = dialer or ProxiedDialer(self.routes, self.direct, self.own, self.door)
+        made = dialer or self.dialer_of(self.direct)
         return Opener(made, NetworkWatch(), Standing(), self.events.append, patience=PATIENCE)
+
+    def dialer_of(self, direct: Dialer, resolve: Resolve | None = None) -> ProxiedDialer:
+        made = ProxiedDialer(self.routes, direct, self.own, self.door, self.bridges)
+        made.context, made.resolve = self.context, resolve
+        return made
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         self.looked_up.append(destination.host)
@@ -94,6 +112,7 @@ async def proxied(
     host: str = "127.0.0.1",
     user: str = "",
     variables: bool = False,
+    authority: Authority | None = None,
 ) -> AsyncIterator[tuple[Proxy, Dialling]]:
     async with serving(greet) as server:
 
@@ -101,10 +120,17 @@ async def proxied(
             return await trio.open_tcp_stream("127.0.0.1", server)
 
         proxy = Proxy(reach)
-        async with serving(proxy.http if scheme == "http" else proxy.socks) as port:
+        handler: Any = proxy.socks if scheme == "socks5" else proxy.http
+        if authority is not None:
+            handler = over_tls(handler, authority.server_context("proxy.test"))
+        async with serving(handler) as port:
             url = f"{scheme}://{user}{host}:{port}"
             given = ("auto", {"ALL_PROXY": url}) if variables else (url, {})
-            yield proxy, Dialling(policy or Policy(), *given)
+            made = Dialling(policy or Policy(), *given)
+            if authority is not None:
+                made.context = ssl.create_default_context(cafile=str(authority.file))
+                made.use_direct()
+            yield proxy, made
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
@@ -172,7 +198,7 @@ async def test_what_no_program_of_the_web_asks_for_goes_past_a_proxy_that_denies
             return ["127.0.0.1"]
 
         direct = Dialer(nearby, KEEPALIVE, open_door())
-        opener = made.opener_of(ProxiedDialer(made.routes, direct, made.own, made.door))
+        opener = made.opener_of(made.dialer_of(direct))
         opened = await opener.open(Destination("db.corp.test", server), 1)
         with opened.sock:
             assert opened.reached == ("127.0.0.1", server)
@@ -284,8 +310,7 @@ async def test_rules_for_networks_allow_no_name() -> None:
 
 async def test_names_may_be_resolved_here_and_judged_by_address() -> None:
     async with proxied(policy=Policy(deny=["192.0.2.1"])) as (proxy, made):
-        dialer = ProxiedDialer(made.routes, made.direct, made.own, made.door, made.lookup)
-        made.opener = made.opener_of(dialer)
+        made.opener = made.opener_of(made.dialer_of(made.direct, made.lookup))
         assert await made.banner() == BANNER
         assert proxy.asked == ["192.0.2.2:22"]
         proxy.refuse = b"HTTP/1.1 403 Not for you\r\n\r\n"
@@ -313,3 +338,141 @@ async def test_a_cancelled_dial_leaves_no_socket() -> None:
         with trio.move_on_after(0.05) as scope:
             await made.banner()
         assert scope.cancelled_caught  # a socket that is not closed warns, which is an error here
+
+
+async def forwarded(made: Dialling, *pieces: bytes) -> tuple[bytes, str]:
+    """Say something to a web server; return what comes, and how it ends."""
+    opened = await made.opener.open(Destination("web.test", 80), 1)
+    assert isinstance(opened.destination, Own)
+    assert opened.carrier is not None
+    assert opened.reached == opened.carrier.getpeername()
+    data = b""
+    async with trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock)) as stream:
+        for piece in pieces:
+            await stream.send_all(piece)
+        try:
+            async for more in stream:
+                data += more
+        except trio.BrokenResourceError:
+            return data, "reset"
+    return data, "fin"
+
+
+REQUEST = b"POST /a?b HTTP/1.1\r\nHost: other.test\r\nContent-Length: 4\r\n\r\nbo"
+
+
+async def test_plain_http_is_forwarded_where_connect_is_for_tls_alone() -> None:
+    async with proxied(user="me:pw@") as (proxy, made):
+        proxy.refuse, proxy.forwards = b"HTTP/1.1 403 Not for you\r\n\r\n", True
+        for asked in (["web.test:80", "http://web.test/a?b"], ["http://web.test/a?b"]):
+            proxy.asked.clear()
+            answer = await forwarded(
+                made, REQUEST, b"dy", b"GET http://evil.test/ HTTP/1.1\r\n\r\n"
+            )
+            assert answer == (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nbody", "fin")
+            assert proxy.asked == asked
+        assert b"Proxy-Authorization: Basic" in proxy.heads[-1]
+        assert b"evil.test" not in b"".join(proxy.heads)
+        with trio.fail_after(5):
+            await made.bridges.finish()
+
+
+async def test_what_is_no_http_is_not_forwarded() -> None:
+    async with proxied() as (proxy, made):
+        proxy.refuse, proxy.forwards = b"HTTP/1.1 403 Not for you\r\n\r\n", True
+        assert await forwarded(made, b"SSH-2.0-x\r\n\r\n") == (b"", "reset")
+        assert await forwarded(made, b"CONNECT a.test:1 HTTP/1.1\r\nHost: a\r\n\r\n") == (
+            b"",
+            "reset",
+        )
+        assert proxy.asked == ["web.test:80"]
+        proxy.refuse = b""
+        assert proxy.forwards
+        proxy.cuts = True
+        assert await forwarded(made, REQUEST, b"dy") == (b"", "reset")
+
+
+async def test_what_was_sent_last_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    async with proxied() as (proxy, made):
+        proxy.refuse, proxy.forwards = b"HTTP/1.1 403 Not for you\r\n\r\n", True
+        opened = await made.opener.open(Destination("web.test", 80), 1)
+        began = trio.current_time()
+        await made.bridges.finish()
+        assert trio.current_time() - began == LAST_WORDS
+        opened.sock.close()
+        await made.bridges.finish()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_tls_with_a_proxy(authority: Authority, together: bool) -> None:
+    secured = proxied("https", host="proxy.test", user="me:pw@", authority=authority)
+    async with secured as (proxy, made):
+        proxy.credentials, proxy.with_first_bytes = "me:pw", together
+        opened = await made.opener.open(Destination(NAME, 22), 1)
+        assert opened.carrier is not None
+        assert opened.reached == opened.carrier.getpeername()
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock)) as stream:
+            assert await stream.receive_some() == BANNER
+            await stream.send_all(b"bye")
+            assert await stream.receive_some() == b""
+        assert proxy.asked == [f"{NAME}:22"]
+        with trio.fail_after(5):
+            await made.bridges.finish()
+
+
+async def test_a_refusal_within_tls(authority: Authority) -> None:
+    async with proxied("https", host="proxy.test", authority=authority) as (proxy, made):
+        proxy.refuse = b"HTTP/1.1 403 Not for you\r\n\r\n"
+        with pytest.raises(DialError, match="the proxy denies it"):
+            await made.banner(port=443)
+        proxy.forwards = True
+        answer = await forwarded(made, REQUEST, b"dy")
+        assert answer == (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nbody", "fin")
+
+
+async def test_a_proxy_that_is_not_trusted(authority: Authority) -> None:
+    async with proxied("https", authority=authority) as (_proxy, made):  # by another name
+        with pytest.raises(DialError, match="is not trusted") as told:
+            await made.banner()
+        assert told.value.kind is Kind.UNTRUSTED
+
+
+async def test_no_tls_where_it_was_named(authority: Authority) -> None:
+    async with serving(greet) as port:
+        made = Dialling(Policy(), f"https://proxy.test:{port}", {})
+        made.context = ssl.create_default_context(cafile=str(authority.file))
+        made.use_direct()
+        with pytest.raises(DialError, match="no TLS with") as told:
+            await made.banner()
+        assert told.value.kind is Kind.TLS
+
+
+async def test_a_proxy_that_hangs_up_in_the_handshake(authority: Authority) -> None:
+    async def hang_up(stream: trio.SocketStream) -> None:
+        await stream.aclose()
+
+    async with serving(hang_up) as port:
+        made = Dialling(Policy(), f"https://proxy.test:{port}", {})
+        made.context = ssl.create_default_context(cafile=str(authority.file))
+        made.use_direct()
+        with pytest.raises(DialError, match="closed in the TLS handshake"):
+            await made.banner()
+
+
+async def test_what_still_comes_after_the_programs_end(
+    authority: Authority, autojump_clock: trio.testing.MockClock
+) -> None:
+    """TLS has no half-close: the proxy is left once the answer pauses."""
+    async with proxied("https", host="proxy.test", authority=authority) as (_proxy, made):
+        opened = await made.opener.open(Destination(NAME, 22), 1)
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock)) as stream:
+            began = trio.current_time()
+            await stream.send_eof()
+            data = b"".join([bytes(piece) async for piece in stream])
+        assert data == BANNER
+        assert trio.current_time() - began >= PAUSE

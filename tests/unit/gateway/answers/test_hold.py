@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from relay.config import Hold
-from relay.gateway.answers.hold import EVENT, LIMIT, PIECE, Answer, Step
+from relay.gateway.answers.hold import EVENT, LIMIT, Answer, Step
+from relay.gateway.answers.pieces import PIECE
 from relay.gateway.bounds.room import ALL, Room
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.sse import Splitter
@@ -954,6 +955,7 @@ def test_an_event_that_is_too_large_is_passed_on() -> None:
         came += b"x" * PIECE
         assert len(came) <= EVENT + 2 * PIECE
     assert given_ == came
+    assert made.is_too_much
     made.drop()
     assert room.left == ALL
 
@@ -971,6 +973,7 @@ def test_answers_that_fill_the_room_are_passed_on(unfinished: bool) -> None:
     given_ = bytes_of(three.receive(whole_))
     assert given_ == whole_
     assert (one.committed, two.committed, three.committed) == (False, False, True)
+    assert (one.is_too_much, two.is_too_much, three.is_too_much) == (False, False, True)
     three.drop()
     assert two.receive(TWO[2][1]) == Step()
     assert bytes_of(two.receive(raw(TWO[3:]))) == raw(TWO)

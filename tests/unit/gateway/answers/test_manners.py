@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from relay.gateway.answers.manners import LEAST, PINGS, UNTOLD, Manners
+from relay.gateway.answers.manners import FILLED_FOR, LEAST, PINGS, UNTOLD, Manners
 
 
 def test_silence_is_no_loss_where_nobody_fills_it() -> None:
@@ -15,6 +15,14 @@ def test_silence_is_no_loss_where_nobody_fills_it() -> None:
 def test_silence_is_a_loss_at_the_apis_own_host_and_later_each_time() -> None:
     manners = Manners(is_own=True)
     assert [manners.silence(times) for times in range(4)] == [60, 120, 240, 480]
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_filler_alone_is_a_loss_after_an_hour_and_later_each_time(is_own: bool) -> None:
+    manners = Manners(is_own=is_own)
+    hours = [manners.filled(times) / 3600 for times in range(3)]
+    assert hours == [1, 2, 4]
+    assert FILLED_FOR == 3600
 
 
 @pytest.mark.parametrize(("filled", "limit"), [(10.0, LEAST), (25.0, PINGS * 25.0)])

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from relay import config
 from relay.addresses import Destination
 from relay.policy.verdicts import Allow
-from relay.record.events import AnyEvent, ConnectionOpened, NameAssigned, NameRefused
+from relay.record.events import (
+    AnyEvent,
+    ConnectionOpened,
+    LoopbackRefused,
+    NameAssigned,
+    NameRefused,
+)
 from relay.record.kinds import Kind
 from relay.record.story.learned import lines
 
@@ -40,6 +46,20 @@ def test_a_list_is_learned() -> None:
         "]"
     )
     assert config.from_project(text, "p").is_allowlist
+
+
+def test_ports_of_the_host_are_no_rules() -> None:
+    text = learned(
+        opened(None, "127.0.0.1"),
+        ConnectionOpened(connection=2, address="::1", port=80, name="[::1]"),
+        ConnectionOpened(connection=3, address="198.18.0.2", port=81, name="host.internal"),
+        LoopbackRefused(address="127.0.0.1", port=5432, on_host=True),
+        LoopbackRefused(address="127.0.0.1", port=5433, on_host=False),
+        opened("a.test"),
+    )
+    assert "host_ports = [80, 81, 443, 5432] # in config.toml alone\n[policy]" in text
+    assert '[\n  "a.test:443",\n]' in text
+    config.from_toml(text, "c.toml")
 
 
 def test_the_name_of_a_session_ends_no_comment() -> None:

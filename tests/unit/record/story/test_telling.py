@@ -14,14 +14,19 @@ from relay.record.events import (
     Fault,
     FurtherNames,
     GatewayUnused,
+    HostPortClosed,
+    HostPortOpened,
     LogFull,
     LookupFailed,
     LoopbackRefused,
     NameRefused,
     NamesBounded,
     PolicyChangeIgnored,
+    Published,
+    PublishingFailed,
     ServedStale,
     SessionEnded,
+    SideDoor,
     Slept,
     WentPast,
 )
@@ -92,6 +97,26 @@ def test_a_quiet_session() -> None:
     assert story(DIALLED) == ["Nothing was lost."]
     assert list(lines([])) == ["Nothing was recorded."]
     assert at_end() == ""
+
+
+def test_a_session_without_a_connection_has_lost_nothing_that_could_be_seen() -> None:
+    none = SessionEnded(at=500, status=0, connections=0, seconds=400)
+    assert list(lines([STARTED, none], zone=UTC))[1:] == ["No connection was seen at all."]
+    assert list(lines([STARTED], is_live=True))[1:] == ["No connection was seen so far."]
+    full = LogFull(at=102, limit=8 << 20)
+    assert list(lines([STARTED, full, none], zone=UTC))[-1] == "Nothing was lost."
+
+
+def test_who_is_asked_outside_and_which_ports_of_the_host_are_open() -> None:
+    door = SideDoor(at=101, program="docker", asks="the container engine")
+    opened = HostPortOpened(at=102, port=4711, source="IDE lock file /l")
+    closed_again = HostPortClosed(at=103, port=4711, source="IDE lock file /l")
+    *told, end = lines([STARTED, door, opened, closed_again], is_live=True, zone=UTC)
+    assert sorted(line[19:] for line in told[1:]) == [
+        door.text(),
+        f"{opened.text()}, not used, closed since",
+    ]
+    assert end == "No connection was seen so far."
 
 
 def test_the_day_is_told_where_it_changes() -> None:
@@ -381,3 +406,19 @@ def test_connections_that_go_past_the_gateway_are_told_in_one_line() -> None:
     (line,) = [each for each in story(*past) if "api.test" in each]
     assert "api.test: a program that had refused the gateway's certificate went past it" in line
     assert "(3 times" in line
+
+
+def test_each_published_port_is_told_once() -> None:
+    again = [
+        Published(at=200 + number, port=port, host_port=port, addresses=["::1"])
+        for number, port in enumerate([*range(1, 26), *range(1, 26)])
+    ]
+    told = story(*again, PublishingFailed(at=300, cause="No such process"))
+    assert told[0].endswith("port 1 inside is [::1]:1 on the host")
+    assert [line.partition("  ")[2].strip() for line in told[19:22]] == [
+        "port 20 inside is [::1]:20 on the host",
+        "and 5 more: keepline log",
+        "servers inside are not reached from the host: No such process",
+    ]
+    assert told[22:] == ["Nothing was lost."]
+    assert at_end(*again) == ""

@@ -1,0 +1,68 @@
+"""What opens ports by itself in a session, made before its command starts."""
+
+import contextlib
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from relay.auto_ports import editors, reading
+from relay.config import Settings
+from relay.policy.host_ports import HostPorts
+from relay.record import files
+
+
+@dataclass(eq=False)
+class EditorFolders:
+    """The folders in which editors say that they serve."""
+
+    opened: "list[editors.EditorFolder]" = field(default_factory=list)
+
+    @property
+    def read_only(self) -> list[str]:
+        """The folders that the command may not write to, or they say nothing."""
+        return [str(folder.path) for folder in self.opened]
+
+    def trust(self, read_only: Collection[str]) -> None:
+        """Go by those folders alone to which the command cannot write."""
+        self.opened = [each for each in self.opened if str(each.path) in read_only]
+
+
+class Passing(Protocol):
+    """A sandbox, as far as it matters here."""
+
+    passes_folders: bool
+    """Whether the command inherits a folder. From there it could write to any other."""
+
+
+def prepared(
+    settings: Settings,
+    sandbox: Passing,
+    withheld: Collection[str],
+    warn: Callable[[str], None],
+    opened: contextlib.ExitStack,
+) -> tuple[HostPorts, EditorFolders]:
+    """Open the ports that are written down, and the editors' folders until `opened` is closed.
+
+    The command does not get the variables `withheld`, such as those of a proxy: they say nothing.
+    """
+    ports, found = HostPorts(settings.opened_ports()), EditorFolders()
+    notes, home = list[str](), files.home()
+    if reading.are_wanted(settings):
+        given = {name: text for name, text in os.environ.items() if name not in withheld}
+        for port, _last, source in reading.opened_by_caller(given, home, notes):
+            ports.open(port, source)
+        folders = [] if sandbox.passes_folders else reading.editors_folders(os.environ, home)
+        for path in filter(Path.is_dir, folders):
+            try:
+                folder = editors.EditorFolder.opened(path)
+            except OSError as error:
+                notes.append(f"{path}: {error.strerror}")
+                continue
+            if folder is not None:
+                opened.callback(folder.close)
+                found.opened.append(folder)
+    if notes:
+        warn(f"no port of the host is opened by {'; '.join(notes)}")
+    return ports, found

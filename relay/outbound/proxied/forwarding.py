@@ -1,0 +1,73 @@
+"""One request of a program's HTTP/1.1, as a proxy forwards it: RFC 9112 section 3.2.2; pure.
+
+A proxy that allows CONNECT for TLS alone is told of plain HTTP by requests whose target is an
+absolute URL. Its authority is the destination that the program has dialled, and that was judged,
+whatever the request's own Host says. One request goes over a connection: the proxy is asked to
+close it after the answer, and nothing behind the request is passed on, for it could be another
+request, to another host.
+"""
+
+from typing import Final
+
+import h11
+
+from relay.addresses import Destination
+from relay.outbound.proxied.dialogue import basic
+from relay.proxies.url import Credentials
+
+_PORT: Final = 80
+_OF_ONE_HOP: Final = frozenset(
+    {b"connection", b"host", b"keep-alive", b"proxy-authorization", b"proxy-connection"}
+)
+
+
+class NotHttpError(Exception):
+    """What a program says is no request that could be forwarded."""
+
+
+class Forwarding:
+    """The way of one request: bytes of the program's in, bytes for the proxy out."""
+
+    def __init__(self, destination: Destination, credentials: Credentials | None) -> None:
+        self._authority = destination.without_port(_PORT).encode()
+        self._credentials = credentials
+        self._program = h11.Connection(h11.SERVER)
+        self._proxy = h11.Connection(h11.CLIENT)
+        self.is_done = False
+        """Whether the whole request has passed."""
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what the program sent, none at its end; raises NotHttpError."""
+        out: list[bytes | None] = []
+        try:
+            self._program.receive_data(data)
+            while not self.is_done:
+                event = self._program.next_event()
+                if isinstance(event, h11.Request):
+                    out.append(self._proxy.send(self._absolute(event)))
+                elif isinstance(event, h11.Data):
+                    out.append(self._proxy.send(h11.Data(data=event.data)))
+                elif isinstance(event, h11.EndOfMessage):
+                    out.append(self._proxy.send(h11.EndOfMessage(headers=event.headers)))
+                    self.is_done = True
+                else:  # more has to come, or nothing will
+                    break
+        except (h11.RemoteProtocolError, h11.LocalProtocolError) as error:
+            raise NotHttpError(str(error)) from error
+        return b"".join(filter(None, out))
+
+    def _absolute(self, request: h11.Request) -> h11.Request:
+        target = request.target
+        if target.lower().startswith(b"http://"):
+            target = b"/" + target[len(b"http://") :].partition(b"/")[2]
+        elif target == b"*":
+            target = b""
+        elif not target.startswith(b"/"):
+            raise NotHttpError("its target is no path")
+        fields = request.headers.raw_items()
+        own = [(b"Host", self._authority), (b"Connection", b"close")]
+        own += [(name, value) for name, value in fields if name.lower() not in _OF_ONE_HOP]
+        if self._credentials is not None:
+            own.append((b"Proxy-Authorization", basic(self._credentials)))
+        absolute = b"http://" + self._authority + target
+        return h11.Request(method=request.method, target=absolute, headers=own)

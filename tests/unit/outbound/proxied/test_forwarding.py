@@ -1,0 +1,84 @@
+"""A request with an absolute target: framed as it was, for the destination that was dialled."""
+
+import pytest
+
+from relay.addresses import Destination
+from relay.outbound.proxied.forwarding import Forwarding, NotHttpError
+from relay.proxies.url import Credentials
+
+TO = Destination("web.test", 80)
+HEAD = b"Host: web.test\r\nConnection: close\r\n"
+
+
+def passed(data: bytes, size: int = 4096, to: Destination = TO) -> bytes:
+    forwarding = Forwarding(to, None)
+    pieces = (data[at : at + size] for at in range(0, len(data), size))
+    out = b"".join(map(forwarding.receive, pieces))
+    assert forwarding.is_done
+    assert forwarding.receive(b"") == b""
+    return out
+
+
+@pytest.mark.parametrize("size", [1, 4096])
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        (b"GET / HTTP/1.1", b"GET http://web.test/ HTTP/1.1"),
+        (b"GET /a?b=c HTTP/1.1", b"GET http://web.test/a?b=c HTTP/1.1"),
+        (b"GET http://evil.test/x HTTP/1.1", b"GET http://web.test/x HTTP/1.1"),
+        (b"GET http://evil.test HTTP/1.1", b"GET http://web.test/ HTTP/1.1"),
+        (b"OPTIONS * HTTP/1.1", b"OPTIONS http://web.test HTTP/1.1"),
+    ],
+)
+def test_the_target_is_where_it_was_dialled(asked: bytes, first: bytes, size: int) -> None:
+    fields = b"Host: evil.test\r\nProxy-Connection: x\r\nAccept: */*\r\nConnection: a\r\n"
+    out = first + b"\r\nAccept: */*\r\n" + HEAD + b"\r\n"
+    data = asked + b"\r\n" + fields + b"\r\n"
+    assert sorted(passed(data, size).split(b"\r\n")) == sorted(out.split(b"\r\n"))
+
+
+@pytest.mark.parametrize("size", [1, 4096])
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (b"Content-Length: 4\r\n", b"body"),
+        (b"Transfer-Encoding: chunked\r\n", b"4\r\nbody\r\n0\r\n\r\n"),
+    ],
+)
+def test_a_body_passes_and_nothing_behind_it(fields: bytes, body: bytes, size: int) -> None:
+    data = b"POST / HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n" + body
+    out = passed(data + b"GET http://evil.test/ HTTP/1.1\r\n\r\n", size)
+    assert b"evil" not in out
+    assert fields.strip() in out
+    inside = out.partition(b"\r\n\r\n")[2]
+    assert b"".join(line for line in inside.split(b"\r\n") if line.isalpha()) == b"body"
+
+
+def test_another_port_and_credentials() -> None:
+    forwarding = Forwarding(Destination("web.test", 8080), Credentials(b"me", b"pw"))
+    out = forwarding.receive(b"GET / HTTP/1.0\r\n\r\n")
+    assert out.startswith(b"GET http://web.test:8080/ HTTP/1.1\r\nHost: web.test:8080\r\n")
+    assert b"Proxy-Authorization: Basic bWU6cHc=\r\n" in out
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-x\r\n\r\n",
+        b"CONNECT evil.test:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70_000,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_not_passed(data: bytes) -> None:
+    with pytest.raises(NotHttpError):
+        Forwarding(TO, None).receive(data)
+
+
+def test_an_end_in_the_middle() -> None:
+    forwarding = Forwarding(TO, None)
+    forwarding.receive(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo")
+    with pytest.raises(NotHttpError):
+        forwarding.receive(b"")
+    assert Forwarding(TO, None).receive(b"") == b""
