@@ -160,7 +160,7 @@ async def test_an_agent_finds_an_editor_that_is_started_after_it(person: Person)
             lock = person.locks / f"{port}.lock"
             assert (opened.port, opened.source) == (port, f"IDE lock file {lock}")
             status = (await keepline.call("status")).stdout.decode()
-            assert f"  port {port} of the host's loopback: {opened.source}\n" in status
+            assert f"  {opened.text()}, used " in status
         assert (await session.until(HostPortClosed)).port == port
         os.kill(session.pid, signal.SIGTERM)
         await session.until(SessionEnded)
@@ -179,8 +179,9 @@ async def answer_mcp(stream: trio.abc.Stream) -> None:
         if "id" not in message:
             await exchange.send_head("202 Accepted", "Content-Length: 0")
             continue
-        result = _MCP[message["method"]]
-        answer = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
+        unknown = {"error": {"code": -32601, "message": "Method not found"}}
+        told = {"result": _MCP[message["method"]]} if message["method"] in _MCP else unknown
+        answer = json.dumps({"jsonrpc": "2.0", "id": message["id"], **told}).encode()
         fields = "Content-Type: application/json", f"Content-Length: {len(answer)}"
         await exchange.send_head("200 OK", *fields)
         await exchange.send(answer)

@@ -70,7 +70,8 @@ class Scenario:
     @property
     def name(self) -> str:
         """Its function's, and how connections are intercepted."""
-        return f"{self.do.__name__} by {self.way}" if self.do is not None else "session"
+        by = self.proxied or self.way
+        return f"{self.do.__name__} by {by}" if self.do is not None else "session"
 
 
 async def _end(stream: trio.abc.ReceiveStream) -> None:
@@ -425,6 +426,7 @@ SCENARIOS: Final = (
     Scenario(race),
     Scenario(through_proxies, proxied="socks5"),
     Scenario(forwarded, proxied="http"),
+    Scenario(forwarded, proxied="https"),
     Scenario(given_up),
     Scenario(redirected, way="redirect"),
     Scenario(turned_away, way="redirect"),

@@ -42,6 +42,7 @@ from tests.support.faults.world import (
     SERVER,
     SOCKS,
     THIRD,
+    TLS_PROXY,
     Namespace,
     World,
 )
@@ -72,6 +73,7 @@ _CONNECT: Final = Proxy("http", "proxy.test", CONNECT)
 _PROXIES: Final = {
     "socks5": Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
     "http": _CONNECT,
+    "https": Proxy("https", "proxy.test", TLS_PROXY),
 }
 """For port 80, by a scenario's word; by HTTP it forwards. All others are reached by CONNECT."""
 
@@ -81,7 +83,8 @@ def _way_out(proxied: str) -> WayOut | None:
         return None
     bypass = Bypass.parse("203.0.113.0/24")
     routes = Routes(_PROXIES[proxied], _CONNECT, bypass, "a scenario")
-    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False)
+    context = ssl.create_default_context() if proxied == "https" else None
+    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False, context=context)
 
 
 class NoAnswerError(Exception):

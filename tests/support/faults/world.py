@@ -59,6 +59,7 @@ H2_API: Final = 8443
 H1_API: Final = 8444
 CONNECT: Final = 3128
 SOCKS: Final = 1080
+TLS_PROXY: Final = 3129
 HTTP_ECHO: Final = 80
 """Of the proxies that a session may have, and of what is reached by SOCKS5."""
 
@@ -172,6 +173,7 @@ class World:
         os.environ["SSL_CERT_FILE"] = str(self.authority.file)
         os.environ.update(self.authority.identity(folder))
         self._h2 = context(self.authority, API_NAME, protocols=_BOTH)
+        self._proxys = self.authority.server_context("proxy.test")
         self._h1 = context(self.authority, API_NAME, protocols=_BOTH[1:])
 
     def has_spare(self, *, there: bool) -> None:
@@ -198,6 +200,7 @@ class World:
             H1_API: over_tls(api, self._h1),
             CONNECT: proxy.http,
             SOCKS: proxy.socks,
+            TLS_PROXY: over_tls(proxy.http, self._proxys),
             HTTP_ECHO: echo,
         }
         for port, handler in handlers.items():
