@@ -71,6 +71,12 @@ class Listeners:
         """Whether what nobody takes on loopback can come to the relay."""
         return self.syns is not None and self.host_addresses is not None
 
+    def listening(self) -> Iterator[socket.socket]:
+        """Yield those that listen for TCP connections."""
+        yield from (*self.tcp, self.dns_tcp)
+        if self.syns is not None and self.syns.ipv6 is not None:
+            yield self.syns.ipv6.listener
+
     def open_host_ports(self, ports: Sequence[tuple[int, int]]) -> None:
         """Have what nobody takes on loopback come to the relay at these ports alone, if it can.
 

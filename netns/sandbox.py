@@ -18,6 +18,7 @@ from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hin
 from netns.plan import Plan
 from netns.process import idmap, timers
 from netns.process.inherited import Inherited
+from netns.process.members import children
 from netns.strict.init import ADOPTED, ALONE
 
 __all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
@@ -267,11 +268,14 @@ def adopt_orphans() -> None:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
 
 
-def orphans_left() -> bool:
-    """Reap what has ended; return whether any process of the namespace is left."""
+def orphans_left(ours: int = 0) -> bool:
+    """Reap what has ended; return whether any process of the namespace is left.
+
+    `ours` is a child that is none of them.
+    """
     try:
         while os.waitpid(-1, os.WNOHANG)[0] != 0:
             pass
     except ChildProcessError:
         return False
-    return True
+    return not ours or any(pid != ours for pid in children(os.getpid()))

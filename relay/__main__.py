@@ -14,25 +14,25 @@ from netns import child, hints  # noqa: E402 - what follows is loaded as startup
 from netns.process import inherited  # noqa: E402
 from netns.sandbox import Sandbox, SandboxError  # noqa: E402
 from relay import cli  # noqa: E402
-from relay.command import witness  # noqa: E402
+from relay.command import beside  # noqa: E402
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
     sandbox: Sandbox | OSError | SandboxError | None = None
-    watching: witness.Witness | None = None
+    forked: beside.Beside | None = None
     if sys.argv[1:2] == ["run"]:
         try:
             sandbox = Sandbox(inherited.take())
         except (OSError, SandboxError) as error:  # told by what can print
             sandbox = error
         else:
-            watching = witness.Witness()  # as early as can be: a small process is forked quickly
+            forked = beside.Beside.fork()  # as early as can be: a small process is forked quickly
     try:
         run = cli.main
     except OSError as error:  # what a package asks the system as it is loaded
         return _not_loaded(error)
-    return run(sandbox=sandbox, witness=watching)
+    return run(sandbox=sandbox, beside=forked)
 
 
 def _not_loaded(error: OSError) -> int:

@@ -14,8 +14,8 @@ from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, session
 from relay.addresses import parse_pool
+from relay.command.beside import Beside
 from relay.command.ending import as_ended
-from relay.command.witness import Witness
 from relay.config import files as config_files
 from relay.host.itself import host_itself
 from relay.policy import presets, why
@@ -44,14 +44,14 @@ class _Parser(argparse.ArgumentParser):
 def main(
     arguments: Sequence[str] | None = None,
     sandbox: Sandbox | OSError | SandboxError | None = None,
-    witness: Witness | None = None,
+    beside: Beside | None = None,
 ) -> int:
     """Run the tool; return the exit status. What is given has been started for `run`."""
     try:
         if isinstance(sandbox, OSError | SandboxError):
             raise sandbox  # noqa: TRY301 - what follows tells of it
         parsed = _parser().parse_args(arguments)
-        parsed.sandbox, parsed.witness = sandbox, witness
+        parsed.sandbox, parsed.beside = sandbox, beside
         command: Callable[[argparse.Namespace], int] = parsed.run
         return command(parsed)
     except KeeplineError as error:
@@ -173,13 +173,13 @@ def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         return _fail("there is no command to run", _RUN_USAGE)
-    sandbox, witness = arguments.sandbox or Sandbox(), arguments.witness or Witness()
+    sandbox, beside = arguments.sandbox or Sandbox(), arguments.beside or Beside.fork()
     try:
-        ended = session.run(sandbox, _sources(arguments), command, _warn, witness)
+        ended = session.run(sandbox, _sources(arguments), command, _warn, beside)
     except EndedEarlyError as early:
         ended = early.ended
     finally:
-        witness.end()
+        beside.end()
     return as_ended(ended)
 
 

@@ -1,7 +1,7 @@
 """The relay of one session: ways in, ways out, name server and flight log in one nursery."""
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -9,11 +9,13 @@ from typing import Final
 import trio
 
 from netns.handoff import Listeners
+from netns.process.socket_maker import SocketMaker
 from relay.addresses import Destination, parse_pool
 from relay.auto_ports.editors import Editors
 from relay.auto_ports.setup import EditorFolders
 from relay.barrier import Record, contained, kept_running
 from relay.config import Settings, Sources, way_out
+from relay.config.publishing import AUTO, OFF, ON
 from relay.config.tightening import Tightening
 from relay.descriptors import LIMIT, SPARE
 from relay.dns.service import NameService
@@ -36,19 +38,19 @@ from relay.outbound.proxied import bridges, dialer
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
 from relay.policy.host_ports import HostPorts
+from relay.publishing import on_host, publishing
 from relay.record.events import Event
-from relay.record.flightlog import FlightLog
 from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
 from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.transfer import urgent
 from relay.tcp.watch.liveness import Liveness
 
+_FIRST_LOOK: Final = 0.1
+"""Seconds until the first look at what listens inside."""
+
 _DNS_BUFFER: Final = 1 << 20
 """Bytes of waiting questions, if net.core.rmem_max allows: a lost one costs the program 30 s."""
-
-_FLUSH_AFTER: Final = 0.2
-"""Seconds for which events are gathered before they are written."""
 
 
 @dataclass(eq=False)
@@ -68,6 +70,9 @@ class Relay:
     """Through a proxy; None: it is direct."""
     editors: EditorFolders = field(default_factory=EditorFolders)
     """Where editors say that they serve: their ports are opened, and closed."""
+    publishing: "publishing.Publishing | None" = None
+    """Servers inside that are reached from the host, once it has begun."""
+    _published: "tuple[SocketMaker, Sequence[on_host.Asked], str] | None" = None
     standing: Standing = field(default_factory=Standing)
     _running: "_Running | None" = None
     _begun: trio.Event = field(default_factory=trio.Event)
@@ -87,6 +92,34 @@ class Relay:
         """Have the namespace's kernel hand over connections to the ports that are open now."""
         with contained(self.record, "ports of the host"):
             self.listeners.open_host_ports(self.host_ports.spans())
+
+    def publish(self, maker: SocketMaker, asked: "Sequence[on_host.Asked]") -> None:
+        """Have servers inside be reached, by sockets of the maker, as the settings say.
+
+        What was asked for listens already, and is closed by its owner. To be called before serve().
+        """
+        mode = self.settings.published().mode
+        if maker.pid and (mode != OFF or asked):
+            self._published = maker, asked, mode
+        else:
+            maker.stop()
+
+    async def serve_published(self, nursery: trio.Nursery) -> None:
+        """Publish until cancelled; most commands that end at once have no part of it loaded."""
+        if self._published is None:
+            return
+        maker, asked, mode = self._published
+        if self.publishing is None:
+            if not asked:
+                await trio.sleep(_FIRST_LOOK)
+            self.publishing = publishing.Publishing(
+                publishing.look_into(self.listeners, maker),
+                self.record,
+                self.host_ports,
+                asked=asked,
+                is_automatic=lambda: mode == ON or (mode == AUTO and not self.policy.is_allowlist),
+            )
+        await self.publishing.serve(nursery)
 
     def _is_own(self, address: str) -> bool:
         """Return whether an address is the host's own, and no rule speaks of names.
@@ -138,10 +171,9 @@ class _Running:
         self._bridges: bridges.Bridges | None = None
         self._standing = standing
         self._tightening = relay.tightening
-        self._editors = [
-            Editors(folder, relay.host_ports, record) for folder in relay.editors.opened
-        ]
-        network, keepalive, door = NetworkWatch(), _keepalive(settings), Door(relay.policy)
+        self._editors = [Editors(each, relay.host_ports, record) for each in relay.editors.opened]
+        self._relay = relay
+        network, keepalive, door = NetworkWatch(), KeepAlive.of(settings), Door(relay.policy)
         opener = Opener(
             self._dials(relay, keepalive, door),
             network,
@@ -171,7 +203,9 @@ class _Running:
         proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
         resolve = relay.names.lookup if out.resolves_here else None
         self._bridges = bridges.Bridges(self._nursery, self._record)
-        return dialer.ProxiedDialer(out.routes, direct, proxies, door, self._bridges, resolve)
+        made = dialer.ProxiedDialer(out.routes, direct, proxies, door, self._bridges)
+        made.context, made.resolve = out.context, resolve
+        return made
 
     def start(self) -> None:
         """Start all services; they run until the nursery is cancelled."""
@@ -190,6 +224,7 @@ class _Running:
         self._run("name server", partial(self._names.serve, udp, tcp))
         for each in self._inbound:
             self._run("listener", partial(each.serve, self._connections.start))
+        self._run("published ports", partial(self._relay.serve_published, self._nursery))
 
     def _run(self, where: str, service: Callable[[], Awaitable[None]]) -> None:
         self._nursery.start_soon(kept_running, self._record, where, service)
@@ -217,10 +252,16 @@ class _Running:
         for each in self._inbound:
             with contained(self._record, "end"):
                 each.take_waiting(self._connections.start)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._finish, self._connections.finish)
+            if self._relay.publishing is not None:
+                nursery.start_soon(self._finish, self._relay.publishing.finish)
+        if self._bridges is not None:
+            await self._finish(self._bridges.finish)
+
+    async def _finish(self, finish: Callable[[], Awaitable[None]]) -> None:
         with contained(self._record, "end"):
-            await self._connections.finish()
-            if self._bridges is not None:
-                await self._bridges.finish()
+            await finish()
 
 
 def _ways_in(
@@ -251,36 +292,3 @@ def _gateway(
     if prepared.chosen.mode == "tls":
         return served.handler_at
     return Unused(record, PAST_BASE_URL, served=served.handler_at).handler_at
-
-
-def _keepalive(settings: Settings) -> KeepAlive:
-    return KeepAlive(
-        idle=settings.keepidle,
-        interval=settings.keepintvl,
-        count=settings.keepcnt,
-        user_timeout=settings.user_timeout,
-        rto_max=settings.rto_max,
-    )
-
-
-async def write_log(log: FlightLog) -> None:
-    """Write events in batches, soon after the first of each; no timer runs while none come.
-
-    It may be called again after a fault, with what was recorded meanwhile.
-
-    The event is made anew between the end of one wait and the sleep: what is recorded during the
-    sleep sets the new one, so that at worst an empty batch is written and none is forgotten.
-    """
-    woken = trio.Event()
-
-    def wake() -> None:
-        woken.set()
-
-    log.wake = wake
-    if log.is_waiting:
-        wake()
-    while True:
-        await woken.wait()
-        woken = trio.Event()
-        await trio.sleep(_FLUSH_AFTER)
-        log.flush()

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -16,24 +16,28 @@ import trio
 from netns import syscalls
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, WAYS, Plan
+from netns.process.socket_maker import SocketMaker
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, server, startup
 from relay.addresses import HOST_NAME, parse_pool
 from relay.auto_ports import setup as auto_ports
 from relay.barrier import Record, kept_running
 from relay.command import left_behind, outside, signals, waiting
+from relay.command.beside import Beside
 from relay.command.passing import Passing
-from relay.command.witness import Witness
 from relay.config import SESSION_VARIABLE, Settings, Sources, way_out
 from relay.gateway.setup import prepare as gateway
+from relay.gateway.setup import trust
 from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
 from relay.policy.host_ports import HostPorts
+from relay.publishing import on_host
+from relay.record import opening, writing
 from relay.record.events import FORMAT, HostPortOpened, LeftBehind, SessionEnded, SessionStarted
-from relay.record.files import sessions_folder, state_home, unused_name
-from relay.record.flightlog import FlightLog, prune, read
+from relay.record.files import sessions_folder, unused_name
+from relay.record.flightlog import FlightLog, read
 from relay.record.story import telling
 
 _SIGNALLED: Final = 128
@@ -50,19 +54,17 @@ def run(
     sources: Sources,
     command: Sequence[str],
     warn: Callable[[str], None],
-    witness: Witness,
+    beside: Beside,
 ) -> Ended:
     """Run the command in its namespace, relay for it, and return how it ended.
 
-    Sandbox and witness have been started while the settings were read. Raises KeeplineError, before
+    All processes have been started while the settings were read. Raises KeeplineError, before
     the command has started, if anything it needs is missing, and EndedEarlyError.
     """
     settings = sources.settings()
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
-    folder = sessions_folder(os.environ)
-    name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-    bundle = folder / f"{name}.pem"
+    name, bundle = _name()
     out = _way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
@@ -71,27 +73,39 @@ def run(
         ports, locks = auto_ports.prepared(settings, sandbox, proxied, warn, opened)
         planned = plan(settings, command, resolv_conf, added, prepared)
         sandbox.build(replace(planned, host_ports=ports.spans(), read_only=locks.read_only))
-        passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), witness)
+        passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), beside.witness)
         if settings.linger:
             adopt_orphans()
         _tell_withheld(sandbox.withheld, warn)
-        log = opened.enter_context(_opened_log(name, settings, warn))
+        asked = on_host.open_all(settings.published().asked, opened)
+        log = opened.enter_context(opening.opened(name, settings.log_limit * _MIB, warn))
         _release(sandbox, prepared, has_proxy=out is not None)
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
         _begin(log, _started(name, command, settings, listeners, prepared, out), ports)
         outside.tell(command, settings, log.record, warn)
         relay = server.Relay(settings, listeners, log.record, prepared, sources, ports, out, locks)
-        ended, notes = trio.run(_relay, relay, passing, log)
+        relay.publish(beside.maker, asked)
+        ended, notes = trio.run(_relay, relay, passing, log, beside.maker)
     _tell_end(log, name, warn, ended.status, notes)
     return ended
+
+
+def _name() -> tuple[str, Path]:
+    """Return a name for the session, and where the gateway's certificate would be."""
+    folder = sessions_folder(os.environ)
+    name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+    return name, folder / f"{name}.pem"
 
 
 def _way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
     """Return the way out through a proxy; most have none, and load nothing for it."""
     if settings.proxy == "auto" and not any(map(_is_of_proxy, os.environ)):
         return None
-    return way_out.find(settings, os.environ, warn)
+    out = way_out.find(settings, os.environ, warn)
+    if out is None or not out.needs_context:
+        return out
+    return replace(out, context=trust.client_context(os.environ, alpn=("http/1.1",), warn=warn))
 
 
 def _is_of_proxy(variable: str) -> bool:
@@ -217,39 +231,8 @@ def plan(
     )
 
 
-@contextlib.contextmanager
-def _opened_log(name: str, settings: Settings, warn: Callable[[str], None]) -> Iterator[FlightLog]:
-    """Open the flight log, before the command can have put anything in its place.
-
-    Of a session that does not come about nothing stays.
-    """
-    log = _open_log(name, settings, warn)
-    try:
-        yield log
-    finally:
-        if log.has_begun:
-            log.close()
-        else:
-            log.withdraw()
-
-
-def _open_log(name: str, settings: Settings, warn: Callable[[str], None]) -> FlightLog:
-    """Open the flight log; where that is impossible, warn and go on without one."""
-    folder = sessions_folder(os.environ)
-    if not folder.is_relative_to(wanted := state_home(os.environ)):
-        warn(f"the record of this session is in {folder}: {wanted} is a user's, and this is root")
-    try:
-        log = FlightLog(folder / f"{name}.jsonl", clock=time.time, limit=settings.log_limit * _MIB)
-    except OSError as error:
-        warn(f"no flight log for this session: {folder}: {error.strerror}")
-        return FlightLog(None, clock=time.time, limit=0)
-    with contextlib.suppress(OSError):  # what stays takes room alone
-        prune(folder, time.time())
-    return log
-
-
 async def _relay(
-    relay: "server.Relay", passing: Passing, log: FlightLog
+    relay: "server.Relay", passing: Passing, log: FlightLog, maker: SocketMaker
 ) -> tuple[Ended, list[str]]:
     """Relay until the command has ended, and deliver what it sent last.
 
@@ -258,15 +241,16 @@ async def _relay(
     startup.end()
     started = trio.current_time()
     async with trio.open_nursery() as nursery:
-        writer = partial(server.write_log, log)
+        writer = partial(writing.write_log, log)
         nursery.start_soon(kept_running, log.record, "writer of the log", writer)
         nursery.start_soon(kept_running, log.record, "relay", relay.serve)
         ended = await waiting.command_end(passing, log.record)
         if relay.settings.linger:
             passing.sandbox.leave_orphans()
-            await waiting.orphans_end(passing, log.record)
+            await waiting.orphans_end(passing, log.record, maker.pid)
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
+    maker.stop()  # it is in the namespace
     left = await left_behind.look(relay.listeners.dns_udp, log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
@@ -277,6 +261,7 @@ async def _relay(
     return ended, [
         *([left_behind.told(left, strict=relay.settings.strict)] if left else []),
         *relay.tightening.notes,
+        *([relay.publishing.note] if relay.publishing and relay.publishing.note else []),
     ]
 
 

@@ -26,6 +26,10 @@ BURST_SECONDS: Final = 2
 RELAYS_MARK: Final = MARK | 2
 """The mark of all that the relay's listeners, and what they have accepted, send to programs."""
 
+PUBLISHED_MARK: Final = MARK | 3
+"""The mark of connections from the host to servers inside, which stay in the namespace: nobody who
+listens there any more refuses them, and nothing is sent on to the host, where they come from."""
+
 ANY_OF_MARKS: Final = 0xFFFFFFFC
 """The bits that all marks have in common, MARK's."""
 

@@ -1,4 +1,4 @@
-"""The processes of a network namespace, found by their links in proc(5)."""
+"""The processes of a network namespace, or of a parent, found by what proc(5) shows of each."""
 
 import contextlib
 import fcntl
@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 _SIOCGSKNS: Final = 0x894C  # linux/sockios.h
 _PROC: Final = Path("/proc")
+_PARENT: Final = 1
+"""Place of the parent among the fields after the name, proc_pid_stat(5)."""
 
 
 class Process(NamedTuple):
@@ -39,4 +41,16 @@ def members(sock: socket.socket) -> list[Process]:
             with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
                 if os.stat(f"{_PROC}/{name}/ns/net").st_ino == inode:  # noqa: PTH116 - the same
                     found.append(Process(int(name), (_PROC / name / "comm").read_text().strip()))
+    return found
+
+
+def children(parent: int) -> list[int]:
+    """Return the processes whose parent a process is, those that nobody has waited for too."""
+    found = []
+    for name in os.listdir(_PROC):  # noqa: PTH208 - as above
+        if name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended meanwhile, and was waited for
+                fields = (_PROC / name / "stat").read_text().rpartition(") ")[2].split()
+                if int(fields[_PARENT]) == parent:
+                    found.append(int(name))
     return found

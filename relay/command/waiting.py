@@ -79,12 +79,12 @@ def _stop_too() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-async def orphans_end(passing: Passing, record: Record) -> None:
-    """Wait until no process of the namespace is left; TERM and the like end the wait."""
+async def orphans_end(passing: Passing, record: Record, ours: int = 0) -> None:
+    """Wait until no process of the namespace is left but `ours`; TERM and the like end the wait."""
     while True:
         are_left = True
         with contained(record, "look at the processes left") as look:
-            are_left = orphans_left()
+            are_left = orphans_left(ours)
         if look.failed:
             await trio.sleep(_LOOK_AGAIN)
         elif not are_left or await _signals(passing, record) & _ENDING:

@@ -39,6 +39,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     deny: tuple[Entry, ...] = ()
     is_allowlist: bool = False
     private: Private = "allow"
+    is_unpublished: bool = False
+    """Whether nothing inside is to be reached from the host without being asked for."""
 
     def policy(self) -> Policy:
         """Make the policy that narrows another; raises ValueError."""

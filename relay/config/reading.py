@@ -11,6 +11,7 @@ import msgspec
 
 from relay.config import toml
 from relay.config.entries import Entry, Project
+from relay.config.publishing import OFF
 from relay.config.settings import DEFAULTS, ConfigError, Settings, words
 from relay.policy.host_ports import PortRange
 from relay.proxies import url
@@ -68,13 +69,15 @@ def from_project(text: str, path: str) -> Project:
     said = from_toml(text, path)
     for key, value in said.items():
         may = {"policy_mode": "allowlist", "private": "deny", "allow": value, "deny": value}
+        may["publish"] = OFF
         if may.get(key) != value:
             raise ConfigError(
                 f"{file.place(key)}{file.keys.get(key, key)}: the file of a project can only"
-                " tighten, by deny, allow, mode = allowlist and private = deny"
+                " tighten, by deny, allow, mode = allowlist, private = deny and publish = off"
             )
     is_allowlist = said.pop("policy_mode", None) is not None
-    return Project(path=path, is_allowlist=is_allowlist, **said)
+    is_unpublished = said.pop("publish", None) is not None
+    return Project(path=path, is_allowlist=is_allowlist, is_unpublished=is_unpublished, **said)
 
 
 class _File:

@@ -15,6 +15,7 @@ from relay.addresses import (
     parse_pool,
     split_port,
 )
+from relay.config import publishing
 from relay.config.entries import Entry, Project, require_others, rules
 from relay.policy import presets
 from relay.policy.host_ports import PortRange
@@ -113,6 +114,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " servers that the environment and agents' settings name"
         ),
     ] = True
+    publish: Annotated[
+        str | _Texts,
+        _help(
+            "servers inside that the host reaches, [[ADDRESS:]PORT:]PORT, the host's first; auto:"
+            " what listens, at loopback, but not with strict or an allowlist; on: there too; off"
+        ),
+    ] = (publishing.AUTO,)
     intercept: Annotated[
         Literal["auto", "tproxy", "redirect", "ports"],
         _help("how connections are caught; auto takes the first that works"),
@@ -124,8 +132,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     proxy: Annotated[
         str,
         _help(
-            "the way out: URL of a proxy, http:// or socks5://; auto: those of HTTPS_PROXY,"
-            " HTTP_PROXY and ALL_PROXY; off: direct, and these are left to programs"
+            "the way out: URL of a proxy, http://, https:// or socks5://; auto: those of"
+            " HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; off: direct, and these are left to programs"
         ),
     ] = "auto"
     proxy_dns: Annotated[
@@ -183,6 +191,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         rules((*self.deny, *self.destination))
         parse_pool(self.dns_pool)
         self.opened_ports()
+        self.published()
         for server in self.nameservers:
             parse_nameserver(server)
         for host in self.gateway_hosts:
@@ -220,6 +229,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             PortRange.parse(str(each), each.source if isinstance(each, PortRange) else "")
             for each in self.host_ports
         )
+
+    def published(self) -> publishing.Published:
+        """Return what the host is to reach inside; raises ValueError."""
+        published = publishing.read(self.publish)
+        is_off = any(project.is_unpublished for project in self.projects)
+        return published._replace(mode=publishing.OFF) if is_off else published
 
     def policy(self) -> Policy:
         """Make the policy of the session."""

@@ -5,7 +5,9 @@ Where the kernel lacks an option it does without; the rest of the settings still
 
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
+
+from relay.config import Settings
 
 TCP_RTO_MAX_MS: Final = 44
 """tcp(7), Linux 6.15: the longest pause between two retransmissions."""
@@ -28,6 +30,17 @@ class KeepAlive:
     """Seconds that data or probes may stay unanswered, TCP_USER_TIMEOUT; 0: the kernel's rule."""
     rto_max: int
     """Milliseconds, TCP_RTO_MAX_MS; 0: the kernel's 120 s."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return what a session's settings ask for."""
+        return cls(
+            idle=settings.keepidle,
+            interval=settings.keepintvl,
+            count=settings.keepcnt,
+            user_timeout=settings.user_timeout,
+            rto_max=settings.rto_max,
+        )
 
     def apply(self, sock: socket.socket, limit: float) -> None:
         """Set all of them before the connect, which ends after `limit` seconds, a second at least.

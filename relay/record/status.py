@@ -6,7 +6,7 @@ import msgspec
 
 from relay.record import events
 from relay.record.events import AnyEvent
-from relay.record.story.opened import OpenedPorts
+from relay.record.opened import OpenedPorts
 
 
 class OpenConnection(msgspec.Struct):
@@ -40,6 +40,16 @@ class OpenConnection(msgspec.Struct):
         return f"{self.reached}{protocol}{doubt}"
 
 
+class PublishedPort(msgspec.Struct):
+    """A port inside that is reached from the host."""
+
+    port: int
+    places: str
+    """Where it is reached."""
+    since: float
+    """Seconds since the epoch."""
+
+
 class SessionState(msgspec.Struct):
     """A session that still runs."""
 
@@ -49,6 +59,8 @@ class SessionState(msgspec.Struct):
     connections: dict[int, OpenConnection] = {}
     host_ports: list[str] = []
     """The ports of the host's loopback that are open, by whose word, and how often used."""
+    published: dict[int, PublishedPort] = {}
+    """By their ports on the host."""
     complete: bool = True
     """False once the log has reached its limit: what came later is not known."""
 
@@ -64,6 +76,8 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
                 state.program, state.pid = event.program, event.pid
             case events.LogFull():
                 state.complete = False
+            case events.Published() | events.PublishEnded():
+                _note_port(state, event)
             case events.ConnectionOpened(connection=number):
                 open_[number] = OpenConnection(number, event.to, event.at)
             case events.UpstreamOpened(connection=number):
@@ -79,8 +93,17 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
                 open_.pop(number, None)
             case _ if (known := open_.get(getattr(event, "connection", None) or 0)) is not None:
                 _note(known, event)
-    state.host_ports = list(ports.told(has_closed=False))
+    state.host_ports = list(ports.told(open_only=True))
     return state
+
+
+def _note_port(state: SessionState, event: events.Published | events.PublishEnded) -> None:
+    """Note whether a port inside is reached from the host."""
+    if isinstance(event, events.Published):
+        published = PublishedPort(event.port, event.places, event.at)
+        state.published[event.host_port] = published
+    else:
+        state.published.pop(event.host_port, None)
 
 
 def _note(connection: OpenConnection, event: AnyEvent) -> None:
@@ -117,5 +140,7 @@ def lines(states: list[SessionState]) -> Iterator[str]:
         if not state.complete:
             yield "  the log is full: connections as they were then"
         yield from (f"  {port}" for port in state.host_ports)
+        for published in state.published.values():
+            yield f"  port {published.port} inside: {published.places} on the host"
         for open_ in state.connections.values():
             yield f"  #{open_.connection:<5} {open_.to:40} {open_.state()}"

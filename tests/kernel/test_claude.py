@@ -9,23 +9,28 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import pytest
 import trio
 
-from relay.record.events import AskedAgain, NameRefused, RequestLost, SessionStarted
+from relay.record.events import AskedAgain, Dialled, NameRefused, RequestLost, SessionStarted
 from tests.kernel.test_rules import denied, publish
 from tests.support.command.asking import keepline_of
 from tests.support.command.keepline import Done, Keepline
 from tests.support.command.programs import needs
+from tests.support.internet.faults import drop
+from tests.support.internet.patterns import Packets
 from tests.support.internet.servers.api.answers import Answer, read, saying
 from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.api.log import Request
 from tests.support.internet.servers.api.messages import Message
 from tests.support.internet.servers.api.server import Api, context
 from tests.support.internet.servers.api.stream import Position
-from tests.support.internet.servers.listening import listen, over_tls, serve
-from tests.support.internet.world import SERVER, Internet
+from tests.support.internet.servers.listening import connect, listen, over_tls, serve
+from tests.support.internet.servers.proxy import Proxy
+from tests.support.internet.servers.real_proxies import PASSWORD, USER, listening, start_squid
+from tests.support.internet.world import CLIENT, GATEWAY, NAMES, SERVER, Internet
 
 HOST: Final = "api.anthropic.com"
 KEY: Final = "claude"
@@ -164,6 +169,36 @@ async def test_in_a_strict_session_it_sees_nothing_of_it(api: Api, keepline: Kee
     done = await went_well(keepline, "--strict", f"--allow={HOST}")
     assert len(done.all(AskedAgain)) == 2
     assert not done.all(RequestLost)
+
+
+async def way_out(internet: Internet, nursery: trio.Nursery, address: str) -> str:
+    """Serve a proxy, a real one if it is another host's, and return its URL."""
+    if address == GATEWAY:
+        internet.router.use_resolvers(NAMES)
+        start_squid(internet.router, GATEWAY, 3128)
+        await listening(internet.router, GATEWAY, 3128)
+        return f"http://{USER}:{quote(PASSWORD)}@{GATEWAY}:3128"
+
+    async def reach(_host: str, port: int) -> trio.SocketStream:
+        return await connect(internet.server, SERVER, port)
+
+    await nursery.start(serve, Proxy(reach).http, listen(internet.client, address, 3128))
+    return f"http://{address}:3128"
+
+
+@pytest.mark.parametrize("address", [GATEWAY, "127.0.0.1"])
+async def test_behind_a_proxy_it_sees_nothing_of_it(
+    internet: Internet, nursery: trio.Nursery, api: Api, keepline: Keepline, address: str
+) -> None:
+    """The API is reached through it alone, on another host or on this one."""
+    for end in (Fault.FIN, Fault.CLEAN_END, Fault.RST):
+        api.script.add(Failure(end, Position.IN_TOOL_USE, pause=0.1), key=KEY)
+    keepline.environment["HTTPS_PROXY"] = await way_out(internet, nursery, address)
+    with drop(internet.router, Packets(source=CLIENT, destination="203.0.113.0/24")):
+        done = await went_well(keepline)
+    assert len(done.all(AskedAgain)) == 3
+    assert not done.all(RequestLost)
+    assert {event.proxy for event in done.all(Dialled)} == {f"{address}:3128"}
 
 
 def through(how: str, keepline: Keepline) -> Sequence[str]:

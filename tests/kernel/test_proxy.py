@@ -1,5 +1,6 @@
 """Behind a proxy, which alone leads out: real programs, their errors, outages, and the gateway."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,9 +9,12 @@ import pytest
 import trio
 
 from relay.record.events import (
+    ConnectionClosed,
     DialFailed,
     DialHeld,
     Dialled,
+    PathDown,
+    PathUp,
     SessionStarted,
 )
 from relay.record.kinds import Kind
@@ -24,7 +28,7 @@ from tests.support.internet.servers.http import Site
 from tests.support.internet.servers.listening import connect, listen, over_tls, serve
 from tests.support.internet.servers.plain import echo
 from tests.support.internet.servers.proxy import Proxy
-from tests.support.internet.world import CLIENT, GATEWAY, SERVER, Internet
+from tests.support.internet.world import CLIENT, GATEWAY, SECOND, SERVER, Internet
 from tests.support.pace import within
 
 NAME = "server.test"
@@ -35,6 +39,7 @@ PORT = 3128
 ECHO = 7
 OUTSIDE = "203.0.113.0/24"
 AT_ONCE = 1.0
+FORGOTTEN_WITHIN = 10.0
 
 
 @dataclass
@@ -84,6 +89,10 @@ async def office(internet: Internet, nursery: trio.Nursery) -> AsyncIterator[Off
         yield made
 
 
+def tls(office: Office, name: str) -> ssl.SSLContext:
+    return office.internet.authority.server_context(name)
+
+
 @asynccontextmanager
 async def program(office: Office, *options: str, **variables: str) -> AsyncIterator[Program]:
     async with inside(office.keepline, options, env=variables) as made:
@@ -110,6 +119,21 @@ async def test_a_program_of_plain_sockets_is_proxied_by_name(office: Office, hos
     lines = "\n".join(await explained(office.keepline))
     assert told in lines
     assert PASSWORD not in repr(done.events) + lines
+
+
+async def test_tls_with_a_proxy(office: Office) -> None:
+    internet, proxy = office.internet, over_tls(office.proxy.http, tls(office, "proxy.test"))
+    await office.serving.start(serve, proxy, listen(internet.router, GATEWAY, PORT + 2))
+    site = over_tls(Site(), tls(office, NAME))
+    await office.serving.start(serve, site, listen(internet.server, SERVER, 443))
+    with internet.client.hosts_file.open("a") as hosts:
+        hosts.write(f"{GATEWAY} proxy.test\n")
+    script = f"curl -sS https://{NAME}/bytes/3000000 | wc -c; curl -sS https://{NAME}/"
+    variables = {"ALL_PROXY": f"https://proxy.test:{PORT + 2}"}
+    done = await office.keepline.run("sh", "-c", script, env=variables)
+    assert done.stdout == b"3000000\nhello"
+    assert office.proxy.asked == [f"{NAME}:443"] * 2
+    assert {event.address for event in done.all(Dialled)} == {GATEWAY}
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
@@ -164,6 +188,32 @@ async def test_a_proxy_that_dies_is_an_outage(office: Office) -> None:
         assert held.cause == f"http://127.0.0.1:{PORT}: Connection refused"
         await office.open()
         assert await made(at.connected, number, 10) == "connected"
+
+
+async def test_what_is_forgotten_on_the_way_to_a_proxy_is_told_from_an_outage(
+    internet: Internet, nursery: trio.Nursery
+) -> None:
+    async def reach(_host: str, port: int) -> trio.SocketStream:
+        return await connect(internet.server, SERVER, port)
+
+    await nursery.start(serve, echo, listen(internet.server, SERVER, ECHO))
+    await nursery.start(serve, Proxy(reach).http, listen(internet.server, SECOND, PORT))
+    async with inside(Keepline(internet), ["--proxy", f"http://{SECOND}:{PORT}"]) as made:
+        number = await made(at.open_connection, NAME, ECHO)
+        internet.nat.forget()
+        await made(at.send, number, b"?")
+        assert await made(at.receive_to_end, number) == (b"", "ConnectionResetError")
+        assert within(made.seconds, FORGOTTEN_WITHIN)
+        closed = await made.session.until(ConnectionClosed)
+        assert (closed.by, closed.how) == ("upstream", "timeout")
+        number = await made(at.open_connection, NAME, ECHO)
+        internet.backbone.unplug()
+        await made(at.send, number, b"!")
+        down = await made.session.until(PathDown)
+        assert down.address == SECOND
+        internet.backbone.plug()
+        assert await made(at.receive, number, 1) == b"!"
+        await made.session.until(PathUp)
 
 
 async def test_what_no_proxy_names_is_resolved_and_dialled_directly(

@@ -45,7 +45,7 @@ from relay.gateway.bounds.room import Room, Share
 from relay.gateway.dialect import AnswerEvent, Reader, Role
 from relay.record.kinds import Kind
 
-LIMIT: Final = 64 * 1024 * 1024
+LIMIT: Final = 32 * 1024 * 1024
 """Bytes held of one answer at most."""
 EVENT: Final = 4 * 1024 * 1024
 """Bytes of one event that is held: to read it takes three times as much."""

@@ -2,7 +2,8 @@
 
 Answers are held so that they can be asked for again (answers/hold.py, answers/taking.py). All of
 them share one Room. Where it is full the answer that grows is passed on as it comes: nothing of it
-is lost, but a loss after that is the program's to see.
+is lost, but a loss after that is the program's to see. Who has more than SMALL leaves KEPT to the
+others, so that a few answers without end do not take from all others what holding is good for.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import Final
 ALL: Final = 64 * 1024 * 1024
 """Bytes held of all answers. With what is on its way to programs, in pieces, and what it takes to
 read an event, the relay's memory grows by less than 96 MiB."""
+
+SMALL: Final = 1024 * 1024
+KEPT: Final = ALL // 4
 
 
 @dataclass(eq=False)
@@ -30,7 +34,7 @@ class Share:
         self._held = 0
 
     def hold(self, size: int) -> bool:
-        """Take so many bytes in all from now on; return whether there is room for all shares."""
+        """Take so many bytes in all from now on; return whether there is room for that."""
         self._room.left += self._held - size
         self._held = size
-        return self._room.left >= 0
+        return self._room.left >= (KEPT if size > SMALL else 0)

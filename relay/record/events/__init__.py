@@ -22,6 +22,9 @@ from relay.record.events.names import (
     AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
+from relay.record.events.publishing import (
+    Bound, Published, PublishEnded, PublishingBounded, PublishingFailed,
+)
 from relay.record.events.session import (
     ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
     PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, SideDoor,
@@ -35,6 +38,7 @@ AnyEvent: TypeAlias = (
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
     | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
     | HostPortClosed | SideDoor
+    | Published | PublishEnded | PublishingBounded | PublishingFailed
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -42,15 +46,15 @@ AnyEvent: TypeAlias = (
 )
 
 __all__ = [
-    "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "CausedEvent", "Cleared",
-    "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
+    "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "Bound", "CausedEvent",
+    "Cleared", "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
     "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
     "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortClosed",
     "HostPortOpened", "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged", "LogFull",
     "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused", "LossEvent", "NameAssigned",
     "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored",
-    "PolicyTightened", "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw",
-    "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "SideDoor", "Slept",
-    "Suspected", "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady",
-    "WentPast", "size",
+    "PolicyTightened", "PublishEnded", "Published", "PublishingBounded", "PublishingFailed",
+    "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "SideDoor", "Slept", "Suspected",
+    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

@@ -7,7 +7,7 @@ from relay.addresses import is_ipv4
 from relay.record import events
 from relay.record.events import AnyEvent
 from relay.record.kinds import Kind
-from relay.record.story.opened import leads_to_host
+from relay.record.opened import leads_to_host
 
 
 @dataclass

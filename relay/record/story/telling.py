@@ -7,17 +7,19 @@ from typing import Final
 from relay.record import events
 from relay.record.events import AnyEvent
 from relay.record.kinds import Kind
+from relay.record.opened import OpenedPorts
 from relay.record.story.advice import ADVICE, GATEWAY_OFF, Advice
 from relay.record.story.entry import Entry, Mark, joined
 from relay.record.story.interrupted import cut_off, is_interrupted
 from relay.record.story.losses import entries
-from relay.record.story.opened import OpenedPorts
 from relay.record.times import Clock
 
 REPEAT: Final = (
     "If the program gave up: repeat what it did; an agent's command line can resume its session."
 )
 
+_PORTS_TOLD: Final = 20
+"""Published ports that are told one by one."""
 _SEEN: Final = (events.ConnectionOpened, events.UpstreamOpened, events.LogFull)
 """What shows that a program has connected, or that the log may not have it."""
 
@@ -84,7 +86,23 @@ def _notes(known: Sequence[AnyEvent]) -> Iterator[Entry]:
             yield Entry(event.at, Mark.NOTE, f"{event.text()}; --log-limit N allows N MiB")
         elif isinstance(event, events.SessionEnded) and event.omitted:
             yield Entry(event.at, Mark.NOTE, event.text())
-    yield from (Entry(known[0].at, Mark.NOTE, told) for told in ports.told(has_closed=True))
+    yield from (Entry(known[0].at, Mark.NOTE, told) for told in ports.told())
+    yield from _published(known)
+
+
+def _published(known: Sequence[AnyEvent]) -> Iterator[Entry]:
+    """Yield which ports inside were reached from the host, each once, and why others were not."""
+    ports: dict[tuple[int, int], events.Published] = {}
+    for event in known:
+        if isinstance(event, events.Published):
+            ports.setdefault((event.port, event.host_port), event)
+        elif isinstance(event, events.PublishingBounded | events.PublishingFailed):
+            yield Entry(event.at, Mark.NOTE, event.text())
+    for number, each in enumerate(ports.values()):
+        if number == _PORTS_TOLD:
+            yield Entry(each.at, Mark.NOTE, f"and {len(ports) - number} more: keepline log")
+            return
+        yield Entry(each.at, Mark.NOTE, each.text())
 
 
 def _mark(entry: Entry) -> str:

@@ -150,7 +150,7 @@ ROWS: Final = (
         keepline=_keepline,
         options=_options(_ANSWERS),
         bounds={PROCESSOR: 20, MEMORY: 96, OTHERS: 4},
-        meets="64 MiB are held of all; the answer that is one too many goes on as it comes",
+        meets="48 MiB are held of them together; what is more goes on as it comes",
     ),
     Row(
         attacker="an upstream",
@@ -158,7 +158,7 @@ ROWS: Final = (
         play=_one_event,
         keepline=_keepline,
         options=_options(1),
-        bounds={PROCESSOR: 8, MEMORY: 48},
+        bounds={PROCESSOR: 8, MEMORY: 64},
         meets="after 4 MiB it goes on as it comes",
     ),
 )

@@ -25,6 +25,7 @@ from tests.support.faults.session import Session
 from tests.support.faults.sessions import whole_session
 from tests.support.faults.world import ECHO, SECOND, World, gateway
 from tests.support.internet.servers.api.server import Api
+from tests.support.pace import patience
 
 LIMIT: Final = 200.0
 """Seconds, on the relay's clock, for a scenario: whoever still waits then waits for ever."""
@@ -36,7 +37,7 @@ _LATEST: Final = 12
 """Events that are shown of a session in which somebody waits for ever."""
 
 _HANGS: Final = 20.0
-"""Seconds, real ones, after which the relay does not wait but runs in circles."""
+"""Real seconds, of a quiet machine, after which the relay does not wait but runs in circles."""
 
 _AGAIN: Final = 1.0
 """Seconds, real ones, after which it is stopped again, if the first time found no way out."""
@@ -96,7 +97,7 @@ def run(world: World, scenario: Scenario, fault: Fault | None = None) -> Outcome
     if fault is not None:
         INJECTOR.arm(fault.site, fault.number, fault.times)
     signal.signal(signal.SIGALRM, _stop)
-    signal.setitimer(signal.ITIMER_REAL, _HANGS, _AGAIN)
+    signal.setitimer(signal.ITIMER_REAL, patience(_HANGS), _AGAIN)
     try:
         if scenario.do is None:
             whole_session(world)

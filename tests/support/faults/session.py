@@ -25,9 +25,11 @@ from relay.config import DestinationSettings, Settings, Sources
 from relay.config.way_out import WayOut
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
+from relay.policy.host_ports import HostPorts, PortRange
 from relay.proxies.bypass import Bypass
 from relay.proxies.routes import Routes
 from relay.proxies.url import Credentials, Proxy
+from relay.record import writing
 from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
@@ -35,10 +37,12 @@ from tests.support.faults.injector import INJECTOR
 from tests.support.faults.world import (
     CONNECT,
     ECHO,
+    OPEN,
     PATIENCE,
     SERVER,
     SOCKS,
     THIRD,
+    TLS_PROXY,
     Namespace,
     World,
 )
@@ -69,6 +73,7 @@ _CONNECT: Final = Proxy("http", "proxy.test", CONNECT)
 _PROXIES: Final = {
     "socks5": Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
     "http": _CONNECT,
+    "https": Proxy("https", "proxy.test", TLS_PROXY),
 }
 """For port 80, by a scenario's word; by HTTP it forwards. All others are reached by CONNECT."""
 
@@ -78,7 +83,8 @@ def _way_out(proxied: str) -> WayOut | None:
         return None
     bypass = Bypass.parse("203.0.113.0/24")
     routes = Routes(_PROXIES[proxied], _CONNECT, bypass, "a scenario")
-    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False)
+    context = ssl.create_default_context() if proxied == "https" else None
+    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False, context=context)
 
 
 class NoAnswerError(Exception):
@@ -122,10 +128,11 @@ class Session:
             self._record,
             self.prepared or _WITHOUT,
             self._sources,
+            HostPorts(PortRange(port, port, "a test") for port in OPEN),
             editors=self._editors,
             way_out=_way_out(self.proxied),
         )
-        writer = partial(server.write_log, self.log)
+        writer = partial(writing.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
         self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)
 

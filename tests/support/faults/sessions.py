@@ -10,8 +10,10 @@ from typing import Final
 from netns.handoff import Listeners
 from netns.plan import Plan
 from netns.process import members
+from netns.process.socket_maker import SocketMaker
 from netns.sandbox import Sandbox
 from relay import session
+from relay.command.beside import Beside
 from relay.command.witness import Witness
 from relay.config import Sources
 from relay.record.files import sessions_folder
@@ -88,7 +90,8 @@ def whole_session(world: World) -> None:
             with contextlib.ExitStack() as ending:
                 ending.callback(witness.end)
                 words = "bash", "-c", _SCRIPT
-                status = session.run(command, Sources(), words, said.append, witness)
+                beside = Beside(witness, SocketMaker())
+                status = session.run(command, Sources(), words, said.append, beside)
         finally:
             INJECTOR.is_on = False
             command.clear()

@@ -18,6 +18,8 @@ from relay.record.events import (
     HostPortOpened,
     LogFull,
     NameAssigned,
+    Published,
+    PublishEnded,
     Replaying,
     SessionStarted,
     Suspected,
@@ -26,6 +28,7 @@ from relay.record.events import (
     UpstreamReady,
 )
 from relay.record.kinds import Kind
+from relay.record.opened import OpenedPorts
 
 STARTED = SessionStarted(
     session="s1",
@@ -131,6 +134,7 @@ def test_json_for_programs() -> None:
                 }
             },
             "host_ports": [],
+            "published": {},
             "complete": True,
         }
     ]
@@ -164,6 +168,11 @@ def test_ports_of_the_host_are_told_with_their_use() -> None:
     ]
     state = status.state_of("s1", [STARTED, *log])
     assert state.host_ports == told
+    ports = OpenedPorts()
+    for event in log:
+        ports.note(event)
+    closed = "port 8 of the host's loopback opened by a lock file, not used, closed since"
+    assert list(ports.told()) == [*told, closed]
     assert list(status.lines([state]))[1:4] == [f"  {line}" for line in told]
 
 
@@ -214,3 +223,16 @@ def test_a_connection_that_is_held_says_why_until_it_is_reached() -> None:
     assert open_.held == "no answer"
     (open_,) = status.state_of("s1", [opened(1), held, dialled(1)]).connections.values()
     assert open_.held is None
+
+
+def test_published_ports() -> None:
+    first = Published(port=80, host_port=8080, addresses=["127.0.0.1", "::1"], at=5.0)
+    second = Published(port=81, host_port=81, addresses=["192.0.2.1"])
+    ended = PublishEnded(port=81, host_port=81)
+    state = status.state_of("s1", [STARTED, first, second, ended])
+    assert list(status.lines([state]))[1:] == [
+        "  port 80 inside: 127.0.0.1:8080 and [::1]:8080 on the host"
+    ]
+    (told,) = json.loads(status.as_json([state]))
+    places = "127.0.0.1:8080 and [::1]:8080"
+    assert told["published"] == {"8080": {"port": 80, "places": places, "since": 5.0}}

@@ -44,6 +44,10 @@ from relay.record.events import (
     PathUp,
     PolicyChangeIgnored,
     PolicyTightened,
+    Published,
+    PublishEnded,
+    PublishingBounded,
+    PublishingFailed,
     Replaying,
     RequestLost,
     ResolversChanged,
@@ -161,6 +165,35 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         PolicyChangeIgnored(kind=Kind.SETTING, cause="/c/config.toml:1: deny: no"),
         "a change of the settings is ignored: /c/config.toml:1: deny: no",
+    ),
+    (
+        Published(port=80, host_port=80, addresses=["127.0.0.1", "::1"]),
+        "port 80 inside is 127.0.0.1:80 and [::1]:80 on the host",
+    ),
+    (
+        Published(port=80, host_port=10080, addresses=["127.0.0.1"], why="Permission denied"),
+        "port 80 inside is 127.0.0.1:10080 on the host, for port 80 is not free there:"
+        " Permission denied",
+    ),
+    (
+        PublishEnded(port=80, host_port=8080, connections=2),
+        "port 80 inside is no longer port 8080 on the host; connections: 2",
+    ),
+    (
+        PublishEnded(port=80, host_port=80, refused=1),
+        "port 80 inside is no longer port 80 on the host; connections: 0, refused: 1",
+    ),
+    (
+        PublishingBounded(what="ports", limit=256, kind=Kind.BOUND),
+        "more than 256 ports listen inside: others are not published",
+    ),
+    (
+        PublishingBounded(what="events", limit=1000, kind=Kind.BOUND),
+        "ports were published 1000 times: further times are not recorded",
+    ),
+    (
+        PublishingFailed(cause="No such process", kind=Kind.OTHER),
+        "servers inside are not reached from the host: No such process",
     ),
     (
         HostPortOpened(port=5432, source="--host-port"),

@@ -22,6 +22,8 @@ from relay.record.events import (
     NameRefused,
     NamesBounded,
     PolicyChangeIgnored,
+    Published,
+    PublishingFailed,
     ServedStale,
     SessionEnded,
     SideDoor,
@@ -404,3 +406,19 @@ def test_connections_that_go_past_the_gateway_are_told_in_one_line() -> None:
     (line,) = [each for each in story(*past) if "api.test" in each]
     assert "api.test: a program that had refused the gateway's certificate went past it" in line
     assert "(3 times" in line
+
+
+def test_each_published_port_is_told_once() -> None:
+    again = [
+        Published(at=200 + number, port=port, host_port=port, addresses=["::1"])
+        for number, port in enumerate([*range(1, 26), *range(1, 26)])
+    ]
+    told = story(*again, PublishingFailed(at=300, cause="No such process"))
+    assert told[0].endswith("port 1 inside is [::1]:1 on the host")
+    assert [line.partition("  ")[2].strip() for line in told[19:22]] == [
+        "port 20 inside is [::1]:20 on the host",
+        "and 5 more: keepline log",
+        "servers inside are not reached from the host: No such process",
+    ]
+    assert told[22:] == ["Nothing was lost."]
+    assert at_end(*again) == ""

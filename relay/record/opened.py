@@ -17,8 +17,9 @@ class OpenedPorts:
     """What the events so far have told of them."""
 
     def __init__(self) -> None:
-        self._opened: list[events.HostPortOpened] = []
-        self._closed: list[events.HostPortClosed] = []
+        self._opened: dict[tuple[int, str], events.HostPortOpened] = {}
+        """By port and source: an editor that is started anew opens its port again."""
+        self._closed: set[tuple[int, str]] = set()
         self._dialled: dict[int, int] = {}
         self._reached: Counter[int] = Counter()
         """By port, how many connections were."""
@@ -27,9 +28,10 @@ class OpenedPorts:
         """Take the next event."""
         match event:
             case events.HostPortOpened():
-                self._opened.append(event)
+                self._opened[event.port, event.source] = event
+                self._closed.discard((event.port, event.source))
             case events.HostPortClosed():
-                self._closed.append(event)
+                self._closed.add((event.port, event.source))
             case events.ConnectionOpened(connection=number) if leads_to_host(event):
                 self._dialled[number] = event.port
             case events.Dialled(connection=number) if number in self._dialled:
@@ -37,13 +39,11 @@ class OpenedPorts:
             case _:
                 pass
 
-    def told(self, *, has_closed: bool) -> Iterator[str]:
-        """Yield each that was opened, for people; those closed since only with `has_closed`."""
-        closed = Counter((event.port, event.source) for event in self._closed)
-        for event in self._opened:
-            is_closed = closed[event.port, event.source] > 0
-            closed[event.port, event.source] -= 1
-            if is_closed and not has_closed:
+    def told(self, *, open_only: bool = False) -> Iterator[str]:
+        """Yield each that was opened, or is open, for people."""
+        for key, event in self._opened.items():
+            is_closed = key in self._closed
+            if is_closed and open_only:
                 continue
             used = sum(
                 count

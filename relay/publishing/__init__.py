@@ -1,0 +1,1 @@
+"""Servers inside, reached from the host."""

@@ -1,0 +1,33 @@
+"""The writer of the flight log: in batches, and only when there is something to write."""
+
+from typing import Final
+
+import trio
+
+from relay.record.flightlog import FlightLog
+
+_FLUSH_AFTER: Final = 0.2
+"""Seconds for which events are gathered before they are written."""
+
+
+async def write_log(log: FlightLog) -> None:
+    """Write events in batches, soon after the first of each; no timer runs while none come.
+
+    It may be called again after a fault, with what was recorded meanwhile.
+
+    The event is made anew between the end of one wait and the sleep: what is recorded during the
+    sleep sets the new one, so that at worst an empty batch is written and none is forgotten.
+    """
+    woken = trio.Event()
+
+    def wake() -> None:
+        woken.set()
+
+    log.wake = wake
+    if log.is_waiting:
+        wake()
+    while True:
+        await woken.wait()
+        woken = trio.Event()
+        await trio.sleep(_FLUSH_AFTER)
+        log.flush()
