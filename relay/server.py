@@ -203,7 +203,9 @@ class _Running:
         proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
         resolve = relay.names.lookup if out.resolves_here else None
         self._bridges = bridges.Bridges(self._nursery, self._record)
-        return dialer.ProxiedDialer(out.routes, direct, proxies, door, self._bridges, resolve)
+        made = dialer.ProxiedDialer(out.routes, direct, proxies, door, self._bridges)
+        made.context, made.resolve = out.context, resolve
+        return made
 
     def start(self) -> None:
         """Start all services; they run until the nursery is cancelled."""

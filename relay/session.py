@@ -22,11 +22,12 @@ from relay import __version__, server, startup
 from relay.addresses import HOST_NAME, parse_pool
 from relay.auto_ports import setup as auto_ports
 from relay.barrier import Record, kept_running
-from relay.command import left_behind, signals, waiting
+from relay.command import left_behind, outside, signals, waiting
 from relay.command.beside import Beside
 from relay.command.passing import Passing
 from relay.config import SESSION_VARIABLE, Settings, Sources, way_out
 from relay.gateway.setup import prepare as gateway
+from relay.gateway.setup import trust
 from relay.host.interfaces import host_network, require_ipv4
 from relay.host.resolv_conf import for_namespace
 from relay.host.resolvers import read_resolv_conf
@@ -82,9 +83,9 @@ def run(
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
         _begin(log, _started(name, command, settings, listeners, prepared, out), ports)
+        outside.tell(command, settings, log.record, warn)
         relay = server.Relay(settings, listeners, log.record, prepared, sources, ports, out, locks)
         relay.publish(beside.maker, asked)
-        startup.end()
         ended, notes = trio.run(_relay, relay, passing, log, beside.maker)
     _tell_end(log, name, warn, ended.status, notes)
     return ended
@@ -101,7 +102,10 @@ def _way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut
     """Return the way out through a proxy; most have none, and load nothing for it."""
     if settings.proxy == "auto" and not any(map(_is_of_proxy, os.environ)):
         return None
-    return way_out.find(settings, os.environ, warn)
+    out = way_out.find(settings, os.environ, warn)
+    if out is None or not out.needs_context:
+        return out
+    return replace(out, context=trust.client_context(os.environ, alpn=("http/1.1",), warn=warn))
 
 
 def _is_of_proxy(variable: str) -> bool:
@@ -234,6 +238,7 @@ async def _relay(
 
     Return how it ended, and what else is to be said then.
     """
+    startup.end()
     started = trio.current_time()
     async with trio.open_nursery() as nursery:
         writer = partial(writing.write_log, log)

@@ -19,7 +19,7 @@ DEFERRED: Final = frozenset({
     # 6 ms: after the fork. While the child loads its part, the parent reads the settings.
     "relay.cli", "relay.command.beside",
     # 40 ms: pyroute2, the child's work alone.
-    "netns.network.links", "netns.network.interception",
+    "netns.network.links",
     # 5 ms: TLS of asyncio, which pyroute2 imports.
     "asyncio.sslproto",
     # 4 ms: what others import and a start does not use: digests, compressors, IDNA.
@@ -31,7 +31,7 @@ DEFERRED: Final = frozenset({
     # 4 ms: what leads through a proxy, if there is one.
     "relay.config.way_out", "relay.outbound.proxied.bridges", "relay.outbound.proxied.dialer",
     "relay.outbound.proxied.dialogue", "relay.outbound.proxied.forwarding",
-    "relay.outbound.proxied.socks", "relay.proxies.url",
+    "relay.outbound.proxied.secured", "relay.outbound.proxied.socks", "relay.proxies.url",
     # 3 ms: what only other commands, or few sessions, need.
     "relay.auto_ports.editors",
     "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",

@@ -132,8 +132,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     proxy: Annotated[
         str,
         _help(
-            "the way out: URL of a proxy, http:// or socks5://; auto: those of HTTPS_PROXY,"
-            " HTTP_PROXY and ALL_PROXY; off: direct, and these are left to programs"
+            "the way out: URL of a proxy, http://, https:// or socks5://; auto: those of"
+            " HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; off: direct, and these are left to programs"
         ),
     ] = "auto"
     proxy_dns: Annotated[

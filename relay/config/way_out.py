@@ -5,6 +5,7 @@ credentials, which may lie where it can write.
 """
 
 import shlex
+import ssl
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,13 @@ class WayOut:
     """Addresses by name."""
     resolves_here: bool
     """Whether names are resolved on this host, and proxies asked for addresses."""
+    context: "ssl.SSLContext | None" = None
+    """For TLS with a proxy, made before the command can change whom it trusts."""
+
+    @property
+    def needs_context(self) -> bool:
+        """Whether TLS is spoken with a proxy."""
+        return any(each.scheme == "https" for each in self.routes.proxies)
 
     def is_left(self, name: str) -> bool:
         """Return whether a name is the proxy's to resolve, so that nobody else is asked for it."""

@@ -9,14 +9,15 @@ from typing import Final, Literal, TypeAlias
 
 from relay.addresses import Destination, canonical, is_ipv4, numbers_and_dots, split_port
 
-Scheme: TypeAlias = Literal["http", "socks5"]
+Scheme: TypeAlias = Literal["http", "https", "socks5"]
 
 _SCHEMES: Final[dict[str, Scheme]] = {
     "http": "http",
+    "https": "https",
     "socks5": "socks5",
     "socks5h": "socks5",  # a name is the proxy's to resolve, whichever of the two is written
 }
-_PORTS: Final[dict[Scheme, int]] = {"http": 80, "socks5": 1080}
+_PORTS: Final[dict[Scheme, int]] = {"http": 80, "https": 443, "socks5": 1080}
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -71,7 +72,7 @@ def parse(text: str) -> Proxy:
     if scheme is None:
         if written.lower().startswith("pac"):
             raise ValueError(_WITH_PAC)
-        raise ValueError("has a scheme that is none of http, socks5 and socks5h")
+        raise ValueError("has a scheme that is none of http, https, socks5 and socks5h")
     host, port = _place(place, _PORTS[scheme])
     return Proxy(scheme, host, port, _credentials(scheme, user) if at else None)
 

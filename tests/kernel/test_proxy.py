@@ -1,5 +1,6 @@
 """Behind a proxy, which alone leads out: real programs, their errors, outages, and the gateway."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -88,6 +89,10 @@ async def office(internet: Internet, nursery: trio.Nursery) -> AsyncIterator[Off
         yield made
 
 
+def tls(office: Office, name: str) -> ssl.SSLContext:
+    return office.internet.authority.server_context(name)
+
+
 @asynccontextmanager
 async def program(office: Office, *options: str, **variables: str) -> AsyncIterator[Program]:
     async with inside(office.keepline, options, env=variables) as made:
@@ -114,6 +119,21 @@ async def test_a_program_of_plain_sockets_is_proxied_by_name(office: Office, hos
     lines = "\n".join(await explained(office.keepline))
     assert told in lines
     assert PASSWORD not in repr(done.events) + lines
+
+
+async def test_tls_with_a_proxy(office: Office) -> None:
+    internet, proxy = office.internet, over_tls(office.proxy.http, tls(office, "proxy.test"))
+    await office.serving.start(serve, proxy, listen(internet.router, GATEWAY, PORT + 2))
+    site = over_tls(Site(), tls(office, NAME))
+    await office.serving.start(serve, site, listen(internet.server, SERVER, 443))
+    with internet.client.hosts_file.open("a") as hosts:
+        hosts.write(f"{GATEWAY} proxy.test\n")
+    script = f"curl -sS https://{NAME}/bytes/3000000 | wc -c; curl -sS https://{NAME}/"
+    variables = {"ALL_PROXY": f"https://proxy.test:{PORT + 2}"}
+    done = await office.keepline.run("sh", "-c", script, env=variables)
+    assert done.stdout == b"3000000\nhello"
+    assert office.proxy.asked == [f"{NAME}:443"] * 2
+    assert {event.address for event in done.all(Dialled)} == {GATEWAY}
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])

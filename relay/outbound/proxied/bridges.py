@@ -1,8 +1,8 @@
 """Connections of the relay to itself, for what leads to a proxy by more than TCP.
 
-A pump, liveness and the gateway want a socket of TCP. Where requests are changed on their way, that
-is one end of a connection over the host's loopback; at its other end a task passes on what comes.
-Losses are passed on as what they were.
+A pump, liveness and the gateway want a socket of TCP. Where requests are changed on their way, or
+TLS is spoken with the proxy, that is one end of a connection over the host's loopback; at its other
+end a task passes on what comes. Losses are passed on as what they were.
 """
 
 import contextlib
@@ -74,9 +74,8 @@ def _reset(far: socket.socket) -> None:
         sockets.resets_on_close(far)
 
 
-async def forward(upstream: socket.socket, request: Forwarding, program: trio.SocketStream) -> None:
-    """Pass one request on to a proxy, and the answer back until its end; `upstream` is closed."""
-    proxy = trio.SocketStream(trio.socket.from_stdlib_socket(upstream))
+async def forward(proxy: trio.abc.Stream, request: Forwarding, program: trio.SocketStream) -> None:
+    """Pass one request on to a proxy, and the answer back until its end; then `proxy` is closed."""
     async with proxy, trio.open_nursery() as nursery:
         nursery.start_soon(_pass_request, program, proxy, request)
         await copied(proxy, program)
@@ -84,7 +83,7 @@ async def forward(upstream: socket.socket, request: Forwarding, program: trio.So
 
 
 async def _pass_request(
-    program: trio.SocketStream, proxy: trio.SocketStream, request: Forwarding
+    program: trio.SocketStream, proxy: trio.abc.Stream, request: Forwarding
 ) -> None:
     while not request.is_done:
         data = bytes(await program.receive_some())

@@ -9,7 +9,8 @@ import contextlib
 import errno
 import re
 import socket
-from collections.abc import Mapping, Sequence
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -20,8 +21,8 @@ from relay.addresses import Destination
 from relay.outbound.dialer import ATTEMPT, Denied, Dials, Reached, Resolve
 from relay.outbound.door import DeniedError, Door, Own
 from relay.outbound.patience import DialError, verdict_of
-from relay.outbound.proxied import bridges, dialogue, forwarding, socks, tunnel
-from relay.outbound.proxied.answers import Answer, Through, failure_of
+from relay.outbound.proxied import bridges, dialogue, forwarding, secured, socks, tunnel
+from relay.outbound.proxied.answers import Answer, Cut, Through, failure_of
 from relay.policy.verdicts import Deny
 from relay.proxies.routes import HTTP_PORT, Routes
 from relay.proxies.url import Proxy
@@ -45,7 +46,9 @@ class ProxiedDialer:
     """Dials the proxies."""
     _door: Door
     _bridges: "bridges.Bridges"
-    _resolve: Resolve | None = None
+    context: "ssl.SSLContext | None" = None
+    """For TLS with proxies; there is one if any is `https`."""
+    resolve: Resolve | None = None
     """Resolves names here, if they are not left to the proxies."""
     _seen: set[Destination] = field(default_factory=set)
     """Proxies that were reached in this session."""
@@ -94,8 +97,8 @@ class ProxiedDialer:
 
         A name as it is; where names are resolved here, each of its addresses that may be dialled.
         """
-        if destination.name is not None and self._resolve is not None:
-            found = await self._resolve(destination, fresh=fresh)
+        if destination.name is not None and self.resolve is not None:
+            found = await self.resolve(destination, fresh=fresh)
             port, addresses = destination.port, self._door.among(destination, found, denied)
             return [Destination(address, port) for address in addresses]
         verdict = self._door.judge_unresolved(destination)
@@ -132,7 +135,19 @@ class ProxiedDialer:
         """Reach a proxy that forwards a request of plain HTTP; raises DialError."""
         reached = await self._proxy(proxy, deadline, fresh=fresh)
         request = forwarding.Forwarding(target, proxy.credentials)
-        return await self._bridged(reached, partial(bridges.forward, reached.sock, request))
+        try:
+            with _limited(proxy, deadline):
+                stream = await self._stream(reached.sock, proxy)
+        except BaseException:
+            reached.sock.close()
+            raise
+        return await self._bridged(reached, partial(bridges.forward, stream, request))
+
+    async def _stream(self, sock: socket.socket, proxy: Proxy) -> trio.abc.Stream:
+        """Return what the proxy reads; raises DialError."""
+        if proxy.scheme == "https":
+            return await secured.handshake(sock, proxy, self.context)
+        return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
     async def _bridged(self, reached: Reached, join: "bridges.Join") -> Reached:
         """Return a socket that leads over a bridge, to whose task the proxy's is given."""
@@ -150,14 +165,14 @@ class ProxiedDialer:
     ) -> Reached:
         reached = await self._proxy(proxy, deadline, fresh=fresh)
         try:
-            limit = min(ANSWER, max(deadline - trio.current_time(), 0.0))
-            answer = await self._asked(reached.sock, proxy, destination, limit)
+            with _limited(proxy, deadline):
+                answer, join = await self._asked(reached.sock, proxy, destination)
             if not isinstance(answer, Through):
                 raise failure_of(answer)  # noqa: TRY301 - the socket is closed for it too
         except BaseException:
             reached.sock.close()
             raise
-        return reached
+        return reached if join is None else await self._bridged(reached, join)
 
     async def _proxy(self, proxy: Proxy, deadline: float, *, fresh: bool) -> Reached:
         """Reach the proxy itself; raises DialError."""
@@ -180,18 +195,34 @@ class ProxiedDialer:
         return DialError(cause, error.kind, error.number, error.code, is_final=error.is_final)
 
     async def _asked(
-        self, sock: socket.socket, proxy: Proxy, destination: Destination, limit: float
-    ) -> Answer:
-        """Ask the proxy for a destination, for `limit` seconds; raises DialError."""
-        with trio.move_on_after(limit):
-            try:
-                if proxy.scheme == "socks5":
-                    return await socks.ask(sock, proxy, destination)
-                asked = dialogue.Dialogue(destination, proxy.credentials)
-                return await tunnel.ask(sock, asked)
-            except OSError as error:
-                number, cause = error.errno or 0, error.strerror or str(error)
-                raise DialError(f"{proxy}: {cause}", kind_of(error), number) from error
+        self, sock: socket.socket, proxy: Proxy, destination: Destination
+    ) -> "tuple[Answer, bridges.Join | None]":
+        """Ask the proxy for a destination, and return what serves a bridge to it if it needs one.
+
+        Raises DialError.
+        """
+        try:
+            if proxy.scheme == "socks5":
+                return await socks.ask(sock, proxy, destination), None
+            asked = dialogue.Dialogue(destination, proxy.credentials)
+            if proxy.scheme == "http":
+                return await tunnel.ask(sock, asked), None
+            stream = await secured.handshake(sock, proxy, self.context)
+            answer, first = await secured.ask(stream, asked)
+            return answer, partial(secured.join, stream, first)
+        except trio.BrokenResourceError:
+            return Cut(), None
+        except OSError as error:
+            number, cause = error.errno or 0, error.strerror or str(error)
+            raise DialError(f"{proxy}: {cause}", kind_of(error), number) from error
+
+
+@contextlib.contextmanager
+def _limited(proxy: Proxy, deadline: float) -> Iterator[None]:
+    """Give a proxy ANSWER seconds, or what is left until the deadline; raises DialError."""
+    with trio.move_on_after(min(ANSWER, max(deadline - trio.current_time(), 0.0))) as scope:
+        yield
+    if scope.cancelled_caught:
         raise DialError(f"{proxy} does not answer", Kind.TIMEOUT, errno.ETIMEDOUT)
 
 

@@ -27,11 +27,13 @@ from relay.record.events import (
 from tests.support.faults.calls import FaultySocket
 from tests.support.faults.session import ASKED, DENIED, NoAnswerError, Session
 from tests.support.faults.world import (
+    ABSENT,
     CUT,
     ECHO,
     FRAGILE,
     H1_API,
     H2_API,
+    HOST,
     HTTP_ECHO,
     NOBODY,
     PLAIN_API,
@@ -79,7 +81,8 @@ class Scenario:
     @property
     def name(self) -> str:
         """Its function's, and how connections are intercepted."""
-        return f"{self.do.__name__} by {self.way}" if self.do is not None else "session"
+        by = self.proxied or self.way
+        return f"{self.do.__name__} by {by}" if self.do is not None else "session"
 
 
 async def _end(stream: trio.abc.ReceiveStream) -> None:
@@ -189,6 +192,20 @@ async def refusals(session: Session) -> None:
             async with await session.connect(address, port) as stream:
                 await stream.receive_some()
     await trio.testing.wait_all_tasks_blocked()  # the relay has read of the last
+
+
+async def host_port(session: Session) -> None:
+    """Reach the host's loopback where it is open: a server, one that ends first, and nobody.
+
+    What gets no answer is not waited for, as in refusals().
+    """
+    for address, port in (("127.0.0.1", ECHO), (HOST, ECHO), (HOST, CUT), (HOST, ABSENT)):
+        with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(1):
+            async with await session.connect(address, port) as stream:
+                await session.echoed(stream)
+                await stream.send_eof()
+                await _end(stream)
+    await trio.testing.wait_all_tasks_blocked()
 
 
 async def names(session: Session) -> None:
@@ -446,9 +463,11 @@ SCENARIOS: Final = (
     Scenario(resolvers),
     Scenario(refusals),
     Scenario(refusals, way="redirect"),
+    Scenario(host_port),
     Scenario(race),
     Scenario(through_proxies, proxied="socks5"),
     Scenario(forwarded, proxied="http"),
+    Scenario(forwarded, proxied="https"),
     Scenario(published, published=True),
     Scenario(given_up),
     Scenario(redirected, way="redirect"),

@@ -26,6 +26,7 @@ from relay.config.publishing import Publication
 from relay.config.way_out import WayOut
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
+from relay.policy.host_ports import HostPorts, PortRange
 from relay.proxies.bypass import Bypass
 from relay.proxies.routes import Routes
 from relay.proxies.url import Credentials, Proxy
@@ -39,10 +40,12 @@ from tests.support.faults.maker import MakerAtOnce
 from tests.support.faults.world import (
     CONNECT,
     ECHO,
+    OPEN,
     PATIENCE,
     SERVER,
     SOCKS,
     THIRD,
+    TLS_PROXY,
     Namespace,
     World,
 )
@@ -77,6 +80,7 @@ _CONNECT: Final = Proxy("http", "proxy.test", CONNECT)
 _PROXIES: Final = {
     "socks5": Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
     "http": _CONNECT,
+    "https": Proxy("https", "proxy.test", TLS_PROXY),
 }
 """For port 80, by a scenario's word; by HTTP it forwards. All others are reached by CONNECT."""
 
@@ -86,7 +90,8 @@ def _way_out(proxied: str) -> WayOut | None:
         return None
     bypass = Bypass.parse("203.0.113.0/24")
     routes = Routes(_PROXIES[proxied], _CONNECT, bypass, "a scenario")
-    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False)
+    context = ssl.create_default_context() if proxied == "https" else None
+    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False, context=context)
 
 
 class NoAnswerError(Exception):
@@ -133,6 +138,7 @@ class Session:
             self._record,
             self.prepared or _WITHOUT,
             self._sources,
+            HostPorts(PortRange(port, port, "a test") for port in OPEN),
             editors=self._editors,
             way_out=_way_out(self.proxied),
         )

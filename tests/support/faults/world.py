@@ -59,10 +59,18 @@ H2_API: Final = 8443
 H1_API: Final = 8444
 CONNECT: Final = 3128
 SOCKS: Final = 1080
+TLS_PROXY: Final = 3129
 HTTP_ECHO: Final = 80
 """Of the proxies that a session may have, and of what is reached by SOCKS5."""
 
 API_NAME: Final = "api.test"
+HOST: Final = "198.18.0.2"
+"""By which programs dial the host's loopback, where all servers listen too."""
+
+ABSENT: Final = 5
+OPEN: Final = (ECHO, CUT, ABSENT)
+"""Ports of it that are open; at one of them nobody listens."""
+
 PATIENCE: Final = 60
 """Seconds: time jumps, and a packet that a busy machine delivers late must not be an outage."""
 
@@ -83,7 +91,8 @@ class Namespace:
     def __init__(self, intercept: Intercept) -> None:
         """Build it; the caller has one thread. The program in it only stays."""
         sandbox = Sandbox()
-        sandbox.build(Plan(("sleep", "infinity"), intercept=(intercept,)))
+        ports = [(port, port) for port in OPEN]
+        sandbox.build(Plan(("sleep", "infinity"), intercept=(intercept,), host_ports=ports))
         sandbox.release()
         self._listeners = sandbox.listeners()
         self._outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -164,6 +173,7 @@ class World:
         os.environ["SSL_CERT_FILE"] = str(self.authority.file)
         os.environ.update(self.authority.identity(folder))
         self._h2 = context(self.authority, API_NAME, protocols=_BOTH)
+        self._proxys = self.authority.server_context("proxy.test")
         self._h1 = context(self.authority, API_NAME, protocols=_BOTH[1:])
 
     def has_spare(self, *, there: bool) -> None:
@@ -190,6 +200,7 @@ class World:
             H1_API: over_tls(api, self._h1),
             CONNECT: proxy.http,
             SOCKS: proxy.socks,
+            TLS_PROXY: over_tls(proxy.http, self._proxys),
             HTTP_ECHO: echo,
         }
         for port, handler in handlers.items():

@@ -1,9 +1,11 @@
 """Dialling through a proxy: what it is asked for, what is left in the socket, what a failure is."""
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -19,13 +21,16 @@ from relay.outbound.opener import Opener
 from relay.outbound.patience import RESET, DialError
 from relay.outbound.proxied.bridges import LAST_WORDS, Bridges
 from relay.outbound.proxied.dialer import ProxiedDialer, resolving
+from relay.outbound.proxied.secured import PAUSE
 from relay.outbound.standing import Standing
 from relay.policy.policy import Policy
 from relay.proxies.routes import routes
 from relay.record.events import DialHeld, Dialled, Event
 from relay.record.kinds import Kind
 from tests.support.inprocess.judges import open_door
+from tests.support.internet.servers.listening import over_tls
 from tests.support.internet.servers.proxy import Proxy
+from tests.support.internet.servers.tls import Authority
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
 PATIENCE = 30.0
@@ -48,6 +53,10 @@ class Dialling:
         nursery = trio.lowlevel.current_task().parent_nursery
         assert nursery is not None
         self.bridges = Bridges(nursery, self.events.append)
+        self.context: ssl.SSLContext | None = None
+        self.use_direct()
+
+    def use_direct(self) -> None:
         self.opener = self.opener_of(None)
 
     def opener_of(self, dialer: ProxiedDialer | None) -> Opener:
@@ -55,7 +64,9 @@ class Dialling:
         return Opener(made, NetworkWatch(), Standing(), self.events.append, patience=PATIENCE)
 
     def dialer_of(self, direct: Dialer, resolve: Resolve | None = None) -> ProxiedDialer:
-        return ProxiedDialer(self.routes, direct, self.own, self.door, self.bridges, resolve)
+        made = ProxiedDialer(self.routes, direct, self.own, self.door, self.bridges)
+        made.context, made.resolve = self.context, resolve
+        return made
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         self.looked_up.append(destination.host)
@@ -101,6 +112,7 @@ async def proxied(
     host: str = "127.0.0.1",
     user: str = "",
     variables: bool = False,
+    authority: Authority | None = None,
 ) -> AsyncIterator[tuple[Proxy, Dialling]]:
     async with serving(greet) as server:
 
@@ -108,10 +120,17 @@ async def proxied(
             return await trio.open_tcp_stream("127.0.0.1", server)
 
         proxy = Proxy(reach)
-        async with serving(proxy.http if scheme == "http" else proxy.socks) as port:
+        handler: Any = proxy.socks if scheme == "socks5" else proxy.http
+        if authority is not None:
+            handler = over_tls(handler, authority.server_context("proxy.test"))
+        async with serving(handler) as port:
             url = f"{scheme}://{user}{host}:{port}"
             given = ("auto", {"ALL_PROXY": url}) if variables else (url, {})
-            yield proxy, Dialling(policy or Policy(), *given)
+            made = Dialling(policy or Policy(), *given)
+            if authority is not None:
+                made.context = ssl.create_default_context(cafile=str(authority.file))
+                made.use_direct()
+            yield proxy, made
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
@@ -382,3 +401,78 @@ async def test_what_was_sent_last_is_waited_for(autojump_clock: trio.testing.Moc
         assert trio.current_time() - began == LAST_WORDS
         opened.sock.close()
         await made.bridges.finish()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_tls_with_a_proxy(authority: Authority, together: bool) -> None:
+    secured = proxied("https", host="proxy.test", user="me:pw@", authority=authority)
+    async with secured as (proxy, made):
+        proxy.credentials, proxy.with_first_bytes = "me:pw", together
+        opened = await made.opener.open(Destination(NAME, 22), 1)
+        assert opened.carrier is not None
+        assert opened.reached == opened.carrier.getpeername()
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock)) as stream:
+            assert await stream.receive_some() == BANNER
+            await stream.send_all(b"bye")
+            assert await stream.receive_some() == b""
+        assert proxy.asked == [f"{NAME}:22"]
+        with trio.fail_after(5):
+            await made.bridges.finish()
+
+
+async def test_a_refusal_within_tls(authority: Authority) -> None:
+    async with proxied("https", host="proxy.test", authority=authority) as (proxy, made):
+        proxy.refuse = b"HTTP/1.1 403 Not for you\r\n\r\n"
+        with pytest.raises(DialError, match="the proxy denies it"):
+            await made.banner(port=443)
+        proxy.forwards = True
+        answer = await forwarded(made, REQUEST, b"dy")
+        assert answer == (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nbody", "fin")
+
+
+async def test_a_proxy_that_is_not_trusted(authority: Authority) -> None:
+    async with proxied("https", authority=authority) as (_proxy, made):  # by another name
+        with pytest.raises(DialError, match="is not trusted") as told:
+            await made.banner()
+        assert told.value.kind is Kind.UNTRUSTED
+
+
+async def test_no_tls_where_it_was_named(authority: Authority) -> None:
+    async with serving(greet) as port:
+        made = Dialling(Policy(), f"https://proxy.test:{port}", {})
+        made.context = ssl.create_default_context(cafile=str(authority.file))
+        made.use_direct()
+        with pytest.raises(DialError, match="no TLS with") as told:
+            await made.banner()
+        assert told.value.kind is Kind.TLS
+
+
+async def test_a_proxy_that_hangs_up_in_the_handshake(authority: Authority) -> None:
+    async def hang_up(stream: trio.SocketStream) -> None:
+        await stream.aclose()
+
+    async with serving(hang_up) as port:
+        made = Dialling(Policy(), f"https://proxy.test:{port}", {})
+        made.context = ssl.create_default_context(cafile=str(authority.file))
+        made.use_direct()
+        with pytest.raises(DialError, match="closed in the TLS handshake"):
+            await made.banner()
+
+
+async def test_what_still_comes_after_the_programs_end(
+    authority: Authority, autojump_clock: trio.testing.MockClock
+) -> None:
+    """TLS has no half-close: the proxy is left once the answer pauses."""
+    async with proxied("https", host="proxy.test", authority=authority) as (_proxy, made):
+        opened = await made.opener.open(Destination(NAME, 22), 1)
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(opened.sock)) as stream:
+            began = trio.current_time()
+            await stream.send_eof()
+            data = b"".join([bytes(piece) async for piece in stream])
+        assert data == BANNER
+        assert trio.current_time() - began >= PAUSE

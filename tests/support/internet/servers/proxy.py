@@ -15,6 +15,7 @@ import trio
 
 from relay.addresses import ipv4_text
 
+Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 Reach = Callable[[str, int], Awaitable[trio.SocketStream]]
 
 ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -51,9 +52,9 @@ class Proxy:
         """Whether it resets such a connection in place of an answer."""
         self.heads: list[bytes] = []
         """Of all requests."""
-        self.connections: set[trio.SocketStream] = set()
+        self.connections: set[Stream] = set()
 
-    async def http(self, stream: trio.SocketStream) -> None:
+    async def http(self, stream: Stream) -> None:
         """Serve one connection by CONNECT."""
         head = b""
         while not head.endswith(b"\r\n\r\n"):
@@ -83,21 +84,20 @@ class Proxy:
             answer += await upstream.receive_some()
         await self._join(stream, upstream, answer)
 
-    async def _forward(self, stream: trio.SocketStream, head: bytes) -> None:
+    async def _forward(self, stream: Stream, head: bytes) -> None:
         """Answer a request by its body, or by a reset."""
         if self.cuts:
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-            await stream.aclose()
+            _reset(stream)
             return
         body = await _exactly(stream, int(head.partition(b"Content-Length: ")[2].split(b"\r")[0]))
         await stream.send_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
-        await stream.send_eof()
+        await _end(stream)
 
     def _known(self) -> bytes:
         pair = base64.b64encode(self.credentials.encode())
         return b"Proxy-Authorization: Basic " + pair + b"\r\n"
 
-    async def socks(self, stream: trio.SocketStream) -> None:
+    async def socks(self, stream: Stream) -> None:
         """Serve one connection by SOCKS5, RFC 1928."""
         count = (await _exactly(stream, 2))[1]
         methods = await _exactly(stream, count)
@@ -121,7 +121,7 @@ class Proxy:
             return
         await self._join(stream, await self._reach(host, port), _SUCCEEDED)
 
-    async def _is_known(self, stream: trio.SocketStream) -> bool:
+    async def _is_known(self, stream: Stream) -> bool:
         """Authenticate as RFC 1929 has it."""
         user = await _exactly(stream, (await _exactly(stream, 2))[1])
         password = await _exactly(stream, (await _exactly(stream, 1))[0])
@@ -129,11 +129,9 @@ class Proxy:
         await stream.send_all(b"\x01\x00" if is_known else b"\x01\x01")
         return is_known
 
-    async def _join(
-        self, stream: trio.SocketStream, upstream: trio.SocketStream, answer: bytes
-    ) -> None:
+    async def _join(self, stream: Stream, upstream: Stream, answer: bytes) -> None:
         """Answer, and copy both ways; an end is passed on as what it was."""
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _tcp(stream).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections |= {stream, upstream}
         for at in range(0, len(answer), self.piece):
             await stream.send_all(answer[at : at + self.piece])
@@ -147,23 +145,36 @@ class Proxy:
     def forget(self) -> None:
         """End all connections by a reset."""
         for stream in tuple(self.connections):
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-            stream.socket.close()
+            _reset(stream)
 
 
-async def _copy(source: trio.SocketStream, sink: trio.SocketStream) -> None:
+def _tcp(stream: Stream) -> trio.SocketStream:
+    return stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
+
+
+def _reset(stream: Stream) -> None:
+    tcp = _tcp(stream)
+    if tcp.socket.fileno() != -1:
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        tcp.socket.close()
+
+
+async def _end(sink: Stream) -> None:
+    """End a direction; of TLS both."""
+    await (sink.send_eof() if isinstance(sink, trio.SocketStream) else sink.aclose())
+
+
+async def _copy(source: Stream, sink: Stream) -> None:
     try:
         async for data in source:
             await sink.send_all(data)
-        await sink.send_eof()
+        await _end(sink)
     except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
         for stream in (source, sink):
-            if stream.socket.fileno() != -1:
-                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-                stream.socket.close()
+            _reset(stream)
 
 
-async def _exactly(stream: trio.SocketStream, count: int) -> bytes:
+async def _exactly(stream: Stream, count: int) -> bytes:
     data = b""
     while len(data) < count:
         more = await stream.receive_some(count - len(data))
