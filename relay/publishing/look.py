@@ -37,7 +37,9 @@ class Look:
         The kernel answers as it is read from, so nothing is waited for but the socket to ask by.
         """
         if self._diag is None:
-            self._diag = await self.sockets.diag()
+            diag = await self.sockets.diag()
+            self.close()  # another task may have got one meanwhile
+            self._diag = diag
         found: list[listening.Listening] = []
         for family in (listening.AF_INET, listening.AF_INET6):
             self._diag.send(listening.request(family))

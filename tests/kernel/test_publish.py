@@ -372,18 +372,29 @@ async def test_protocols_of_a_development_server(internet: Internet, keepline: K
 
 
 async def test_the_callback_of_a_login_is_reached(internet: Internet, keepline: Keepline) -> None:
-    """The real client waits for it at a port of its choice, and says 404 to all else."""
+    """The real client waits for it at a port of its choice, and says 404 to all else.
+
+    It listens before it looks at requests, and does not answer those that come too early.
+    """
     home = keepline.folder / "home"
     home.mkdir()
     env = {"HOME": str(home), "BROWSER": "true"}
-    options = ["--gateway=off"]
-    async with keepline.start(
-        needs("claude"), "auth", "login", env=env, options=options
-    ) as session:
+    command = [needs("claude"), "auth", "login"]
+    async with keepline.start(*command, env=env, options=["--gateway=off"]) as session:
         published = await session.until(Published)
         assert published.host_port == published.port
-        with trio.fail_after(patience(20)):
-            stream = await connect(internet.client, "127.0.0.1", published.port)
-            async with stream:  # not half-closed: the client's server takes that for an end
-                await stream.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert b" 404 " in await stream.receive_some()
+        answered = b""
+        with trio.fail_after(patience(30)):
+            while not answered:
+                with trio.move_on_after(1):
+                    answered = await asked(internet.client, published.port)
+        session.process.terminate()
+        await session.end()  # it writes to its home until then
+    assert b" 404 " in answered
+
+
+async def asked(host: Host, port: int) -> bytes:
+    """Ask for a page, without a half-close, which this server takes for an end."""
+    async with await connect(host, "127.0.0.1", port) as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return bytes(await stream.receive_some())
