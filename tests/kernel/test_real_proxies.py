@@ -59,7 +59,7 @@ def url(scheme: str, credentials: str = CREDENTIALS) -> str:
 async def test_a_real_proxy(internet: Internet, nursery: trio.Nursery, proxy: str) -> None:
     await nursery.start(serve, source, listen(internet.server, SERVER, SOURCE))
     keepline = Keepline(internet)
-    async with inside(keepline, env={"ALL_PROXY": url(proxy)}) as program:
+    async with inside(keepline, ["--proxy", url(proxy)]) as program:
         got, said = await program(at.download, NAME, SOURCE, MEGABYTES)
         assert got == said
         assert await program(at.refused, NAME, NOBODY) == "ECONNREFUSED"
