@@ -22,7 +22,7 @@ from relay import __version__, server, startup
 from relay.addresses import HOST_NAME, parse_pool
 from relay.auto_ports import setup as auto_ports
 from relay.barrier import Record, kept_running
-from relay.command import left_behind, signals, waiting
+from relay.command import left_behind, outside, signals, waiting
 from relay.command.beside import Beside
 from relay.command.passing import Passing
 from relay.config import SESSION_VARIABLE, Settings, Sources, way_out
@@ -83,9 +83,9 @@ def run(
         listeners = sandbox.listeners()
         _tell_lacking(listeners, settings, warn)
         _begin(log, _started(name, command, settings, listeners, prepared, out), ports)
+        outside.tell(command, settings, log.record, warn)
         relay = server.Relay(settings, listeners, log.record, prepared, sources, ports, out, locks)
         relay.publish(beside.maker, asked)
-        startup.end()
         ended, notes = trio.run(_relay, relay, passing, log, beside.maker)
     _tell_end(log, name, warn, ended.status, notes)
     return ended
@@ -238,6 +238,7 @@ async def _relay(
 
     Return how it ended, and what else is to be said then.
     """
+    startup.end()
     started = trio.current_time()
     async with trio.open_nursery() as nursery:
         writer = partial(writing.write_log, log)

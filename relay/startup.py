@@ -19,7 +19,7 @@ DEFERRED: Final = frozenset({
     # 6 ms: after the fork. While the child loads its part, the parent reads the settings.
     "relay.cli", "relay.command.beside",
     # 40 ms: pyroute2, the child's work alone.
-    "netns.network.links", "netns.network.interception",
+    "netns.network.links",
     # 5 ms: TLS of asyncio, which pyroute2 imports.
     "asyncio.sslproto",
     # 4 ms: what others import and a start does not use: digests, compressors, IDNA.

@@ -5,18 +5,11 @@ With tproxy they can also drop SYNs and log them, to be held until the destinati
 The rules live in one table of the namespace's own nf_tables, so nothing is shared with the host.
 """
 
-import contextlib
-import os
 import socket
 import struct
-from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_NEWSET, nft_set_msg
-from pyroute2.nftables.main import NFTables
-
-from netns.network import host_addresses, host_ports
+from netns.network import host_addresses, host_ports, nft_tables
 from netns.network.expressions import (
     ACCEPT,
     HAS_SERVER,
@@ -26,37 +19,34 @@ from netns.network.expressions import (
     IS_SENT_AGAIN,
     IS_SYN,
     IS_TCP,
+    LOG,
     LOG_AND_DROP,
     NETWORK_HEADER,
     TRANSPORT_HEADER,
     Expression,
-    data,
+    at_most,
     is_,
     is_in,
     is_not,
     masked,
     payload,
     payload_is,
+    put_into,
+    redirected,
     to_listener,
-    written,
 )
 from netns.network.holding import BURST_BIT, BURST_MARK, BURST_SECONDS, MARK, PUBLISHED_MARK
+from netns.network.nft_tables import SET_EVAL, SET_INTERVAL, SET_TIMEOUT, Chain, NftSet
 
 TABLE: Final = "keepline"
 _DNS_PORT = 53
 _REGISTER_AFTER_4 = 9
 """NFT_REG32_01: the second word of register 1."""
 _BURSTS = "bursts"
-_UPDATE = 1
 _CHAINS: Final = {
-    "tproxy": ("prerouting", "filter", -150),  # NF_IP_PRI_MANGLE
-    "redirect": ("output", "nat", -100),  # NF_IP_PRI_NAT_DST
+    "tproxy": Chain("prerouting", 0, "filter", -150),  # NF_IP_PRI_MANGLE
+    "redirect": Chain("output", 3, "nat", -100),  # NF_IP_PRI_NAT_DST
 }
-"""Hook, type and priority."""
-
-
-def load() -> None:
-    """Do nothing: the call itself loads a deferred module, and pyroute2 with it."""
 
 
 def install(
@@ -87,43 +77,23 @@ def install(
     sets = [*([_BURST_SET] if held else []), *([_HOST_SET] if servers else [])]
     if held and servers:
         sets.append(_PORT_SET)
-    with _tables(socket.AF_INET) as nft:
-        rules = _rules(way, own_address, port, held=held, servers=servers)
-        _add_chain(nft, _CHAINS[way], sets, rules)
+    rules = _rules(way, own_address, port, held=held, servers=servers)
+    nft_tables.make(socket.AF_INET, TABLE, _CHAINS[way], sets, rules)
 
 
 def install_ipv6(port: int) -> None:
     """Hold connections to ::1, as install() does those to 127.0.0.0/8; raises OSError."""
-    with _tables(socket.AF_INET6) as nft:
-        rules = _unserved(socket.AF_INET6, payload_is(NETWORK_HEADER, 24, _LOOPBACK_IPV6), port)
-        _add_chain(nft, _CHAINS["tproxy"], [_PORT_SET], rules)
-
-
-@contextlib.contextmanager
-def _tables(family: int) -> Iterator[Any]:
-    """Open the namespace's nf_tables for a family, and raise pyroute2's errors as OSError.
-
-    Where there is no nf_tables, only a question gets an answer: pyroute2 would wait for that of a
-    batch for ever.
-    """
-    try:
-        with NFTables(nfgen_family=family) as nft:
-            nft.get_rules()
-            yield nft
-    except NetlinkError as error:
-        raise OSError(error.code, os.strerror(error.code)) from error
+    loopback = payload_is(NETWORK_HEADER, 24, _LOOPBACK_IPV6)
+    rules = _unserved(socket.AF_INET6, loopback, port)
+    nft_tables.make(socket.AF_INET6, TABLE, _CHAINS["tproxy"], [_PORT_SET], rules)
 
 
 def _rules(
     way: Literal["tproxy", "redirect"], own_address: str, port: int, *, held: bool, servers: bool
 ) -> list[list[Expression]]:
     """Return the rules in order."""
-    if way == "tproxy":
-        caught = to_listener(socket.AF_INET, _LOOPBACK_IPV4, port)
-        last = [*caught, ACCEPT]
-    else:
-        number: Expression = ("immediate", [("DREG", 2), ("DATA", data(struct.pack("!H", port)))])
-        caught, last = [], [number, ("redir", [("REG_PROTO_MIN", 2)])]
+    caught = to_listener(socket.AF_INET, _LOOPBACK_IPV4, port) if way == "tproxy" else []
+    last = [*caught, ACCEPT] if caught else redirected(port)
     loopback = payload_is(NETWORK_HEADER, 16, _LOOPBACK_IPV4[:1])
     return [
         [*IS_OURS, *IS_NO_SYN, ACCEPT],  # tproxy would not find a socket that is bound to a device
@@ -158,35 +128,6 @@ def _unserved(family: int, loopback: list[Expression], port: int) -> list[list[E
     ]
 
 
-def _add_chain(
-    nft: Any,
-    base: tuple[str, str, int],
-    sets: list[dict[str, Any]],
-    rules: list[list[Expression]],
-) -> None:
-    """Add table, chain and rules, all or none, and read back that they are there."""
-    hook, chain_type, priority = base
-    nft.table("add", name=TABLE)
-    try:
-        for each in sets:
-            # sets() of pyroute2 0.9.5 fails once it has sent this.
-            nft._command(nft_set_msg, {"add": NFT_MSG_NEWSET}, "add", dict(each))  # noqa: SLF001
-        nft.chain("add", table=TABLE, name=hook, hook=hook, type=chain_type, priority=priority)
-        for rule in rules:
-            nft.rule("add", table=TABLE, chain=hook, expressions=[map(written, rule)])
-        _require(len(rules), nft)
-    except BaseException:
-        nft.table("del", name=TABLE)
-        raise
-
-
-def _require(count: int, nft: Any) -> None:
-    """Raise OSError unless the kernel has taken `count` rules."""
-    found = len(nft.get_rules())
-    if found != count:
-        raise OSError(f"the kernel took {found} of {count} nf_tables rules")
-
-
 _LOOPBACK_IPV4: Final = socket.inet_aton("127.0.0.1")
 _LOOPBACK_IPV6: Final = socket.inet_pton(socket.AF_INET6, "::1")
 _IS_FOR_SERVER: list[Expression] = [
@@ -202,7 +143,7 @@ _NOTE_BURST: list[Expression] = [
     *IS_SYN,
     is_(struct.pack("=I", BURST_MARK)),
     *_DESTINATION,
-    ("dynset", [("SET_NAME", _BURSTS), ("OP", _UPDATE), ("SREG_KEY", 1)]),
+    put_into(_BURSTS),
 ]
 _IS_HELD: list[Expression] = [
     *IS_SYN,
@@ -216,32 +157,11 @@ _LOG_LOOPBACK_REFUSAL: list[Expression] = [
     *IS_TCP,
     *payload_is(TRANSPORT_HEADER, 13, b"\x14"),  # RST and ACK, in answer to a SYN:
     *payload_is(TRANSPORT_HEADER, 4, bytes(4)),  # its sequence number is 0
-    ("limit", [("RATE", 20), ("UNIT", 1), ("BURST", 20), ("TYPE", 0), ("FLAGS", 0)]),
-    LOG_AND_DROP[0],
+    at_most(20),
+    LOG,
 ]
 """So that people can be told of it; twenty a second, for some programs poll."""
-_BURST_SET = {
-    "NFTA_SET_TABLE": TABLE,
-    "NFTA_SET_NAME": _BURSTS,
-    "NFTA_SET_ID": 1,
-    "NFTA_SET_FLAGS": {"NFT_SET_TIMEOUT", "NFT_SET_EVAL"},
-    "NFTA_SET_KEY_TYPE": 0,
-    "NFTA_SET_KEY_LEN": 8,  # address and port
-    "NFTA_SET_TIMEOUT": BURST_SECONDS * 1000,
-}
-"""The destinations of bursts."""
-_HOST_SET = {
-    "NFTA_SET_TABLE": TABLE,
-    "NFTA_SET_NAME": host_addresses.NAME,
-    "NFTA_SET_ID": 2,
-    "NFTA_SET_KEY_TYPE": 0,
-    "NFTA_SET_KEY_LEN": 4,
-}
-_PORT_SET = {
-    "NFTA_SET_TABLE": TABLE,
-    "NFTA_SET_NAME": host_ports.NAME,
-    "NFTA_SET_ID": 3,
-    "NFTA_SET_FLAGS": {"NFT_SET_INTERVAL"},
-    "NFTA_SET_KEY_TYPE": 0,
-    "NFTA_SET_KEY_LEN": 2,
-}
+_BURST_SET: Final = NftSet(_BURSTS, 8, SET_TIMEOUT | SET_EVAL, BURST_SECONDS * 1000)
+"""The destinations of bursts: address and port."""
+_HOST_SET: Final = NftSet(host_addresses.NAME, 4)
+_PORT_SET: Final = NftSet(host_ports.NAME, 2, SET_INTERVAL)

@@ -37,13 +37,14 @@ def message(kind: int, flags: int, body: bytes) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), kind, REQUEST | flags, 0, 0) + body
 
 
-def ask(sock: socket.socket, messages: bytes) -> None:
-    """Send messages, and raise the first error that the kernel answers; OSError.
+def ask(sock: socket.socket, messages: bytes) -> int:
+    """Send messages; return how many were acknowledged, or raise the first error, OSError.
 
     What was not read of an earlier answer is thrown away before: it belongs to nobody any more.
     """
     _answers(sock)
     sock.send(messages)
+    acknowledged = 0
     for answer in _answers(sock):
         at = 0
         while at + _HEADER.size < len(answer):
@@ -51,7 +52,9 @@ def ask(sock: socket.socket, messages: bytes) -> None:
             number = -struct.unpack_from("=i", answer, at + _HEADER.size)[0]
             if kind == _ERROR and number:
                 raise OSError(number, os.strerror(number))
+            acknowledged += kind == _ERROR
             at += (length + 3) // 4 * 4
+    return acknowledged
 
 
 def _answers(sock: socket.socket) -> list[bytes]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from relay.addresses import MAX_PORT, is_ipv4, is_loopback
+from relay.addresses import HOST_NAME, MAX_PORT, is_ipv4, is_loopback
 
 HOSTS: Final = ("localhost", "127.", "::1", "0.0.0.0", "[::]", ".internal")  # noqa: S104 - a text
 """What every text that leads to this machine has in it, one of these."""
@@ -15,7 +15,7 @@ HOSTS: Final = ("localhost", "127.", "::1", "0.0.0.0", "[::]", ".internal")  # n
 LONGEST: Final = 4096
 """Characters of a text that is looked at."""
 
-_NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.internal"})
+_NAMES: Final = frozenset({"localhost", HOST_NAME})
 _ANY: Final = frozenset({"0.0.0.0", "::", "::1", "::ffff:127.0.0.1"})  # noqa: S104 - as above
 
 _SCHEMES: Final = {

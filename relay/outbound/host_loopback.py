@@ -89,14 +89,16 @@ class HostLoopback:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor left, or no IPv6
             raise _failure(error.errno or 0) from error
+        number = errno.EIO
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             number = await self._connect(sock, (address, destination.port))
-        except BaseException:
-            sock.close()
-            raise
+        except OSError as error:
+            number = error.errno or number
+        finally:  # cancelled, too
+            if number:
+                sock.close()
         if number:
-            sock.close()
             raise _failure(number)
         return sock
 

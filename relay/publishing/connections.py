@@ -6,12 +6,13 @@ from typing import Final
 
 import trio
 
+from relay import sockets
 from relay.addresses import Destination
 from relay.barrier import Record, contained
 from relay.outbound.opener import Opened
 from relay.publishing.look import Look
 from relay.publishing.offered import Offered
-from relay.sockets import ENDED_BY_PEER, connect, resets_on_close, state
+from relay.sockets import ENDED_BY_PEER, resets_on_close, state
 from relay.tcp.connection import LOOK, STALL
 from relay.tcp.transfer import losses
 from relay.tcp.transfer.pump import Pump
@@ -71,7 +72,7 @@ class PublishedConnections:
         if sock is None:
             return None
         try:
-            number = await connect(sock, (address, port))
+            number = await sockets.connect(sock, (address, port))
         except BaseException:
             sock.close()
             raise

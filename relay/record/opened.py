@@ -51,4 +51,5 @@ class OpenedPorts:
                 if event.port <= port <= (event.last or event.port)
             )
             times = f"used {used} times" if used != 1 else "used once"
-            yield f"{event.text()}{' and closed' * is_closed}, {times if used else 'not used'}"
+            end = ", closed since" if is_closed else ""
+            yield f"{event.text()}, {times if used else 'not used'}{end}"

@@ -26,9 +26,7 @@ WITHOUT: Final = {
     "gc.disable": "startup.gc.disable = lambda: None",
     "pyroute2 without its __init__": "startup.BARE = frozenset()",
     "no ldconfig for trio": _SEARCHING,
-    "links, interception: in the child": (
-        "startup.DEFERRED -= {'netns.network.links', 'netns.network.interception'}"
-    ),
+    "links: in the child": "startup.DEFERRED -= {'netns.network.links'}",
     "trio and server: while the child builds": "startup.DEFERRED -= {'relay.server', 'trio'}",
     "cli: after the fork": "startup.DEFERRED -= {'relay.cli'}",
     "dnspython: at the first question": _but("relay.dns"),

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from typing import Any, Final
 import pytest
 import trio
 
+from relay.auto_ports.owner import serves
 from relay.record.events import HostPortClosed, HostPortOpened, SessionEnded
 from tests.support.command import clients
 from tests.support.command.asking import keepline_of
@@ -160,7 +162,7 @@ async def test_an_agent_finds_an_editor_that_is_started_after_it(person: Person)
             lock = person.locks / f"{port}.lock"
             assert (opened.port, opened.source) == (port, f"IDE lock file {lock}")
             status = (await keepline.call("status")).stdout.decode()
-            assert f"  port {port} of the host's loopback: {opened.source}\n" in status
+            assert f"  {opened.text()}, used " in status
         assert (await session.until(HostPortClosed)).port == port
         os.kill(session.pid, signal.SIGTERM)
         await session.until(SessionEnded)
@@ -179,8 +181,9 @@ async def answer_mcp(stream: trio.abc.Stream) -> None:
         if "id" not in message:
             await exchange.send_head("202 Accepted", "Content-Length: 0")
             continue
-        result = _MCP[message["method"]]
-        answer = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
+        unknown = {"error": {"code": -32601, "message": "Method not found"}}
+        told = {"result": _MCP[message["method"]]} if message["method"] in _MCP else unknown
+        answer = json.dumps({"jsonrpc": "2.0", "id": message["id"], **told}).encode()
         fields = "Content-Type: application/json", f"Content-Length: {len(answer)}"
         await exchange.send_head("200 OK", *fields)
         await exchange.send(answer)
@@ -256,6 +259,15 @@ async def test_what_a_program_writes_opens_nothing(person: Person) -> None:
                 assert json.loads(await session.readline()) == {"the port": "ECONNREFUSED"}
                 done = await session.end()
     assert [event.port for event in done.all(HostPortOpened)] == [opened]
+
+
+async def test_a_process_of_another_network_serves_nothing_here(internet: Internet) -> None:
+    with served(internet.client) as (pid, port):
+        assert internet.client.call(lambda: serves(pid, port))
+        with internet.router:
+            server = socket.create_server(("127.0.0.1", port))
+        with server:
+            assert not internet.router.call(lambda: serves(pid, port))
 
 
 async def test_a_working_folder_in_the_editors_folder_is_read_only_too(person: Person) -> None:

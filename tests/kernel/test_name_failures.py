@@ -13,7 +13,7 @@ import trio
 
 from relay.record.events import LookupFailed
 from tests.support.command import program as at
-from tests.support.command.driver import inside
+from tests.support.command.driver import eventually, inside
 from tests.support.command.keepline import Keepline
 from tests.support.command.programs import needs
 from tests.support.internet import faults
@@ -228,6 +228,7 @@ async def test_an_outage_of_all_names_is_held(
     internet.zone.trouble = trouble
 
     async def heal() -> None:
+        await eventually(lambda: bool(internet.zone.queries))
         await trio.sleep(12)
         internet.zone.trouble = Trouble()
 

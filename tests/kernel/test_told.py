@@ -222,6 +222,28 @@ async def test_loopback_where_nobody_listens_on_the_host_either(keepline: Keepli
     assert "failed   127.0.0.1:8080: refused" in (await explained(keepline))[1]
 
 
+# Who asks somebody outside
+
+
+async def test_a_command_that_has_somebody_outside_do_its_work(
+    keepline: Keepline, tmp_path: Path
+) -> None:
+    client = tmp_path / "docker"
+    client.write_text("#!/bin/sh\n")
+    client.chmod(0o755)
+    outside = (
+        "docker asks the container engine, which is outside: what that does has the host's network,"
+        " and keepline sees nothing of it"
+    )
+    done = await keepline.run("env", "-u", "X", str(client), "run", env={"DOCKER_HOST": ""})
+    assert done.stderr == f"keepline: {outside}\n"
+    _first, said, summary = await explained(keepline)
+    assert said.endswith(outside)
+    assert summary == "No connection was seen at all."
+    done = await keepline.run(str(client), "--version")
+    assert done.stderr == ""
+
+
 # Killed
 
 

@@ -115,6 +115,21 @@ def agent_of(command: Sequence[str], look: Look) -> Agent | None:
         return None
 
 
+def unwrapped(command: Sequence[str]) -> list[str]:
+    """Return the words of the program that a command runs, behind those that only start it."""
+    words = list(command)
+    for _ in range(_DEPTH):
+        name, rest = words[0].rpartition("/")[2] if words else "", words[1:]
+        if name in _WRAPPERS:
+            words = _operands(rest, _WRAPPERS[name])[_WRAPPERS[name].operands :]
+        elif name == "env":
+            words = _operands(rest, _OF_ENV)
+            words = words[len(_assignments(words)) :]
+        else:
+            break
+    return words
+
+
 class Finder:
     """Finds the agent in words, and in what they name."""
 

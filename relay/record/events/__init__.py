@@ -27,7 +27,8 @@ from relay.record.events.publishing import (
 )
 from relay.record.events.session import (
     ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
-    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, Slept, TurnedAway,
+    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, SideDoor,
+    Slept, TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
@@ -36,7 +37,7 @@ AnyEvent: TypeAlias = (
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
     | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
-    | HostPortClosed
+    | HostPortClosed | SideDoor
     | Published | PublishEnded | PublishingBounded | PublishingFailed
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
@@ -54,6 +55,6 @@ __all__ = [
     "NameForwarded", "NameRefused", "NamesBounded", "PathDown", "PathUp", "PolicyChangeIgnored",
     "PolicyTightened", "PublishEnded", "Published", "PublishingBounded", "PublishingFailed",
     "Replaying", "RequestLost", "ResolverSilent", "ResolversChanged", "Saw", "ServedStale",
-    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "Slept", "Suspected", "Told",
-    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "SideDoor", "Slept", "Suspected",
+    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

@@ -61,6 +61,21 @@ class SessionEnded(Event):
         ) + (f"; the log had no room for: {omitted}" if omitted else "")
 
 
+class SideDoor(Event):
+    """The command has somebody outside do its work, where keepline sees nothing of it."""
+
+    program: str
+    asks: str
+    """Whom, for people."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return (
+            f"{self.program} asks {self.asks}, which is outside: what that does has the host's"
+            " network, and keepline sees nothing of it"
+        )
+
+
 class LeftBehind(Event):
     """Processes of the command go on after its end: they have no network any more."""
 

@@ -20,6 +20,10 @@ REPEAT: Final = (
 
 _PORTS_TOLD: Final = 20
 """Published ports that are told one by one."""
+_SEEN: Final = (events.ConnectionOpened, events.UpstreamOpened, events.LogFull)
+"""What shows that a program has connected, or that the log may not have it."""
+
+_NOTHING_LOST: Final = "Nothing was lost."
 
 _BESIDES: Final = {
     Mark.DENIED: "denied",
@@ -56,7 +60,10 @@ def lines(
         yield f"{clock.time(entry.at)}  {_mark(entry):7}  {entry.what}{_times(entry, clock)}"
         if verbose:
             yield from (f"{'':17}  {line}" for line in entry.evidence)
-    yield summary(told)
+    text = summary(told)
+    if text == _NOTHING_LOST and not any(isinstance(event, _SEEN) for event in known):
+        text = f"No connection was seen {'so far' if is_live else 'at all'}."
+    yield text
     yield from (f"  {kind}: {advice.text}." for kind, advice in _advice(told))
     if any(entry.mark is Mark.VISIBLE for entry in told):
         yield REPEAT
@@ -73,7 +80,7 @@ def _notes(known: Sequence[AnyEvent]) -> Iterator[Entry]:
     ports = OpenedPorts()
     for event in known:
         ports.note(event)
-        if isinstance(event, events.Slept | events.LeftBehind):
+        if isinstance(event, events.Slept | events.LeftBehind | events.SideDoor):
             yield Entry(event.at, Mark.NOTE, event.text())
         elif isinstance(event, events.LogFull):
             yield Entry(event.at, Mark.NOTE, f"{event.text()}; --log-limit N allows N MiB")
@@ -118,7 +125,7 @@ def summary(told: Sequence[Entry]) -> str:
     )
     losses = _losses(told)
     if not losses:
-        return f"No loss; {besides}." if besides else "Nothing was lost."
+        return f"No loss; {besides}." if besides else _NOTHING_LOST
     return f"{losses}; {besides}." if besides else f"{losses}."
 
 

@@ -158,7 +158,7 @@ ROWS: Final = (
         play=_one_event,
         keepline=_keepline,
         options=_options(1),
-        bounds={PROCESSOR: 8, MEMORY: 48},
+        bounds={PROCESSOR: 8, MEMORY: 64},
         meets="after 4 MiB it goes on as it comes",
     ),
 )

@@ -64,6 +64,13 @@ HTTP_ECHO: Final = 80
 """Of the proxies that a session may have, and of what is reached by SOCKS5."""
 
 API_NAME: Final = "api.test"
+HOST: Final = "198.18.0.2"
+"""By which programs dial the host's loopback, where all servers listen too."""
+
+ABSENT: Final = 5
+OPEN: Final = (ECHO, CUT, ABSENT)
+"""Ports of it that are open; at one of them nobody listens."""
+
 PATIENCE: Final = 60
 """Seconds: time jumps, and a packet that a busy machine delivers late must not be an outage."""
 
@@ -84,7 +91,8 @@ class Namespace:
     def __init__(self, intercept: Intercept) -> None:
         """Build it; the caller has one thread. The program in it only stays."""
         sandbox = Sandbox()
-        sandbox.build(Plan(("sleep", "infinity"), intercept=(intercept,)))
+        ports = [(port, port) for port in OPEN]
+        sandbox.build(Plan(("sleep", "infinity"), intercept=(intercept,), host_ports=ports))
         sandbox.release()
         self._listeners = sandbox.listeners()
         self._outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

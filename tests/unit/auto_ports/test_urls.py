@@ -17,7 +17,7 @@ LEADING = [
     ("http://[::1]:8080/", 8080),
     ("http://[::ffff:127.0.0.1]:8080", 8080),
     ("http://0.0.0.0:11434#f", 11434),
-    ("http://host.docker.internal:4000", 4000),
+    ("http://host.docker.internal:4000", None),
     ("http://host.internal:4000/v1", 4000),
     ("postgresql+asyncpg://u:p@localhost/db", 5432),
     ("postgres://user:p%40ss@localhost:5433/db?sslmode=disable", 5433),

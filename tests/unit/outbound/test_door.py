@@ -16,6 +16,7 @@ KNOWN = {
     ("relay/doctor.py", "socket.create_connection"): "a proxy, tried by keepline doctor",
     ("relay/outbound/proxied/bridges.py", "sockets.connect"): "its own listener, on loopback",
     ("relay/outbound/proxied/socks.py", "asked.connect"): "over a socket that is connected already",
+    ("relay/publishing/connections.py", "sockets.connect"): "a server within the namespace",
     ("relay/sockets.py", "sock.connect_ex"): "what the door calls",
     ("relay/dns/lookup/question.py", "sock.connect"): "a name server of the host's",
     ("relay/dns/nameserver.py", "udp.sendmsg"): "an answer, within the namespace",

@@ -211,6 +211,29 @@ def test_the_same_change_again_adds_nothing_and_there_is_a_bound() -> None:
     assert policy.decide(at("n99.test")) == Deny("n99.test")
 
 
+@pytest.mark.parametrize(
+    ("wide", "narrow", "covers"),
+    [
+        (Policy(), Policy(["a.test"]), True),
+        (Policy(["a.test"]), Policy(), False),
+        (Policy(["a.test", "b.test"]), Policy(["a.test"]), True),
+        (Policy(["a.test"]), Policy(["a.test", "b.test"]), False),
+        (Policy(["10.0.0.0/8", "a.test"]), Policy(["10.0.0.0/8"]), False),
+        (Policy(["10.0.0.0/8", "a.test"]), Policy(["a.test", "10.0.0.0/8"]), True),
+        (Policy(["a.test"]), Policy(terms=PRIVATE), False),
+        (Policy(terms=PRIVATE), Policy(["a.test"]), False),
+        (Policy(terms=STRICT), Policy(terms=PRIVATE), False),
+        (Policy(terms=PRIVATE), Policy(terms=STRICT), True),
+    ],
+)
+def test_a_list_that_allows_all_that_another_does_takes_no_room(
+    wide: Policy, narrow: Policy, covers: bool
+) -> None:
+    assert wide.limits[0].covers(narrow.limits[0]) == covers
+    both = Policy().narrowed(wide).narrowed(narrow)
+    assert len(both.limits) == 2 or not covers
+
+
 def test_idle_retire_is_that_of_the_first_match() -> None:
     policy = Policy(idle_retire={"a.test:443": 1.0, "*.test": 2.0})
     seconds = [policy.idle_retire(at(*to)) for to in (("a.test",), ("b.test",), ("c.example",))]

@@ -56,6 +56,7 @@ from relay.record.events import (
     ServiceDown,
     SessionEnded,
     SessionStarted,
+    SideDoor,
     Slept,
     Suspected,
     TurnedAway,
@@ -205,6 +206,11 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         HostPortClosed(port=4711, source="IDE lock file /l"),
         "port 4711 of the host's loopback closed: IDE lock file /l",
+    ),
+    (
+        SideDoor(program="docker", asks="the container engine"),
+        "docker asks the container engine, which is outside: what that does has the host's network,"
+        " and keepline sees nothing of it",
     ),
     (ConnectionServed(connection=1), "#1 served by the gateway"),
     (

@@ -33,7 +33,9 @@ def test_the_first_error_of_an_answer_is_raised() -> None:
         answers = [struct.pack("=IHHIIi16x", 36, 2, 0, 0, 0, -number) for number in (0, 1, 2)]
         stale = struct.pack("=IHHIIi16x", 36, 2, 0, 0, 0, -13)
         kernels.send(stale)
-        netlink.ask(ours, b"first")  # what was left of an earlier one is nobody's
+        assert netlink.ask(ours, b"first") == 0  # what was left of an earlier one is nobody's
+        done = _Answering(ours, answers[0] * 3)
+        assert netlink.ask(done, b"all of it") == 3  # type: ignore[arg-type]
         asked = _Answering(ours, b"".join(answers))
         with pytest.raises(PermissionError if os.strerror(1) else OSError):
             netlink.ask(asked, b"second")  # type: ignore[arg-type]

@@ -14,6 +14,8 @@ from relay.record.events import (
     Fault,
     FurtherNames,
     GatewayUnused,
+    HostPortClosed,
+    HostPortOpened,
     LogFull,
     LookupFailed,
     LoopbackRefused,
@@ -24,6 +26,7 @@ from relay.record.events import (
     PublishingFailed,
     ServedStale,
     SessionEnded,
+    SideDoor,
     Slept,
     WentPast,
 )
@@ -94,6 +97,26 @@ def test_a_quiet_session() -> None:
     assert story(DIALLED) == ["Nothing was lost."]
     assert list(lines([])) == ["Nothing was recorded."]
     assert at_end() == ""
+
+
+def test_a_session_without_a_connection_has_lost_nothing_that_could_be_seen() -> None:
+    none = SessionEnded(at=500, status=0, connections=0, seconds=400)
+    assert list(lines([STARTED, none], zone=UTC))[1:] == ["No connection was seen at all."]
+    assert list(lines([STARTED], is_live=True))[1:] == ["No connection was seen so far."]
+    full = LogFull(at=102, limit=8 << 20)
+    assert list(lines([STARTED, full, none], zone=UTC))[-1] == "Nothing was lost."
+
+
+def test_who_is_asked_outside_and_which_ports_of_the_host_are_open() -> None:
+    door = SideDoor(at=101, program="docker", asks="the container engine")
+    opened = HostPortOpened(at=102, port=4711, source="IDE lock file /l")
+    closed_again = HostPortClosed(at=103, port=4711, source="IDE lock file /l")
+    *told, end = lines([STARTED, door, opened, closed_again], is_live=True, zone=UTC)
+    assert sorted(line[19:] for line in told[1:]) == [
+        door.text(),
+        f"{opened.text()}, not used, closed since",
+    ]
+    assert end == "No connection was seen so far."
 
 
 def test_the_day_is_told_where_it_changes() -> None:

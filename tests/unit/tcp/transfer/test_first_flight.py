@@ -185,3 +185,16 @@ class Flights(RuleBasedStateMachine):
 
 
 TestFlights = Flights.TestCase
+
+
+def test_its_end_is_told_once_with_what_was_sent() -> None:
+    told: list[bytes] = []
+    made = FirstFlight(on_end=told.append)
+    made.program_sent(b"hello")
+    made.close()
+    made.close()
+    made.program_sent(b"more")
+    assert told == [b"hello"]
+    long = FirstFlight(on_end=told.append)
+    long.program_sent(bytes(LIMIT + 1))
+    assert told[1:] == [bytes(LIMIT + 1)]
