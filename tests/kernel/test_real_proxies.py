@@ -44,7 +44,7 @@ async def proxy(
     internet.router.use_resolvers(NAMES)
     internet.zone.remove(NAME, "AAAA")
     if scheme == "http":
-        start_squid(internet.router, GATEWAY, PORTS[scheme], SOURCE, NOBODY)
+        start_squid(internet.router, GATEWAY, PORTS[scheme], [SOURCE, NOBODY])
     else:
         start_microsocks(internet.router, GATEWAY, PORTS[scheme])
     await listening(internet.router, GATEWAY, PORTS[scheme])
