@@ -7,7 +7,7 @@ environment, the user's own files and what was read before the command started.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from relay.addresses import MAX_PORT, Destination, is_ipv4, is_loopback
+from relay.addresses import DNS_PORT, MAX_PORT, Destination, is_ipv4, is_loopback
 from relay.policy.policy import Policy
 from relay.policy.verdicts import Allow, Deny
 
@@ -33,6 +33,10 @@ class PortRange(NamedTuple):
         numbers = [part for part in (first, last if dash else first) if _is_port(part)]
         if len(numbers) != 2 or int(numbers[0]) > int(numbers[1]):
             raise ValueError(f"{text!r}: write a port, or two as in 8000-8010, of 1 to {MAX_PORT}")
+        if numbers == [f"{DNS_PORT}"] * 2:
+            raise ValueError(
+                f"{text!r}: that port is the session's own name server's: leave it out"
+            )
         return cls(int(numbers[0]), int(numbers[1]), source)
 
     def __str__(self) -> str:
@@ -66,7 +70,8 @@ class HostPorts:
         self._ranges = tuple(ranges)
         self._opened: dict[int, dict[str, None]] = {}
         """The sources of ports that were opened later, in their order."""
-        self._own: set[int] = set()
+        self._own = {DNS_PORT}
+        """Ports that stay closed: another name server than the session's would know no rules."""
         self.changed: Callable[[], None] = lambda: None
         """Called after each change of what is open."""
 

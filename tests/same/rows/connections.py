@@ -65,7 +65,22 @@ ROWS: Final = [
         situation="a server on the host's loopback",
         network=serving_host,
         program=curl("", "http://127.0.0.1:81/"),
-        differs=Differs("worse", "the loopback inside is another one than the host's"),
+        differs=Differs("worse", "the loopback inside is another one; --host-port 81 leads there"),
+    ),
+    *(
+        Row(
+            situation=f"{what} at a port of the host's loopback, with --host-port 81,82",
+            network=serving_host,
+            program=program,
+            options=("--host-port", "81,82"),
+        )
+        for what, program in (
+            ("a server", curl("", "http://127.0.0.1:81/")),
+            ("a server", node("fetch http://localhost:81/")),
+            ("nobody", curl("", "http://127.0.0.1:82/")),
+            ("nobody", nc("-z 127.0.0.1 82")),
+            ("nobody", python("poll", "127.0.0.1 82 5", "non-blocking connect, poll")),
+        )
     ),
     Row(
         situation="a server that answers after 3 s",

@@ -51,13 +51,23 @@ def test_a_port_of_keeplines_own_leads_nowhere() -> None:
 
 
 def test_how_many_are_opened_one_by_one_has_a_bound() -> None:
-    ports = HostPorts()
-    assert all(ports.open(port, "a") for port in range(1, MOST + 1))
-    assert not ports.open(MOST + 1, "a")
-    assert ports.why(MOST + 1) is None
-    assert not ports.open(MOST, "b")
-    ports.close(1, "a")
-    assert ports.open(MOST + 1, "a")
+    ports, first = HostPorts(), 101
+    last = first + MOST - 1
+    assert all(ports.open(port, "a") for port in range(first, last + 1))
+    assert not ports.open(last + 1, "a")
+    assert ports.why(last + 1) is None
+    assert not ports.open(last, "b")
+    ports.close(first, "a")
+    assert ports.open(last + 1, "a")
+
+
+def test_the_name_servers_port_is_never_the_hosts() -> None:
+    ports = HostPorts([PortRange.parse("1-65535", "x")])
+    assert (ports.why(52), ports.why(53)) == ("x", None)
+    assert ports.spans() == [(1, 52), (54, 65535)]
+    assert not ports.open(53, "a lock file")
+    with pytest.raises(ValueError, match="that port is the session's own name server's"):
+        PortRange.parse("53")
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
