@@ -37,7 +37,7 @@ def host_facts() -> dict[str, str]:
     return facts
 
 
-def namespace_hint(  # noqa: PLR0911 - one return a cause
+def namespace_hint(  # noqa: C901, PLR0911 - one return a cause
     number: int | None, facts: Mapping[str, str]
 ) -> str:
     """Name the setting that most likely forbids what failed with errno `number`."""
