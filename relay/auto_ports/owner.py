@@ -44,7 +44,7 @@ def _listening(port: int) -> set[int]:
 
 def _sockets(pid: int) -> Iterator[int]:
     """Yield the inodes of the sockets that a process has open, and those that it has started."""
-    own = Path("/proc/self/ns/net").stat()
+    own = Path("/proc/thread-self/ns/net").stat()
     for each in (str(pid), *_started_by(pid)):
         process = Path("/proc", each)
         try:

@@ -12,10 +12,14 @@ from typing import Final
 import trio
 
 from relay.addresses import Destination
+from relay.descriptors import LIMIT
 from relay.gateway import exchange, upgrade
 from relay.gateway.bounds.room import Room
 from relay.gateway.downstream import connection as downstream
+from relay.gateway.downstream.body import BODIES, Body
 from relay.gateway.downstream.clients import Clients
+from relay.gateway.downstream.ended import ended
+from relay.gateway.downstream.guests import MOST, PART, Guest, Guests
 from relay.gateway.downstream.handshake import AT_ONCE, DistrustError, first_word, secure
 from relay.gateway.downstream.program_stream import ProgramStream
 from relay.gateway.http import Request, values
@@ -28,7 +32,6 @@ from relay.outbound.opener import Opener
 from relay.outbound.patience import DialError
 from relay.policy.current import CurrentPolicy
 from relay.record.events import (
-    ConnectionClosed,
     ConnectionServed,
     Distrust,
     Distrusted,
@@ -60,10 +63,13 @@ class Gateway:
     clients: Clients = field(default_factory=Clients)
     policy: CurrentPolicy | None = None
     """Judges the names that programs ask for; None: nobody does."""
+    bodies: Room = field(default_factory=lambda: Room(BODIES))
+    """For the bodies of all requests."""
 
     def __post_init__(self) -> None:
         """Start without any connection."""
         self.inner = Inner(self.policy, self.record) if self.policy is not None else None
+        self.guests = Guests(self.record, LIMIT.share(PART, MOST))
 
     def handler_at(self, destination: Destination, past: Handler) -> "GatewayHandler | None":
         """Return the handler of a connection that the gateway serves; None if it does not.
@@ -84,15 +90,15 @@ class Gateway:
         return self.pools[origin]
 
     async def serve(
-        self, program: socket.socket, number: int, origin: Origin, has_asked: Callable[[], None]
+        self, program: socket.socket, number: int, origin: Origin, guest: Guest
     ) -> bool:
         """Serve a connection of a program to its end; return False if it is to go past instead.
 
-        Nothing was read from it then. `has_asked` is called when a request has come.
+        Nothing was read from it then. `guest` is told when a request has come.
         """
         began = trio.current_time()
         with program.dup() as own:  # a stream closes it; `program` is asked for its state meanwhile
-            plain = ProgramStream(own)
+            plain = ProgramStream(own, guest)
             word = await first_word(plain) if self._has_tls(origin) else NoClientHello()
             client = word.fingerprint() if isinstance(word, ClientHello) else None
             if self.clients.goes_past(client):
@@ -104,8 +110,10 @@ class Gateway:
             try:
                 stream = await self._secured(plain, origin, number, client) if word else None
                 if stream is not None:
-                    side, secured = downstream.Downstream(stream, own), trio.current_time()
-                    await self._requests(side, origin, number, client, has_asked)
+                    new_body = partial(Body, guest=guest, room=self.bodies)
+                    side = downstream.Downstream(stream, own, new_body)
+                    secured = trio.current_time()
+                    await self._requests(side, origin, number, client, guest)
                     if not side.received and trio.current_time() - secured < AT_ONCE:
                         self._note_closed(plain, origin, number, client)
             except Exception:  # a fault, which is the caller's to tell
@@ -113,31 +121,8 @@ class Gateway:
                     side.abort()
                 raise
             finally:
-                self._note_end(plain, side, number, began)
+                self.record(ended(plain, side, number, began, guest))
         return True
-
-    def _note_end(
-        self,
-        plain: ProgramStream,
-        side: "downstream.Downstream | None",
-        number: int,
-        began: float,
-    ) -> None:
-        by, how, kind, cause = plain.end(aborted=side is not None and side.is_aborted)
-        ended = trio.current_time()
-        self.record(
-            ConnectionClosed(
-                connection=number,
-                by=by,
-                how=how,
-                kind=kind,
-                cause=cause,
-                sent=side.received if side is not None else 0,
-                received=side.sent if side is not None else 0,
-                seconds=ended - began,
-                idle=ended - side.written if side is not None else 0.0,
-            )
-        )
 
     def _has_tls(self, origin: Origin) -> bool:
         """Return whether programs meet a certificate of the session there."""
@@ -188,12 +173,12 @@ class Gateway:
         origin: Origin,
         number: int,
         client: Fingerprint | None,
-        has_asked: Callable[[], None],
+        guest: Guest,
     ) -> None:
         """Answer one request after the other."""
         upstream = self._pool(origin)
         while (request := await side.request()) is not None:
-            has_asked()
+            guest.has_asked()
             self.clients.has_sent_data(client)
             if await self._has_refused(request, side, origin, number):
                 break
@@ -217,6 +202,7 @@ class Gateway:
                     upstream.budget.leave(asked)
             if not await side.next_is_possible():
                 break
+            guest.heard = trio.current_time()
         if side.received:  # also of what is no HTTP
             self.clients.has_sent_data(client)
         await side.close()
@@ -257,6 +243,10 @@ class GatewayHandler:
             refuse(connection, error)
             return
         connection.shared.record(ConnectionServed(connection=connection.number))
+        guest = Guest(trio.current_time())
+        if not self._gateway.guests.arrive(guest, trio.current_time()):
+            resets_on_close(program)
+            return
         before, is_served = connection.abort, True
 
         def has_asked() -> None:
@@ -264,11 +254,14 @@ class GatewayHandler:
             if connection.shared.is_ending:
                 connection.abort()
 
-        with trio.CancelScope() as scope:
+        def send_away() -> None:
+            resets_on_close(program)  # it may be in the middle of an answer
+            scope.cancel()
+
+        with self._gateway.guests.present(guest), trio.CancelScope() as scope:
             connection.abort, connection.delivers_last_words = scope.cancel, True
-            is_served = await self._gateway.serve(
-                program, connection.number, self._origin, has_asked
-            )
+            guest.send_away, guest.asks = send_away, has_asked
+            is_served = await self._gateway.serve(program, connection.number, self._origin, guest)
         if not is_served:
             connection.abort, connection.delivers_last_words = before, True
             self._gateway.record(WentPast(connection=connection.number, host=self._origin.host))

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from typing import Any, Final
 import pytest
 import trio
 
+from relay.auto_ports.owner import serves
 from relay.record.events import HostPortClosed, HostPortOpened, SessionEnded
 from tests.support.command import clients
 from tests.support.command.asking import keepline_of
@@ -257,6 +259,15 @@ async def test_what_a_program_writes_opens_nothing(person: Person) -> None:
                 assert json.loads(await session.readline()) == {"the port": "ECONNREFUSED"}
                 done = await session.end()
     assert [event.port for event in done.all(HostPortOpened)] == [opened]
+
+
+async def test_a_process_of_another_network_serves_nothing_here(internet: Internet) -> None:
+    with served(internet.client) as (pid, port):
+        assert internet.client.call(lambda: serves(pid, port))
+        with internet.router:
+            server = socket.create_server(("127.0.0.1", port))
+        with server:
+            assert not internet.router.call(lambda: serves(pid, port))
 
 
 async def test_a_working_folder_in_the_editors_folder_is_read_only_too(person: Person) -> None:

@@ -9,7 +9,7 @@ import h11
 import trio
 
 from relay.gateway import http
-from relay.gateway.downstream.body import Body
+from relay.gateway.downstream.body import NewBody
 from relay.gateway.downstream.messages import reason_of, request_of
 from relay.gateway.http import Fields, Flush, LostError, Request, Response, Stream
 from relay.gateway.streams import GONE, MAX_HEAD, PIECE
@@ -30,16 +30,16 @@ _LINGER: Final = 2.0
 class Downstream:
     """One connection from a program; one request at a time."""
 
-    def __init__(self, stream: trio.abc.Stream, sock: socket.socket) -> None:
+    def __init__(self, stream: trio.abc.Stream, sock: socket.socket, new_body: NewBody) -> None:
         """Speak through `stream`, which is TLS or the socket itself."""
+        self._new_body = new_body
         self.has_head = False
-        """Whether the head of an answer to the current request was written, or will be by flush().
-        """
+        """Whether the head of the current answer was written, or will be by flush()."""
         self.written = trio.current_time()
         """When bytes were last written."""
         self.sent = self.received = self.requests = 0
         self.is_aborted = False
-        self.body = Body(self._piece)
+        self.body = new_body(self._piece)
         """Of the current request."""
         self._stream = stream
         self._sock = sock
@@ -75,7 +75,8 @@ class Downstream:
             await self._refuse(501)
             return None
         self._is_head = event.method == b"HEAD"
-        self.body = Body(self._piece)
+        self.body.release()
+        self.body = self._new_body(self._piece)
         return request_of(event)
 
     async def _next(self) -> object:

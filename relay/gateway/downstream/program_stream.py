@@ -1,10 +1,12 @@
 """The TCP connection of a program, which notes how it was lost."""
 
+import math
 import os
 import socket
 
 import trio
 
+from relay.gateway.downstream.guests import Guest
 from relay.record.events import Closer, How
 from relay.record.kinds import Kind, kind_of
 from relay.sockets import PEER_GONE, TCP_CLOSE_WAIT, pending_error, state
@@ -14,8 +16,9 @@ from relay.tcp.transfer.client_hello import LIMIT, First, Incomplete, read
 class ProgramStream(trio.abc.Stream):
     """The bytes of a connection, under TLS if there is any."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, guest: Guest) -> None:
         """Take a connected, non-blocking socket over."""
+        self._guest = guest
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._sock = sock
         self._loss: OSError | None = None
@@ -23,11 +26,14 @@ class ProgramStream(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send; raises BrokenResourceError."""
+        self._guest.taken = trio.current_time()
         try:
             await self._stream.send_all(data)
         except trio.BrokenResourceError as error:
             self._note(error.__cause__)
             raise
+        finally:
+            self._guest.taken = math.inf
 
     async def wait_send_all_might_not_block(self) -> None:
         """See trio.abc.SendStream."""

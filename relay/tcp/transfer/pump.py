@@ -101,11 +101,11 @@ class Pump(Pair):
             raise
         finally:
             self._fault = None  # which holds the frame of the other task
-            self.flight.close()
             if self.is_left:
                 self.part()
             self.program.sock.close()
             self.upstream.sock.close()
+            self.flight.close()
         return self.outcome
 
     async def _copy_back(self) -> None:

@@ -6,6 +6,10 @@ import select
 import socket
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
+
+_SOON: Final = 0.2
+"""Seconds without news of any connect, after which all that are left are pending."""
 
 _kept: list[socket.socket] = []
 
@@ -21,7 +25,7 @@ def connect_many(addresses: list[str], port: int, count: int) -> dict[str, int]:
 
     A connect that has met nothing after all others have is counted as pending; all are kept.
     """
-    return Counter(_connected(addresses, port, count, 1.0))
+    return Counter(_connected(addresses, port, count, _SOON))
 
 
 def _connected(addresses: list[str], port: int, count: int, patience: float) -> Iterable[str]:
@@ -46,7 +50,7 @@ def _connected(addresses: list[str], port: int, count: int, patience: float) -> 
     yield from ("pending" for _ in pending)
 
 
-def hold_many(address: str, port: int, count: int, at_once: int = 100) -> dict[str, int]:
+def hold_many(address: str, port: int, count: int, at_once: int = 1000) -> dict[str, int]:
     """Connect so many times, some at once, and keep all; count what each has met."""
     met = Counter[str]()
     for begun in range(0, count, at_once):

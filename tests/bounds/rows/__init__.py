@@ -4,6 +4,12 @@ from typing import Final
 
 from tests.bounds.row import Row
 
-from . import descriptors, names, programs, upstreams
+from . import descriptors, gateway, names, programs, upstreams
 
-ROWS: Final[tuple[Row, ...]] = (*programs.ROWS, *descriptors.ROWS, *names.ROWS, *upstreams.ROWS)
+ROWS: Final[tuple[Row, ...]] = (
+    *programs.ROWS,
+    *descriptors.ROWS,
+    *gateway.ROWS,
+    *names.ROWS,
+    *upstreams.ROWS,
+)

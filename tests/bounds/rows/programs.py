@@ -46,7 +46,6 @@ ROWS: Final = (
         play=partial(_silent_connects, addresses=_SILENT_NETWORK),
         bounds={PROCESSOR: 15, MEMORY: 80, DESCRIPTORS: 2100},
         meets=_PENDING,
-        said="held while it is dialled again: no answer",
     ),
     Row(
         attacker="a program inside",

@@ -17,6 +17,7 @@ from relay.auto_ports.setup import EditorFolders, prepared
 from relay.config import Settings
 from relay.policy.host_ports import HostPorts
 from relay.record.events import Event, HostPortClosed, HostPortOpened
+from tests.support.machine.limits import at_the_limit
 from tests.support.pace import patience
 
 PORT = 4711
@@ -235,6 +236,13 @@ async def test_another_folder_in_its_place_says_nothing(watched: Watched) -> Non
             assert watched.ports.why(PORT) is None
 
 
+def test_without_a_descriptor_left_nothing_is_watched(tmp_path: Path) -> None:
+    with at_the_limit():
+        assert EditorFolder.opened(tmp_path) is None
+    with at_the_limit(spare=1), pytest.raises(OSError, match="Too many open files"):
+        EditorFolder.opened(tmp_path)
+
+
 def test_a_folder_that_others_can_write_is_none(tmp_path: Path) -> None:
     assert EditorFolder.opened(tmp_path / "none") is None
     folder = tmp_path / "ide"
@@ -307,6 +315,22 @@ def test_an_inherited_folder_leads_past_every_mount() -> None:
         assert 3000 in ports
         assert editors.opened == []
     assert told == []
+
+
+def test_a_folder_that_others_can_write_is_not_watched(home: Path) -> None:
+    (home / ".claude/ide").chmod(0o777)
+    with prepared_for() as (_, editors, told):
+        assert editors.opened == []
+    assert told == []
+
+
+def test_why_editors_are_not_found_is_told(home: Path) -> None:
+    with at_the_limit(spare=1), prepared_for() as (_, editors, told):
+        assert editors.opened == []
+        assert told == [
+            f"no port of the host is opened by {home}/.claude/ide: inotify_init1: Too many open"
+            " files"
+        ]
 
 
 def test_why_a_file_opens_nothing_is_told_in_a_line(home: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from relay.auto_ports.owner import serves
+from tests.support.machine.limits import at_the_limit
 
 _LISTEN = """
 import socket, sys
@@ -76,6 +77,11 @@ def test_nobody_listens() -> None:
         bound = opened.enter_context(socket.socket())
         bound.bind(("127.0.0.1", 0))
         assert not serves(os.getpid(), bound.getsockname()[1])
+
+
+def test_it_cannot_be_found_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, at_the_limit():
+        assert not serves(os.getpid(), server.getsockname()[1])
 
 
 def test_a_process_that_has_ended() -> None:

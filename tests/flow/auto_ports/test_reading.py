@@ -52,6 +52,12 @@ def test_environment_and_files(caller: Caller) -> None:
     assert caller.notes == []
 
 
+def test_a_file_that_names_no_server_of_this_machine_is_not_parsed(caller: Caller) -> None:
+    caller.write(".claude.json", "no JSON")
+    assert caller.ports() == []
+    assert caller.notes == []
+
+
 def test_a_project_s_files_open_nothing(caller: Caller) -> None:
     for path in (".mcp.json", ".claude/settings.json", ".gemini/settings.json", "opencode.json"):
         content = json.loads(CONTENT) | {"env": {"OPENAI_BASE_URL": "http://localhost:1"}}

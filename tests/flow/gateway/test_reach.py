@@ -14,6 +14,7 @@ import trio.testing
 
 from relay import sockets
 from relay.addresses import Endpoint
+from relay.gateway.downstream.guests import Guests
 from relay.gateway.gateway import GatewayHandler
 from relay.gateway.upstream.connector import Connector, Reached
 from relay.gateway.upstream.http1 import Http1
@@ -23,6 +24,7 @@ from relay.record.events import (
     ConnectionClosed,
     DialFailed,
     Fault,
+    TurnedAway,
     UpstreamClosed,
     UpstreamOpened,
     UpstreamReady,
@@ -30,7 +32,7 @@ from relay.record.events import (
 from relay.record.kinds import Kind
 from relay.tcp.connection import Connections
 from relay.tcp.handlers import PumpHandler
-from tests.support.inprocess.gateway import Answer, Connect, Program, Running, gateway
+from tests.support.inprocess.gateway import Answer, Connect, Program, Running, gateway, until
 from tests.support.inprocess.offers import Pending, session
 from tests.support.internet.servers.api.server import Served, fake_api
 from tests.support.internet.servers.listening import serve
@@ -39,6 +41,7 @@ from tests.support.pace import patience
 PROTOCOLS = [("h2", "http/1.1"), ("http/1.1",), ()]
 """Those that upstream offers over TLS; none: it has no TLS."""
 MANY = 50
+HOUR = 3600.0
 
 
 class Network:
@@ -112,6 +115,29 @@ async def test_it_is_accepted_when_the_dial_is_through_which_is_the_requests(
         assert (answer.status, answer.is_complete) == (200, True)
         await it.it.assert_nothing_is_left()
     assert (network.begun, it.opened(), served.log.connections) == (1, 1, 1)
+
+
+async def test_who_was_stopped_for_an_hour_goes_on_and_gives_way_only_to_others(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with api(()) as served, session_to(served) as it:
+        it.it.gateway.guests = Guests(it.it.events.append, most=2)
+        stopped = it.offer(is_held=False)
+        await stopped.accepted.wait()
+        async with stopped.program as program:
+            await program.send_all(b"GET /v1/models HT")
+            await trio.sleep(HOUR)
+            await program.send_all(b"TP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in await program.receive_some()
+            await it.settle()
+            other = it.offer(is_held=False)
+            await it.settle()
+            assert (await ask(it.offer(is_held=False))).status == 200
+            with pytest.raises(trio.BrokenResourceError):
+                await until(program, b"never")
+        assert (await ask(other)).status == 200, "it was waited for not as long"
+        (turned,) = (event for event in it.it.events if isinstance(event, TurnedAway))
+        assert (turned.where, turned.kind) == ("the gateway", Kind.BOUND)
 
 
 @pytest.mark.parametrize("protocols", PROTOCOLS)

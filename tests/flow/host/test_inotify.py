@@ -1,5 +1,6 @@
 """Whatever becomes of a file, or of the folders above it, is noticed; what is beside it is not."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.host.inotify import FileWatch
+from relay.host.inotify import FileWatch, FolderWatch
 from tests.support.pace import patience
 
 NAME = "config.toml"
@@ -94,3 +95,26 @@ def test_no_descriptor_is_left(path: Path) -> None:
         with FileWatch([path]):
             pass
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def move(folder: Path) -> None:
+    folder.rename(folder.with_name("moved"))
+
+
+async def test_a_folder_s_files_are_noticed_by_its_descriptor(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    watch = FolderWatch(folder)
+    try:
+        move(tmp_path)
+        with trio.fail_after(patience(5)):
+            for change in (write, replace, remove):
+                change(tmp_path.with_name("moved") / "file")
+                await watch.changed()
+    finally:
+        watch.close()
+        os.close(folder)
+
+
+def test_what_cannot_be_watched_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError):
+        FolderWatch(-1)

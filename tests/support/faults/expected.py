@@ -37,6 +37,8 @@ _STOPS: Final = "stops the process itself, at a terminal: tests/kernel/test_term
 _SIGNALS: Final = "a signal is sent, and passed on: tests/kernel/test_signals.py"
 _REFUSED_TO_US: Final = "a call on the host's loopback fails; a close like the one beside it"
 _SMALL: Final = "what is sent first on a connection has room in its buffer"
+_FAILED: Final = "a call before it has failed: its errnos are of runs, not of a scenario"
+_TAKEN_OVER: Final = "a descriptor that has come is taken over"
 _SAME_TICK: Final = "two tasks that end in the same tick; it is a close like those beside it"
 
 NOT_MADE: Final[dict[tuple[str, str], str]] = {
@@ -70,6 +72,11 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/outbound/proxied/tunnel.py", "trio.lowlevel.wait_writable"): _SMALL,
     ("relay/tcp/host_port.py", "opened.sock.close"): _SAME_TICK,
     ("relay/tcp/transfer/pump.py", "self.upstream.sock.close"): _SAME_TICK,
+    ("relay/publishing/connections.py", "sock.close"): _FAILED,
+    ("relay/publishing/look.py", "self._diag.close"): _AFTER,
+    ("relay/publishing/on_host.py", "sock.close"): _FAILED,
+    ("relay/publishing/sockets.py", "sock.close"): _FAILED,
+    ("relay/publishing/sockets.py", "socket.socket"): _TAKEN_OVER,
 }
 """Calls by file and text, and why a place of theirs is reached by no scenario."""
 

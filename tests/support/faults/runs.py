@@ -139,6 +139,7 @@ async def _run(world: World, scenario: Scenario, outcome: Outcome) -> None:
                         api,
                         scenario.allowlist,
                         scenario.proxied,
+                        scenario.published,
                     )
                     await _session(session, scenario, outcome)
                     nursery.cancel_scope.cancel()

@@ -16,9 +16,16 @@ import trio
 import trio.testing
 
 from relay.outbound.standing import Watched
-from relay.record.events import Event, HostPortClosed, HostPortOpened, PolicyTightened
+from relay.record.events import (
+    Event,
+    HostPortClosed,
+    HostPortOpened,
+    PolicyTightened,
+    Published,
+    PublishEnded,
+)
 from tests.support.faults.calls import FaultySocket
-from tests.support.faults.session import DENIED, NoAnswerError, Session
+from tests.support.faults.session import ASKED, DENIED, NoAnswerError, Session
 from tests.support.faults.world import (
     ABSENT,
     CUT,
@@ -51,6 +58,9 @@ MAY_COME: Final = (
 _NOTICED: Final = 2.0
 """Seconds in which a rule that is added holds, and an editor is found, if nothing fails."""
 
+_PUBLISHED: Final = 20.0
+"""Seconds in which a port inside is published, or no more, if nothing fails."""
+
 _BULK: Final = 2 << 20
 _STREAM: Final = json.dumps({"seed": 7, "stream": True}).encode()
 
@@ -65,6 +75,7 @@ class Scenario:
     gateway: bool = False
     allowlist: bool = False
     proxied: str = ""
+    published: bool = False
     ends: bool = False
 
     @property
@@ -114,6 +125,31 @@ async def forwarded(session: Session) -> None:
         async with await session.connect(address, HTTP_ECHO) as stream:
             await stream.send_all(said)
             await _end(stream)
+
+
+async def published(session: Session) -> None:
+    """Servers inside are reached from the host, as long as they are there."""
+    listeners = [session.listen(port) for port in (ASKED, ASKED + 1)]
+    with trio.move_on_after(_PUBLISHED):
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(trio.serve_listeners, _echo, [listener])
+            for number in range(2):
+                await session.until(lambda: len(session.of(Published)) > number)  # noqa: B023
+                places = {each.port: each.host_port for each in session.of(Published)}
+                with suppress(OSError, trio.BrokenResourceError, AssertionError, KeyError):
+                    port = places[ASKED + number]
+                    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                        await session.echoed(stream)
+            nursery.cancel_scope.cancel()
+    with trio.move_on_after(_PUBLISHED):
+        await session.until(lambda: session.of(PublishEnded))
+
+
+async def _echo(stream: trio.SocketStream) -> None:
+    with suppress(trio.BrokenResourceError):
+        async for data in stream:
+            await stream.send_all(data)
 
 
 async def turned_away(session: Session) -> None:
@@ -427,6 +463,7 @@ SCENARIOS: Final = (
     Scenario(through_proxies, proxied="socks5"),
     Scenario(forwarded, proxied="http"),
     Scenario(forwarded, proxied="https"),
+    Scenario(published, published=True),
     Scenario(given_up),
     Scenario(redirected, way="redirect"),
     Scenario(turned_away, way="redirect"),

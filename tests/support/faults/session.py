@@ -4,12 +4,12 @@ import os
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import dns.message
 import msgspec
@@ -17,11 +17,13 @@ import trio
 
 from netns.handoff import Listeners
 from netns.plan import OWN_ADDRESS
+from netns.process.socket_maker import SocketMaker
 from relay import server
 from relay.auto_ports.editors import EditorFolder
 from relay.auto_ports.setup import EditorFolders
 from relay.barrier import kept_running
 from relay.config import DestinationSettings, Settings, Sources
+from relay.config.publishing import Publication
 from relay.config.way_out import WayOut
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
@@ -29,6 +31,7 @@ from relay.policy.host_ports import HostPorts, PortRange
 from relay.proxies.bypass import Bypass
 from relay.proxies.routes import Routes
 from relay.proxies.url import Credentials, Proxy
+from relay.publishing.on_host import open_all
 from relay.record import writing
 from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
@@ -51,9 +54,13 @@ from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.api.server import Api
 from tests.support.internet.servers.api.stream import Position
 
+E = TypeVar("E", bound=Event)
+
 RETIRED: Final = 2
 """Seconds after which a connection to THIRD is closed."""
 DENIED: Final = 25
+ASKED: Final = 8001
+"""The port inside that is published as it was asked for."""
 _ANSWER: Final = 2.0
 """Seconds for which a program waits for an answer of the name server before it asks again."""
 
@@ -107,7 +114,10 @@ class Session:
     is_allowlist: bool = False
     proxied: str = ""
     """The scheme of the proxy for port 80, if there are proxies."""
+    is_published: bool = False
     events: list[Event] = field(default_factory=list)
+    opened: ExitStack = field(default_factory=ExitStack)
+    """What is to be closed when the session has ended."""
     _asked: int = 0
     _editors: EditorFolders = field(default_factory=EditorFolders)
 
@@ -132,6 +142,13 @@ class Session:
             editors=self._editors,
             way_out=_way_out(self.proxied),
         )
+        if self.is_published:
+            maker = SocketMaker.fork()
+            self.opened.callback(maker.stop)
+            INJECTOR.is_on = False  # as long as what fails ends the session before it starts
+            asked = open_all([Publication(ASKED, 0)], self.opened)
+            INJECTOR.is_on = True
+            self.relay.publish(maker, asked)
         writer = partial(writing.write_log, self.log)
         self.nursery.start_soon(kept_running, self._record, "writer of the log", writer)
         self.nursery.start_soon(kept_running, self._record, "relay", self.relay.serve)
@@ -150,6 +167,7 @@ class Session:
 
     def close(self) -> None:
         """Close what the relay was given."""
+        self.opened.close()
         self.listeners.close()
         for folder in self._editors.opened:
             folder.close()
@@ -180,6 +198,23 @@ class Session:
             sock.close()
             raise
         return trio.SocketStream(sock)
+
+    def listen(self, port: int) -> trio.SocketListener:
+        """Listen inside."""
+        sock = self.namespace.new_socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        sock.listen()
+        return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+
+    def of(self, kind: type[E]) -> list[E]:
+        """Return the events of one kind so far."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def until(self, wanted: Callable[[], object]) -> None:
+        """Wait for what shows in the events."""
+        while not wanted():  # noqa: ASYNC110 - time jumps, and nothing else tells of a record
+            await trio.sleep(0.01)
 
     def new_name(self) -> str:
         """Return a name that nobody has asked for yet."""

@@ -23,9 +23,11 @@ import trio.testing
 from relay import sockets
 from relay.addresses import Destination, Endpoint
 from relay.config import Hold
+from relay.gateway.bounds.room import Room
 from relay.gateway.dialect import Dialect
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
 from relay.gateway.downstream.body import Body
+from relay.gateway.downstream.guests import Guest
 from relay.gateway.gateway import Gateway
 from relay.gateway.http import Flush
 from relay.gateway.setup import certificates
@@ -160,7 +162,7 @@ class Running:
 
     async def _serve(self, accepted: socket.socket, number: int) -> None:
         with accepted:
-            await self.gateway.serve(accepted, number, self.origin, lambda: None)
+            await self.gateway.serve(accepted, number, self.origin, Guest())
 
     async def assert_nothing_is_left(self) -> None:
         """See that no task and no socket of a request is left: what lives is ready for another."""
@@ -189,7 +191,7 @@ def body_of(*pieces: bytes) -> Body:
     async def receive(_flush: Flush) -> bytes | None:
         return next(left)
 
-    return Body(receive)
+    return Body(receive, Guest(), Room())
 
 
 async def until(stream: trio.abc.ReceiveStream, end: bytes) -> bytes:

@@ -21,13 +21,15 @@ def left(pid: int) -> int:
 
 
 @contextmanager
-def at_the_limit() -> Iterator[None]:
-    """Leave this process no descriptor that it could open, as if it had all that it may have."""
+def at_the_limit(spare: int = 0) -> Iterator[None]:
+    """Leave this process no descriptor that it could open, or so many, as if it had all it may."""
     before = resource.getrlimit(_KIND)
     fillers: list[int] = []
     resource.setrlimit(_KIND, (highest(os.getpid()) + 1, before[1]))
     try:
         _fill(fillers)
+        for _ in range(spare):
+            os.close(fillers.pop())
         yield
     finally:
         for descriptor in fillers:

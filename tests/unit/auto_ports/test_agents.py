@@ -112,10 +112,12 @@ def test_both_forms_of_opencode_with_comments() -> None:
         b'{"mcpServers":[],"projects":7}',
         b'{"mcpServers":{"a":[],"b":{"args":7,"env":"x","url":["http://localhost:1"]}}}',
         b'{"projects":{"/home/u":[]}}',
+        b'{"telemetry":{"otlpEndpoint":4317}}',
     ],
 )
 def test_other_shapes_open_nothing(content: bytes) -> None:
     assert opened("claude", ".claude.json", content) == []
+    assert opened("gemini", "settings.json", content) == []
 
 
 @pytest.mark.parametrize(

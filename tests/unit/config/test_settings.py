@@ -136,6 +136,13 @@ def test_ports_of_the_host_know_their_source() -> None:
     assert {each.name: each.flag for each in config.described()}["host_ports"] == "--host-port"
 
 
+def test_a_setting_that_is_on_has_a_flag_that_turns_it_off() -> None:
+    (setting,) = (each for each in config.described() if each.name == "auto_ports")
+    assert (setting.flag, setting.shown_default) == ("--no-auto-ports", "default: on")
+    off = config.from_words({"auto_ports": "false"}, lambda key: f"--{key}: ")
+    assert not config.merge(off).auto_ports
+
+
 def test_the_file_of_a_project_opens_no_port_of_the_host() -> None:
     with pytest.raises(ConfigError, match="host_ports: the file of a project can only"):
         config.from_project("host_ports = [5432]", "p.toml")

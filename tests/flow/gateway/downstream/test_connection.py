@@ -2,12 +2,16 @@
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import trio
 import trio.testing
 
+from relay.gateway.bounds.room import Room
+from relay.gateway.downstream.body import Body
 from relay.gateway.downstream.connection import Downstream
+from relay.gateway.downstream.guests import Guest
 from relay.gateway.http import LostError, Response
 from relay.record.kinds import Kind
 from relay.sockets import resets_on_close
@@ -33,7 +37,8 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def downstream(sock: socket.socket) -> Downstream:
-    return Downstream(trio.SocketStream(trio.socket.from_stdlib_socket(sock)), sock)
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+    return Downstream(stream, sock, partial(Body, guest=Guest(), room=Room()))
 
 
 async def test_between_two_requests(pair: tuple[socket.socket, socket.socket]) -> None:

@@ -16,7 +16,9 @@ import trio.testing
 from h2.errors import ErrorCodes
 from hyperframe.frame import GoAwayFrame, SettingsFrame
 
+from relay.gateway.bounds.room import Room
 from relay.gateway.downstream.body import Body
+from relay.gateway.downstream.guests import Guest
 from relay.gateway.http import Flush, LostError, Request
 from relay.gateway.upstream.http2 import SETTINGS_WAIT, Http2
 from relay.gateway.upstream.http2_engine import Engine
@@ -326,7 +328,8 @@ async def test_a_body_that_is_not_wanted_any_more_is_not_ended() -> None:
         socket.put(server.data_to_send())
         await connection.settled()
         stream = connection.open()
-        await stream.send(Request(b"POST", b"/v1/other", [], is_framed=True), Body(receive))
+        request = Request(b"POST", b"/v1/other", [], is_framed=True)
+        await stream.send(request, Body(receive, Guest(), Room()))
         stream.release()
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
