@@ -25,27 +25,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="user",
         help="who the kernel tests are: an ordinary user, or root with its range of ids",
     )
-    parser.addoption(
-        "--part",
-        type=_part,
-        default=(1, 1),
-        metavar="N/M",
-        help="every Mth test from the Nth on: M runs side by side are all",
-    )
-
-
-def _part(text: str) -> tuple[int, int]:
-    """Return the two numbers of a part; raises ValueError."""
-    number, parts = map(int, text.split("/"))
-    if not 1 <= number <= parts:
-        raise ValueError(text)
-    return number, parts
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the part that is asked for: neighbours, which often wait alike, go to different ones."""
-    number, parts = config.getoption("--part")
-    config.hook.pytest_deselected(
-        items=[item for at, item in enumerate(items) if at % parts != number - 1]
-    )
-    items[:] = items[number - 1 :: parts]
