@@ -348,7 +348,7 @@ async def test_the_config_file_has_a_table_for_it(api: Api, keepline: Keepline) 
     ("text", "place", "told"),
     [
         ('[gateway]\nhosts = ["bad host"]', ":2", "'bad host'"),
-        ('[gateway]\nhosts = ["localhost"]', ":2", "'localhost' is the program's own loopback"),
+        ('[gateway]\nhosts = ["localhost"]', ":2", "'localhost' is on loopback"),
         ('[gateway]\n\nhosts = ["a.test:0"]', ":3", "'a.test:0' has a port that is no number"),
         ('[gateway]\nmode = "on"', ":2", "Invalid enum value 'on'"),
         ("[gateway]\nstream_silence = -1", ":2", "Expected `int` >= 0"),
