@@ -35,11 +35,12 @@ DIAG: Final = b"d"
 ANSWER: Final = struct.Struct("=i")
 """0 with a socket, or the errno for which there is none."""
 
-_MADE: Final = {
+MADE: Final = {
     INET: (socket.AF_INET, socket.SOCK_STREAM, 0),
     INET6: (socket.AF_INET6, socket.SOCK_STREAM, 0),
     DIAG: (socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG),
 }
+"""Family, type and protocol of each."""
 _SIOCGSKNS: Final = 0x894C  # linux/sockios.h
 _NS_GET_USERNS: Final = 0xB701  # ioctl_nsfs(2)
 
@@ -137,7 +138,7 @@ def _failure_of_entering(inside: int, parent: int) -> int:
 def _answer(end: socket.socket, asked: bytes) -> None:
     """Make what is asked for, and hand it over; raises OSError if the relay is gone."""
     try:
-        sock = socket.socket(*_MADE[asked])
+        sock = socket.socket(*MADE[asked])
     except OSError as error:
         end.send(ANSWER.pack(error.errno or errno.EPERM))
         return

@@ -111,7 +111,7 @@ class Publishing:
 
         What connects is served in the nursery that is given.
         """
-        with self._scope:
+        with trio.CancelScope() as self._scope:
             try:
                 async with trio.open_nursery() as nursery:
                     for publication, on_host in self._asked:

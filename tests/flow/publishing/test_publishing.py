@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 import trio
 
+from relay.barrier import kept_running
 from relay.config.publishing import Publication
 from relay.policy.host_ports import HostPorts, PortRange
 from relay.publishing.look import Look
@@ -38,6 +39,7 @@ class Kernel:
     servers: dict[int, Server] = field(default_factory=dict)
     looks: int = 0
     error: OSError | None = None
+    fault: Exception | None = None
     count: int = 0
 
     @property
@@ -46,8 +48,8 @@ class Kernel:
 
     async def again(self) -> dict[int, Server]:
         self.looks += 1
-        if self.error is not None:
-            raise self.error
+        if error := self.fault or self.error:
+            raise error
         return dict(self.servers)
 
     async def address(self, port: int, *, ipv6: bool) -> str:
@@ -273,3 +275,22 @@ async def test_the_end_delivers_what_a_server_sent(under: Under) -> None:
         assert received == size
         with pytest.raises(trio.BrokenResourceError):
             await cut.receive_some()
+
+
+async def test_after_a_fault_it_begins_anew(
+    under: Under, autojump_clock: trio.testing.MockClock
+) -> None:
+    under.kernel.servers[20000] = Server(INSIDE)
+    made = Publishing(cast("Look", under.kernel), under.events.append, under.ports)
+    serve = partial(made.serve, under.nursery)
+    under.nursery.start_soon(kept_running, under.events.append, "published ports", serve)
+    await trio.sleep(1)
+    under.kernel.fault = ValueError("nobody expected it")
+    await trio.sleep(1)
+    assert len(under.of(PublishEnded)) == 1
+    under.kernel.fault = None
+    await trio.sleep(10)
+    assert len(under.of(Published)) == 2
+    await made.finish()
+    await trio.sleep(1)
+    assert len(under.of(PublishEnded)) == 2

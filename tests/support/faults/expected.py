@@ -38,6 +38,7 @@ _SIGNALS: Final = "a signal is sent, and passed on: tests/kernel/test_signals.py
 _REFUSED_TO_US: Final = "a call on the host's loopback fails; a close like the one beside it"
 _SMALL: Final = "what is sent first on a connection has room in its buffer"
 _FAILED: Final = "a call before it has failed: its errnos are of runs, not of a scenario"
+_AT_ONCE: Final = "what is asked for comes within the call: tests/support/faults/maker.py"
 _TAKEN_OVER: Final = "a descriptor that has come is taken over"
 _SAME_TICK: Final = "two tasks that end in the same tick; it is a close like those beside it"
 
@@ -77,6 +78,7 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/publishing/on_host.py", "sock.close"): _FAILED,
     ("relay/publishing/sockets.py", "sock.close"): _FAILED,
     ("relay/publishing/sockets.py", "socket.socket"): _TAKEN_OVER,
+    ("relay/publishing/sockets.py", "trio.lowlevel.wait_readable"): _AT_ONCE,
 }
 """Calls by file and text, and why a place of theirs is reached by no scenario."""
 

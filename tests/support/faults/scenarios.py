@@ -136,14 +136,19 @@ async def published(session: Session) -> None:
                 nursery.start_soon(trio.serve_listeners, _echo, [listener])
             for number in range(2):
                 await session.until(lambda: len(session.of(Published)) > number)  # noqa: B023
-                places = {each.port: each.host_port for each in session.of(Published)}
-                with suppress(OSError, trio.BrokenResourceError, AssertionError, KeyError):
-                    port = places[ASKED + number]
-                    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-                        await session.echoed(stream)
+                await _dial_published(session, ASKED + number)
             nursery.cancel_scope.cancel()
+    await _dial_published(session, ASKED)
     with trio.move_on_after(_PUBLISHED):
         await session.until(lambda: session.of(PublishEnded))
+
+
+async def _dial_published(session: Session, port: int) -> None:
+    """Connect on the host to a port inside, if it is published, and speak to whoever is there."""
+    places = {each.port: each.host_port for each in session.of(Published)}
+    with suppress(OSError, trio.BrokenResourceError, AssertionError, KeyError):
+        async with await trio.open_tcp_stream("127.0.0.1", places[port]) as stream:
+            await session.echoed(stream)
 
 
 async def _echo(stream: trio.SocketStream) -> None:

@@ -17,7 +17,6 @@ import trio
 
 from netns.handoff import Listeners
 from netns.plan import OWN_ADDRESS
-from netns.process.socket_maker import SocketMaker
 from relay import server
 from relay.auto_ports.editors import EditorFolder
 from relay.auto_ports.setup import EditorFolders
@@ -37,6 +36,7 @@ from relay.record.events import Event, Slept
 from relay.record.flightlog import FlightLog
 from tests.support.faults import calls
 from tests.support.faults.injector import INJECTOR
+from tests.support.faults.maker import MakerAtOnce
 from tests.support.faults.world import (
     CONNECT,
     ECHO,
@@ -143,7 +143,7 @@ class Session:
             way_out=_way_out(self.proxied),
         )
         if self.is_published:
-            maker = SocketMaker.fork()
+            maker = MakerAtOnce(self.namespace)
             self.opened.callback(maker.stop)
             INJECTOR.is_on = False  # as long as what fails ends the session before it starts
             asked = open_all([Publication(ASKED, 0)], self.opened)
