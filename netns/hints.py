@@ -37,7 +37,7 @@ def host_facts() -> dict[str, str]:
     return facts
 
 
-def namespace_hint(  # noqa: PLR0911 - one return a cause
+def namespace_hint(  # noqa: C901, PLR0911 - one return a cause
     number: int | None, facts: Mapping[str, str]
 ) -> str:
     """Name the setting that most likely forbids what failed with errno `number`."""
@@ -46,6 +46,8 @@ def namespace_hint(  # noqa: PLR0911 - one return a cause
             return f"as root: sysctl user.{limit}=15000"
     if number == errno.ENOSPC:
         return "too many namespaces are open: end some, or raise user.max_*_namespaces with sysctl"
+    if number == errno.EFBIG:
+        return "files may not be as large as keepline needs, a few KiB: raise the limit, ulimit -f"
     if number == errno.ENOSYS and facts.get("seccomp") == "2":
         return _UNCONFINED
     if number in (errno.ENOSYS, errno.EINVAL):

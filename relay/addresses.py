@@ -184,7 +184,7 @@ def parse_destination(text: str, default_port: int) -> Destination:
     if len(host) > _MOST_CHARACTERS or not (written.isascii() and _NAME.fullmatch(host)):
         raise ValueError("has no host name or IPv4 address in ASCII")
     if _means_this_host(host):
-        raise ValueError("is the program's own loopback, which does not pass through keepline")
+        raise ValueError("is on loopback, which the gateway does not serve")
     return Destination(host, default_port if port is None else port)
 
 

@@ -14,12 +14,12 @@ from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, session
 from relay.addresses import parse_pool
+from relay.auto_ports.setup import written_down
 from relay.command.beside import Beside
 from relay.command.ending import as_ended
 from relay.config import files as config_files
 from relay.host.itself import host_itself
 from relay.policy import presets, why
-from relay.policy.host_ports import HostPorts
 from relay.record import escaping, files, flightlog, selection, status, view
 from relay.record.escaping import shown, shown_json, shown_lines
 from relay.record.story import learned, telling
@@ -246,7 +246,7 @@ def _why(arguments: argparse.Namespace) -> int:
     """Return 1 if it is denied."""
     sources = _sources(arguments)
     settings = sources.settings()
-    itself, ports = host_itself(parse_pool(settings.dns_pool)), HostPorts(settings.opened_ports())
+    itself, ports = host_itself(parse_pool(settings.dns_pool)), written_down(settings, [])
     policy, destination = settings.policy(), why.parsed(arguments.destination)
     is_denied, told = why.told(policy, destination, sources.path, itself, ports)
     _print(told)

@@ -70,7 +70,7 @@ def run(
         opened.callback(sandbox.end)
         proxied = out.routes.environment(os.environ) if out is not None else {}
         added = {SESSION_VARIABLE: name, **prepared.environment, **proxied}
-        ports, locks = auto_ports.prepared(settings, sandbox, proxied, warn, opened)
+        ports, locks = auto_ports.prepared(settings, sandbox, warn, opened)
         planned = plan(settings, command, resolv_conf, added, prepared)
         sandbox.build(replace(planned, host_ports=ports.spans(), read_only=locks.read_only))
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), beside.witness)

@@ -16,6 +16,7 @@ from relay.config import Settings
 from relay.policy.host_ports import PortRange
 
 MOST_BYTES: Final = 4 << 20
+_AT_ONCE: Final = 1 << 12
 
 _LEADING: Final = tuple(host.encode() for host in HOSTS)
 
@@ -35,8 +36,12 @@ def opened_by_caller(
         path = _path(known, environment, home)
         shown = _shown(path, home)
         try:
-            content = _content(path)
-            if any(host in content for host in _LEADING):
+            content, why_not = _content(path)
+            if not any(host in content for host in _LEADING):
+                continue
+            if why_not:
+                notes.append(f"{shown}: {why_not}")
+            else:
                 yield from agents.opened_by(content, known, shown, folders)
         except (FileNotFoundError, NotADirectoryError):
             continue
@@ -81,8 +86,8 @@ def _shown(path: Path, home: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def _content(path: Path) -> bytes:
-    """Return what is in a file of the caller's, or of root's; raises OSError.
+def _content(path: Path) -> tuple[bytes, str]:
+    """Return what is in a file, and why that is not trusted, if it is not; raises OSError.
 
     Links are followed, for many keep their settings elsewhere. A FIFO is not waited for.
     """
@@ -90,16 +95,17 @@ def _content(path: Path) -> bytes:
     fd = os.open(path, flags)
     try:
         status = os.fstat(fd)
-        if why_not := _why_not(status):
-            raise OSError(0, why_not, str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(0, "it is not a regular file", str(path))
+        at_once = max(min(status.st_size, MOST_BYTES) + 1, _AT_ONCE)
         content = b""
-        while len(content) <= MOST_BYTES and (more := os.read(fd, status.st_size + 1)):
+        while len(content) <= MOST_BYTES and (more := os.read(fd, at_once)):
             content += more
     finally:
         os.close(fd)
     if len(content) > MOST_BYTES:
         raise OSError(0, f"it has more than {MOST_BYTES} bytes", str(path))
-    return content
+    return content, _why_not(status)
 
 
 def trusted_owners() -> set[int]:
@@ -108,9 +114,7 @@ def trusted_owners() -> set[int]:
 
 
 def _why_not(status: os.stat_result) -> str:
-    """Return why a file is not read; empty if it is."""
-    if not stat.S_ISREG(status.st_mode):
-        return "it is not a regular file"
+    """Return why a file is not trusted; empty if it is."""
     if status.st_uid not in trusted_owners():
         return f"it belongs to user {status.st_uid}"
     if status.st_mode & stat.S_IWOTH:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from relay.auto_ports import editors, reading
+from relay.auto_ports import editors, reading, variables
 from relay.config import Settings
 from relay.policy.host_ports import HostPorts
 from relay.record import files
@@ -36,25 +36,32 @@ class Passing(Protocol):
     """Whether the command inherits a folder. From there it could write to any other."""
 
 
+def written_down(settings: Settings, notes: list[str]) -> HostPorts:
+    """Return the ports that are open from the start; `notes` gets why a file opens none."""
+    ports = HostPorts(settings.opened_ports())
+    if reading.are_wanted(settings):
+        for port, _last, source in reading.opened_by_caller(_given(settings), files.home(), notes):
+            ports.open(port, source)
+    return ports
+
+
+def _given(settings: Settings) -> dict[str, str]:
+    """Return the variables that the command gets: of a proxy only where that is left to it."""
+    taken = () if settings.proxy == "off" else variables.PROXIES
+    return {name: text for name, text in os.environ.items() if name.upper() not in taken}
+
+
 def prepared(
     settings: Settings,
     sandbox: Passing,
-    withheld: Collection[str],
     warn: Callable[[str], None],
     opened: contextlib.ExitStack,
 ) -> tuple[HostPorts, EditorFolders]:
-    """Open the ports that are written down, and the editors' folders until `opened` is closed.
-
-    The command does not get the variables `withheld`, such as those of a proxy: they say nothing.
-    """
-    ports, found = HostPorts(settings.opened_ports()), EditorFolders()
-    notes, home = list[str](), files.home()
-    if reading.are_wanted(settings):
-        given = {name: text for name, text in os.environ.items() if name not in withheld}
-        for port, _last, source in reading.opened_by_caller(given, home, notes):
-            ports.open(port, source)
-        folders = [] if sandbox.passes_folders else reading.editors_folders(os.environ, home)
-        for path in filter(Path.is_dir, folders):
+    """Open the ports that are written down, and the editors' folders until `opened` is closed."""
+    notes = list[str]()
+    ports, found = written_down(settings, notes), EditorFolders()
+    if reading.are_wanted(settings) and not sandbox.passes_folders:
+        for path in filter(Path.is_dir, reading.editors_folders(os.environ, files.home())):
             try:
                 folder = editors.EditorFolder.opened(path)
             except OSError as error:

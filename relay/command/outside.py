@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from relay.command.side_doors import side_door
 from relay.config import Settings
@@ -17,7 +18,7 @@ def tell(
 ) -> None:
     """Record it and say it in a line, if that is known of the command."""
     share = settings.share if settings.strict else None
-    found = side_door(command, os.environ, share, runs)
+    found = side_door(command, os.environ, share, runs, lambda path: Path(path).is_socket())
     if found is not None:
         program, asks = found
         event = SideDoor(program=program, asks=asks)

@@ -5,6 +5,7 @@ which that is known; whether an editor or a browser hands over depends on whethe
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from relay.gateway.setup.command import unwrapped
@@ -23,6 +24,8 @@ class Door(NamedTuple):
     """It asks only if one of these is among its words."""
     running: tuple[str, ...] = ()
     """It asks only if a process of one of these names runs already."""
+    socket: str = ""
+    """It asks only if the word behind this one is a socket that is there."""
 
 
 _DOCKER: Final = Door("the container engine", "docker", "DOCKER_HOST")
@@ -55,6 +58,7 @@ DOORS: Final[Mapping[str, Door]] = {
     "at": Door("atd"),
     "batch": Door("atd"),
     "emacsclient": Door("the Emacs server"),
+    "ssh": Door("the ssh master that runs already", socket="-S"),
     "tmux": Door("the tmux server that runs already", running=("tmux: server",)),
     **dict.fromkeys(_CODE, Door("the editor that runs already", running=_CODE)),
     **dict.fromkeys(
@@ -74,11 +78,12 @@ def side_door(
     environment: Mapping[str, str],
     share: Collection[str] | None,
     runs: Callable[[Collection[str]], bool],
+    is_socket: Callable[[str], bool],
 ) -> tuple[str, str] | None:
     """Return the program of a command that asks somebody outside, and whom; None for all others.
 
     `share`: what --strict leaves within reach, None without it. `runs` returns whether the caller
-    has a process of one of these names.
+    has a process of one of these names, `is_socket` whether a path is that of a socket.
     """
     words = unwrapped(command)
     name = words[0].rpartition("/")[2] if words else ""
@@ -89,8 +94,13 @@ def side_door(
     is_out_of_reach = share is not None and door.share not in share
     if is_elsewhere or is_out_of_reach:
         return None
-    if door.only_with and not set(door.only_with) & set(words):
-        return None
-    if door.running and not runs(door.running):
-        return None
-    return name, door.asks
+    is_not_asked = (
+        (door.only_with and not set(door.only_with) & set(words))
+        or (door.running and not runs(door.running))
+        or (door.socket and not any(map(is_socket, _behind(door.socket, words))))
+    )
+    return None if is_not_asked else (name, door.asks)
+
+
+def _behind(option: str, words: Sequence[str]) -> list[str]:
+    return [word for before, word in pairwise(words) if before == option]

@@ -40,8 +40,13 @@ class Routes:
         return proxy
 
     def resolves(self, name: str) -> bool:
-        """Return whether a proxy resolves a name, at some port at least."""
-        return not (self.bypass.covers_all_of(name) or name in {each.host for each in self.proxies})
+        """Return whether a proxy resolves a name, at some port at least.
+
+        One for port 80 alone does not: all others are dialled from here.
+        """
+        return self.others is not None and not (
+            self.bypass.covers_all_of(name) or name in {each.host for each in self.proxies}
+        )
 
     @property
     def proxies(self) -> tuple[Proxy, ...]:

@@ -15,6 +15,7 @@ from .plan import Run
 from .row import Row
 from .rows import ROWS
 from .soak import Soaked
+from .stage import PROXIES
 from .worker import Played
 
 _SOAK: Final = 17
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs=parsed.jobs,
         times=parsed.times,
         is_short=parsed.short,
+        through=parsed.through,
         soak_minutes=minutes if _SOAK in chosen else 0,
         tell=_tell,
     )
@@ -79,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--row", type=int, action="append", help="this row only; repeatable")
     parser.add_argument("--times", type=int, help="samples of each row instead of its own number")
     parser.add_argument("--short", action="store_true", help="each row once, shortened waits")
+    parser.add_argument(
+        "--through", choices=PROXIES, default="", help="keepline's way out is this proxy"
+    )
     parser.add_argument("--jobs", type=int, default=16, help="rows that wait, at a time")
     parser.add_argument("--minutes", type=float, default=60, help="length of the soak, row 17")
     parser.add_argument("--json", type=Path, help="write what was measured to this file")

@@ -39,9 +39,9 @@ class Played:
         return cls(**said)
 
 
-async def play(row: Row, times: int, bare: int, *, is_short: bool) -> Played:
+async def play(row: Row, times: int, bare: int, *, is_short: bool, through: str) -> Played:
     """Play it."""
-    async with stage() as it:
+    async with stage(through) as it:
         seconds = row.short if is_short else row.seconds
         scene = Scene(it, row, times, bare, seconds, is_short)
         await row.play(scene)
@@ -52,20 +52,20 @@ async def play(row: Row, times: int, bare: int, *, is_short: bool) -> Played:
 
 def main() -> int:
     """Play the row with the name that stands in the arguments."""
-    name, times, bare, is_short = sys.argv[1:]
+    name, times, bare, is_short, through = sys.argv[1:]
     (row,) = [each for each in ROWS if each.name == name]
     try:
         enter(as_root=False)
     except SandboxError as error:
         played = Played([], [], 0, 0, f"{error.cause}; {error.next_step}")
     else:
-        played = trio.run(play_with, row, int(times), int(bare), is_short == "short")
+        played = trio.run(play_with, row, int(times), int(bare), is_short == "short", through)
     sys.stdout.write(json.dumps(asdict(played)))
     return 0
 
 
-async def play_with(row: Row, times: int, bare: int, is_short: bool) -> Played:
-    return await play(row, times, bare, is_short=is_short)
+async def play_with(row: Row, times: int, bare: int, is_short: bool, through: str) -> Played:
+    return await play(row, times, bare, is_short=is_short, through=through)
 
 
 if __name__ == "__main__":

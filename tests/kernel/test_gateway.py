@@ -306,7 +306,7 @@ async def test_with_a_loopback_base_url_it_is_off_and_that_is_said(
     assert done.stdout.decode().split()[0] == own["ANTHROPIC_BASE_URL"]
     assert of(done) == ""
     (line,) = done.stderr.splitlines()
-    assert line.startswith("keepline: the gateway is off: ANTHROPIC_BASE_URL is the program's own")
+    assert line.startswith("keepline: the gateway is off: ANTHROPIC_BASE_URL is on loopback")
     assert "secret" not in line
     done = await keepline.run(str(claude), env=own, options=["--gateway=http"], check=False)
     assert (done.status, done.stdout) == (125, b"")
@@ -348,7 +348,7 @@ async def test_the_config_file_has_a_table_for_it(api: Api, keepline: Keepline) 
     ("text", "place", "told"),
     [
         ('[gateway]\nhosts = ["bad host"]', ":2", "'bad host'"),
-        ('[gateway]\nhosts = ["localhost"]', ":2", "'localhost' is the program's own loopback"),
+        ('[gateway]\nhosts = ["localhost"]', ":2", "'localhost' is on loopback"),
         ('[gateway]\n\nhosts = ["a.test:0"]', ":3", "'a.test:0' has a port that is no number"),
         ('[gateway]\nmode = "on"', ":2", "Invalid enum value 'on'"),
         ("[gateway]\nstream_silence = -1", ":2", "Expected `int` >= 0"),
@@ -489,7 +489,7 @@ async def test_the_first_line_of_doctor_tells_what_it_reads(
     assert http.endswith(reads)
     assert await first(KEEPLINE_GATEWAY="off") == f"works   {name}: gateway off (gateway = off)"
     told = await first(ANTHROPIC_BASE_URL="http://localhost/secret")
-    assert told.startswith(f"lacks   {name}: gateway off (ANTHROPIC_BASE_URL is the program's own")
+    assert told.startswith(f"lacks   {name}: gateway off (ANTHROPIC_BASE_URL is on loopback")
     assert "secret" not in told
 
 

@@ -90,6 +90,17 @@ async def test_rules_close_what_a_flag_has_opened(keepline: Keepline) -> None:
     assert {(each.rule, each.told) for each in denials} == {(f"localhost:{BOTH}", "a refusal")}
 
 
+async def test_without_held_syns_the_name_alone_leads_there(keepline: Keepline) -> None:
+    options = ["--intercept", "redirect", "--host-port", OPEN]
+    async with inside(keepline, options=options) as program:
+        assert await program(ports.refusal, "127.0.0.1", BOTH) == "ECONNREFUSED"
+        assert await program(ports.exchanged, HOST, BOTH) == b"hello"
+        done = await program.session.end()
+    assert "127.0.0.1 does not lead to ports of the host" in done.stderr
+    told = await keepline.call("doctor", env={"KEEPLINE_INTERCEPT": "redirect"})
+    assert b"lacks   ports of the host's loopback can be opened (--host-port)\n" in told.stdout
+
+
 async def test_a_port_that_was_served_is_free_for_a_server_inside(keepline: Keepline) -> None:
     """Whoever ends first; and a server inside is reached from then on, until it ends."""
     async with inside(keepline, options=["--host-port", OPEN]) as program:

@@ -9,7 +9,7 @@ import trio
 from relay.record.events import DialFailed, Dialled
 from relay.record.kinds import Kind
 from tests.support.command import program as at
-from tests.support.command.asking import TLS, answers, ask, explained, keepline_of, serve_api
+from tests.support.command.asking import explained
 from tests.support.command.driver import inside
 from tests.support.command.keepline import Keepline
 from tests.support.internet.faults import drop
@@ -44,7 +44,7 @@ async def proxy(
     internet.router.use_resolvers(NAMES)
     internet.zone.remove(NAME, "AAAA")
     if scheme == "http":
-        start_squid(internet.router, GATEWAY, PORTS[scheme], SOURCE, NOBODY)
+        start_squid(internet.router, GATEWAY, PORTS[scheme], [SOURCE, NOBODY])
     else:
         start_microsocks(internet.router, GATEWAY, PORTS[scheme])
     await listening(internet.router, GATEWAY, PORTS[scheme])
@@ -59,7 +59,7 @@ def url(scheme: str, credentials: str = CREDENTIALS) -> str:
 async def test_a_real_proxy(internet: Internet, nursery: trio.Nursery, proxy: str) -> None:
     await nursery.start(serve, source, listen(internet.server, SERVER, SOURCE))
     keepline = Keepline(internet)
-    async with inside(keepline, env={"ALL_PROXY": url(proxy)}) as program:
+    async with inside(keepline, ["--proxy", url(proxy)]) as program:
         got, said = await program(at.download, NAME, SOURCE, MEGABYTES)
         assert got == said
         assert await program(at.refused, NAME, NOBODY) == "ECONNREFUSED"
@@ -99,13 +99,3 @@ async def test_a_real_proxy_wants_credentials(internet: Internet, proxy: str) ->
     command = f"printf '%s' '{USER}:{PASSWORD}'"
     async with inside(keepline, ["--proxy", url(proxy, ""), "--proxy-command", command]) as program:
         assert await program(at.refused, NAME, SOURCE) == "ECONNREFUSED"
-
-
-async def test_the_gateway_behind_a_real_proxy(
-    internet: Internet, nursery: trio.Nursery, proxy: str
-) -> None:
-    await serve_api(internet, nursery)
-    keepline = keepline_of(internet, internet.authority)
-    words = ask("node", "GET", f"https://{NAME}/v1/models")
-    done = await keepline.run(*words, options=TLS, env={"HTTPS_PROXY": url(proxy)})
-    assert answers(done)[0].status == 200

@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-from relay.addresses import Destination
+from relay.addresses import Destination, is_ipv4, numbers_and_dots
 from relay.outbound.dialer import ATTEMPT, Denied, Dials, Reached, Resolve
 from relay.outbound.door import DeniedError, Door, Own
 from relay.outbound.patience import DialError, verdict_of
@@ -34,6 +34,7 @@ ANSWER: Final = 60.0
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 _OF_THE_WEB: Final = frozenset({80, 443})
+_PASSED: Final = frozenset({Kind.PROXY_DENIED, Kind.PROXY_FAILED, Kind.NAME_FAILURE})
 
 
 @dataclass(eq=False)
@@ -77,12 +78,10 @@ class ProxiedDialer:
         try:
             return await self._reach_one(proxy, targets, deadline, fresh=fresh)
         except DialError as error:
-            if error.kind is not Kind.PROXY_DENIED:
-                raise
-            if forwards:
+            if error.kind is Kind.PROXY_DENIED and forwards:
                 self._forwarding.add(proxy)
                 return await self._forwarded(proxy, targets[0], deadline, fresh=fresh)
-            if not self._may_pass(destination):
+            if not self._may_pass(error, destination):
                 raise
             with trio.move_on_after(ATTEMPT), contextlib.suppress(DialError):
                 return await self._direct.dial(
@@ -104,8 +103,10 @@ class ProxiedDialer:
         verdict = self._door.judge_unresolved(destination)
         if isinstance(verdict, Deny):
             raise DeniedError(verdict, "")
-        if destination.name is not None and not _NAME.fullmatch(destination.host):
-            cause = "the name has characters that no proxy takes"
+        host = destination.host
+        is_name = _NAME.fullmatch(host) is not None and numbers_and_dots(host) is None
+        if not (is_name or is_ipv4(host)):  # 127.1 would be an address to the proxy
+            cause = "the name has characters that no proxy takes, or is a number"
             raise DialError(cause, Kind.NAME_FAILURE, is_final=True)
         return [destination]
 
@@ -121,13 +122,14 @@ class ProxiedDialer:
                 failures.append(error)
         raise verdict_of(failures)
 
-    def _may_pass(self, destination: Destination) -> bool:
-        """Return whether what a proxy denies is dialled directly.
+    def _may_pass(self, error: DialError, destination: Destination) -> bool:
+        """Return whether what a proxy denies, or does not find, is dialled directly.
 
         Variables name a proxy for programs that speak HTTP; others go past it without keepline, to
         a database of the company's for example.
         """
-        return self._routes.is_from_variables and destination.port not in _OF_THE_WEB
+        is_of_web = destination.port in _OF_THE_WEB
+        return self._routes.is_from_variables and not is_of_web and error.kind in _PASSED
 
     async def _forwarded(
         self, proxy: Proxy, target: Destination, deadline: float, *, fresh: bool

@@ -60,7 +60,8 @@ def twice(facts: Any) -> None:
 
 def unspecified(facts: Any) -> None:
     """Dial all that may mean the host's loopback."""
-    for host in ("127.0.0.1", "0.0.0.0", "127.1.2.3", "localhost", "::ffff:127.0.0.1", "0"):
+    numbers = ("127.0.0.1", "0.0.0.0", "127.1.2.3", "::ffff:127.0.0.1", "0", "::1", "::")
+    for host in (*numbers, "localhost", "host.internal", "host.docker.internal"):
         with attempt():
             dial(facts, host, facts.loopback_port)
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -272,13 +272,12 @@ class Passed:
 @contextmanager
 def prepared_for(
     settings: Settings | None = None,
-    withheld: Collection[str] = (),
     passed: Passed | None = None,
 ) -> Iterator[tuple[set[int], EditorFolders, list[str]]]:
     told: list[str] = []
     with ExitStack() as opened:
         chosen, sandbox = settings or Settings(), passed or Passed()
-        ports, editors = prepared(chosen, sandbox, withheld, told.append, opened)
+        ports, editors = prepared(chosen, sandbox, told.append, opened)
         yield {each.first for each in ports}, editors, told
 
 
@@ -299,14 +298,14 @@ def test_where_none_is_open_by_itself(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_a_variable_that_the_command_does_not_get_opens_nothing(
+def test_a_proxy_is_the_relay_s_unless_it_is_left_to_programs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://localhost:3128")
+    monkeypatch.setenv("https_proxy", "http://localhost:3128")
     with prepared_for() as (ports, _, _):
-        assert 3128 in ports
-    with prepared_for(withheld=["HTTPS_PROXY"]) as (ports, _, _):
         assert 3128 not in ports
+    with prepared_for(Settings(proxy="off")) as (ports, _, _):
+        assert 3128 in ports
 
 
 @pytest.mark.usefixtures("home")

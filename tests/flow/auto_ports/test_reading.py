@@ -126,6 +126,12 @@ def huge(path: Path) -> str:
     return f"it has more than {MOST_BYTES} bytes"
 
 
+def sparse(path: Path) -> str:
+    path.touch()
+    os.truncate(path, 1 << 40)
+    return f"it has more than {MOST_BYTES} bytes"
+
+
 def everybodys(path: Path) -> str:
     path.write_text(CONTENT)
     path.chmod(0o666)
@@ -137,7 +143,7 @@ def cut(path: Path) -> str:
     return "Input data was truncated"
 
 
-@pytest.mark.parametrize("make", [fifo, folder, loop, huge, everybodys, cut])
+@pytest.mark.parametrize("make", [fifo, folder, loop, huge, sparse, everybodys, cut])
 def test_what_is_no_such_file_is_told_and_opens_nothing(caller: Caller, make: object) -> None:
     assert callable(make)
     caller.home.mkdir(exist_ok=True)
@@ -152,6 +158,10 @@ def test_another_user_s_file_opens_nothing(caller: Caller, monkeypatch: pytest.M
     monkeypatch.setattr(reading, "trusted_owners", lambda: {owner + 1})
     assert caller.ports() == []
     assert caller.notes == [f"~/.claude.json: it belongs to user {owner}"]
+    caller.notes.clear()
+    caller.write(".claude.json", CONTENT.replace("localhost", "a.example"))
+    assert caller.ports() == []
+    assert caller.notes == [], "it would open none in any case"
 
 
 def test_a_file_of_another_place_is_named_in_full(caller: Caller, tmp_path: Path) -> None:

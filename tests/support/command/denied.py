@@ -14,7 +14,7 @@ def denied(argv: Sequence[str], environment: Mapping[str, str], file: Path) -> I
     own = argv[: argv.index("--")] if "--" in argv else argv
     flags = [word.partition("=")[2] for word in own if word.startswith("--deny=")]
     flags += [text for word, text in pairwise(own) if word == "--deny"]
-    text = file.read_text() if file.is_file() else ""
+    text = file.read_text(errors="replace") if file.is_file() else ""
     try:
         sources: list[dict[str, Any]] = [
             config.from_toml(text, str(file)),

@@ -18,7 +18,7 @@ def found(
     def runs(names: Collection[str]) -> bool:
         return bool(set(names) & set(running))
 
-    return side_door(command.split(), environment or {}, share, runs)
+    return side_door(command.split(), environment or {}, share, runs, "/run/there".__eq__)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,13 @@ def test_what_hands_over_to_one_that_runs_already(command: str, process: str) ->
     assert found(command) is None
     assert found(command, running=["bash"]) is None
     assert found(command, running=[process]) is not None
+
+
+def test_an_ssh_master_is_asked_where_its_socket_is_named() -> None:
+    assert found("ssh -S /run/there host true") == ("ssh", "the ssh master that runs already")
+    assert found("ssh -S /run/gone host true") is None
+    assert found("ssh -S none host true") is None
+    assert found("ssh host true") is None
 
 
 def test_an_engine_that_is_reached_over_the_network_is_seen() -> None:

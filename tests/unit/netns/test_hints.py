@@ -32,6 +32,7 @@ PLAIN = {
         (errno.ENOSPC, {"max_user_namespaces": "0"}, "sysctl user.max_user_namespaces=15000"),
         (errno.ENOSPC, {"max_net_namespaces": "0"}, "sysctl user.max_net_namespaces=15000"),
         (errno.ENOSPC, {}, "too many namespaces are open"),
+        (errno.EFBIG, {}, "ulimit -f"),
         (errno.ENOSYS, {}, "CONFIG_USER_NS"),
         (errno.EINVAL, {}, "CONFIG_USER_NS"),
         (errno.EPERM, {"unprivileged_userns_clone": "0"}, "kernel.unprivileged_userns_clone=1"),

@@ -7,7 +7,7 @@ from relay.addresses import Destination
 from relay.policy.host_ports import HostItself, HostPorts, PortRange
 from relay.policy.policy import Policy, Terms
 from relay.policy.rules import Rule
-from relay.policy.why import host_lines, lines, parsed
+from relay.policy.why import host_lines, lines, parsed, told
 
 PATH = "/c.toml"
 LINK_LOCAL = (
@@ -61,6 +61,14 @@ def test_the_hosts_loopback(host: str) -> None:
         "  a server that listens there inside comes first",
     ]
     assert of_host(denying, host)[-1].startswith("  to reach it: --host-port 5432")
+
+
+def test_what_means_the_host_is_judged_by_its_ports() -> None:
+    itself, ports = HostItself("198.18.0.2", ("host.internal",)), HostPorts()
+    is_denied, about = told(Policy(), Destination("localhost", 1), PATH, itself, ports)
+    assert (is_denied, next(about)) == (True, "localhost:1: denied")
+    is_denied, about = told(Policy(), Destination("a.test", 1), PATH, itself, ports)
+    assert (is_denied, next(about)) == (False, "a.test:1: allowed")
 
 
 @pytest.mark.parametrize("host", ["a.test", "10.0.0.1", "notlocalhost", "host.docker.internal"])

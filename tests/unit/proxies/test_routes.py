@@ -69,6 +69,7 @@ def test_which_names_are_left_to_a_proxy() -> None:
     found = of({"HTTPS_PROXY": "http://proxy.corp:3128", "NO_PROXY": "lan.test,x.test:80"})
     names = ["example.com", "proxy.corp", "db.lan.test", "x.test", "localhost"]
     assert [found.resolves(name) for name in names] == [True, False, False, True, False]
+    assert not of({"HTTP_PROXY": "http://cache:3142"}).resolves("example.com")
 
 
 def test_both_proxies_are_told_once() -> None:

@@ -202,9 +202,12 @@ async def test_what_no_program_of_the_web_asks_for_goes_past_a_proxy_that_denies
         opened = await opener.open(Destination("db.corp.test", server), 1)
         with opened.sock:
             assert opened.reached == ("127.0.0.1", server)
-        proxy.refuse = b"HTTP/1.1 503 Unavailable\r\n\r\n"  # that is not the proxy's decision
+        proxy.refuse = b"HTTP/1.1 503 Unavailable\r\n\r\n"  # it may not know the name
+        (await opener.open(Destination("other.corp.test", server), 1)).sock.close()
+        word = b"X-Squid-Error: ERR_CONNECT_FAIL 111\r\n"  # it has reached the host
+        proxy.refuse = b"HTTP/1.1 503 Unavailable\r\n" + word + b"\r\n"
         with pytest.raises(DialError, match="did not reach it"):
-            await opener.open(Destination("other.corp.test", server), 1)
+            await opener.open(Destination("third.corp.test", server), 1)
 
 
 async def test_where_neither_way_leads_the_proxys_word_is_told() -> None:
@@ -320,8 +323,9 @@ async def test_names_may_be_resolved_here_and_judged_by_address() -> None:
 
 async def test_a_name_that_no_proxy_takes_is_not_asked_for() -> None:
     async with proxied() as (proxy, made):
-        with pytest.raises(DialError, match="characters that no proxy takes"):
-            await made.banner(r"a\000b.test")
+        for name in (r"a\000b.test", "127.1", "2130706433", "0x7f000001"):
+            with pytest.raises(DialError, match="characters that no proxy takes"):
+                await made.banner(name)
         assert proxy.asked == []
 
 

@@ -7,6 +7,7 @@ Squid's settings are those of Debian's package where these decide: CONNECT to po
 """
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -50,7 +51,7 @@ while read -r line; do [ "$line" = '{user} {password}' ] && echo OK || echo ERR;
 _STARTED: Final = 20.0
 
 
-def start_squid(host: Host, address: str, port: int, *ports: int) -> None:
+def start_squid(host: Host, address: str, port: int, ports: Sequence[int] = ()) -> None:
     """Start it; beside 443 it connects to these ports."""
     folder = host.directory
     folder.chmod(0o755)
