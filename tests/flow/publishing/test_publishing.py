@@ -145,12 +145,12 @@ async def test_what_is_refused_inside_is_reset_outside(under: Under) -> None:
             )
             for servers in ({port: Server(INSIDE)}, {}):
                 under.kernel.servers = dict(servers)
-                with pytest.raises(trio.BrokenResourceError):
-                    assert await hello(on_host.port) == b""
+                with pytest.raises((trio.BrokenResourceError, OSError)):
+                    await hello(on_host.port)
             under.kernel.error = OSError(errno.ESRCH, os.strerror(errno.ESRCH))
             for _ in range(2):
-                with pytest.raises(trio.BrokenResourceError):
-                    assert await hello(on_host.port) == b""
+                with pytest.raises((trio.BrokenResourceError, OSError)):
+                    await hello(on_host.port)
             await publishing.finish()
             await until(lambda: under.of(PublishEnded))
     assert under.of(PublishEnded)[0].refused == 4
