@@ -1,4 +1,4 @@
-"""Programs of people use a service of the host's loopback, by a flag and nothing else."""
+"""Programs of people use a service of the host's loopback, by a flag or the environment alone."""
 
 import subprocess
 import sys
@@ -9,9 +9,10 @@ from typing import Final
 import pytest
 import trio
 
-from relay.record.events import Dialled
+from relay.record.events import Dialled, HostPortOpened
 from tests.support.command.keepline import Keepline
 from tests.support.command.programs import needs
+from tests.support.internet.servers import postgres
 from tests.support.internet.world import Internet
 from tests.support.pace import patience
 
@@ -35,6 +36,30 @@ public class Ping {
             new java.io.InputStreamReader(socket.getInputStream())).readLine());
     }
 }
+"""
+_DATABASE: Final = """
+import os, threading, psycopg
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    connection.execute("CREATE TEMPORARY TABLE numbers (n int, text text)")
+    with connection.cursor().copy("COPY numbers FROM STDIN") as rows:
+        for n in range(20_000):
+            rows.write_row((n, "x" * 100))
+    with connection.cursor().copy("COPY numbers TO STDOUT") as rows:
+        print(sum(map(len, rows)))
+    connection.commit()
+    # Each cancel is a connection more, which libpq makes to the address of the first; one that
+    # comes before the query does is for nothing, so there are more until it has ended.
+    ended = threading.Event()
+    def cancel():
+        while not ended.wait(0.05):
+            connection.cancel()
+    threading.Thread(target=cancel).start()
+    try:
+        connection.execute("SELECT pg_sleep(600)")
+    except psycopg.errors.QueryCanceled:
+        print("cancelled")
+    finally:
+        ended.set()
 """
 
 
@@ -91,3 +116,21 @@ async def test_status_and_explain_name_the_port(keepline: Keepline) -> None:
     assert f"  {told}, used once\n" in explained
     why = await keepline.call("policy", "why", f"localhost:{PORT}")
     assert why.stdout.decode().startswith(f"localhost:{PORT}: allowed\n")
+
+
+async def test_a_database_is_used_by_its_clients(internet: Internet, tmp_path: Path) -> None:
+    """The port is opened by a flag, or by DATABASE_URL in the environment; it is closed else."""
+    keepline = Keepline(internet)
+    ask = [needs("psql"), "--no-psqlrc", "-Atc", "SELECT 6 * 7"]
+    async with postgres.serving(internet.client, tmp_path) as url:
+        closed = await keepline.run(*ask, url, check=False)
+        assert "Connection refused" in closed.stderr
+        by_flag = await keepline.run(*ask, url, options=["--host-port", str(postgres.PORT)])
+        assert (by_flag.stdout, by_flag.stderr) == (b"42\n", "")
+        told = {"DATABASE_URL": url}
+        by_variable = await keepline.run(*ask, url, env=told)
+        assert by_variable.stdout == b"42\n"
+        assert by_variable.only(HostPortOpened).source == "DATABASE_URL"
+        python = await keepline.run(sys.executable, "-c", _DATABASE, env=told)
+        assert python.stdout == b"2128890\ncancelled\n"
+        assert len(python.all(Dialled)) >= 2
