@@ -34,7 +34,8 @@ OPENINGS: Final = (
     Opening(
         "files",
         "the command reads and writes the caller's files, and others act on them later:"
-        " what a shell reads at its start, a pipe that is read, the session's own record",
+        " what a shell reads at its start, settings by which later sessions open ports of the"
+        " host, a pipe that is read, the session's own record; config.toml may hold credentials",
         _BOTH,
     ),
     Opening(
@@ -58,8 +59,9 @@ OPENINGS: Final = (
     ),
     Opening(
         "processes",
-        "the caller's other processes, the relay among them, can be killed, stopped and limited,"
-        " and their command lines read; their memory and descriptors cannot",
+        "the caller's other processes, the relay and what is beside it among them, can be killed,"
+        " stopped and limited, and their command lines read, credentials in a flag among them;"
+        " their memory and descriptors cannot",
         _DEFAULT,
     ),
     Opening(
@@ -95,6 +97,18 @@ OPENINGS: Final = (
         "the local network, the host's own addresses and the metadata address of clouds are"
         " reached unless a rule denies them",
         _DEFAULT,
+    ),
+    Opening(
+        "servers inside",
+        "what listens inside is offered at the host's loopback, to every user of the host and to"
+        " pages in its browser; --publish off offers nothing",
+        _DEFAULT,
+    ),
+    Opening(
+        "proxies",
+        "a proxy resolves names itself, and connects to what rules deny by address alone;"
+        " --proxy-dns has each address judged",
+        _BOTH,
     ),
     Opening(
         "socketcall",

@@ -49,7 +49,8 @@ _NFULA_CFG_CMD: Final = 1
 _NFULA_CFG_MODE: Final = 2
 _NFULNL_CFG_CMD_BIND: Final = 1
 _NFULNL_COPY_PACKET: Final = 2
-_WHOLE: Final = 0xFFFF
+_HEADERS: Final = 128
+"""Bytes of a packet that are copied: two headers have 120 at most, RFC 791 and 9293."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _log() -> socket.socket:
         log.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         log.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
         _configure(log, _NFULA_CFG_CMD, struct.pack("=B", _NFULNL_CFG_CMD_BIND))
-        _configure(log, _NFULA_CFG_MODE, struct.pack("!IBB", _WHOLE, _NFULNL_COPY_PACKET, 0))
+        _configure(log, _NFULA_CFG_MODE, struct.pack("!IBB", _HEADERS, _NFULNL_COPY_PACKET, 0))
     except BaseException:
         log.close()
         raise

@@ -24,6 +24,8 @@ class Door(NamedTuple):
     """It asks only if one of these is among its words."""
     running: tuple[str, ...] = ()
     """It asks only if a process of one of these names runs already."""
+    never_with: tuple[str, ...] = ()
+    """It asks nobody, but starts one of its own, if one of these is among its words."""
     socket: str = ""
     """It asks only if the word behind this one is a socket that is there."""
 
@@ -59,14 +61,24 @@ DOORS: Final[Mapping[str, Door]] = {
     "batch": Door("atd"),
     "emacsclient": Door("the Emacs server"),
     "ssh": Door("the ssh master that runs already", socket="-S"),
-    "tmux": Door("the tmux server that runs already", running=("tmux: server",)),
-    **dict.fromkeys(_CODE, Door("the editor that runs already", running=_CODE)),
-    **dict.fromkeys(
-        ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "brave-browser"),
-        Door("the browser that runs already", running=_CHROMIUM),
+    "tmux": Door(
+        "the tmux server that runs already", running=("tmux: server",), never_with=("-L", "-S")
     ),
     **dict.fromkeys(
-        ("firefox", "firefox-esr"), Door("the browser that runs already", running=_FIREFOX)
+        _CODE,
+        Door("the editor that runs already", running=_CODE, never_with=("--user-data-dir",)),
+    ),
+    **dict.fromkeys(
+        ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "brave-browser"),
+        Door("the browser that runs already", running=_CHROMIUM, never_with=("--user-data-dir",)),
+    ),
+    **dict.fromkeys(
+        ("firefox", "firefox-esr"),
+        Door(
+            "the browser that runs already",
+            running=_FIREFOX,
+            never_with=("--no-remote", "--profile", "-P", "--headless"),
+        ),
     ),
 }
 
@@ -96,6 +108,7 @@ def side_door(
         return None
     is_not_asked = (
         (door.only_with and not set(door.only_with) & set(words))
+        or any(word.partition("=")[0] in door.never_with for word in words)
         or (door.running and not runs(door.running))
         or (door.socket and not any(map(is_socket, _behind(door.socket, words))))
     )

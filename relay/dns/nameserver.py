@@ -17,6 +17,7 @@ import trio
 from relay.addresses import Endpoint
 from relay.barrier import Record, contained, kept_running, note
 from relay.dns import messages
+from relay.dns.bounds.callers import Caller, Callers
 from relay.dns.bounds.places import MOST, Places
 from relay.dns.bounds.zones import zone_of
 from relay.dns.framing import FrameError, Unframer, frame, is_error, servfail, truncated
@@ -27,9 +28,6 @@ from relay.inbound.accepting import Acceptor
 from relay.record.events import NamesBounded, TurnedAway
 from relay.record.kinds import Kind
 from relay.sockets import PEER_GONE
-
-MAX_CONNECTIONS = 128
-"""At a time. Beyond, a new connection is closed at once."""
 
 IDLE_SECONDS = 30.0
 """For the next query to come, and for an answer to be read; RFC 7766 section 6.2.3."""
@@ -79,7 +77,7 @@ class NameServer:
         self._responder = responder
         self._record = record
         self._places = Places(most)
-        self._connections = 0
+        self.callers = Callers()
         self._insistence = Insistence()
         self._turned_away = 0
 
@@ -124,28 +122,27 @@ class NameServer:
                 await self._handle(wire, nursery, reply, tcp=False)
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
-        """Serve a connection to its end, and close it."""
-        if self._connections == MAX_CONNECTIONS:
-            self._turn_away()
-            await trio.aclose_forcefully(stream)
-            return
-        self._connections += 1
+        """Serve a connection to its end, or until it gives way to another, and close it."""
+        scope = trio.CancelScope()
+        caller = Caller(trio.current_time(), scope.cancel)
+        if self.callers.add(caller):
+            self._note_end()
         try:
-            with contained(self._record, "connection to the name server", saw="a reset"):
-                await self._converse(stream)
+            with scope, contained(self._record, "connection to the name server", saw="a reset"):
+                await self._converse(stream, caller)
         finally:
-            self._connections -= 1
+            self.callers.discard(caller)
             await trio.aclose_forcefully(stream)
 
-    def _turn_away(self) -> None:
-        """Record the first, the second, the fourth connection for which there is no room."""
+    def _note_end(self) -> None:
+        """Record the first, the second, the fourth connection that gives way to another."""
         self._turned_away += 1
         count = self._turned_away
         if count & (count - 1) == 0:
-            where, cause = "the name server", f"it serves {MAX_CONNECTIONS} at a time"
+            where, cause = "the name server", f"it serves {self.callers.most} at a time"
             self._record(TurnedAway(where=where, kind=Kind.BOUND, cause=cause, count=count))
 
-    async def _converse(self, stream: trio.SocketStream) -> None:
+    async def _converse(self, stream: trio.SocketStream, caller: Caller) -> None:
         """Answer queries in any order, those under way at the program's FIN too, RFC 7766.
 
         Many tasks send on the one stream. Each sends its frame whole while it holds the lock; one
@@ -159,11 +156,14 @@ class NameServer:
             async with sending:
                 with trio.fail_after(IDLE_SECONDS):
                     await stream.send_all(frame(answer))
+            caller.since = trio.current_time()
 
         try:
             async with trio.open_nursery() as nursery:
+                caller.is_busy = lambda: bool(nursery.child_tasks)
                 while data := await _next(stream):
                     for wire in unframer.feed(data):
+                        caller.since = trio.current_time()
                         await self._handle(wire, nursery, reply, tcp=True)
         except* (FrameError, trio.TooSlowError):
             pass  # the caller closes it

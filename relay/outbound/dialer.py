@@ -38,6 +38,9 @@ Another port of the same address may be silent, behind a firewall, while this on
 MOST_ANSWERING: Final = 8192
 """Endpoints that are known to answer; one that is forgotten is dialled as if it never had."""
 
+ROUNDS: Final = 128
+"""Rounds a second that dials without an answer may begin: of thousands each one lasts longer, and
+those that began together end apart. Meanwhile the kernel sends the SYNs again by itself."""
 
 Denied: TypeAlias = Callable[[str, Deny], None]
 """Hears of an address that is forbidden while others are dialled, and by what."""
@@ -86,6 +89,8 @@ class Dialer:
     _answering: Lately[Endpoint] = field(default_factory=lambda: Lately(MOST_ANSWERING))
     """Those whose last dial was answered."""
     _slots: dict[Endpoint, trio.CapacityLimiter] = field(default_factory=dict)
+    _unanswered: int = 0
+    """Rounds under way, except those to where the last dial was answered."""
 
     async def dial(
         self,
@@ -99,9 +104,9 @@ class Dialer:
         """Resolve, and try every address that may be dialled once, the address to `avoid` last.
 
         A `fresh` name is resolved past any cache, for as long as that takes; the connects end at
-        `deadline`, on trio's clock, or after ATTEMPT. Addresses that policy forbids, while others
-        are dialled, go to `denied`. Raises DeniedError if all are forbidden, else DialError, of
-        several the one that verdict_of() chooses.
+        `deadline`, on trio's clock, or after ATTEMPT, or longer by ROUNDS. Addresses that policy
+        forbids, while others are dialled, go to `denied`. Raises DeniedError if all are forbidden,
+        else DialError, of several the one that verdict_of() chooses.
         """
         addresses = [destination.host]
         if destination.name is not None:
@@ -111,15 +116,20 @@ class Dialer:
             cause = "the name has no address that may be dialled"
             raise DialError(cause, Kind.NAME_FAILURE, is_final=True)
         addresses = self._door.among(destination, addresses, denied)
-        limit = min(ATTEMPT, max(deadline - trio.current_time(), 0.0))
+        limit = max(ATTEMPT, self._unanswered / ROUNDS)
+        limit = min(limit, max(deadline - trio.current_time(), 0.0))
         first = addresses[0]
         if len(addresses) == 1 and (first, destination.port) in self._answering:
             # No cancel scope: that costs a tenth more, and the kernel ends it after `limit` too.
             return await self._connect(destination, first, limit)
-        with trio.move_on_after(limit):
-            if len(addresses) == 1:
-                return await self._connect_in_turn(destination, first)
-            return await self._race(destination, addresses)
+        self._unanswered += 1
+        try:
+            with trio.move_on_after(limit):
+                if len(addresses) == 1:
+                    return await self._connect_in_turn(destination, first)
+                return await self._race(destination, addresses)
+        finally:
+            self._unanswered -= 1
         raise DialError("no answer", Kind.TIMEOUT, errno.ETIMEDOUT)
 
     async def _race(self, destination: Destination, addresses: Sequence[str]) -> Reached:

@@ -39,9 +39,9 @@ async def while_wanted(connection: Connection, dial: Callable[[], Awaitable[_T]]
         ended = offer.withdrawal, Kind.PROGRAM_GONE
         scope.cancel()
 
-    offer.on_withdrawal(give_up)
     try:
         with trio.CancelScope() as scope:
+            offer.on_withdrawal(give_up)
             connection.abort, connection.leave = scope.cancel, lambda: offer.has_words
             outcome = await dial()
     finally:

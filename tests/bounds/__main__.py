@@ -65,7 +65,9 @@ def _judged(row: Row, played: Played | None) -> tuple[Figures, list[str]]:
         if not holds:
             text = f"{figure} {value:.3g} {figure.unit}, and at most {bound:g}"
             wrong.append(f"{row.name}: {text}")
-    told = "; ".join(f"{name}: {value:.3g}" for name, value in played.figures.items())
+    told = "; ".join(
+        [*(f"{name}: {value:.3g}" for name, value in played.figures.items()), *played.notes]
+    )
     _tell(f"{row.name} ({played.seconds} s): {told}")
     return figures, wrong
 

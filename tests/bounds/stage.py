@@ -42,6 +42,8 @@ class Stage:
     """For servers; it ends with the row."""
     keepline: Keepline
     figures: Figures = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What differs on this machine from what the row says."""
     started: Program | None = None
     """The program inside, once keepline has started it."""
     _descriptors_before: int = 0
@@ -90,6 +92,7 @@ class Outcome:
 
     figures: Figures
     wrong: list[str]
+    notes: list[str]
 
 
 async def play(row: Row) -> Outcome:
@@ -106,7 +109,7 @@ async def play(row: Row) -> Outcome:
             done = await _played(stage)
             nursery.cancel_scope.cancel()
     stage.note(RECORD, sum(1 for _ in _of_flood(done.events)))
-    return Outcome(stage.figures, [*_unsaid(row, done)])
+    return Outcome(stage.figures, [*_unsaid(row, done)], stage.notes)
 
 
 async def _played(stage: Stage) -> Done:

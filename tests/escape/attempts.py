@@ -180,6 +180,7 @@ def _ended(attempt: Attempt) -> str:
     said = next(
         (line for line in lines if line.startswith("keepline: ")), lines[-1] if lines else ""
     )
+    said = said.replace(f"{attempt.folder}/", "")
     code = attempt.process.returncode
     return f"exit {code if code >= 0 else signal.Signals(-code).name}" + (
         f", {said}" if said else ""

@@ -17,6 +17,7 @@ from .attempts import Attempt
 from .row import Witness
 
 _IPV4: Final = b"\x08\x00"
+_NAMESPACES: Final = ("net:[", "user:[", "mnt:[")
 
 
 def heard(attempt: Attempt) -> bool:
@@ -64,9 +65,18 @@ def holds(pattern: str) -> Witness:
 
 def shares_sockets(attempt: Attempt) -> bool:
     """The program holds what the relay holds."""
-    relay = {text for text in _links(attempt.pid) if text.startswith("socket:")}
-    programs = [pid for pid in below(attempt.pid) if _is_program(pid)]
-    return any(text in relay or text.endswith("/mem") for pid in programs for text in _links(pid))
+    return holds_what_is_of(attempt, attempt.pid)
+
+
+def holds_what_is_of(attempt: Attempt, pid: int) -> bool:
+    """Return whether the program holds a socket of a process, or what /proc has of one."""
+    own = {text for text in _links(pid) if text.startswith("socket:")}
+    programs = [each for each in below(attempt.pid) if _is_program(each)]
+    return any(
+        text in own or text.endswith("/mem") or text.startswith(_NAMESPACES)
+        for each in programs
+        for text in _links(each)
+    )
 
 
 def _is_program(pid: int) -> bool:

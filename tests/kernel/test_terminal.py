@@ -46,11 +46,12 @@ async def inner(keepline: Keepline) -> AsyncIterator[Terminal]:
 
 
 async def all_but_init(pid: int) -> list[Process]:
-    """Return a process and all below it, the witness last; a strict session's init apart.
+    """Return a process and all below it, the witness last, but for what is no part of the job.
 
-    No key stops that, and it has no part in what people see of a job.
+    No key stops a strict session's init, nor who makes sockets in the namespace.
     """
-    found = [one for one in await processes(pid) if one.name != "session-init"]
+    apart = {"session-init", "socket-maker"}
+    found = [one for one in await processes(pid) if one.name not in apart]
     return sorted(found, key=lambda one: one.name == "signal-witness")
 
 

@@ -5,8 +5,9 @@ and ends by what is answered: accepted, refused, unreachable, or not at all.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 import trio
 
@@ -15,10 +16,13 @@ from relay.addresses import Endpoint, is_loopback
 from relay.barrier import Record, contained
 from relay.inbound.held import segments
 from relay.inbound.held.answered import Answered, Ends
+from relay.inbound.held.backlog import Backlog
 from relay.inbound.held.nflog import logged_packet
 from relay.inbound.held.offer import HeldOffer
+from relay.inbound.held.returning import Returning
 from relay.inbound.held.room import Room
 from relay.inbound.held.segments import Syn, parse_syn
+from relay.inbound.held.slices import in_slices
 from relay.inbound.listener import AcceptedOffer, Listener
 from relay.inbound.offer import GIVEN_UP, Offer, Refusal
 from relay.inbound.socket_table import SocketTable
@@ -33,10 +37,14 @@ room.py says, or is left to be retransmitted itself."""
 PART: Final = 4
 """Each may be dialled, which takes a descriptor: that part of them may wait for an answer."""
 
-TURN: Final = 256
-"""SYNs that are read before the others have their turn."""
+TURN: Final = 1024
+"""SYNs that are looked at before the others have their turn, copies mostly."""
 
-_RECEIVE_SIZE: Final = 128 * 1024
+STARTS: Final = 32
+"""Of them, those that are offered: each is dialled in the next turn, for which all others wait."""
+
+_RECEIVE_SIZE: Final = 4096
+"""More than a message has: of each packet the headers are copied, holding.py."""
 
 BURST: Final = 8
 """Connections to one destination between two sweeps. Further SYNs are accepted before the dial for
@@ -44,14 +52,6 @@ some seconds, holding.py: holding one costs as much as all else that a short con
 
 SWEEP: Final = 1.0
 """Seconds between two looks at whether the programs still wait."""
-
-SLICE: Final = 128
-"""Programs' sockets that are looked at before the others have their turn."""
-
-_REST: Final = 0.05
-"""Seconds between two slices."""
-
-_T = TypeVar("_T")
 
 _GONE: Final = (None, TCP_CLOSE, TCP_LISTEN)
 """States of a program's socket that has given its connect() up; in LISTEN it is another socket."""
@@ -89,6 +89,7 @@ class SynHolder:
         """Until they are closed."""
         self._held = Room[HeldOffer](most)
         """Those whose connect() is pending; the SYN of one that gives way is retransmitted."""
+        self._backlog, self._returning = Backlog(), Returning()
         self._answered = Answered()
         self._accepted_first: set[Ends] = set()
         """Since the log was last read to its end: of their SYNs there may be a copy in it."""
@@ -117,19 +118,21 @@ class SynHolder:
 
     def _read(self) -> bool:
         """Take what has come, up to a turn's share; return whether there may be more."""
-        for _ in range(TURN):
-            try:
-                message = self._log.recv(_RECEIVE_SIZE)
-            except BlockingIOError:
-                self._accepted_first.clear()
-                return False
+        now = trio.current_time()
+        self._backlog.fill(partial(self._log.recv, _RECEIVE_SIZE), now)
+        most = len(self._offers) + STARTS
+        for message in self._backlog.taken(TURN, now):
             with contained(self._record, "SYN"):
                 packet = logged_packet(message)
                 if (syn := parse_syn(packet)) is not None:
                     self._take_syn(syn)
                 else:
                     self.take_other(packet)
-        return True
+            if len(self._offers) >= most:
+                break
+        if not self._backlog:
+            self._accepted_first.clear()
+        return bool(self._backlog)
 
     def _take_syn(self, syn: Syn) -> None:
         """Offer a new SYN; keep the newest copy of one that is held."""
@@ -154,7 +157,11 @@ class SynHolder:
             self._leave(syn)
             return
         if (other := self._held.to_give_way()) is not None:
+            if not self._returning.may_displace(ends, syn.sequence):
+                return
+            self._returning.note((other.source, other.destination), other.syn.sequence)
             self._withdraw(other, "too many are held at a time")
+        self._returning.forget(ends)
         offer = self._offers[ends] = HeldOffer(syn, self)
         self._held.add(offer)
         self._has_work.set()
@@ -271,22 +278,12 @@ class SynHolder:
             while self._held or self._reached or not self._answered.is_empty:
                 await trio.sleep(SWEEP)
                 self._answered.turn()
+                self._returning.turn()
                 self._reached.clear()
-                async for ends in _in_slices(self._answered.left):
+                async for ends in in_slices(self._answered.left):
                     if not self._waits(*ends):
                         self._answered.forget_left(ends)
-                async for offer in _in_slices(tuple(self._held)):
+                async for offer in in_slices(tuple(self._held)):
                     if offer in self._held and not self.is_pending(offer):
                         self._withdraw(offer, GIVEN_UP)
             self._has_work = trio.Event()
-
-
-async def _in_slices(all_of: Sequence[_T]) -> AsyncIterator[_T]:
-    """Yield each; after each slice everybody else has a turn, for a question takes 70 us.
-
-    What is yielded after a pause may have ended in it.
-    """
-    for number, each in enumerate(all_of, 1):
-        yield each
-        if number % SLICE == 0:
-            await trio.sleep(_REST)

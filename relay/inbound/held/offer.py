@@ -45,6 +45,7 @@ class HeldOffer:
         self._accepted: AcceptedOffer | None = None
         self._settled = trio.Event()
         """Set once it is accepted, or withdrawn."""
+        self._is_withdrawn = False
         self._withdrawn: Callable[[], None] = lambda: None
         self.withdrawal = GIVEN_UP
 
@@ -71,8 +72,13 @@ class HeldOffer:
         return self._accepted is not None and self._accepted.has_words
 
     def on_withdrawal(self, call: Callable[[], None]) -> None:
-        """Have `call` called once the program gives its connect() up."""
+        """Have `call` called once the program gives its connect() up, at once if it has.
+
+        It may have done so before the task that serves the offer has run at all.
+        """
         self._withdrawn = call
+        if self._is_withdrawn:
+            call()
 
     async def accept(self) -> socket.socket:
         """Send the SYN again, and return the socket that the kernel has accepted.
@@ -114,5 +120,6 @@ class HeldOffer:
     def withdraw(self, why: str) -> None:
         """Take note that it is not held any more."""
         self.withdrawal = why
+        self._is_withdrawn = True
         self._settled.set()
         self._withdrawn()

@@ -20,20 +20,23 @@ def allow_descriptors(count: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))
 
 
-def connect_many(addresses: list[str], port: int, count: int) -> dict[str, int]:
+def connect_many(addresses: list[str], port: int, count: int, ports: int = 1) -> dict[str, int]:
     """Begin so many connects at once, to each of the addresses in turn; count what each meets.
+
+    Once all of them had their turn, they have it at the next port, up to so many `ports`.
 
     A connect that has met nothing after all others have is counted as pending; all are kept.
     """
-    return Counter(_connected(addresses, port, count, _SOON))
+    found = [(address, port + more) for more in range(ports) for address in addresses]
+    return Counter(_connected(found, count, _SOON))
 
 
-def _connected(addresses: list[str], port: int, count: int, patience: float) -> Iterable[str]:
+def _connected(endpoints: list[tuple[str, int]], count: int, patience: float) -> Iterable[str]:
     poll, pending = select.poll(), dict[int, socket.socket]()
     for number in range(count):
         sock = socket.socket()
         sock.setblocking(False)
-        met = sock.connect_ex((addresses[number % len(addresses)], port))
+        met = sock.connect_ex(endpoints[number % len(endpoints)])
         if met not in (0, errno.EINPROGRESS):
             yield errno.errorcode[met]
             sock.close()
@@ -54,7 +57,7 @@ def hold_many(address: str, port: int, count: int, at_once: int = 1000) -> dict[
     """Connect so many times, some at once, and keep all; count what each has met."""
     met = Counter[str]()
     for begun in range(0, count, at_once):
-        met.update(_connected([address], port, min(at_once, count - begun), 30.0))
+        met.update(_connected([(address, port)], min(at_once, count - begun), 30.0))
     return met
 
 

@@ -22,16 +22,27 @@ _SINK: Final = 9
 """The port of a server that says nothing."""
 
 
+def _available(count: int) -> int:
+    """Return so many descriptors, or as many as this machine lets us have."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return count if hard == resource.RLIM_INFINITY else min(count, hard)
+
+
 def _limited(count: int) -> None:
     """Let what is started have so many descriptors, and never more."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_available(count), _available(count)))
 
 
 async def _serve_sink(stage: Stage) -> None:
-    await stage.nursery.start(serve, sink, listen(stage.internet.server, SERVER, _SINK))
+    await stage.nursery.start(
+        serve, sink, listen(stage.internet.server, SERVER, _SINK, backlog=4096)
+    )
 
 
 async def _connections(stage: Stage, limit: int, count: int) -> None:
+    if (there_are := _available(limit)) < limit:
+        stage.notes.append(f"this machine has {there_are:,} descriptors, and not {limit:,}")
+        limit, count = there_are, count * there_are // limit
     await stage.program(floods.allow_descriptors, limit)
     async with stage.measured():
         await stage.program(floods.hold_many, SERVER, _SINK, count)

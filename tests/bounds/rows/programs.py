@@ -1,5 +1,6 @@
 """What a program inside does: to the record, to connections, to descriptors."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -17,11 +18,13 @@ async def _denied_connects(stage: Stage) -> None:
             assert met == {"EHOSTUNREACH": 500}, met
 
 
-async def _silent_connects(stage: Stage, addresses: list[str]) -> None:
+async def _silent_connects(
+    stage: Stage, addresses: list[str], first_ports: Sequence[int] = (443,) * 10, ports: int = 1
+) -> None:
     await stage.program(floods.allow_descriptors, 16_000)
     async with stage.measured():
-        for _ in range(10):
-            met = await stage.program(floods.connect_many, addresses, 443, 1000)
+        for port in first_ports:
+            met = await stage.program(floods.connect_many, addresses, port, 1000, ports)
             assert set(met) <= {"pending", "EHOSTUNREACH"}, met
         stage.look()
         await stage.program(floods.close_all)
@@ -36,7 +39,7 @@ ROWS: Final = (
         attacker="a program inside",
         flood="10,000 connects at once to one address that does not answer",
         play=partial(_silent_connects, addresses=[_SILENT]),
-        bounds={PROCESSOR: 8, MEMORY: 48, DESCRIPTORS: 64, OTHERS: 5},
+        bounds={PROCESSOR: 8, MEMORY: 48, DESCRIPTORS: 64, OTHERS: 2},
         meets=_PENDING,
         said=f"connect() to {_SILENT}:443 is to wait: too many are pending",
     ),
@@ -44,8 +47,21 @@ ROWS: Final = (
         attacker="a program inside",
         flood="10,000 connects at once to 254 addresses that do not answer",
         play=partial(_silent_connects, addresses=_SILENT_NETWORK),
-        bounds={PROCESSOR: 15, MEMORY: 80, DESCRIPTORS: 2100},
+        bounds={PROCESSOR: 15, MEMORY: 80, DESCRIPTORS: 2100, OTHERS: 2},
         meets=_PENDING,
+    ),
+    Row(
+        attacker="a program inside",
+        flood="10,000 connects at once to as many ports that do not answer",
+        play=partial(
+            _silent_connects,
+            addresses=_SILENT_NETWORK[:250],
+            first_ports=range(443, 483, 4),
+            ports=4,
+        ),
+        bounds={PROCESSOR: 20, MEMORY: 160, DESCRIPTORS: 5000, OTHERS: 2},
+        meets=_PENDING,
+        said="too many are held at a time",
     ),
     Row(
         attacker="a program inside",

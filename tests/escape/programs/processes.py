@@ -1,6 +1,8 @@
 """Ways by other processes: the relay, and one of the same user's that runs on the host."""
 
+import contextlib
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -9,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from .kernel import syscall
+from .kernel import CLONE_NEWNS, syscall
 from .met import attempt
 
 _SEIZE: Final = 0x4206
@@ -117,3 +119,38 @@ def _vm(facts: Any, call: str, data: bytes) -> str:
     ends = (ctypes.addressof(ours), 1, ctypes.addressof(theirs), 1, 0)
     syscall(call, facts.target, *ends)
     return buffer.raw.decode(errors="replace")
+
+
+def kill_maker(facts: Any) -> None:
+    """Kill the process that makes sockets inside."""
+    os.kill(_maker(facts), signal.SIGKILL)
+
+
+def take_from_maker(facts: Any) -> None:
+    """Trace it, take what it holds, open its memory, and enter its namespaces."""
+    pid = _maker(facts)
+    with attempt():
+        syscall("ptrace", _SEIZE, pid, 0, 0)
+    with attempt():
+        pidfd = os.pidfd_open(pid)
+        for number in range(16):
+            with attempt():
+                _held.append(syscall("pidfd_getfd", pidfd, number, 0))
+    for name in ("mem", "cwd", "root", "fd/0", "ns/net", "ns/user", "ns/mnt"):
+        with attempt():
+            _held.append(os.open(f"/proc/{pid}/{name}", os.O_RDONLY))
+    with attempt():
+        syscall("setns", os.pidfd_open(pid), CLONE_NEWNS)
+
+
+def _maker(facts: Any) -> int:
+    """Return its pid; raises ProcessLookupError where it cannot be seen."""
+    until = time.monotonic() + 2
+    while Path(f"/proc/{facts.relay}/stat").exists() and time.monotonic() < until:
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                name, _, rest = path.read_text().rpartition(") ")
+                if name.endswith("(socket-maker") and int(rest.split()[1]) == facts.relay:
+                    return int(path.parent.name)
+        time.sleep(0.01)
+    raise ProcessLookupError(errno.ESRCH, "it is not to be seen")

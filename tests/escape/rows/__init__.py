@@ -10,6 +10,7 @@ from . import (
     names,
     packets,
     policy,
+    ports,
     processes,
     relay,
     services,
@@ -27,5 +28,6 @@ ROWS: Final[list[Row]] = [
     *files.ROWS,
     *names.ROWS,
     *policy.ROWS,
+    *ports.ROWS,
     *relay.ROWS,
 ]

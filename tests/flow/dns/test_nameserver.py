@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from relay.addresses import Destination
 from relay.descriptors import SPARE
 from relay.dns import nameserver
+from relay.dns.bounds.callers import MOST
 from relay.dns.framing import Unframer, frame
 from relay.dns.lookup.evidence import ResolverTimeouts
 from relay.dns.messages import Query
@@ -372,26 +373,24 @@ async def test_a_program_that_takes_no_answer_is_closed(monkeypatch: pytest.Monk
             await ask_forever(stream)
 
 
-async def test_connections_beyond_the_bound_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nameserver, "MAX_CONNECTIONS", 1)
-    query = dns.message.make_query("localhost", "A")
+async def test_beyond_the_bound_the_longest_idle_connection_gives_way() -> None:
+    query = frame(dns.message.make_query("localhost", "A").to_wire())
     async with serving(ADDRESS) as made:
-        async with await made.connect() as first:
-            await first.send_all(frame(query.to_wire()))
-            await frames(first, 1)
-            for _ in range(3):
-                async with await made.connect() as further:
-                    assert await at_end(further)
-            told = [event for event in made.events if isinstance(event, TurnedAway)]
-            assert [(event.kind, event.count) for event in told] == [
-                (Kind.BOUND, 1),
-                (Kind.BOUND, 2),
-            ]
-            await first.send_eof()
-            assert await at_end(first)
-        async with await made.connect() as third:
-            await third.send_all(frame(query.to_wire()))
-            await frames(third, 1)
+        idle = [await made.connect() for _ in range(MOST)]
+        for stream in idle[1:]:
+            await stream.send_all(query)
+            await frames(stream, 1)
+            await stream.send_all(query[:5])
+        for number in range(2):
+            further = await made.connect()
+            idle.append(further)
+            await further.send_all(query)
+            await frames(further, 1)
+            assert await at_end(idle[number])
+        told = [event for event in made.events if isinstance(event, TurnedAway)]
+        assert [(event.kind, event.count) for event in told] == [(Kind.BOUND, 1), (Kind.BOUND, 2)]
+        for stream in idle:
+            await trio.aclose_forcefully(stream)
 
 
 # Whatever a program sends.

@@ -11,7 +11,7 @@ import trio.testing
 from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
 from relay.outbound import icmp
-from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, Dialer
+from relay.outbound.dialer import ATTEMPT, IN_FLIGHT, ROUNDS, Dialer
 from relay.outbound.door import MOST, DeniedError, Door
 from relay.outbound.keepalive import IP_RECVERR, KeepAlive
 from relay.outbound.opener import WOKEN, Opened, Opener
@@ -471,6 +471,26 @@ async def test_a_race_that_is_cancelled_as_it_is_won_leaves_no_socket(
 
 
 # What policy forbids
+
+
+async def test_of_hundreds_without_an_answer_few_begin_another_round_each_second(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    dialer = Dialer(Names([]).lookup, KEEPALIVE, Door(Judge(), Hanging().connect))
+    ended: list[float] = []
+
+    async def failing(port: int) -> None:
+        with pytest.raises(DialError, match="no answer"):
+            await dialer.dial(Destination("192.0.2.1", port), 60.0, fresh=False)
+        ended.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        for port in range(ROUNDS * 5):
+            nursery.start_soon(failing, port)
+    at_once = int(ATTEMPT) * ROUNDS + 1
+    assert ended[:at_once] == [ATTEMPT] * at_once
+    assert ended[-1] == pytest.approx(ATTEMPT + 1, abs=0.1)
+    assert len(set(ended[at_once:])) == ROUNDS - 1
 
 
 async def test_addresses_that_are_denied_are_not_dialled_and_told_once(

@@ -97,3 +97,16 @@ def test_in_a_strict_session_only_what_is_shared_is_asked() -> None:
 
 def test_each_is_told_as_somebody() -> None:
     assert all(door.asks for door in DOORS.values())
+
+
+@pytest.mark.parametrize(
+    ("command", "process"),
+    [
+        ("tmux -L of-its-own new-session", "tmux: server"),
+        ("chromium --user-data-dir=/p http://a.test", "chrome"),
+        ("code --user-data-dir /p .", "code"),
+        ("firefox --profile /p", "firefox"),
+    ],
+)
+def test_who_is_to_start_one_of_its_own_asks_nobody(command: str, process: str) -> None:
+    assert found(command, running=[process]) is None

@@ -22,6 +22,7 @@ from relay.addresses import Endpoint
 from relay.inbound.held import holder
 from relay.inbound.held.holder import SynHolder
 from relay.inbound.held.offer import HeldOffer
+from relay.inbound.held.returning import RETURNS
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Offer, Refusal
 from relay.inbound.socket_table import SocketTable
@@ -317,17 +318,30 @@ async def test_many_that_wait_for_one_do_not_keep_others_from_theirs(
     assert elsewhere.is_wanted
 
 
+async def test_copies_of_what_gave_way_take_few_places(bench: Bench) -> None:
+    elsewhere = [(f"203.0.113.{number}", 443) for number in range(RETURNS + 2 * MOST)]
+    for _copy in range(2):
+        for number, to in enumerate(elsewhere):
+            bench.syn(source(number), to)
+            await trio.testing.wait_all_tasks_blocked()
+            offer = bench.offers[-1]
+            offer.on_withdrawal(offer.close)
+    assert len(bench.offers) == len(elsewhere) + RETURNS
+    await bench.offered(source(200), ("203.0.113.200", 443))
+
+
 async def test_where_each_waits_for_another_the_oldest_gives_way(bench: Bench) -> None:
     knocking = [await bench.offered(source(n), ("203.0.113.6", n)) for n in range(1, MOST + 1)]
-    bench.syn(source(MOST + 1), ("203.0.113.6", MOST))
-    await trio.testing.wait_all_tasks_blocked()
-    assert bench.offers == knocking, "no destination has more than that one"
-    await bench.offered(source(MOST + 1), ELSEWHERE)
-    assert [offer.is_wanted for offer in knocking] == [*[True] * (MOST - 1), False]
-    assert knocking[-1].withdrawal == "too many are held at a time"
-    knocking[-1].close()
-    again = await bench.offered(source(MOST), ("203.0.113.7", 1))
-    assert again is not knocking[-1], "it came again, when another had given way"
+    for further in (ELSEWHERE, knocking[-1].destination):
+        await bench.offered(source(MOST + 1 + further[1]), further)
+    assert [offer.is_wanted for offer in knocking] == [False, False, *[True] * (MOST - 2)]
+    assert knocking[0].withdrawal == "too many are held at a time"
+    late = trio.Event()
+    knocking[0].on_withdrawal(late.set)
+    assert late.is_set(), "whoever begins to dial for it hears of it too"
+    knocking[0].close()
+    again = await bench.offered(source(1), knocking[0].destination)
+    assert again is not knocking[0], "it came again, when another had given way"
 
 
 async def test_a_burst_is_marked_as_one(bench: Bench, autojump_clock: MockClock) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.addresses import Endpoint
-from relay.inbound.held.room import Room
+from relay.inbound.held.room import FEW, Room
 
 SILENT: Endpoint = ("203.0.113.5", 443)
 OTHER: Endpoint = ("203.0.113.6", 443)
@@ -29,6 +29,20 @@ def test_the_oldest_of_the_crowd_gives_way() -> None:
     room.discard(crowd[0])
     assert crowd[0] not in room
     assert (other in room, len(room)) == (True, 3)
+
+
+def test_where_each_has_few_the_oldest_of_all_gives_way() -> None:
+    room = Room[Pending](FEW * 64)
+    crowd = [Pending((f"198.51.100.{number % 256}", number)) for number in range(FEW * 63)]
+    few = [Pending(OTHER) for _ in range(FEW)]
+    for each in (*crowd, *few, *(Pending(SILENT) for _ in range(len(crowd) // 63))):
+        if (gone := room.to_give_way()) is not None:
+            room.discard(gone)
+        room.add(each)
+    assert room.has_place(SILENT)
+    assert room.to_give_way() is crowd[FEW]
+    room.discard(crowd[FEW])
+    assert all(each in room for each in few)
 
 
 def test_where_the_crowd_has_gone_the_oldest_of_all_gives_way() -> None:
