@@ -18,6 +18,7 @@ from typing import Final
 from netns.errors import KeeplineError
 from relay.addresses import is_ipv4
 from relay.descriptors import SPARE
+from relay.gateway.setup import contexts
 from relay.gateway.setup.memory import Memory
 from relay.host import programs
 
@@ -61,8 +62,7 @@ class Certificates:
         Raises KeyError for a host that was not among those of make().
         """
         if host not in self._contexts:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context = contexts.context(ssl.PROTOCOL_TLS_SERVER)
             context.set_alpn_protocols(["http/1.1"])
             with SPARE.lent(), Memory("leaf", self._leaves[host]) as chain:
                 context.load_cert_chain(chain.path, self._key.path)

@@ -14,6 +14,7 @@ from typing import Final
 
 from netns.errors import KeeplineError
 from relay.gateway.dialect import Identity
+from relay.gateway.setup import contexts
 from relay.gateway.setup.choice import EXTRA
 from relay.gateway.setup.memory import Memory
 
@@ -126,8 +127,7 @@ def client_context(
     and so does a certificate of our own that cannot be used: there is none then.
     """
     store, folders = _store(environment)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = contexts.context(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(list(alpn))
     if folders:
         context.load_verify_locations(capath=folders)

@@ -1,0 +1,20 @@
+"""Contexts of TLS for which a connection that was cut is not one that has ended, on every Python.
+
+Some releases of 3.10 and 3.11 have OpenSSL take an end of the connection for the end of what was
+said (SSL_OP_IGNORE_UNEXPECTED_EOF, SSL_CTX_set_options(3)). A cut answer would then look whole, and
+a program that closes on seeing a certificate like one that says good-bye.
+"""
+
+import ssl
+from typing import Final
+
+_IGNORED: Final = int(getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0))
+"""Absent before OpenSSL 3, which tells of each."""
+
+
+def context(protocol: int) -> ssl.SSLContext:
+    """Return a context of ssl.PROTOCOL_TLS_SERVER or PROTOCOL_TLS_CLIENT: TLS 1.2 or later."""
+    made = ssl.SSLContext(protocol)
+    made.options &= ~_IGNORED
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    return made
