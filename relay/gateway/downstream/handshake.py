@@ -7,6 +7,7 @@ import trio
 
 from relay.gateway.downstream.program_stream import ProgramStream
 from relay.tcp.transfer.client_hello import First
+from relay.tls import was_cut
 
 _LIMIT: Final = 10.0
 """Seconds for a program to say its first word, and as many to complete the handshake."""
@@ -22,7 +23,6 @@ _ALERTS: Final = frozenset(
         "SSLV3_ALERT_BAD_CERTIFICATE",
     }
 )
-_CLOSED: Final = "UNEXPECTED_EOF_WHILE_READING"
 
 
 class DistrustError(Exception):
@@ -56,7 +56,7 @@ async def secure(plain: ProgramStream, context: "ssl.SSLContext") -> trio.abc.St
             await stream.do_handshake()
         except trio.BrokenResourceError as error:
             reason = getattr(error.__cause__, "reason", None)
-            if reason in _ALERTS or reason == _CLOSED:
+            if reason in _ALERTS or was_cut(error.__cause__):
                 raise DistrustError(is_said=reason in _ALERTS) from None
             return None
         return stream

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from netns.errors import KeeplineError
+from relay import tls
 from relay.addresses import is_ipv4
 from relay.descriptors import SPARE
-from relay.gateway.setup import contexts
 from relay.gateway.setup.memory import Memory
 from relay.host import programs
 
@@ -62,7 +62,7 @@ class Certificates:
         Raises KeyError for a host that was not among those of make().
         """
         if host not in self._contexts:
-            context = contexts.context(ssl.PROTOCOL_TLS_SERVER)
+            context = tls.context(ssl.PROTOCOL_TLS_SERVER)
             context.set_alpn_protocols(["http/1.1"])
             with SPARE.lent(), Memory("leaf", self._leaves[host]) as chain:
                 context.load_cert_chain(chain.path, self._key.path)

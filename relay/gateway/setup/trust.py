@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from netns.errors import KeeplineError
+from relay import tls
 from relay.gateway.dialect import Identity
-from relay.gateway.setup import contexts
 from relay.gateway.setup.choice import EXTRA
 from relay.gateway.setup.memory import Memory
 
@@ -127,7 +127,7 @@ def client_context(
     and so does a certificate of our own that cannot be used: there is none then.
     """
     store, folders = _store(environment)
-    context = contexts.context(ssl.PROTOCOL_TLS_CLIENT)
+    context = tls.context(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(list(alpn))
     if folders:
         context.load_verify_locations(capath=folders)

@@ -16,6 +16,7 @@ from relay.outbound.opener import Opened
 from relay.outbound.standing import Watched
 from relay.record.kinds import Kind, kind_of
 from relay.sockets import resets_on_close
+from relay.tls import was_cut
 
 _PASSING: Final = frozenset(
     {
@@ -113,7 +114,7 @@ class WatchedStream(trio.abc.Stream):
         `has_answered` is whether something has come through TLS before.
         """
         cause = error.__cause__
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+        if isinstance(cause, ssl.SSLError) and not was_cut(cause):
             self._failure_of_tls = cause.reason or "failed"
             self._has_answered_inside = has_answered
 

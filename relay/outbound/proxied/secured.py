@@ -16,6 +16,7 @@ from relay.outbound.proxied.answers import Answer
 from relay.outbound.proxied.dialogue import Dialogue
 from relay.proxies.url import Proxy
 from relay.record.kinds import Kind
+from relay.tls import was_cut
 
 PAUSE: Final = 10.0
 """Seconds for more of an answer, once the program has ended its direction."""
@@ -41,7 +42,7 @@ def _failure(proxy: Proxy, error: BaseException | None) -> DialError:
     if isinstance(error, ssl.SSLCertVerificationError):
         cause = f"the certificate of {proxy} is not trusted: {error.verify_message}"
         return DialError(cause, Kind.UNTRUSTED, is_final=True)
-    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+    if isinstance(error, ssl.SSLError) and not was_cut(error):
         return DialError(f"no TLS with {proxy}: {error.reason}", Kind.TLS, is_final=True)
     cause = f"{proxy} closed in the TLS handshake"
     return DialError(cause, Kind.CLOSED, errno.ECONNRESET)

@@ -47,6 +47,8 @@ async def ask(stream: trio.SocketStream, context: ssl.SSLContext, piece: int = 1
             return b""
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return answer
+        if incoming.eof:  # which some releases do not tell
+            return answer
         while data := outgoing.read(piece):
             await stream.send_all(data)
             await trio.testing.wait_all_tasks_blocked()

@@ -1,6 +1,5 @@
 """The fake API does what its scripts say, over loopback, in both protocols."""
 
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import trio
 from h2.errors import ErrorCodes
 from hyperframe.frame import Frame, GoAwayFrame
 
+from relay.tls import was_cut
 from tests.support.internet.servers.api import stream
 from tests.support.internet.servers.api.answers import Answer
 from tests.support.internet.servers.api.faults import (
@@ -51,7 +51,7 @@ async def receive(tls: trio.SSLStream[trio.SocketStream]) -> bytes | str:
     try:
         data = bytes(await tls.receive_some())
     except trio.BrokenResourceError as error:
-        return "FIN" if isinstance(error.__cause__, ssl.SSLEOFError) else "RST"
+        return "FIN" if was_cut(error.__cause__) else "RST"
     return data or "TLS close"
 
 

@@ -133,7 +133,7 @@ def test_one_file_for_both_is_read_once(
             loaded.append((what, by_name))
             super().load_verify_locations(*what, **by_name)
 
-    monkeypatch.setattr(trust, "ssl", SimpleNamespace(**(vars(ssl) | {"SSLContext": Noting})))
+    monkeypatch.setattr(trust, "tls", SimpleNamespace(context=Noting))
     context = client_context(environment)
     assert loaded == [((), {"cafile": file})]
     shake_hands(server, context, HOST)

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from relay import tls
+
 
 class Authority:
     """Issues certificates; its own stands in `file`."""
@@ -21,13 +23,15 @@ class Authority:
 
     def server_context(self, *names: str) -> ssl.SSLContext:
         """Make the context of a server that has a certificate for `names`, or addresses."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context = tls.context(ssl.PROTOCOL_TLS_SERVER)
         self._ca.issue_cert(*names).configure_cert(context)
         return context
 
     def client_context(self) -> ssl.SSLContext:
         """Make the context of a client that trusts this authority and no other."""
-        return ssl.create_default_context(cafile=str(self.file))
+        context = tls.context(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cafile=str(self.file))
+        return context
 
     def identity(self, folder: Path, passphrase: str = "") -> dict[str, str]:
         """Issue a client's certificate, and return the variables by which `claude` presents it."""

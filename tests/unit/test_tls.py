@@ -5,7 +5,7 @@ import ssl
 import pytest
 import trustme
 
-from relay.gateway.setup.contexts import context
+from relay.tls import context, was_cut
 
 
 @pytest.mark.parametrize("is_ended", [True, False])
@@ -28,8 +28,10 @@ def test_the_end_of_a_connection_is_no_end_of_what_was_said(*, is_ended: bool) -
             serving.unwrap()
     to_client.write_eof()
     assert asking.read() == b"half of it"
+    assert not was_cut(ssl.SSLError())
     if is_ended:
         assert asking.read() == b""
     else:
-        with pytest.raises(ssl.SSLEOFError):
+        with pytest.raises(ssl.SSLError) as caught:
             asking.read()
+        assert was_cut(caught.value)
