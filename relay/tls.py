@@ -11,14 +11,11 @@ from typing import Final
 CUT: Final = "UNEXPECTED_EOF_WHILE_READING"
 """The reason of the SSLError for it, OpenSSL 3; the same releases raise no SSLEOFError then."""
 
-_IGNORED: Final = int(getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0))
-"""Absent before OpenSSL 3, which tells of each."""
 
-
-def context(protocol: int) -> ssl.SSLContext:
+def context(protocol: int) -> "ssl.SSLContext":
     """Return a context of ssl.PROTOCOL_TLS_SERVER or PROTOCOL_TLS_CLIENT: TLS 1.2 or later."""
     made = ssl.SSLContext(protocol)
-    made.options &= ~_IGNORED
+    made.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # absent before OpenSSL 3
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     return made
 

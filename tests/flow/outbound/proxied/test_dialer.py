@@ -128,7 +128,7 @@ async def proxied(
             given = ("auto", {"ALL_PROXY": url}) if variables else (url, {})
             made = Dialling(policy or Policy(), *given)
             if authority is not None:
-                made.context = ssl.create_default_context(cafile=str(authority.file))
+                made.context = authority.client_context()
                 made.use_direct()
             yield proxy, made
 
@@ -449,7 +449,7 @@ async def test_a_proxy_that_is_not_trusted(authority: Authority) -> None:
 async def test_no_tls_where_it_was_named(authority: Authority) -> None:
     async with serving(greet) as port:
         made = Dialling(Policy(), f"https://proxy.test:{port}", {})
-        made.context = ssl.create_default_context(cafile=str(authority.file))
+        made.context = authority.client_context()
         made.use_direct()
         with pytest.raises(DialError, match="no TLS with") as told:
             await made.banner()
@@ -462,7 +462,7 @@ async def test_a_proxy_that_hangs_up_in_the_handshake(authority: Authority) -> N
 
     async with serving(hang_up) as port:
         made = Dialling(Policy(), f"https://proxy.test:{port}", {})
-        made.context = ssl.create_default_context(cafile=str(authority.file))
+        made.context = authority.client_context()
         made.use_direct()
         with pytest.raises(DialError, match="closed in the TLS handshake"):
             await made.banner()
