@@ -89,3 +89,12 @@ def test_an_answer_that_is_not_taken_is_waiting_too() -> None:
     assert math.isinf(guest.since)
     guest.taken = 7
     assert guest.since == 7
+
+
+def test_of_many_that_find_no_place_the_first_second_and_fourth_are_recorded() -> None:
+    guests = Served(1)
+    guest = guests.come(0, 0)
+    assert guest is not None
+    guest.has_asked()
+    assert [guests.come(1, 1) for _ in range(5)] == [None] * 5
+    assert [getattr(event, "count", 0) for event in guests.events] == [1, 2, 4]

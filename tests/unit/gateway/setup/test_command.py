@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
-from relay.gateway.setup.command import Agent, File, Finder, agent_of
+from relay.gateway.setup.command import Agent, File, Finder, agent_of, unwrapped
 from relay.gateway.setup.shell import simple_commands
 
 PACKAGE = "@anthropic-ai/claude-code"
@@ -194,3 +194,9 @@ def test_what_cannot_be_read_is_no_agent() -> None:
         raise RecursionError(word)
 
     assert agent_of(["x"], fail) is None
+
+
+def test_what_starts_others_is_left_out_to_a_bounded_depth() -> None:
+    assert unwrapped(words_of("env A=1 nice -n 5 docker run")) == ["docker", "run"]
+    assert unwrapped([]) == []
+    assert unwrapped(["nice"] * 9 + ["docker"]) == ["nice"] * 3 + ["docker"]
