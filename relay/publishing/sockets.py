@@ -65,12 +65,15 @@ class Sockets:
     async def _exchange(
         self, end: socket.socket, ask: Callable[[], object]
     ) -> socket.socket | None:
-        """Ask, and wait for the answer; raises OSError."""
+        """Ask, and wait for the answer; raises OSError.
+
+        The process may end before it has read the question: then the answer is a reset.
+        """
         try:
             ask()
+            return await self._answer(end)
         except (BrokenPipeError, ConnectionResetError):
             raise _gone() from None
-        return await self._answer(end)
 
     async def _answer(self, end: socket.socket) -> socket.socket | None:
         """Wait for the answer to what was just asked; raises OSError.

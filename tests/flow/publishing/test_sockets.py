@@ -109,6 +109,19 @@ async def test_why_there_is_none_is_raised(process: Process) -> None:
         await fails(errno.ESRCH)
 
 
+async def test_it_may_end_before_it_has_read_the_question(process: Process) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def is_gone() -> None:
+            with pytest.raises(OSError, match="has ended") as caught:
+                await Sockets(process.maker, process.inside).diag()
+            assert caught.value.errno == errno.ESRCH
+
+        nursery.start_soon(is_gone)
+        await trio.lowlevel.wait_readable(process.end)
+        process.end.close()  # what it has not read makes that a reset, unix(7)
+
+
 async def test_a_process_that_does_not_answer(
     process: Process, autojump_clock: trio.testing.MockClock
 ) -> None:
