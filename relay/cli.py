@@ -14,6 +14,7 @@ from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, session
 from relay.addresses import parse_pool
+from relay.auto_ports import reading
 from relay.auto_ports.setup import written_down
 from relay.command.beside import Beside
 from relay.command.ending import as_ended
@@ -246,7 +247,8 @@ def _why(arguments: argparse.Namespace) -> int:
     """Return 1 if it is denied."""
     sources = _sources(arguments)
     settings = sources.settings()
-    itself, ports = host_itself(parse_pool(settings.dns_pool)), written_down(settings, [])
+    itself = host_itself(parse_pool(settings.dns_pool))
+    ports = written_down(settings, [], are_wanted=reading.are_wanted(settings))
     policy, destination = settings.policy(), why.parsed(arguments.destination)
     is_denied, told = why.told(policy, destination, sources.path, itself, ports)
     _print(told)

@@ -130,6 +130,6 @@ def _log() -> socket.socket:
 
 def _configure(log: socket.socket, attribute: int, value: bytes) -> None:
     """Set one thing of the group; raises OSError."""
-    body = struct.pack("!BBH", socket.AF_UNSPEC, 0, GROUP)  # struct nfgenmsg
+    body = netlink.nfgenmsg(socket.AF_UNSPEC, GROUP)
     body += netlink.attribute(attribute, value)
     netlink.ask(log, netlink.message(_NFULNL_MSG_CONFIG, netlink.ACK, body))

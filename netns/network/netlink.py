@@ -20,6 +20,11 @@ CREATE: Final = 0x400
 NESTED: Final = 0x8000
 """NLA_F_NESTED, in the type of an attribute that holds others."""
 
+NFTABLES: Final = 10
+"""NFNL_SUBSYS_NFTABLES: the upper eight bits of the type of a message of nf_tables."""
+_BATCH_BEGIN: Final = 0x10  # NFNL_MSG_BATCH_BEGIN
+_BATCH_END: Final = 0x11
+
 _HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _ERROR: Final = 2  # NLMSG_ERROR, an acknowledgement too
@@ -35,6 +40,17 @@ def attribute(kind: int, value: bytes) -> bytes:
 def message(kind: int, flags: int, body: bytes) -> bytes:
     """Write a message."""
     return _HEADER.pack(_HEADER.size + len(body), kind, REQUEST | flags, 0, 0) + body
+
+
+def nfgenmsg(family: int, resource: int = 0) -> bytes:
+    """Write what a message of nfnetlink begins with, struct nfgenmsg."""
+    return struct.pack("!BBH", family, 0, resource)
+
+
+def nftables_batch(messages: bytes) -> bytes:
+    """Write messages of nf_tables as a batch, of which all are carried out, or none."""
+    begin, end = (message(kind, 0, nfgenmsg(0, NFTABLES)) for kind in (_BATCH_BEGIN, _BATCH_END))
+    return begin + messages + end
 
 
 def ask(sock: socket.socket, messages: bytes) -> int:

@@ -11,11 +11,8 @@ from typing import Final
 
 from netns.network import netlink
 
-_BATCH_BEGIN: Final = 0x10  # NFNL_MSG_BATCH_BEGIN
-_BATCH_END: Final = 0x11
-_SUBSYSTEM: Final = 10  # NFNL_SUBSYS_NFTABLES
-_NEW_ELEMENTS: Final = _SUBSYSTEM << 8 | 12  # NFT_MSG_NEWSETELEM
-_DELETE_ELEMENTS: Final = _SUBSYSTEM << 8 | 14
+_NEW_ELEMENTS: Final = netlink.NFTABLES << 8 | 12  # NFT_MSG_NEWSETELEM
+_DELETE_ELEMENTS: Final = netlink.NFTABLES << 8 | 14
 _TABLE, _SET, _ELEMENTS = 1, 2, 3  # NFTA_SET_ELEM_LIST_*
 _ITEM: Final = 1  # NFTA_LIST_ELEM
 _KEY: Final = 1  # NFTA_SET_ELEM_KEY
@@ -28,15 +25,14 @@ def replace(
     sock: socket.socket, family: int, table: str, name: str, elements: Sequence[bytes]
 ) -> None:
     """Have these elements in a set, all at once, and no others; raises OSError."""
-    body = _family(family, 0)
+    body = netlink.nfgenmsg(family)
     body += netlink.attribute(_TABLE, table.encode() + b"\0")
     body += netlink.attribute(_SET, name.encode() + b"\0")
-    batch = netlink.message(_BATCH_BEGIN, 0, _family(0, _SUBSYSTEM))
-    batch += netlink.message(_DELETE_ELEMENTS, 0, body)  # without a list: all of them
+    messages = netlink.message(_DELETE_ELEMENTS, 0, body)  # without a list: all of them
     if elements:
         listed = netlink.attribute(_ELEMENTS | netlink.NESTED, b"".join(elements))
-        batch += netlink.message(_NEW_ELEMENTS, netlink.CREATE | netlink.ACK, body + listed)
-    netlink.ask(sock, batch + netlink.message(_BATCH_END, 0, _family(0, _SUBSYSTEM)))
+        messages += netlink.message(_NEW_ELEMENTS, netlink.CREATE | netlink.ACK, body + listed)
+    netlink.ask(sock, netlink.nftables_batch(messages))
 
 
 def element(key: bytes, *, ends_interval: bool = False) -> bytes:
@@ -46,8 +42,3 @@ def element(key: bytes, *, ends_interval: bool = False) -> bytes:
     if ends_interval:
         written += netlink.attribute(_FLAGS, struct.pack("!I", _INTERVAL_END))
     return netlink.attribute(_ITEM | netlink.NESTED, written)
-
-
-def _family(family: int, resource: int) -> bytes:
-    """Write a struct nfgenmsg."""
-    return struct.pack("!BBH", family, 0, resource)

@@ -10,15 +10,12 @@ from typing import Final, NamedTuple
 
 from netns.network import netlink
 from netns.network.expressions import Expression
-from netns.network.netlink import ACK, CREATE, NESTED, attribute, message
+from netns.network.netlink import ACK, CREATE, NESTED, NFTABLES, attribute, message
 
-_SUBSYSTEM: Final = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_BATCH_BEGIN: Final = 0x10  # NFNL_MSG_BATCH_BEGIN
-_BATCH_END: Final = 0x11
-_NEW_TABLE: Final = _SUBSYSTEM | 0  # NFT_MSG_NEWTABLE
-_NEW_CHAIN: Final = _SUBSYSTEM | 3
-_NEW_RULE: Final = _SUBSYSTEM | 6
-_NEW_SET: Final = _SUBSYSTEM | 9
+_NEW_TABLE: Final = NFTABLES << 8 | 0  # NFT_MSG_NEWTABLE
+_NEW_CHAIN: Final = NFTABLES << 8 | 3
+_NEW_RULE: Final = NFTABLES << 8 | 6
+_NEW_SET: Final = NFTABLES << 8 | 9
 _APPEND: Final = 0x800
 """NLM_F_APPEND."""
 
@@ -61,7 +58,7 @@ def make(
 
     Without the kernel's word for each part, as where a filter feigns the call, it raises too.
     """
-    head = struct.pack("!BBH", family, 0, 0)  # struct nfgenmsg
+    head = netlink.nfgenmsg(family)
     name, hook = _text(1, table), chain.hook
     parts = [message(_NEW_TABLE, CREATE | ACK, head + name)]
     for number, each in enumerate(sets, 1):
@@ -71,10 +68,8 @@ def make(
         listed = b"".join(attribute(1 | NESTED, each) for each in rule)  # NFTA_LIST_ELEM
         body = head + name + _text(2, hook) + attribute(4 | NESTED, listed)
         parts.append(message(_NEW_RULE, CREATE | ACK | _APPEND, body))
-    batch = struct.pack("!BBH", 0, 0, _SUBSYSTEM >> 8)
-    begin, end = message(_BATCH_BEGIN, 0, batch), message(_BATCH_END, 0, batch)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETFILTER) as sock:
-        made = netlink.ask(sock, begin + b"".join(parts) + end)
+        made = netlink.ask(sock, netlink.nftables_batch(b"".join(parts)))
     if made != len(parts):
         raise OSError(f"the kernel made {made} of {len(parts)} parts of an nf_tables table")
 

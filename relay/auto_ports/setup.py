@@ -36,10 +36,13 @@ class Passing(Protocol):
     """Whether the command inherits a folder. From there it could write to any other."""
 
 
-def written_down(settings: Settings, notes: list[str]) -> HostPorts:
-    """Return the ports that are open from the start; `notes` gets why a file opens none."""
+def written_down(settings: Settings, notes: list[str], *, are_wanted: bool) -> HostPorts:
+    """Return the ports that are open from the start; `notes` gets why a file opens none.
+
+    Without `are_wanted`, those alone that the settings name.
+    """
     ports = HostPorts(settings.opened_ports())
-    if reading.are_wanted(settings):
+    if are_wanted:
         for port, _last, source in reading.opened_by_caller(_given(settings), files.home(), notes):
             ports.open(port, source)
     return ports
@@ -58,9 +61,9 @@ def prepared(
     opened: contextlib.ExitStack,
 ) -> tuple[HostPorts, EditorFolders]:
     """Open the ports that are written down, and the editors' folders until `opened` is closed."""
-    notes = list[str]()
-    ports, found = written_down(settings, notes), EditorFolders()
-    if reading.are_wanted(settings) and not sandbox.passes_folders:
+    notes, are_wanted = list[str](), reading.are_wanted(settings)
+    ports, found = written_down(settings, notes, are_wanted=are_wanted), EditorFolders()
+    if are_wanted and not sandbox.passes_folders:
         for path in filter(Path.is_dir, reading.editors_folders(os.environ, files.home())):
             try:
                 folder = editors.EditorFolder.opened(path)

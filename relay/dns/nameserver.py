@@ -27,6 +27,7 @@ from relay.dns.responder import Responder
 from relay.inbound.accepting import Acceptor
 from relay.record.events import NamesBounded, TurnedAway
 from relay.record.kinds import Kind
+from relay.record.repeats import is_told
 from relay.sockets import PEER_GONE
 
 IDLE_SECONDS = 30.0
@@ -138,7 +139,7 @@ class NameServer:
         """Record the first, the second, the fourth connection that gives way to another."""
         self._turned_away += 1
         count = self._turned_away
-        if count & (count - 1) == 0:
+        if is_told(count):
             where, cause = "the name server", f"it serves {self.callers.most} at a time"
             self._record(TurnedAway(where=where, kind=Kind.BOUND, cause=cause, count=count))
 

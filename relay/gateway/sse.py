@@ -103,9 +103,11 @@ class Splitter:
 
     def _end_line(self) -> bool:
         """Interpret a line, section 9.2.6; return whether it is empty."""
-        line = bytes(self._begun + self._raw[self._line :].rstrip(b"\r\n"))
+        line = bytes(self._raw[self._line :]).rstrip(b"\r\n")
         self._line = len(self._raw)
-        self._begun.clear()
+        if self._begun:
+            line = bytes(self._begun) + line
+            self._begun.clear()
         self._lines += 1
         if self._lines > MANY and len(line) < SHORT:
             self.idle += 1

@@ -17,6 +17,7 @@ from relay.barrier import Record, contained
 from relay.descriptors import SPARE
 from relay.record.events import TurnedAway
 from relay.record.kinds import Kind, kind_of
+from relay.record.repeats import is_told
 from relay.sockets import resets_on_close
 
 PAUSE: Final = 0.1
@@ -84,7 +85,7 @@ class Acceptor:
             _reset(sock)
         self._turned_away += 1
         count = self._turned_away
-        if count & (count - 1) == 0:
+        if is_told(count):
             cause, kind = limit.strerror or errno.errorcode[limit.errno or 0], kind_of(limit)
             self._record(TurnedAway(where=self._where, cause=cause, kind=kind, count=count))
         return True

@@ -52,8 +52,7 @@ class PublishedConnections:
                 offered.refused += 1
                 return
             offered.connections += 1
-            pump = Pump(client, server, _not_again)
-            pump.replace_none()
+            pump = Pump(client, server)
             self._pumps.add(pump)
             try:
                 await pump.run(nursery)
@@ -110,7 +109,3 @@ class PublishedConnections:
                 waiting = losses.unacknowledged(pump.program.sock) if pump.program.is_open else 0
                 count += pump.upstream.received - waiting
         return count
-
-
-async def _not_again(_loss: OSError | None, _avoid: str) -> None:
-    """Dial no other server: the one inside is the one that was asked for."""

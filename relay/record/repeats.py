@@ -112,7 +112,7 @@ class Repeats:
         repeated = self._counted.setdefault(key, _Repeated())
         repeated.count += 1
         event.count = repeated.count
-        is_due = is_shown or event.count & (event.count - 1) == 0
+        is_due = is_shown or is_told(event.count)
         repeated.unwritten = () if is_due else both
         return both if is_due else ()
 
@@ -135,3 +135,8 @@ class Repeats:
             repeated.unwritten = ()
         yield from self._waiting.values()
         self._waiting.clear()
+
+
+def is_told(count: int) -> bool:
+    """Return whether a repetition is told: the first, the second, the fourth, the eighth."""
+    return count & (count - 1) == 0

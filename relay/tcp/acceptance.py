@@ -9,6 +9,7 @@ import trio
 
 from relay.inbound.offer import Offer, Refusal
 from relay.outbound.door import DeniedError
+from relay.outbound.opener import Opened
 from relay.outbound.patience import DialError
 from relay.policy.verdicts import Deny
 from relay.record.events import ConnectionDenied, DialFailed, InnerDiffers, InnerSeen, Told
@@ -63,6 +64,27 @@ async def accept(offer: Offer) -> socket.socket:
     except OSError as error:
         kind = Kind.PROGRAM_GONE if error.errno == errno.ECONNABORTED else kind_of(error)
         raise DialError(error.strerror or str(error), kind, error.errno or 0) from error
+
+
+async def reached(connection: Connection, dial: Callable[[], Awaitable[Opened]]) -> Opened:
+    """Dial while the program still wants it, have its connect() succeed, and return upstream.
+
+    Raises DialError. Upstream is closed whatever it is that comes after its dial.
+    """
+    opened: Opened | None = None
+
+    async def dial_and_accept() -> Opened:
+        nonlocal opened
+        opened = await dial()
+        await accept(connection.offer)
+        return opened
+
+    try:
+        return await while_wanted(connection, dial_and_accept)
+    except BaseException:
+        if opened is not None:
+            opened.sock.close()
+        raise
 
 
 def note_denial(  # noqa: PLR0913 - what differs between the events

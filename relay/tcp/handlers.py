@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Protocol, assert_never
@@ -24,6 +24,7 @@ from relay.tcp.acceptance import (
     note_difference,
     note_failure,
     note_name,
+    reached,
     refuse,
     told,
     while_wanted,
@@ -178,19 +179,13 @@ class PumpHandler:
 
     async def _open(self, connection: Connection, avoid: str = "") -> Opened:
         """Connect to upstream with patience, while the program still wants it; DialError."""
-        offer, opened = connection.offer, None
 
-        async def dial() -> Opened:
-            nonlocal opened
-            opened = await self._opener.open(
-                self.destination, connection.number, wanted=lambda: offer.is_wanted, avoid=avoid
+        def dial() -> Awaitable[Opened]:
+            return self._opener.open(
+                self.destination,
+                connection.number,
+                wanted=lambda: connection.offer.is_wanted,
+                avoid=avoid,
             )
-            await accept(offer)
-            return opened
 
-        try:
-            return await while_wanted(connection, dial)
-        except BaseException:
-            if opened is not None:
-                opened.sock.close()
-            raise
+        return await reached(connection, dial)

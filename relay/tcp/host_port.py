@@ -5,6 +5,7 @@ would keep it for a minute, in TIME_WAIT, from one that sets no SO_REUSEADDR, so
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
@@ -12,10 +13,9 @@ import trio
 from relay.addresses import Destination
 from relay.inbound.offer import Offer, Refusal
 from relay.outbound.host_loopback import HostLoopback
-from relay.outbound.opener import Opened
 from relay.outbound.patience import DialError
 from relay.policy.verdicts import Deny
-from relay.tcp.acceptance import accept, note_denial, refuse, told, while_wanted
+from relay.tcp.acceptance import note_denial, reached, refuse, told
 from relay.tcp.connection import Connection
 from relay.tcp.pumping import pumped
 from relay.tcp.transfer.pump import Pump
@@ -42,7 +42,8 @@ class HostPortHandler:
             offer.refuse(Refusal.REFUSED)
             return
         try:
-            opened = await self._open(connection)
+            dial = partial(self._loopback.open, self.destination, connection.number)
+            opened = await reached(connection, dial)
         except DialError as error:
             refuse(connection, error)
             return
@@ -52,23 +53,6 @@ class HostPortHandler:
             with trio.move_on_after(_LIMIT) as scope:
                 connection.abort = scope.cancel
                 await _without_time_wait(offer, pump.program.received)
-
-    async def _open(self, connection: Connection) -> Opened:
-        """Connect to the host while the program still wants it, and accept; raises DialError."""
-        opened: Opened | None = None
-
-        async def dial() -> Opened:
-            nonlocal opened
-            opened = await self._loopback.open(self.destination, connection.number)
-            await accept(connection.offer)
-            return opened
-
-        try:
-            return await while_wanted(connection, dial)
-        except BaseException:
-            if opened is not None:
-                opened.sock.close()
-            raise
 
 
 async def _without_time_wait(offer: Offer, received: int) -> None:

@@ -20,9 +20,11 @@ class Pieces:
             self.all[-1] += data
         elif isinstance(data, bytearray):
             self.all.append(data)
-        else:
+        elif len(data) > PIECE:
             places = range(0, len(data), PIECE)
             self.all += [bytearray(data[at : at + PIECE]) for at in places]
+        elif data:
+            self.all.append(bytearray(data))
 
     def take(self) -> list[bytearray]:
         """Return all, and forget it."""

@@ -18,6 +18,7 @@ from typing import Final
 
 from relay.record.events import Event, TurnedAway
 from relay.record.kinds import Kind
+from relay.record.repeats import is_told
 
 FREE: Final = 64
 LIMIT: Final = 60.0
@@ -99,6 +100,6 @@ class Guests:
         """Record the first, the second, the fourth that is reset, and so on."""
         self._turned_away += 1
         count = self._turned_away
-        if count & (count - 1) == 0:
+        if is_told(count):
             event = TurnedAway(where="the gateway", kind=Kind.BOUND, cause=cause, count=count)
             self._record(event)

@@ -70,10 +70,6 @@ class Pump(Pair):
         self._fault: BaseException | None = None
         """What the second direction ended with, if that was not its own business."""
 
-    def replace_none(self) -> None:
-        """Pass each loss of upstream on, as if it had answered already."""
-        self.flight.close()
-
     async def run(self, nursery: trio.Nursery) -> Outcome:
         """Copy both ways until both directions have ended; then both sockets are closed.
 

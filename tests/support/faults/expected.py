@@ -71,7 +71,6 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/outbound/dialer.py", "reached.sock.close"): _SAME_TICK,
     ("relay/outbound/proxied/dialer.py", "reached.sock.close"): _REFUSED_TO_US,
     ("relay/outbound/proxied/tunnel.py", "trio.lowlevel.wait_writable"): _SMALL,
-    ("relay/tcp/host_port.py", "opened.sock.close"): _SAME_TICK,
     ("relay/tcp/transfer/pump.py", "self.upstream.sock.close"): _SAME_TICK,
     ("relay/publishing/connections.py", "sock.close"): _FAILED,
     ("relay/publishing/look.py", "self._diag.close"): _AFTER,
