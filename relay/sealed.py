@@ -37,8 +37,10 @@ _BY_HASH: Final = 0b01
 _CHECKED: Final = 0b10
 _32_BITS: Final = 0xFFFF_FFFF
 
-_NOT_CODE: Final = frozenset({"__pycache__", "_tests", "tests", "testing", "_tools"})
-"""Folders of packages that hold nothing that a relay imports."""
+_NOT_CODE: Final = frozenset(
+    {"__pycache__", "_tests", "tests", "testing", "_tools", "sidecar"},
+)
+"""Folders of packages that hold nothing that the relay of a command imports."""
 
 
 class _Read(NamedTuple):

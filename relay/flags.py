@@ -1,0 +1,62 @@
+"""Settings as flags of a command, and what flags, environment and files say together."""
+
+import argparse
+import os
+import sys
+from typing import Any, NoReturn
+
+from relay import config, printing
+from relay.config import files as config_files
+from relay.record import files
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad usage is our own failure, not the command's: 125, as env(1) has it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the mistake."""
+        self.print_usage(sys.stderr)
+        self.exit(printing.EXIT_OWN_FAILURE, f"{self.prog}: {message}\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End after a help, a version or a mistake; what is printed is written first."""
+        printing.write("")
+        super().exit(status, message)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each setting; types, bounds and help are those of config.Settings."""
+    for setting in config.described():
+        text = f"{setting.description} ({setting.shown_default})"
+        how: dict[str, Any] = {"dest": setting.name, "help": text}
+        if setting.kind is bool:
+            how |= {"action": "store_const", "const": "false" if setting.default else "true"}
+        elif setting.kind is tuple:
+            how |= {"action": "append", "metavar": "X,..."}
+        else:
+            metavar = "N" if setting.kind is int else None
+            how |= {"metavar": metavar, "choices": setting.choices or None}
+        parser.add_argument(setting.flag, **how)
+
+
+def settings(arguments: argparse.Namespace) -> config.Settings:
+    """Return what flags, environment and files say together."""
+    return sources(arguments).settings()
+
+
+def sources(arguments: argparse.Namespace) -> config.Sources:
+    """Read config file, environment and flags, and the files of the project."""
+    words = {
+        setting.name: ",".join(given) if isinstance(given, list) else given
+        for setting in config.described()
+        if (given := getattr(arguments, setting.name, None)) is not None
+    }
+    flags = {setting.name: f"{setting.flag}: " for setting in config.described()}
+    path = config_files.config_path(os.environ, files.home())
+    return config.Sources(
+        flags=config.from_words(words, flags.__getitem__),
+        environment=config.from_environment(os.environ),
+        file=config.from_toml(config_files.read(path), str(path)),
+        path=str(path),
+        projects=tuple(config_files.projects()),
+    )

@@ -1,0 +1,1 @@
+"""The relay of a pod: containers that share a network namespace, where no program is wrapped."""

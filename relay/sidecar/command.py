@@ -1,0 +1,27 @@
+"""`keepline sidecar WORD`: each word is a module of its own, imported where it is asked for."""
+
+import importlib
+from collections.abc import Sequence
+from typing import Final
+
+from relay.flags import Parser
+from relay.printing import EXIT_OWN_FAILURE
+
+WORDS: Final[dict[str, tuple[str, str]]] = {}
+"""Modules by their word, each with its help. A module has `main(arguments: Sequence[str]) -> int`,
+which takes what follows the word and may raise KeeplineError and OSError, and a parser of its own.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what the first argument names; return the exit status."""
+    module, _text = WORDS.get(arguments[0], ("", "")) if arguments else ("", "")
+    if module:
+        status: int = importlib.import_module(module).main(arguments[1:])
+        return status
+    parser = Parser(prog="keepline sidecar", description="The relay of a pod.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for word, (_module, text) in WORDS.items():
+        commands.add_parser(word, help=text, add_help=False)
+    parser.parse_args(arguments)  # help, or a mistake
+    return EXIT_OWN_FAILURE
