@@ -41,10 +41,11 @@ def reached(host: str, ports: range = ALL) -> list[int]:
     return found
 
 
-def listen(host: str, port: int) -> str:
-    """Listen without SO_REUSEADDR, and keep it; return the errno's name, or nothing."""
+def listen(host: str, port: int, reuse: int = 0) -> str:
+    """Listen, without SO_REUSEADDR or with it, and keep it; return the errno's name, or nothing."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
     try:
         sock.bind((host, port))
         sock.listen(128)
