@@ -16,7 +16,7 @@ from tests.support.command.keepline import Keepline
 from tests.support.command.programs import needs
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
-from tests.support.internet.world import Internet
+from tests.support.internet.world import CLIENT, Internet
 from tests.support.pace import patience
 
 BOTH: Final = 5432
@@ -188,7 +188,11 @@ async def test_a_server_that_begins_to_listen_while_a_connection_is_held_has_it(
 async def test_a_scan_reaches_what_is_open_and_no_more(keepline: Keepline) -> None:
     async with inside(keepline, options=["--host-port", OPEN]) as program:
         assert await program(ports.reached, "127.0.0.1") == [53, BOTH, IPV4, IPV6]
-        some = range(BOTH - 500, BOTH + 500)
-        assert await program(ports.reached, HOST, some) == [BOTH, IPV4, IPV6]
+        some = range(BOTH - 500, CLOSED + 500)
+        for host in LOOPBACK:
+            assert await program(ports.reached, host, some) == [BOTH, IPV4, IPV6], host
+        # Who listens at 127.0.0.1 alone is at no other address of the host's either.
+        assert await program(ports.reached, "127.255.255.254", some) == [BOTH, IPV6]
+        assert await program(ports.reached, CLIENT, some) == []
         done = await program.session.end()
     assert len(done.events) < 500

@@ -33,8 +33,9 @@ def refusal(host: str, port: int) -> str:
 def reached(host: str, ports: range = ALL) -> list[int]:
     """Connect to each port in turn; return those that are reached, but for the socket's own."""
     found = []
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in ports:
-        with socket.socket() as sock:
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
             sock.settimeout(PATIENCE)
             if not sock.connect_ex((host, port)) and sock.getsockname() != sock.getpeername():
                 found.append(port)
