@@ -1,4 +1,4 @@
-"""Messages of netlink(7) by hand: for sockets whose user does not load pyroute2, such as the relay.
+"""Messages of netlink(7) by hand: a library for them takes longer to load than a session to start.
 
 The kernel answers within send(2), so that what it has answered can be read at once.
 """
