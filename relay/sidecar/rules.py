@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from netns.network.pod import DNS_PORT, RELAY_UID, TCP_PORT, installing
 from netns.network.pod.asked import Asked
-from netns.network.pod.installing import RulesError
+from netns.network.pod.refusal import RulesError
 from relay import flags
 from relay.addresses import MAX_PORT, parse_pool
 from relay.printing import write_lines
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _asked(parsed)
     if parsed.check:
         return _check(asked)
-    _require_mapped(asked.left_alone())
+    require_mapped(asked.left_alone(), Path("/proc/self/uid_map").read_text())
     before = installing.install(asked)
     if before.stands:
         write_lines([f"the rules stand already, {len(before.standing)} parts"])
@@ -113,9 +113,9 @@ def _asked(parsed: argparse.Namespace) -> Asked:
     )
 
 
-def _require_mapped(uids: Sequence[int]) -> None:
-    """Raise RulesError if the kernel knows no such user in this user namespace."""
-    extents = [tuple(map(int, line.split())) for line in _UID_MAP.read_text().splitlines()]
+def require_mapped(uids: Sequence[int], uid_map: str) -> None:
+    """Raise RulesError if this user namespace, user_namespaces(7), has no such user."""
+    extents = [tuple(map(int, line.split())) for line in uid_map.splitlines()]
     for uid in uids:
         if not any(first <= uid < first + count for first, _outside, count in extents):
             known = ", ".join(f"{first} to {first + count - 1}" for first, _, count in extents)
@@ -123,9 +123,6 @@ def _require_mapped(uids: Sequence[int]) -> None:
                 f"this user namespace has no user {uid}",
                 f"--uid N, the relay's user, of {known}; or give the pod more ids",
             )
-
-
-_UID_MAP: Final = Path("/proc/self/uid_map")
 
 
 def _listed(kind: Callable[[str], _Value]) -> Callable[[str], list[_Value]]:
