@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, TypeVar
 
-from netns.network.pod import DNS_PORT, RELAY_UID, TCP_PORT, installing
+from netns.network.pod import DNS_PORT, RELAY_UID, TCP_PORT, docker, installing
 from netns.network.pod.asked import Asked
 from netns.network.pod.refusal import RulesError
 from relay import flags
@@ -110,7 +110,16 @@ def _asked(parsed: argparse.Namespace) -> Asked:
         tuple(parsed.exclude_uid),
         tuple(parsed.exclude_cidr),
         tuple(parsed.exclude_port),
+        docker.asks(_resolv_conf()),
     )
+
+
+def _resolv_conf() -> str:
+    """Read the file that the pod's programs have too; an empty one if there is none."""
+    try:
+        return Path("/etc/resolv.conf").read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def require_mapped(uids: Sequence[int], uid_map: str) -> None:

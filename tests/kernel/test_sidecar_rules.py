@@ -124,6 +124,16 @@ if os.getuid() == 0:
         await ruled.rules("--exclude-port", "79-81")
         assert await ruled.asked(*asks) == ["hello", "hello", refused, "hello"]
 
+    async def test_dockers_name_server_can_ask_others(ruled: Pod) -> None:
+        engine = ("nameserver 127.0.0.11\n", "# ExtServers: [203.0.113.53]\n")
+        asks = ("dns 127.0.0.11", f"dns {SERVER}", f"dns-tcp {SERVER}")
+        for lines, of_root in ((1, ["dns", "ECONNREFUSED", "ECONNREFUSED"]), (2, ["dns"] * 3)):
+            ruled.host.resolv_conf.write_text("".join(engine[:lines]))
+            await ruled.rules()
+            assert await ruled.asked(*asks, uid=0) == of_root
+            assert await ruled.asked(*asks) == ["dns"] * 3
+            await ruled.rules("--check")
+
     @pytest.mark.parametrize("iptables", ["iptables-nft", "iptables-legacy"])
     async def test_a_firewall_judges_what_the_relay_dials(ruled: Pod, iptables: str) -> None:
         await ruled.shell(FIREWALL.replace("iptables", iptables))

@@ -11,6 +11,7 @@ ASKED = Asked(
     uids=(7, 2**32 - 2),
     networks=(IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/8")),
     ports=((80, 80), (8000, 8100)),
+    forwarders=(IPv4Network("8.8.8.8/32"), IPv4Network("0.0.0.0/0"), IPv6Network("::/0")),
 )
 SHOWN = """\
 ip address 198.18.0.1/32 dev lo label lo:keepline
@@ -24,6 +25,10 @@ ip rule 108: from 0.0.0.0/32 ipproto 6 dport 80-80 goto 111
 ip rule 108: from 0.0.0.0/32 ipproto 17 dport 80-80 goto 111
 ip rule 108: from 0.0.0.0/32 ipproto 6 dport 8000-8100 goto 111
 ip rule 108: from 0.0.0.0/32 ipproto 17 dport 8000-8100 goto 111
+ip rule 108: from 0.0.0.0/32 to 8.8.8.8/32 uidrange 0-0 ipproto 6 dport 53-53 goto 111
+ip rule 108: from 0.0.0.0/32 to 8.8.8.8/32 uidrange 0-0 ipproto 17 dport 53-53 goto 111
+ip rule 108: from 0.0.0.0/32 uidrange 0-0 ipproto 6 dport 53-53 goto 111
+ip rule 108: from 0.0.0.0/32 uidrange 0-0 ipproto 17 dport 53-53 goto 111
 ip rule 107: from 198.18.0.1/32 lookup 15001
 ip rule 109: from 0.0.0.0/32 ipproto 6 lookup 15001
 ip rule 109: from 0.0.0.0/32 ipproto 17 dport 53-53 lookup 15001
