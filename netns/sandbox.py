@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from netns import child, handoff, needed, syscalls
-from netns.child import EXIT_OWN_FAILURE
-from netns.errors import SandboxError
+from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import Listeners, Moved, Step
 from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
 from netns.plan import Plan
@@ -91,11 +90,14 @@ class Sandbox:
         callers_timers = timers.take()
         self.pid = os.fork()
         if self.pid == 0:
-            timers.put(callers_timers)
-            self._end.close()
-            os.close(self._plan_pipe)
-            passed_on = inherited.passed_on if inherited is not None else ()
-            child.main(childs_end, childs_pipe, parent, passed_on)
+            try:  # the child's code may be loaded only here, and what fails must not go on above
+                timers.put(callers_timers)
+                self._end.close()
+                os.close(self._plan_pipe)
+                passed_on = inherited.passed_on if inherited is not None else ()
+                child.main(childs_end, childs_pipe, parent, passed_on)
+            finally:
+                os._exit(EXIT_OWN_FAILURE)
         if inherited is not None:
             inherited.close()
         childs_end.close()

@@ -20,6 +20,7 @@ from relay import session
 from relay.addresses import DNS_PORT, HOST_NAME, parse_pool
 from relay.config import ConfigError, Settings, parse_nameserver, way_out
 from relay.dns.lookup.trial import try_all
+from relay.doctor.check import Check, as_json, rendered
 from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
@@ -27,21 +28,10 @@ from relay.host.interfaces import local_addresses, require_ipv4, routed_networks
 from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
+from relay.publishing import trial
 from relay.record.files import sessions_folder
 
-
-class Check(msgspec.Struct, frozen=True):
-    """One thing, tried."""
-
-    name: str
-    works: bool
-    needed: bool = True
-    """Whether `run` fails without it."""
-    detail: str = ""
-    fix: str = ""
-    is_open: bool = False
-    """Whether it names what a level leaves open, and nothing was tried."""
-
+__all__ = ["as_json", "examine", "rendered"]
 
 _NO_COMMAND: Final = ()
 
@@ -180,8 +170,16 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     if failure is not None:
         yield failure
         return
+    lacking = trial.lacking(listeners.diag)
     listeners.close()
     yield from _ways(listeners)
+    yield Check(
+        "servers inside are reached from the host (--publish)",
+        works=not lacking,
+        needed=False,
+        detail=lacking or f"publish = {settings.published().mode}",
+        fix="a kernel that lets a process enter user namespaces of its own, by setns(2)",
+    )
     yield _strict(settings, resolv_conf)
 
 
@@ -277,24 +275,3 @@ def _left_open() -> Iterator[Check]:
         if levels:
             name = f"{opening.name}, at the level{'s' * (len(levels) > 1)} {' and '.join(levels)}"
             yield Check(name, works=True, needed=False, detail=opening.sentence, is_open=True)
-
-
-def rendered(check: Check) -> str:
-    """Write a check for people."""
-    mark = (
-        "open  "
-        if check.is_open
-        else "works "
-        if check.works
-        else "FAILS "
-        if check.needed
-        else "lacks "
-    )
-    detail = f": {check.detail}" if check.detail else ""
-    fix = "" if check.works else f"\n        try: {check.fix}"
-    return f"{mark}  {check.name}{detail}{fix}"
-
-
-def as_json(checks: list[Check]) -> str:
-    """Write the checks for programs."""
-    return msgspec.json.format(msgspec.json.encode(checks)).decode()
