@@ -64,6 +64,8 @@ if os.getuid() == 0:
             f"dns {SERVER_V6}": "dns",
             f"dns-tcp {SERVER_V6}": "dns",
             f"ping {SERVER}": "EPERM",
+            f"raw {SERVER} {socket.IPPROTO_IGMP}": "EPERM",
+            f"raw {SERVER} {socket.IPPROTO_GRE}": "EPERM",
             f"own {SERVER}": CLIENT,
             f"by eth0 {SERVER} 80": "nothing",
             f"tcp 127.0.0.1 {UNUSED}": "ECONNREFUSED",
@@ -85,6 +87,7 @@ if os.getuid() == 0:
     async def test_what_is_inbound_is_served(ruled: Pod, internet: Internet) -> None:
         router = Pod(internet, internet.router)
         here = (f"udp {CLIENT} {UNUSED}", f"tcp {CLIENT} {UNUSED}")
+        ruled.host.set_sysctl("net.ipv4.conf.all.rp_filter", "1")
         for caller, address in ((router, CLIENT), (ruled, CLIENT), (ruled, "127.0.0.1")):
             asks = [ask.replace(CLIENT, address) for ask in here]
             async with ruled.program(f"serve {UNUSED}"):

@@ -78,7 +78,8 @@ def ipv4(asked: Asked) -> Table:
     own = socket.inet_aton(asked.own_address)
     here = [*_destination(own), *_TCP, *_port(TCP_PORT)]
     answers = [payload(NETWORK_HEADER, 12, 4), masked(b"\xff\0\0\0"), is_(b"\x7f\0\0\0")]
-    loopback = [payload(NETWORK_HEADER, 16, 4), masked(b"\xff\0\0\0"), is_(b"\x7f\0\0\0")]
+    loopback = _within(IPv4Network("127.0.0.0/8"))
+    multicast = _within(IPv4Network("224.0.0.0/4"))
     rules = [
         Rule(_NAT.name, "the relay is found if the rules stand", [*here, *redirected(TCP_PORT)]),
         *_left_alone(_NAT, asked, 4),
@@ -89,7 +90,7 @@ def ipv4(asked: Asked) -> Table:
         *_impostors(asked, answers),
         *_left_alone(_FILTER, asked, 4),
         *_not_refused(),
-        Rule(_FILTER.name, "IGMP is the kernel's", [*_protocol(_IGMP), ACCEPT]),
+        Rule(_FILTER.name, "IGMP is the kernel's", [*_protocol(_IGMP), *multicast, ACCEPT]),
         Rule(_FILTER.name, "TCP that no rule leads is reset", [*_TCP, _RESET]),
         Rule(_FILTER.name, "UDP that no rule leads is refused", [*_UDP, _unreachable(3)]),
         Rule(_FILTER.name, "nothing else leaves", [_unreachable(13)]),

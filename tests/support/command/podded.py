@@ -7,6 +7,7 @@ The first argument is its user. Of the others each is one of these, as a word:
     udp ADDRESS PORT        what came back; `own ADDRESS` the source that it would have
     dns ADDRESS, dns-tcp ADDRESS    what came back from port 53
     ping ADDRESS            what came of an echo request
+    raw ADDRESS PROTOCOL    what came of sending a packet of that protocol, ip(7)
     serve PORT              says `ready`, answers a datagram, then a connection, with `pod`
     hold ADDRESS PORT       says `ready` when it is connected, and sends its lines to be echoed
 """
@@ -70,6 +71,12 @@ def ping(address: str) -> str:
         return sock.recv(100).hex()
 
 
+def raw(address: str, protocol: str) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, int(protocol)) as sock:
+        sock.sendto(bytes(40), (address, 0))
+        return "sent"
+
+
 def serve(port: str) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked, socket.socket() as listener:
         asked.bind(("0.0.0.0", int(port)))
@@ -109,6 +116,7 @@ DOES: dict[str, Callable[..., Any]] = {
     "dns": lambda address: udp(address, "53"),
     "dns-tcp": lambda address: dial(address, "53"),
     "ping": ping,
+    "raw": raw,
     "serve": serve,
     "hold": hold,
 }
