@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from netns import covering, handoff, read_only, syscalls
-from netns.errors import SandboxError
+from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import step
 from netns.hints import REPORT, refused_call
 from netns.network import holding, interception, links, netlink
@@ -22,8 +22,6 @@ from netns.plan import Intercept, Plan
 from netns.process import command, idmap, inherited, privileges
 from netns.process.filter import seccomp
 from netns.strict import confinement, init
-
-EXIT_OWN_FAILURE: Final = 125
 
 _BACKLOG = 4096
 _DNS_PORT = 53

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from netns import child, handoff, needed, syscalls
-from netns.child import EXIT_OWN_FAILURE
-from netns.errors import SandboxError
+from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import Listeners, Moved, Step
 from netns.hints import REPORT, end_hint, host_facts, silent_hint
 from netns.plan import Plan
@@ -91,18 +90,19 @@ class Sandbox:
         callers_timers = timers.take()
         self.pid = os.fork()
         if self.pid == 0:
-            timers.put(callers_timers)
-            self._end.close()
-            os.close(self._plan_pipe)
-            passed_on = inherited.passed_on if inherited is not None else ()
-            child.main(childs_end, childs_pipe, parent, passed_on)
+            try:  # the child's code may be loaded only here, and what fails must not go on above
+                timers.put(callers_timers)
+                self._end.close()
+                os.close(self._plan_pipe)
+                passed_on = inherited.passed_on if inherited is not None else ()
+                child.main(childs_end, childs_pipe, parent, passed_on)
+            finally:
+                os._exit(EXIT_OWN_FAILURE)
         if inherited is not None:
             inherited.close()
         childs_end.close()
         os.close(childs_pipe)
-        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            # Whoever started us ignores it: the kernel would forget how the command ends.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _remember_how_children_end()
 
     def build(self, plan: Plan) -> None:
         """Let the child build the namespace and run the command; raises SandboxError.
@@ -263,6 +263,12 @@ class Sandbox:
 def is_first_process() -> bool:
     """Return whether all that is in our PID namespace ends with us, and its orphans are ours."""
     return os.getpid() == 1
+
+
+def _remember_how_children_end() -> None:
+    """Where whoever started us ignores SIGCHLD, the kernel would forget how the command ends."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _await_end(pidfd: int) -> None:

@@ -183,12 +183,17 @@ def lines(path: Path, read: Callable[[bytes], _T | None]) -> Iterator[_T]:
 
 def sessions(folder: Path) -> list[Path]:
     """Return the sessions' files, oldest first: a session's name begins with its start."""
+    return [folder / name for name in session_names(folder)]
+
+
+def session_names(folder: Path) -> list[str]:
+    """Return the names of the sessions' files, oldest first."""
     try:
         with os.scandir(folder) as entries:
             names = [each.name for each in entries if each.is_file(follow_symlinks=False)]
     except OSError:
         return []
-    return sorted(folder / name for name in names if name.endswith(".jsonl") and name[0] != ".")
+    return sorted(name for name in names if name.endswith(".jsonl") and name[0] != ".")
 
 
 def unused_name(folder: Path, wanted: str) -> str:

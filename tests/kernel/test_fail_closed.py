@@ -217,6 +217,7 @@ async def test_doctor_finds_nothing_where_all_works(keepline: Keepline) -> None:
         "the host's interface and addresses are shown",
         "ports of the host's loopback can be opened (--host-port)",
         "a connect() is held until its destination is reached",
+        "servers inside are reached from the host (--publish)",
         "all that --strict promises",
         "short retransmission back-off (TCP_RTO_MAX_MS)",
         "flight log",

@@ -18,9 +18,9 @@ from netns.levels import OPENINGS
 from netns.sandbox import Listeners, Sandbox
 from relay import session
 from relay.addresses import DNS_PORT, HOST_NAME, parse_pool
-from relay.checks import Check
 from relay.config import ConfigError, Settings, parse_nameserver, way_out
 from relay.dns.lookup.trial import try_all
+from relay.doctor.check import Check, as_json, rendered
 from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
@@ -28,7 +28,10 @@ from relay.host.interfaces import ATTACH, local_addresses, require_ipv4, routed_
 from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
+from relay.publishing import trial
 from relay.record.files import is_writable, sessions_folder, state_home
+
+__all__ = ["as_json", "examine", "rendered"]
 
 _NO_COMMAND: Final = ()
 
@@ -168,9 +171,17 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     if failure is not None:
         yield failure
         return
+    lacking = trial.lacking(listeners.diag)
     listeners.close()
     yield _covered(listeners)
     yield from _ways(listeners)
+    yield Check(
+        "servers inside are reached from the host (--publish)",
+        works=not lacking,
+        needed=False,
+        detail=lacking or f"publish = {settings.published().mode}",
+        fix="a kernel that lets a process enter user namespaces of its own, by setns(2)",
+    )
     yield _strict(settings, resolv_conf)
 
 

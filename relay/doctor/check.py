@@ -1,4 +1,4 @@
-"""What doctor has tried, as people and programs read it; pure."""
+"""What doctor has found of one thing, for people and for programs; pure."""
 
 import msgspec
 
