@@ -37,6 +37,8 @@ DEFERRED: Final = frozenset({
     "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
     "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
     "relay.record.view", "tomllib", "traceback",
+    # 5 ms: Prometheus' library, at the first request for metrics.
+    "relay.sidecar.endpoint.exposition",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 1 ms: what judges names within connections, if a rule speaks of names.
@@ -53,8 +55,9 @@ DEFERRED: Final = frozenset({
 # fmt: on
 """Modules that run when the first of their names is asked for, not when they are imported."""
 
-BARE: Final = frozenset({"pyroute2"})
-"""Packages whose own __init__ is not run: pyroute2's loads every protocol it knows. 20 ms."""
+BARE: Final = frozenset({"prometheus_client", "pyroute2"})
+"""Packages whose own __init__ is not run: pyroute2's loads every protocol it knows. 20 ms. That of
+Prometheus' client loads servers of HTTP, 6 MiB."""
 
 UNUSED: Final = frozenset({"importlib.metadata", "trio._dtls"})
 """Modules that never run, though they are imported: each of their names is None. 5 ms for DTLS; 12
