@@ -8,6 +8,7 @@ from relay.flags import Parser
 from relay.printing import EXIT_OWN_FAILURE
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
+    "rules": ("relay.sidecar.rules", "lead the pod's connections to its relay; needs NET_ADMIN"),
     "relay": ("relay.sidecar.relay", "relay for all containers of the pod, until SIGTERM"),
     "ready": ("relay.sidecar.ready", "whether the relay is ready: a probe"),
 }
