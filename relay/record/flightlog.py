@@ -99,8 +99,13 @@ class FlightLog:
             self._lose(1, error)
 
     def begin(self, known: Iterable[Event]) -> None:
-        """Write what the file before this one has of what goes on, with its own times."""
+        """Write what the file before this one has of what goes on, with its own times.
+
+        It takes half of the room at most: of very many connections the rest is left out.
+        """
         for event in known:
+            if self._left < self._limit // 2:
+                return
             self._put(_encoder.encode(event))
 
     @property

@@ -68,4 +68,5 @@ class _Collected:
 
 def rendered(metrics: Metrics) -> bytes:
     """Return the text of all metrics."""
-    return generate_latest(_Collected(metrics))
+    text: bytes = generate_latest(_Collected(metrics))  # type: ignore[no-untyped-call]
+    return text
