@@ -1,14 +1,12 @@
 """Settings as flags of a command, and what flags, environment and files say together."""
 
 import argparse
-import os
 import sys
 from collections.abc import Container
 from typing import Any, NoReturn
 
 from relay import config, printing
-from relay.config import files as config_files
-from relay.record import files
+from relay.config import files
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,11 +53,4 @@ def sources(arguments: argparse.Namespace) -> config.Sources:
         if (given := getattr(arguments, setting.name, None)) is not None
     }
     flags = {setting.name: f"{setting.flag}: " for setting in config.described()}
-    path = config_files.config_path(os.environ, files.home())
-    return config.Sources(
-        flags=config.from_words(words, flags.__getitem__),
-        environment=config.from_environment(os.environ),
-        file=config.from_toml(config_files.read(path), str(path)),
-        path=str(path),
-        projects=tuple(config_files.projects()),
-    )
+    return files.gathered(config.from_words(words, flags.__getitem__))

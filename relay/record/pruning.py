@@ -16,41 +16,45 @@ YOUNG: Final = 3600.0
 SESSIONS_AT_MOST: Final = 1000
 """Files that are kept because they are young."""
 
+_OF_STARTS: Final = frozenset({".pem", ".new"})
+"""Suffixes of what a session has before it has a log."""
+
 
 def prune(folder: Path, now: float) -> None:
     """Remove the oldest ended sessions beyond SESSIONS_KEPT, and what killed ones left behind.
 
     `now` is in seconds since the epoch. A file that cannot be removed stays: that is no reason to
-    run without a log. Raises OSError if the folder is not to be trusted.
+    run without a log. Raises OSError if the folder is not to be trusted. It is part of each start:
+    no path is made that is not needed.
     """
-    known = files.sessions(folder)
+    known = files.session_names(folder)
     with files.opened_folder(folder) as opened:
-        for path in known[:-SESSIONS_AT_MOST]:
-            _remove_ended(opened, path, path)
-        for path in known[-SESSIONS_AT_MOST:-SESSIONS_KEPT]:
-            if not _is_young(path, now):
-                _remove_ended(opened, path, path)
-        for path in known:
-            _remove_ended(opened, path.with_suffix(".pem"), path)
-        for pattern in ("*.pem", "*.new"):  # of starts that were killed before they had a log
-            for path in folder.glob(pattern):
-                if not path.with_suffix(".jsonl").exists() and not _is_young(path, now):
-                    with contextlib.suppress(OSError):
-                        os.unlink(path.name, dir_fd=opened)
+        for name in known[:-SESSIONS_AT_MOST]:
+            _remove_ended(opened, name, folder / name)
+        for name in known[-SESSIONS_AT_MOST:-SESSIONS_KEPT]:
+            if not _is_young(opened, name, now):
+                _remove_ended(opened, name, folder / name)
+        with_log = set(known)
+        for name in os.listdir(opened):  # noqa: PTH208 - of a descriptor
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - cheaper than a path
+            log = f"{stem}.jsonl"
+            is_sessions = suffix == ".pem" and log in with_log
+            if is_sessions or (suffix in _OF_STARTS and not _is_young(opened, name, now)):
+                _remove_ended(opened, name, folder / log)
 
 
-def _is_young(path: Path, now: float) -> bool:
+def _is_young(folder: int, name: str, now: float) -> bool:
     try:
-        return now - path.lstat().st_mtime < YOUNG
+        return now - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime < YOUNG
     except OSError:  # removed by another
         return True
 
 
-def _remove_ended(folder: int, file: Path, session: Path) -> None:
-    """Remove a file of a session that has ended, if it is there and may be removed."""
+def _remove_ended(folder: int, name: str, session: Path) -> None:
+    """Remove a file of a session that has ended, if it may be removed."""
     with contextlib.suppress(OSError):
-        if os.path.lexists(file) and not files.is_live(session):
-            os.unlink(file.name, dir_fd=folder)
+        if not files.is_live(session):
+            os.unlink(name, dir_fd=folder)
 
 
 def prune_to(folder: Path, size: int) -> None:
@@ -58,19 +62,19 @@ def prune_to(folder: Path, size: int) -> None:
 
     A file that cannot be removed stays. Raises OSError if the folder is not to be trusted.
     """
-    known = files.sessions(folder)
-    sizes = {path: _size(path) for path in known}
-    total = sum(sizes.values())
+    known = files.session_names(folder)
     with files.opened_folder(folder) as opened:
-        for path in known:
+        sizes = {name: _size(opened, name) for name in known}
+        total = sum(sizes.values())
+        for name in known:
             if total <= size:
                 return
-            _remove_ended(opened, path, path)
-            total -= sizes[path]
+            _remove_ended(opened, name, folder / name)
+            total -= sizes[name]
 
 
-def _size(path: Path) -> int:
+def _size(folder: int, name: str) -> int:
     try:
-        return path.lstat().st_size
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
     except OSError:  # removed by another
         return 0
