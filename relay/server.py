@@ -78,7 +78,7 @@ class Relay:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
         self.editors.trust(self.ways_in.read_only)
-        self.tightening = Tightening(self.sources, self.policy, self.record)
+        self.tightening = Tightening(self.sources, self.policy, self.record, self.host_ports)
         self.host_ports.changed = self._host_ports_changed
         self.names = NameService(
             self.settings, self.policy, self.record, self._is_own, self._is_left
@@ -114,9 +114,14 @@ class Relay:
                 self.record,
                 self.host_ports,
                 asked=asked,
-                is_automatic=lambda: mode == ON or (mode == AUTO and not self.policy.is_allowlist),
+                is_automatic=partial(self._publishes_by_itself, mode),
             )
         await self.publishing.serve(nursery)
+
+    def _publishes_by_itself(self, mode: str) -> bool:
+        """Return whether what listens inside is published without being asked for."""
+        may = mode == ON or (mode == AUTO and not self.policy.is_allowlist)
+        return may and self.tightening.may_publish
 
     def _is_own(self, address: str) -> bool:
         """Return whether an address is the host's own, and no rule speaks of names.
@@ -140,6 +145,10 @@ class Relay:
         finally:
             self._running = None
             self._begun.set()
+
+    def live(self) -> int:
+        """Return how many connections of programs live, pending ones too."""
+        return len(self._running.connections) if self._running is not None else 0
 
     async def finish(self) -> None:
         """Relay what the command sent last before it ended, as long as it moves.
@@ -183,8 +192,8 @@ class _Running:
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         diag = relay.ways_in.diag
         programs = SocketTable(diag) if diag is not None else None
-        self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
-        relay.names.synthetic.live = self._connections.dialled
+        self.connections = Connections(handlers.handler_for, standing, record, nursery, programs)
+        relay.names.synthetic.live = self.connections.dialled
         self._inbound = relay.ways_in.make(programs, record, loopback)
         self._network = network
         self._pool = parse_pool(settings.dns_pool)
@@ -210,8 +219,8 @@ class _Running:
         dns = self._ways_in.dns
         with contained(self._record, "limits"):
             SPARE.keep()
-            for sock in dns[:1]:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
+            for udp, _tcp in dns:
+                udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
         with contained(self._record, "urgent data"):
             urgent.listen()
         self._run("watch of the network", self._watch_network)
@@ -222,7 +231,7 @@ class _Running:
             self._run("watch of editors", editors.watch)
         self._run("name server", partial(self._names.serve, *dns))
         for each in self._inbound:
-            self._run("listener", partial(each.serve, self._connections.start))
+            self._run("listener", partial(each.serve, self.connections.start))
         self._run("published ports", partial(self._relay.serve_published, self._nursery))
 
     def _run(self, where: str, service: Callable[[], Awaitable[None]]) -> None:
@@ -250,9 +259,9 @@ class _Running:
         """Relay what the command sent last before it ended, as long as it moves."""
         for each in self._inbound:
             with contained(self._record, "end"):
-                each.take_waiting(self._connections.start)
+                each.take_waiting(self.connections.start)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._finish, self._connections.finish)
+            nursery.start_soon(self._finish, self.connections.finish)
             if self._relay.publishing is not None:
                 nursery.start_soon(self._finish, self._relay.publishing.finish)
         if self._bridges is not None:

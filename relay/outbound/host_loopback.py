@@ -84,6 +84,8 @@ class HostLoopback:
         verdict = self.judge(destination)
         if isinstance(verdict, Deny):
             raise DeniedError(verdict, "")
+        if not self._ports.holds(destination.port, address):
+            raise _failure(errno.ECONNREFUSED)
         family = socket.AF_INET if is_ipv4(address) else socket.AF_INET6
         try:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -93,6 +95,8 @@ class HostLoopback:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             number = await self._connect(sock, (address, destination.port))
+            if not number and sock.getsockname()[:2] == (address, destination.port):
+                number = errno.ECONNREFUSED  # the kernel chose that very port, and nobody listens
         except OSError as error:
             number = error.errno or number
         finally:  # cancelled, too
