@@ -26,13 +26,9 @@ USER: Final = "me"
 PASSWORD: Final = "p@ss w%rd"
 _SETTINGS: Final = """
 http_port {address}:{port}
-auth_param basic program {folder}/authenticate
-auth_param basic children 1 startup=1
-acl known proxy_auth REQUIRED
 acl tls port 443 {ports}
 http_access deny CONNECT !tls
-http_access deny !known
-http_access allow known
+{users}
 dns_nameservers {names}
 hosts_file none
 cache deny all
@@ -45,6 +41,18 @@ visible_hostname proxy
 pinger_enable off
 shutdown_lifetime 0 seconds
 {user}
+"""
+_KNOWN: Final = """
+auth_param basic program {folder}/authenticate
+auth_param basic children 1 startup=1
+acl known proxy_auth REQUIRED
+http_access deny !known
+http_access allow known
+"""
+_BEHIND: Final = """
+http_access allow all
+never_direct allow all
+cache_peer {parent} parent {port} 0 no-query no-digest default login={user}:{password}
 """
 _AUTHENTICATE: Final = """#!/bin/sh
 while read -r line; do [ "$line" = '{user} {password}' ] && echo OK || echo ERR; done
@@ -61,8 +69,14 @@ socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
 _STARTED: Final = 20.0
 
 
-def start_squid(host: Host, address: str, port: int, ports: Sequence[int] = ()) -> None:
-    """Start it; beside 443 it connects to these ports."""
+def start_squid(
+    host: Host, address: str, port: int, ports: Sequence[int] = (), *, behind: str = ""
+) -> None:
+    """Start it; beside 443 it connects to these ports.
+
+    One that is `behind` another, at the same port, is for everybody and knows that one's password,
+    as cntlm and px on a user's own machine do.
+    """
     folder = host.directory
     folder.chmod(0o755)
     helper = folder / "authenticate"
@@ -71,11 +85,15 @@ def start_squid(host: Host, address: str, port: int, ports: Sequence[int] = ()) 
     helper.chmod(0o755)
     settings = folder / "squid.conf"
     allowed = " ".join(map(str, ports))
+    users = _KNOWN.format(folder=folder)
+    if behind:
+        written = PASSWORD.replace("%", "%%").replace(" ", "%20")  # cache_peer's own way
+        users = _BEHIND.format(parent=behind, port=port, user=USER, password=written)
     settings.write_text(
         _SETTINGS.format(
             address=address,
             port=port,
-            folder=folder,
+            users=users,
             names=NAMES,
             ports=allowed,
             user="" if os.geteuid() else "cache_effective_user nobody",  # it refuses to be root
