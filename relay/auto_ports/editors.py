@@ -80,7 +80,7 @@ class EditorFolder:
         found: list[tuple[int, str]] = []
         for name in filter(lock_file.port_named, os.listdir(self.fd)):  # noqa: PTH208
             with contextlib.suppress(OSError):  # it is gone
-                status = os.stat(name, dir_fd=self.fd, follow_symlinks=False)  # noqa: PTH116
+                status = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
                 found.append((status.st_mtime_ns, name))
         for _written, name in sorted(found, reverse=True)[:MOST]:
             with contextlib.suppress(OSError):  # it is gone, or none that is read
