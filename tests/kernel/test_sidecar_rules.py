@@ -13,6 +13,7 @@ from netns.network.pod import RELAY_UID, TCP_PORT, tables
 from netns.plan import OWN_ADDRESS
 from tests.support.command.pod import APP, Pod
 from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo
 from tests.support.internet.wire import Capture
 from tests.support.internet.world import (
     CLIENT,
@@ -36,6 +37,7 @@ async def pod(internet: Internet, nursery: trio.Nursery) -> Pod:
 
     for address in (SERVER, SECOND, SERVER_V6):
         await nursery.start(serve, hello, listen(internet.server, address, 80))
+    await nursery.start(serve, echo, listen(internet.server, SERVER, 7))
     return Pod(internet)
 
 
@@ -155,9 +157,12 @@ if os.getuid() == 0:
         missing = (await pod.rules("--check", status=1)).stdout
         assert missing.startswith(b"+ nft table ip keepline_pod\n")
         assert await pod.shown() == before
-        await pod.rules()
-        ruled = await pod.shown()
         parts = missing.count(b"\n")
+        async with pod.program(f"hold {SERVER} 7") as program:
+            assert await program.answer("direct") == "direct"
+            await pod.rules()
+            assert await program.answer("more") == '["ECONNRESET"]'
+        ruled = await pod.shown()
         assert (await pod.rules("--check")).stdout == b"the rules stand, %d parts\n" % parts
         assert (await pod.rules()).stdout == b"the rules stand already, %d parts\n" % parts
         async with pod.relay(), pod.program(f"hold {SERVER} 7") as program:
