@@ -13,7 +13,7 @@ from typing import Final
 from netns import child, handoff, needed, syscalls
 from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import Listeners, Moved, Step
-from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
+from netns.hints import REPORT, end_hint, host_facts, silent_hint
 from netns.plan import Plan
 from netns.process import idmap, timers
 from netns.process.inherited import Inherited
@@ -102,9 +102,7 @@ class Sandbox:
             inherited.close()
         childs_end.close()
         os.close(childs_pipe)
-        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            # Whoever started us ignores it: the kernel would forget how the command ends.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _remember_how_children_end()
 
     def build(self, plan: Plan) -> None:
         """Let the child build the namespace and run the command; raises SandboxError.
@@ -181,8 +179,7 @@ class Sandbox:
         try:
             idmap.write_range(self.pid)
         except OSError as error:
-            hint = namespace_hint(error.errno, host_facts())
-            raise SandboxError(f"id map: {error.strerror}", hint) from error
+            raise idmap.refused(error, os.getuid(), idmap.effective_capabilities()) from error
 
     def _receive(self) -> Listeners | None:
         """Take the child's next message; None for a step that is done, which is noted."""
@@ -235,10 +232,15 @@ class Sandbox:
     def poll(self) -> Ended | Stopped | None:
         """Return what became of the command since the last call, without waiting, waitpid(2).
 
-        If somebody else has waited for it, its status is not known, which is our own failure.
+        If somebody else has waited for it, its status is not known, which is our own failure. As
+        the first process of a PID namespace, a container's, everything is waited for that has lost
+        its parent there, pid_namespaces(7): nobody else would, and each would stay as a zombie.
         """
+        asked = -1 if is_first_process() else self.pid
         try:
-            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+            pid, status = os.waitpid(asked, os.WNOHANG | os.WUNTRACED)
+            while pid not in {0, self.pid}:
+                pid, status = os.waitpid(asked, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             return Ended(EXIT_OWN_FAILURE)
         if pid == 0:
@@ -256,6 +258,17 @@ class Sandbox:
     def _reap(status: int) -> Ended:
         code = os.waitstatus_to_exitcode(status)
         return Ended(code) if code >= 0 else Ended(_SIGNAL_STATUS - code, -code)
+
+
+def is_first_process() -> bool:
+    """Return whether all that is in our PID namespace ends with us, and its orphans are ours."""
+    return os.getpid() == 1
+
+
+def _remember_how_children_end() -> None:
+    """Where whoever started us ignores SIGCHLD, the kernel would forget how the command ends."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _await_end(pidfd: int) -> None:

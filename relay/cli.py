@@ -155,14 +155,14 @@ def _doctor(arguments: "argparse.Namespace") -> int:
         settings: config.Settings | config.ConfigError = flags.settings(arguments)
     except config.ConfigError as error:
         settings = error
-    checks = []
+    tried = []
     for check in doctor.examine(settings):
-        checks.append(check)
+        tried.append(check)
         if not arguments.json:
             write(f"{shown_lines(doctor.rendered(check))}\n")
     if arguments.json:
-        write(f"{shown_json(doctor.as_json(checks))}\n")
-    return 0 if all(check.works or not check.needed for check in checks) else 1
+        write(f"{shown_json(doctor.as_json(tried))}\n")
+    return 0 if all(check.works or not check.needed for check in tried) else 1
 
 
 def _log(arguments: "argparse.Namespace") -> int:

@@ -6,14 +6,14 @@ Last it names what each level of isolation leaves open to this caller's commands
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 import trio
 
 from netns.errors import KeeplineError
-from netns.hints import refused_call
+from netns.hints import ALLOW_MOUNT, refused_call
 from netns.levels import OPENINGS
 from netns.sandbox import Listeners, Sandbox
 from relay import session
@@ -24,12 +24,12 @@ from relay.doctor.check import Check, as_json, rendered
 from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
-from relay.host.interfaces import local_addresses, require_ipv4, routed_networks
+from relay.host.interfaces import ATTACH, local_addresses, require_ipv4, routed_networks
 from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from relay.publishing import trial
-from relay.record.files import sessions_folder
+from relay.record.files import is_writable, sessions_folder, state_home
 
 __all__ = ["as_json", "examine", "rendered"]
 
@@ -49,7 +49,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
         settings = Settings()
     else:
         yield Check("settings", works=True)
-    yield _tried("IPv4 on this host", require_ipv4)
+    yield _ipv4()
     try:
         resolv_conf = read_resolv_conf(settings.nameservers)
     except KeeplineError as error:
@@ -83,12 +83,13 @@ def _gateway(settings: Settings) -> Check:
     )
 
 
-def _tried(name: str, attempt: Callable[[], object]) -> Check:
+def _ipv4() -> Check:
+    name = "IPv4 on this host"
     try:
-        attempt()
+        lacking = require_ipv4()
     except KeeplineError as error:
         return Check(name, works=False, detail=error.cause, fix=error.next_step)
-    return Check(name, works=True)
+    return Check(name, works=not lacking, needed=False, detail=lacking, fix=ATTACH)
 
 
 def _resolvers(settings: Settings, resolv_conf: str) -> Check:
@@ -172,6 +173,7 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
         return
     lacking = trial.lacking(listeners.diag)
     listeners.close()
+    yield _covered(listeners)
     yield from _ways(listeners)
     yield Check(
         "servers inside are reached from the host (--publish)",
@@ -202,6 +204,17 @@ def _strict(settings: Settings, resolv_conf: str) -> Check:
     stays_open = "; ".join(listeners.stays_open)
     fix = "a kernel that has it: without it, this alone stays within reach"
     return Check(name, works=not stays_open, needed=False, detail=stays_open, fix=fix)
+
+
+def _covered(listeners: Listeners) -> Check:
+    """Return whether the files that resolve names are keepline's, and no service goes past them."""
+    return Check(
+        "what resolves names is covered",
+        works=not listeners.unmounted,
+        needed=False,
+        detail=listeners.unmounted,
+        fix=f"{ALLOW_MOUNT}; names are answered all the same",
+    )
 
 
 def _ways(listeners: Listeners) -> Iterator[Check]:
@@ -254,15 +267,13 @@ def _rto_max() -> Check:
 
 def _flight_log() -> Check:
     """Check that the folder of the flight logs, or the one it will be made in, is writable."""
-    folder = sessions_folder(os.environ)
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    works = os.access(existing, os.W_OK | os.X_OK)
+    folder, wanted = sessions_folder(os.environ), state_home(os.environ)
     return Check(
         "flight log",
-        works=works,
+        works=is_writable(folder) and folder.is_relative_to(wanted),
         needed=False,
         detail=str(folder),
-        fix=f"make {existing} writable, or set XDG_STATE_HOME to a folder that is",
+        fix=f"make {wanted} writable, or set XDG_STATE_HOME to a folder that is",
     )
 
 

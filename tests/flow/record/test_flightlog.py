@@ -274,13 +274,16 @@ def test_sessions_are_listed_oldest_first_and_none_where_there_is_no_folder(tmp_
     assert files.sessions(tmp_path / "none") == []
 
 
-def test_the_folder_is_where_the_specification_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
-    in_home = Path("/home/somebody/.local/state/keepline/sessions")
+def test_the_folder_is_where_the_specification_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    in_home = tmp_path / ".local/state/keepline/sessions"
     assert files.sessions_folder({}) == in_home
     assert files.sessions_folder({"XDG_STATE_HOME": "relative"}) == in_home
     assert files.sessions_folder({"XDG_STATE_HOME": ""}) == in_home
-    assert files.sessions_folder({"XDG_STATE_HOME": "/s"}) == Path("/s/keepline/sessions")
+    state = tmp_path / "s"
+    assert files.sessions_folder({"XDG_STATE_HOME": str(state)}) == state / "keepline/sessions"
 
 
 def test_a_session_that_starts_takes_nothing_from_another_that_does(
