@@ -11,6 +11,7 @@ import trio
 from netns.network import netlink
 from netns.network.pod import RELAY_UID, TCP_PORT, tables
 from netns.plan import OWN_ADDRESS
+from relay.record.events.connections import DialHeld
 from tests.support.command.pod import APP, Pod
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
@@ -149,6 +150,33 @@ if os.getuid() == 0:
             f"{SECOND}:80 EHOSTUNREACH",
             "dns",
         ]
+
+    async def test_the_relay_itself_holds_what_a_lost_link_and_route_would_end(
+        pod: Pod, internet: Internet
+    ) -> None:
+        await pod.rules()
+        async with pod.real_relay() as relay:
+            assert await pod.asked(f"tcp {SERVER} 80", f"tcp {SERVER} 81") == [
+                "hello",
+                "ECONNRESET",
+            ]
+            internet.access.left.down()
+            results: list[str] = []
+
+            async def ask() -> None:
+                results.extend(await pod.asked(f"tcp {SECOND} 80"))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                await relay.until(DialHeld)
+                assert results == []
+                internet.access.left.up()
+            assert results == ["hello"]
+            await pod.shell("nft delete table ip keepline_pod")
+            ready = await pod.keepline.call("sidecar", "ready")
+            assert ready.status == 1
+            await pod.rules()
+            assert (await pod.keepline.call("sidecar", "ready", "--wait", "30")).status == 0
 
     async def test_the_rules_are_made_once_compared_and_taken_away(
         pod: Pod, internet: Internet
