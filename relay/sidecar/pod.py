@@ -110,7 +110,7 @@ def _bind(sock: socket.socket, end: tuple[str, int]) -> None:
         ) from error
 
 
-class _RedirectedConnections:
+class RedirectedConnections:
     """The listener, whose connections to the relay's own address only show that rules stand."""
 
     def __init__(self, listener: Listener, rules: RulesWatch) -> None:
@@ -137,7 +137,7 @@ def ways_in(sockets: PodSockets, rules: RulesWatch) -> WaysIn:
 
     def make(
         _programs: SocketTable | None, record: Record, _loopback: HostLoopback
-    ) -> list[_RedirectedConnections]:
-        return [_RedirectedConnections(Listener(sockets.tcp, "redirect", record), rules)]
+    ) -> list[RedirectedConnections]:
+        return [RedirectedConnections(Listener(sockets.tcp, "redirect", record), rules)]
 
     return WaysIn(make, dns=sockets.dns, diag=sockets.diag)

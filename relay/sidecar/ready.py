@@ -13,7 +13,7 @@ from netns.network.pod import HTTP_PORT
 from relay.flags import Parser
 from relay.printing import write_lines
 
-_END: Final = "127.0.0.1", HTTP_PORT
+END: Final = "127.0.0.1", HTTP_PORT
 _REQUEST: Final = b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _LONGEST: Final = 65536
 _SECONDS: Final = 5.0
@@ -56,7 +56,7 @@ def asked() -> tuple[bool, str]:
 def _answer() -> bytes:
     """Return the whole answer; raises OSError."""
     answer = b""
-    with socket.create_connection(_END, _SECONDS) as sock:
+    with socket.create_connection(END, _SECONDS) as sock:
         sock.sendall(_REQUEST)
         while len(answer) < _LONGEST and (piece := sock.recv(_LONGEST)):
             answer += piece

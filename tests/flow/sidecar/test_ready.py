@@ -18,7 +18,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: bytes) -> Iterator[list
     """Answer one request after the other."""
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setattr(ready, "_END", listener.getsockname())
+        monkeypatch.setattr(ready, "END", listener.getsockname())
 
         def serve() -> None:
             for answer in answers:

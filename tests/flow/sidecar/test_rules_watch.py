@@ -69,7 +69,7 @@ class Watched:
         self.events: list[Event] = []
         self.watch = RulesWatch(LOOPBACK, self.events.append)
         inner = Listener(listener, "tproxy", self.events.append)
-        self.connections = pod._RedirectedConnections(inner, self.watch)
+        self.connections = pod.RedirectedConnections(inner, self.watch)
         self.offered: list[Offer] = []
 
 
@@ -101,10 +101,10 @@ async def test_what_others_connect_there_shows_nothing_and_is_not_offered(
     assert watched.watch.lacking
 
 
-async def test_all_else_that_comes_is_offered(
-    watched: Watched, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watched.watch, "_end", ("198.18.0.1", 15001))
+async def test_all_else_that_comes_is_offered(watched: Watched, listener: socket.socket) -> None:
+    inner = Listener(listener, "tproxy", watched.events.append)
+    elsewhere = RulesWatch("198.18.0.1", watched.events.append)
+    watched.connections = pod.RedirectedConnections(inner, elsewhere)
     with socket.create_connection(listener.getsockname()) as program:
         watched.connections.take_waiting(watched.offered.append)
         (offer,) = watched.offered
