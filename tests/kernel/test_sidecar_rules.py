@@ -70,7 +70,7 @@ if os.getuid() == 0:
             f"raw {SERVER} {socket.IPPROTO_IGMP}": "EPERM",
             f"raw {SERVER} {socket.IPPROTO_GRE}": "EPERM",
             f"own {SERVER}": CLIENT,
-            f"by eth0 {SERVER} 80": "nothing",
+            f"by eth0 {SERVER} 80": "ECONNREFUSED",
             f"tcp 127.0.0.1 {UNUSED}": "ECONNREFUSED",
             f"tcp {CLIENT} {UNUSED}": "ECONNREFUSED",
         }
@@ -204,7 +204,9 @@ if os.getuid() == 0:
             assert await program.answer("two") == "two"
         assert await pod.shown() == ruled
         await pod.shell("nft flush chain ip keepline_pod output; ip rule del pref 108")
-        assert (await pod.rules("--check", status=1)).stdout.count(b"\n") == 11
+        flushed = (await pod.rules("--check", status=1)).stdout.decode().splitlines()
+        assert flushed.pop() == "+ ip rule 108: from 0.0.0.0/32 uidrange 1337-1337 goto 111"
+        assert {line.partition(": ")[0] for line in flushed} == {"+ nft ip output"}
         await pod.rules()
         await pod.rules("--check")
         gone = (await pod.rules("--remove", "--check", status=1)).stdout
