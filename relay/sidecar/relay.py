@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _sessions(state: str | None) -> Path:
     """Return the folder of the record, on the volume that was named or where `run` has it."""
-    return files.sessions_folder({"XDG_STATE_HOME": state} if state else os.environ)
+    return files.sessions_on(state) if state else files.sessions_folder(os.environ)
 
 
 def _add_flags(parser: flags.Parser) -> None:
