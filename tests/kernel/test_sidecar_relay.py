@@ -2,12 +2,17 @@
 
 import os
 import signal
+import socket
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import dns.message
 import pytest
 import trio
 
+from netns.network.pod import DNS_PORT
 from relay.record.events import (
     ConnectionClosed,
     ConnectionOpened,
@@ -16,11 +21,15 @@ from relay.record.events import (
     SessionEnded,
 )
 from relay.record.metrics import METRICS, Metrics
+from tests.support.command.keepline import Keepline, Session
 from tests.support.command.pod import Pod
 from tests.support.command.pod_relay import VOLUME, PodRelay
 from tests.support.counted import counted
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.world import SERVER, SERVER_V6, Internet
+from tests.support.pace import patience
+
+PIPES: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | {"bufsize": 0}
 
 
 @pytest.fixture
@@ -52,6 +61,64 @@ async def looked_up(relay: PodRelay, name: str) -> str:
     """Return the address that a program of the pod gets for a name, by libc."""
     done = await relay.host.run_process(["getent", "ahostsv4", name])
     return done.stdout.decode().split()[0]
+
+
+async def test_without_rules_it_serves_and_is_not_ready(internet: Internet) -> None:
+    """Also for a user who is nobody special: it asks for no privilege."""
+    keepline = Keepline(internet)
+    state, uid = keepline.folder / "volume", str(os.getuid())
+    argv = keepline.argv("sidecar", "relay", "--uid", uid, "--state", str(state))
+    process = keepline.host.popen(argv, env=keepline.environment, **PIPES)
+    session = Session(process, state / "keepline/sessions")
+    try:
+        assert "not there" in (await session.until(RulesLacking)).cause
+        status = await keepline.call("sidecar", "ready")
+        assert status.status == 1
+        assert b"not ready: the rules of routing are not there" in status.stdout
+        question = dns.message.make_query("server.test", "A")
+        for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with keepline.host:
+                sock = trio.socket.socket(family, socket.SOCK_DGRAM)
+            with trio.fail_after(patience(30)), sock:
+                await sock.connect((address, DNS_PORT))
+                await sock.send(question.to_wire())
+                answer = dns.message.from_wire(await sock.recv(512))
+            assert str(answer.answer[0][0]).startswith("198.1")
+        process.send_signal(signal.SIGTERM)
+        done = await session.end()
+    finally:
+        process.kill()
+    assert (done.status, done.stderr) == (0, "")
+    assert done.only(SessionEnded).status == 0
+    assert (state / "keepline/names").read_bytes().count(b" server.test\n") == 1
+
+
+async def test_it_goes_on_without_what_it_cannot_keep(internet: Internet) -> None:
+    keepline = Keepline(internet)
+    state = keepline.folder / "volume"
+    (state / "keepline/names").mkdir(parents=True)
+    argv = keepline.argv(
+        *("sidecar", "relay", "--uid", str(os.getuid()), "--state", str(state)),
+        *("--drain-seconds", "0"),
+    )
+    process = keepline.host.popen(argv, env=keepline.environment, **PIPES)
+    session = Session(process, state / "keepline/sessions")
+    try:
+        await session.until(RulesLacking)
+        (state / "keepline/sessions").chmod(0o777)  # a volume that others may write to
+        second = await keepline.call(*argv[argv.index("sidecar") :])
+        assert second.status == 125
+        assert "port 15001 of 127.0.0.1 is taken" in second.stderr
+        process.send_signal(signal.SIGTERM)
+        done = await session.end()
+        assert done.status == 0
+        assert "names are not kept" in done.stderr
+        process = keepline.host.popen(argv, env=keepline.environment, **PIPES)
+        assert b"no record: " in await Session(process, state).readline_of_stderr()
+        process.send_signal(signal.SIGTERM)
+        assert (await Session(process, state).end()).status == 0
+    finally:
+        process.kill()
 
 
 if os.getuid() == 0:

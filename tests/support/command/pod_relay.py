@@ -68,7 +68,8 @@ class PodRelay:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout, process.stderr):
-                pipe.close()
+                if pipe is not None:
+                    pipe.close()
 
     async def get(self, path: str) -> str:
         """Return what the endpoint answers."""
