@@ -16,7 +16,7 @@ NOT_WHILE_RELAYING: Final = (
     "relay/__main__.py",
     "relay/auto_ports/reading.py",
     "relay/cli.py",
-    "relay/doctor.py",
+    "relay/doctor/__init__.py",
     "relay/gateway/setup/choice.py",
     "relay/gateway/setup/files.py",
     "relay/gateway/setup/prepare.py",
