@@ -13,6 +13,7 @@ from netns.network.pod import RELAY_UID, TCP_PORT, tables
 from netns.plan import OWN_ADDRESS
 from relay.record.events.connections import DialHeld
 from tests.support.command.pod import APP, Pod
+from tests.support.command.pod_relay import PodRelay
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
 from tests.support.internet.wire import Capture
@@ -155,7 +156,7 @@ if os.getuid() == 0:
         pod: Pod, internet: Internet
     ) -> None:
         await pod.rules()
-        async with pod.real_relay() as relay:
+        async with PodRelay(pod).running() as relay:
             assert await pod.asked(f"tcp {SERVER} 80", f"tcp {SERVER} 81") == [
                 "hello",
                 "ECONNRESET",

@@ -1,10 +1,8 @@
 """A host of the small internet as a pod: programs of several users, and its relay's stand-in."""
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import IO, Final, cast
 import trio
 
 from netns.network.pod import DNS_PORT, RELAY_UID, TCP_PORT
-from tests.support.command.keepline import DEADLINE, Done, Keepline, Session
+from tests.support.command.keepline import DEADLINE, Done, Keepline
 from tests.support.internet.hosts import Host
 from tests.support.internet.world import Internet
 from tests.support.pace import patience
@@ -23,12 +21,6 @@ APP: Final = 1000
 
 _HERE: Final = Path(__file__).parent
 _SHOWN: Final = ("nft list ruleset", "ip rule", "ip -6 rule", "ip route show table all", "ip addr")
-_CODE_CAN_BE_READ: Final = "-all,+dac_read_search"
-_AS_RELAY: Final = [
-    *("setpriv", "--reuid", str(RELAY_UID), "--regid", str(RELAY_UID), "--clear-groups"),
-    *("--inh-caps", _CODE_CAN_BE_READ, "--ambient-caps", _CODE_CAN_BE_READ),
-    *("--bounding-set", _CODE_CAN_BE_READ, "--no-new-privs"),
-]
 
 
 class Pod:
@@ -65,23 +57,6 @@ class Pod:
         with self._started(argv) as process:
             assert await Program(process).line() == "ready"
             yield
-
-    @asynccontextmanager
-    async def real_relay(self) -> AsyncIterator[Session]:
-        """Have `keepline sidecar relay`, ready; its user may read what root alone can, its code."""
-        volume = tempfile.TemporaryDirectory(prefix="volume-")
-        state = Path(volume.name)
-        os.chown(state, RELAY_UID, RELAY_UID)
-        argv = self.keepline.argv("sidecar", "relay", "--state", str(state))
-        process = self.host.popen([*_AS_RELAY, *argv], env=self.keepline.environment, bufsize=0)
-        try:
-            ready = await self.keepline.call("sidecar", "ready", "--wait", str(patience(DEADLINE)))
-            assert (ready.status, ready.stdout) == (0, b"ready\n"), ready
-            yield Session(process, state / "keepline/sessions")
-        finally:
-            process.kill()
-            process.wait()
-            volume.cleanup()
 
     async def shown(self) -> str:
         """Return all rules, routes and addresses, as people see them."""
