@@ -68,7 +68,7 @@ def run(
     _require_network(warn)
     resolv_conf = read_resolv_conf(settings.nameservers)
     name, bundle = _name()
-    out = _way_out(settings, warn)
+    out = found_way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
         added = {SESSION_VARIABLE: name, **prepared.environment, **_proxied(out)}
@@ -107,7 +107,7 @@ def _name() -> tuple[str, Path]:
     return name, folder / f"{name}.pem"
 
 
-def _way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
+def found_way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
     """Return the way out through a proxy; most have none, and load nothing for it."""
     if settings.proxy == "auto" and not any(map(_is_of_proxy, os.environ)):
         return None
@@ -269,7 +269,7 @@ async def _relay(
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
     maker.stop()  # it is in the namespace
-    left = await left_behind.look(relay.ways_in.dns[0], log.record, passing.sandbox.init)
+    left = await left_behind.look(relay.ways_in.dns[0][0], log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started

@@ -37,6 +37,8 @@ DEFERRED: Final = frozenset({
     "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
     "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
     "relay.record.view", "tomllib", "traceback",
+    # 5 ms: Prometheus' library, at the first request for metrics.
+    "relay.sidecar.endpoint.exposition",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 1 ms: what judges names within connections, if a rule speaks of names.

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from relay.record.files import is_writable, sessions_folder, state_home
-from relay.record.flightlog import FlightLog, prune
+from relay.record.flightlog import FlightLog
+from relay.record.pruning import prune
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from relay.record import files, flightlog
+from relay.record import files, flightlog, pruning
 from relay.record.events import Slept
 from relay.record.flightlog import FlightLog
 from tests.support.pace import patience
@@ -61,7 +61,7 @@ def test_what_is_no_regular_file_is_no_session(
     assert files.is_live(path)  # it is left alone
     with pytest.raises(OSError, match=r"."):
         list(flightlog.read(path))
-    flightlog.prune(folder, time.time() + 2 * flightlog.YOUNG)
+    pruning.prune(folder, time.time() + 2 * pruning.YOUNG)
     assert os.path.lexists(path)
     assert time.monotonic() - began < patience(QUICK)
 
