@@ -114,7 +114,8 @@ class Sandbox:
 
             plan = replace(plan, sockets=host_sockets())
         self._receive()  # the user namespace
-        if idmap.can_map_range():
+        stays = self._stays(may=plan.may_stay)
+        if not stays and idmap.can_map_range():
             self._write_map()
         if plan.strict:
             adopt_orphans()  # the processes of the PID namespace, whose parent will have ended
@@ -126,6 +127,17 @@ class Sandbox:
             raise self._early_end() from None
         if self._inherited is not None:
             self._inherited.release_streams()
+
+    def _stays(self, *, may: bool) -> bool:
+        """Return whether the child could make no namespace; raises SandboxError if it is to."""
+        refused = self.steps[-1]
+        if refused.error is None:
+            return False
+        if not may:
+            os.close(self._plan_pipe)  # it ends without a plan
+            os.waitpid(self.pid, 0)
+            raise SandboxError(refused.error, refused.hint or REPORT)
+        return True
 
     def _send_lifeline(self, *, is_needed: bool) -> None:
         """Tell that the ids are mapped, and pass on what tells the sandbox that the relay lives."""
@@ -194,7 +206,7 @@ class Sandbox:
             self._adopt(message)
             return None
         self.steps.append(message)
-        if message.error is not None:
+        if message.error is not None and message.is_final:
             os.waitpid(self.pid, 0)
             raise SandboxError(message.error, message.hint or REPORT)
         return None
@@ -224,10 +236,14 @@ class Sandbox:
     def listeners(self) -> Listeners:
         """Wait until the namespace is complete and take its listeners; raises SandboxError."""
         try:
-            while (listeners := self._receive()) is None:
-                pass
+            return self.unreleased()
         finally:
             self._end.close()
+
+    def unreleased(self) -> Listeners:
+        """Do the same before release(), which is to follow."""
+        while (listeners := self._receive()) is None:
+            pass
         return listeners
 
     def poll(self) -> Ended | Stopped | None:

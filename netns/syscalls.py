@@ -226,6 +226,15 @@ def drop_own_capabilities() -> None:
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
 
 
+def clear_inheritable_capabilities() -> None:
+    """Empty the inheritable set of the calling thread, capset(2); the others stay as they are."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: the low halves first
+    _check(_libc.capget(header, sets), "capget")
+    sets[2] = sets[5] = 0
+    _check(_libc.capset(header, sets), "capset")
+
+
 def execve(path: bytes, argv: Sequence[bytes], environment: Sequence[bytes]) -> NoReturn:
     """Become another program, with an environment of any entries; os.execve takes names alone."""
     arrays = [(ctypes.c_char_p * (len(each) + 1))(*each, None) for each in (argv, environment)]

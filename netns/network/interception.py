@@ -88,6 +88,12 @@ def install_ipv6(port: int) -> None:
     nft_tables.make(socket.AF_INET6, TABLE, _CHAINS["tproxy"], [_PORT_SET], rules)
 
 
+def remove() -> None:
+    """Remove what install() and install_ipv6() have made, if it is there; raises OSError."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        nft_tables.remove(family, TABLE)
+
+
 def _rules(
     way: Literal["tproxy", "redirect"], own_address: str, port: int, *, held: bool, servers: bool
 ) -> list[list[Expression]]:

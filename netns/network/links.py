@@ -14,6 +14,7 @@ from typing import Any
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from netns.errors import SandboxError
 from netns.plan import Plan
 
 _LO_INDEX = 1
@@ -25,7 +26,9 @@ _ON_LINK = 4  # RTNH_F_ONLINK
 _NO_LINK_LOCAL = {
     "attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]  # IN6_ADDR_GEN_MODE_NONE
 }
+_UP = 1  # IFF_UP
 _LOCAL_TABLE = 255
+_LOCAL_ROUTE = {"dst": "0.0.0.0/0", "type": "local", "scope": "host", "table": _LOCAL_TABLE}
 _LINEAR = "ipv4/tcp_syn_linear_timeouts"
 _MOST_RETRIES = 127
 _LONGEST_PAUSE = 120
@@ -57,9 +60,28 @@ def bring_up(plan: Plan) -> str:
                 source = plan.addresses[0][0]
             except (NetlinkError, OSError) as error:
                 why_not = f"no veth: {getattr(error, 'strerror', '') or error}"
-        local = {"dst": "0.0.0.0/0", "type": "local", "scope": "host", "table": _LOCAL_TABLE}
-        ip.route("add", oif=index, prefsrc=source, **local)
+        ip.route("add", oif=index, prefsrc=source, **_LOCAL_ROUTE)
     return why_not
+
+
+def require_empty(own_address: str) -> None:
+    """Make sure that nothing leads out of this namespace; what another session has left is removed.
+
+    Raises SandboxError if a device other than lo is up. One that is down, as the kernel may put
+    into each namespace (tunl0, sit0), takes NET_ADMIN to bring up.
+    """
+    with _errors(), IPRoute() as ip:
+        others = [link for link in ip.get_links() if link["index"] != _LO_INDEX]
+        up = [link.get_attr("IFLA_IFNAME") for link in others if link["flags"] & _UP]
+        if up:
+            raise SandboxError(
+                f"the network is not empty, and no new one can be made: {', '.join(up)}",
+                "start the container with --network=none, or allow unshare by its seccomp profile",
+            )
+        with contextlib.suppress(NetlinkError):
+            ip.addr("del", index=_LO_INDEX, address=own_address, prefixlen=32)
+        with contextlib.suppress(NetlinkError):
+            ip.route("del", oif=_LO_INDEX, **_LOCAL_ROUTE)
 
 
 def _add_device(ip: IPRoute, plan: Plan) -> int:

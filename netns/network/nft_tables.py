@@ -3,6 +3,7 @@
 Whoever makes one must have been told by the kernel that each part of it is there.
 """
 
+import contextlib
 import socket
 import struct
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from netns.network.expressions import Expression
 from netns.network.netlink import ACK, CREATE, NESTED, NFTABLES, attribute, message
 
 _NEW_TABLE: Final = NFTABLES << 8 | 0  # NFT_MSG_NEWTABLE
+_DELETE_TABLE: Final = NFTABLES << 8 | 2
 _NEW_CHAIN: Final = NFTABLES << 8 | 3
 _NEW_RULE: Final = NFTABLES << 8 | 6
 _NEW_SET: Final = NFTABLES << 8 | 9
@@ -72,6 +74,14 @@ def make(
         made = netlink.ask(sock, netlink.nftables_batch(b"".join(parts)))
     if made != len(parts):
         raise OSError(f"the kernel made {made} of {len(parts)} parts of an nf_tables table")
+
+
+def remove(family: int, table: str) -> None:
+    """Remove a table of the calling process's network namespace, if it is there; raises OSError."""
+    body = netlink.nfgenmsg(family) + _text(1, table)
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETFILTER)
+    with sock, contextlib.suppress(FileNotFoundError):
+        netlink.ask(sock, netlink.nftables_batch(message(_DELETE_TABLE, ACK, body)))
 
 
 def _set(made: NftSet, number: int) -> bytes:

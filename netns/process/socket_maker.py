@@ -41,6 +41,7 @@ MADE: Final = {
     DIAG: (socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG),
 }
 """Family, type and protocol of each."""
+_OWN_NETWORK: Final = "/proc/thread-self/ns/net"
 _SIOCGSKNS: Final = 0x894C  # linux/sockios.h
 _NS_GET_USERNS: Final = 0xB701  # ioctl_nsfs(2)
 
@@ -120,11 +121,13 @@ def _failure_of_entering(inside: int, parent: int) -> int:
     """Enter the namespaces of a socket, and keep no right over them; return 0 or the errno."""
     try:
         network = fcntl.ioctl(inside, _SIOCGSKNS)
-        user = fcntl.ioctl(network, _NS_GET_USERNS)
-        syscalls.setns(user, syscalls.CLONE_NEWUSER)
-        syscalls.setns(network, syscalls.CLONE_NEWNET)
+        if not os.path.samestat(os.fstat(network), os.stat(_OWN_NETWORK)):  # noqa: PTH116
+            user = fcntl.ioctl(network, _NS_GET_USERNS)
+            syscalls.setns(user, syscalls.CLONE_NEWUSER)
+            syscalls.setns(network, syscalls.CLONE_NEWNET)
+            os.close(user)
         syscalls.drop_own_capabilities()
-        for each in (inside, network, user):
+        for each in (inside, network):
             os.close(each)
         _bind_to(parent)  # again: a change of credentials takes both away
         seccomp.install(is_root=False, strict=True)
