@@ -67,7 +67,7 @@ def main(
 
 
 def _parser(*, of_run: bool) -> argparse.ArgumentParser:
-    """Return the parser; that of `run` knows no other command, as those cost its start 2 ms."""
+    """Return the parser; that of `run` knows no other command, as those cost its start 1 ms."""
     parser = flags.Parser(prog="keepline", description="Keep a program's connections alive.")
     parser.add_argument("--version", action="version", version=f"keepline {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

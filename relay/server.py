@@ -8,7 +8,6 @@ from typing import Final
 
 import trio
 
-from netns.handoff import Listeners
 from netns.process.socket_maker import SocketMaker
 from relay.addresses import Destination, parse_pool
 from relay.auto_ports.editors import Editors
@@ -25,9 +24,6 @@ from relay.gateway.unused import PAST_BASE_URL, Unused
 from relay.host.interfaces import is_shown
 from relay.host.network import NetworkWatch, watch
 from relay.host.suspend import SuspendDetector, time_suspended
-from relay.inbound.held.holder import MOST_HELD, PART, SynHolder
-from relay.inbound.listener import Listener
-from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.dialer import Dialer, Dials
 from relay.outbound.door import Door
@@ -42,9 +38,9 @@ from relay.publishing import on_host, publishing
 from relay.record.events import Event
 from relay.tcp.connection import Connections, Handler
 from relay.tcp.handlers import Handlers
-from relay.tcp.loopback import LoopbackRefusals
 from relay.tcp.transfer import urgent
 from relay.tcp.watch.liveness import Liveness
+from relay.ways_in import WaysIn
 
 _FIRST_LOOK: Final = 0.1
 """Seconds until the first look at what listens inside."""
@@ -58,7 +54,7 @@ class Relay:
     """What relays for one session: it may be started again, and keeps names and numbers."""
 
     settings: Settings
-    listeners: Listeners
+    ways_in: WaysIn
     record: Record
     prepared: Prepared | Without
     """The gateway's, or why there is none."""
@@ -81,7 +77,7 @@ class Relay:
     def __post_init__(self) -> None:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
-        self.editors.trust(self.listeners.read_only)
+        self.editors.trust(self.ways_in.read_only)
         self.tightening = Tightening(self.sources, self.policy, self.record)
         self.host_ports.changed = self._host_ports_changed
         self.names = NameService(
@@ -91,7 +87,7 @@ class Relay:
     def _host_ports_changed(self) -> None:
         """Have the namespace's kernel hand over connections to the ports that are open now."""
         with contained(self.record, "ports of the host"):
-            self.listeners.open_host_ports(self.host_ports.spans())
+            self.ways_in.open_host_ports(self.host_ports.spans())
 
     def publish(self, maker: SocketMaker, asked: "Sequence[on_host.Asked]") -> None:
         """Have servers inside be reached, by sockets of the maker, as the settings say.
@@ -106,14 +102,15 @@ class Relay:
 
     async def serve_published(self, nursery: trio.Nursery) -> None:
         """Publish until cancelled; most commands that end at once have no part of it loaded."""
-        if self._published is None:
+        diag = self.ways_in.diag
+        if self._published is None or diag is None:
             return
         maker, asked, mode = self._published
         if self.publishing is None:
             if not asked:
                 await trio.sleep(_FIRST_LOOK)
             self.publishing = publishing.Publishing(
-                publishing.look_into(self.listeners, maker),
+                publishing.look_into(diag, self.ways_in.own, maker),
                 self.record,
                 self.host_ports,
                 asked=asked,
@@ -126,7 +123,7 @@ class Relay:
 
         Its name is then answered with it. A rule about the name would not hold for the address.
         """
-        own = self.listeners.host_addresses
+        own = self.ways_in.host_addresses
         return own is not None and not self.policy.has_names and address in own
 
     def _is_left(self, name: str) -> bool:
@@ -164,7 +161,7 @@ class _Running:
         """Make all of it; start() runs it."""
         LIMIT.raise_to_hard()
         settings, standing, record = relay.settings, relay.standing, relay.record
-        self._listeners = relay.listeners
+        self._ways_in = relay.ways_in
         self._record = record
         self._nursery = nursery
         self._names = relay.names
@@ -184,10 +181,11 @@ class _Running:
         served = _gateway(relay.prepared, opener, record, nursery, relay.policy)
         loopback = HostLoopback(relay.names.host, relay.host_ports, relay.policy, record)
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
-        programs = SocketTable(relay.listeners.diag)
+        diag = relay.ways_in.diag
+        programs = SocketTable(diag) if diag is not None else None
         self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
         relay.names.synthetic.live = self._connections.dialled
-        self._inbound = _ways_in(relay.listeners, programs, record, loopback)
+        self._inbound = relay.ways_in.make(programs, record, loopback)
         self._network = network
         self._pool = parse_pool(settings.dns_pool)
         self._liveness = Liveness(
@@ -209,10 +207,11 @@ class _Running:
 
     def start(self) -> None:
         """Start all services; they run until the nursery is cancelled."""
-        udp, tcp = self._listeners.dns_udp, self._listeners.dns_tcp
+        dns = self._ways_in.dns
         with contained(self._record, "limits"):
             SPARE.keep()
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
+            for sock in dns[:1]:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
         with contained(self._record, "urgent data"):
             urgent.listen()
         self._run("watch of the network", self._watch_network)
@@ -221,7 +220,7 @@ class _Running:
             self._run("watch of the settings", self._tightening.watch)
         for editors in self._editors:
             self._run("watch of editors", editors.watch)
-        self._run("name server", partial(self._names.serve, udp, tcp))
+        self._run("name server", partial(self._names.serve, *dns))
         for each in self._inbound:
             self._run("listener", partial(each.serve, self._connections.start))
         self._run("published ports", partial(self._relay.serve_published, self._nursery))
@@ -242,7 +241,7 @@ class _Running:
             self._liveness.network_changed()
         with contained(self._record, "network change"):
             self._names.network_changed()
-        if (own := self._listeners.host_addresses) is not None:
+        if (own := self._ways_in.host_addresses) is not None:
             with contained(self._record, "network change"):
                 own.replace(each for each in addresses if is_shown(each, self._pool))
         self._network.notify()
@@ -262,20 +261,6 @@ class _Running:
     async def _finish(self, finish: Callable[[], Awaitable[None]]) -> None:
         with contained(self._record, "end"):
             await finish()
-
-
-def _ways_in(
-    listeners: Listeners, programs: SocketTable, record: Record, loopback: HostLoopback
-) -> list[Inbound]:
-    """Return what offers connections: each listener, the first one behind held SYNs if possible."""
-    first, *others = (Listener(sock, listeners.intercept, record) for sock in listeners.tcp)
-    syns = listeners.syns
-    if syns is None:
-        return [first, *others]
-    holder = SynHolder(syns, first, programs, record, LIMIT.share(PART, MOST_HELD))
-    refusals = LoopbackRefusals(record, loopback)
-    holder.take_other, holder.refuses = refusals.note, refusals.refuses
-    return [holder, *others]
 
 
 def _gateway(

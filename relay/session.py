@@ -18,7 +18,7 @@ from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, WAYS, Plan
 from netns.process.socket_maker import SocketMaker
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
-from relay import __version__, server, startup
+from relay import __version__, namespace, server, startup
 from relay.addresses import HOST_NAME, parse_pool
 from relay.auto_ports import setup as auto_ports
 from relay.barrier import Record, kept_running
@@ -68,8 +68,7 @@ def run(
     out = _way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
-        proxied = out.routes.environment(os.environ) if out is not None else {}
-        added = {SESSION_VARIABLE: name, **prepared.environment, **proxied}
+        added = {SESSION_VARIABLE: name, **prepared.environment, **_proxied(out)}
         ports, locks = auto_ports.prepared(settings, sandbox, warn, opened)
         planned = plan(settings, command, resolv_conf, added, prepared)
         sandbox.build(replace(planned, host_ports=ports.spans(), read_only=locks.read_only))
@@ -84,7 +83,8 @@ def run(
         _tell_lacking(listeners, settings, warn)
         _begin(log, _started(name, command, settings, listeners, prepared, out), ports)
         outside.tell(command, settings, log.record, warn)
-        relay = server.Relay(settings, listeners, log.record, prepared, sources, ports, out, locks)
+        ways_in = namespace.ways_in(listeners)
+        relay = server.Relay(settings, ways_in, log.record, prepared, sources, ports, out, locks)
         relay.publish(beside.maker, asked)
         ended, notes = trio.run(_relay, relay, passing, log, beside.maker)
     _tell_end(log, name, warn, ended.status, notes)
@@ -106,6 +106,11 @@ def _way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut
     if out is None or not out.needs_context:
         return out
     return replace(out, context=trust.client_context(os.environ, alpn=("http/1.1",), warn=warn))
+
+
+def _proxied(out: "way_out.WayOut | None") -> Mapping[str, str | None]:
+    """Return the variables that programs get behind a proxy; None takes one away."""
+    return out.routes.environment(os.environ) if out is not None else {}
 
 
 def _is_of_proxy(variable: str) -> bool:
@@ -251,7 +256,7 @@ async def _relay(
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
     maker.stop()  # it is in the namespace
-    left = await left_behind.look(relay.listeners.dns_udp, log.record, passing.sandbox.init)
+    left = await left_behind.look(relay.ways_in.dns[0], log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started

@@ -27,7 +27,7 @@ DEFERRED: Final = frozenset({
     # 1 ms: what is published as it was asked for; the rest after the command has started.
     "relay.publishing.on_host", "relay.publishing.publishing",
     # 9 ms: trio and all that relays, while the child builds the namespace.
-    "relay.server", "trio",
+    "relay.namespace", "relay.server", "trio",
     # 4 ms: what leads through a proxy, if there is one.
     "relay.config.way_out", "relay.outbound.proxied.bridges", "relay.outbound.proxied.dialer",
     "relay.outbound.proxied.dialogue", "relay.outbound.proxied.forwarding",

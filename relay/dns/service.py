@@ -1,7 +1,7 @@
 """Names for one session; dnspython, 0.06 s to import, is loaded when the first question comes."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -61,18 +61,19 @@ class NameService:
         self._is_wanted = trio.Event()
         self._is_ready = trio.Event()
 
-    async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
+    async def serve(self, *sockets: socket.socket) -> None:
         """Answer the program until cancelled; after a fault, this may be called again.
 
-        Whoever owns the sockets closes them.
+        By a UDP and a TCP socket, whose owner closes them; without, names are resolved for the
+        dialer alone.
         """
-        await self._first_question(udp, tcp)
+        await self._first_question(sockets)
         try:
-            await self._answer(udp, tcp)
+            await self._answer(sockets)
         finally:  # who looks a name up now waits for the next resolver
             self._resolver, self._is_ready = None, trio.Event()
 
-    async def _answer(self, udp: socket.socket, tcp: socket.socket) -> None:
+    async def _answer(self, sockets: Sequence[socket.socket]) -> None:
         configured = tuple(map(parse_nameserver, self._settings.nameservers))
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         if self._gate is None:
@@ -89,6 +90,8 @@ class NameService:
                 self._gate,
             )
             self._is_ready.set()
+            if not sockets:
+                await trio.sleep_forever()
             answers = responder.Responder(
                 self._resolver,
                 self.synthetic,
@@ -99,7 +102,7 @@ class NameService:
                 is_own=self._is_own,
                 is_left=self._is_left,
             )
-            await nameserver.NameServer(answers, self._record, LIMIT.share(4, MOST)).serve(udp, tcp)
+            await nameserver.NameServer(answers, self._record, LIMIT.share(4, MOST)).serve(*sockets)
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a destination's name, at least one; raises DialError.
@@ -134,15 +137,15 @@ class NameService:
         if self._resolver is not None:
             self._resolver.network_changed()
 
-    async def _first_question(self, udp: socket.socket, tcp: socket.socket) -> None:
-        """Wait until either socket has something to read, or a name is to be dialled."""
+    async def _first_question(self, sockets: Sequence[socket.socket]) -> None:
+        """Wait until one of the sockets has something to read, or a name is to be dialled."""
 
         async def readable(sock: socket.socket) -> None:
             await trio.lowlevel.wait_readable(sock)
             self._is_wanted.set()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(readable, udp)
-            nursery.start_soon(readable, tcp)
+            for sock in sockets:
+                nursery.start_soon(readable, sock)
             await self._is_wanted.wait()
             nursery.cancel_scope.cancel()

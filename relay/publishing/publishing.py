@@ -13,7 +13,6 @@ from typing import Final, Protocol
 
 import trio
 
-from netns.handoff import Listeners
 from netns.process.socket_maker import SocketMaker
 from relay.barrier import Record, contained, kept_running
 from relay.inbound.accepting import Acceptor
@@ -57,10 +56,9 @@ class OwnPorts(Protocol):
         """Forget one."""
 
 
-def look_into(listeners: Listeners, maker: SocketMaker) -> Look:
+def look_into(diag: socket.socket, own: Sequence[socket.socket], maker: SocketMaker) -> Look:
     """Return what looks into a namespace, and passes over keepline's own sockets there."""
-    own = [os.fstat(sock.fileno()).st_ino for sock in listeners.listening()]
-    return Look(Sockets(maker, listeners.diag), own)
+    return Look(Sockets(maker, diag), [os.fstat(sock.fileno()).st_ino for sock in own])
 
 
 class Publishing:

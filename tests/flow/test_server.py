@@ -15,6 +15,7 @@ from relay.config import Settings
 from relay.descriptors import SPARE
 from relay.dns.nameserver import IP_PKTINFO
 from relay.gateway.setup.prepare import Without
+from relay.namespace import ways_in
 from relay.record.events import Event, Fault
 from relay.server import Relay
 from tests.support.inprocess.fake_resolver import says, start
@@ -52,7 +53,7 @@ async def test_a_relay_that_is_started_again_knows_its_names_and_numbers(
     upstream = await start(nursery, says("www.example 60 A 192.0.2.1"))
     events: list[Event] = []
     settings = Settings(nameservers=(str(upstream.server),), patience=0)
-    relay = Relay(settings, listeners, events.append, Without("off", by_choice=True))
+    relay = Relay(settings, ways_in(listeners), events.append, Without("off", by_choice=True))
     faults = [trio.Event()]
 
     async def serve() -> None:

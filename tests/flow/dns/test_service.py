@@ -62,6 +62,16 @@ async def test_names_to_be_dialled_come_first() -> None:
         assert found == [["192.0.2.1"]] * 2
 
 
+async def test_names_are_looked_up_where_nobody_can_ask_for_them(nursery: trio.Nursery) -> None:
+    upstream = await start(nursery, ADDRESS)
+    settings = Settings(nameservers=(str(upstream.server),), patience=0)
+    service = NameService(settings, settings.policy(), lambda _event: None)
+    nursery.start_soon(service.serve)
+    with trio.fail_after(patience(10)):
+        assert await service.lookup(WWW, fresh=False) == ["192.0.2.1"]
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_datagram_comes_first() -> None:
     async with serving(ADDRESS) as (service, address):
         with trio.socket.socket(type=socket.SOCK_DGRAM) as sock:

@@ -99,6 +99,29 @@ async def test_only_a_handler_that_delivers_last_words_is_waited_for(
         assert port != opened.port, "the handler's destination is recorded"
 
 
+async def test_where_no_socket_of_a_program_can_be_seen_it_is_in_doubt(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It may have left something to be relayed, and may still be there."""
+    handler = Working(delivers=True)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as program,
+    ):
+        async with trio.open_nursery() as nursery:
+            made = Connections(
+                lambda _dialled: handler, Standing(), lambda _event: None, nursery, None
+            )
+            offer = Offered(program)
+            made.start(offer)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not made.has_gone(offer)
+            began = trio.current_time()
+            await made.finish()
+            assert trio.current_time() - began == pytest.approx(MOVES + STALL, abs=2 * LOOK)
+            handler.may_end.set()
+
+
 class Faulty:
     """A handler with a defect."""
 

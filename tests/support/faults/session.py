@@ -26,6 +26,7 @@ from relay.config.publishing import Publication
 from relay.config.way_out import WayOut
 from relay.dns.framing import frame
 from relay.gateway.setup.prepare import Prepared, Without
+from relay.namespace import ways_in
 from relay.policy.host_ports import HostPorts, PortRange
 from relay.proxies.bypass import Bypass
 from relay.proxies.routes import Routes
@@ -134,7 +135,7 @@ class Session:
         settings = msgspec.structs.replace(_SETTINGS, allow=rules)
         self.relay = server.Relay(
             settings,
-            self.listeners,
+            ways_in(self.listeners),
             self._record,
             self.prepared or _WITHOUT,
             self._sources,
