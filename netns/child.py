@@ -107,11 +107,7 @@ def _build(
 ) -> handoff.Listeners:
     """Make the namespace, reporting each step that is done."""
     port_start = Path("/proc/sys/net", _UNPRIVILEGED_PORT_START).read_text()
-    if has_own:
-        with step("network and mount namespace", end):
-            syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
-    else:
-        entering.stay(plan, end)
+    entering.enter_network(plan, end, has_own=has_own)
     for each in lifeline:  # with --strict there is one
         confinement.enter_pid_namespace(end, each)
     with step("loopback and routes", end):

@@ -44,7 +44,16 @@ def enter_user_namespace(end: socket.socket) -> bool:
     return True
 
 
-def stay(plan: Plan, end: socket.socket) -> None:
+def enter_network(plan: Plan, end: socket.socket, *, has_own: bool) -> None:
+    """Make a network and a mount namespace below a user namespace of our own, or else stay."""
+    if not has_own:
+        _stay(plan, end)
+        return
+    with step("network and mount namespace", end):
+        syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
+
+
+def _stay(plan: Plan, end: socket.socket) -> None:
     """Take the caller's own network namespace, if it is empty and nobody else has taken it.
 
     It may have been another session's before, in the same container. Raises SandboxError.

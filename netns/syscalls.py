@@ -48,6 +48,7 @@ PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 SECCOMP_MODE_FILTER: Final = 2
 
+_SOCKADDR_BYTES: Final = 16
 _SIGSET_BYTES: Final = 128
 """The size of glibc's and musl's sigset_t."""
 
@@ -203,6 +204,12 @@ def umount(target: str, flags: int = 0) -> None:
     _check(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
     if before == _mount_at(target):
         raise _unchanged(f"umount {target}")
+
+
+def disconnect(fd: int) -> None:
+    """Take the peer of a UDP socket away, connect(2) to AF_UNSPEC; socket.connect() cannot."""
+    address = ctypes.create_string_buffer(_SOCKADDR_BYTES)  # AF_UNSPEC is 0
+    _check(_libc.connect(fd, address, _SOCKADDR_BYTES), "connect")
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:

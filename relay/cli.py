@@ -29,8 +29,10 @@ from relay.printing import fail, warn, write, write_lines
 from relay.record import escaping, files, flightlog, selection, status, view
 from relay.record.escaping import shown_json, shown_lines
 from relay.record.story import learned, telling
+from relay.remote import inside
 
 COMMANDS_BESIDE_RUN: Final = {
+    "relay": "relay.remote.command",
     "sidecar": "relay.sidecar.command",
 }
 """Modules by the first argument; each has `main(arguments: Sequence[str]) -> int`, which takes what
@@ -117,7 +119,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return fail("there is no command to run", _RUN_USAGE)
     sandbox, beside = arguments.sandbox or Sandbox(), arguments.beside or Beside.fork()
     try:
-        ended = session.run(sandbox, flags.sources(arguments), command, warn, beside)
+        sources = flags.sources(arguments)
+        ended = (inside if sources.relay else session).run(sandbox, sources, command, warn, beside)
     except EndedEarlyError as early:
         ended = early.ended
     finally:

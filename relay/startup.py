@@ -36,7 +36,7 @@ DEFERRED: Final = frozenset({
     "relay.auto_ports.editors",
     "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
     "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
-    "relay.record.view", "tomllib", "traceback",
+    "relay.record.view", "relay.remote.inside", "tomllib", "traceback",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 1 ms: what judges names within connections, if a rule speaks of names.

@@ -33,7 +33,13 @@ MOST_BYTES: Final = 1 << 16
 MOST_LISTENERS: Final = 240
 """Of a container: with all others they are less than SCM_MAX_FD of the kernel, 253."""
 
+MOST_ASKED: Final = 16
+"""Sources of rules inside: flags and files together, and the files of the project."""
+
 MOST_NOTES: Final = 8
+
+MOST_OF_LINE: Final = 1024
+"""Characters of what is said at the end."""
 
 CONTAINER: Final = "the sealed container"
 """The source of its rules, for people."""
@@ -51,17 +57,9 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     next_step: str
 
 
-class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
-    """The first message: who asks, and what is to be forbidden besides what is so outside."""
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Rules of one source inside: they hold besides those of all others."""
 
-    protocol: int = PROTOCOL
-    version: _Line
-    program: _Line
-    """The command's first word."""
-    agent: _Line = ""
-    """The agent that the command runs, if it is known to be one."""
-    is_terminal: bool = False
-    """Whether the command's stdout is a terminal."""
     deny: _Rules = ()
     allow: _Rules = ()
     is_allowlist: bool = False
@@ -69,7 +67,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     is_unpublished: bool = False
 
     def project(self) -> Project:
-        """Return its rules as one more source, which can only tighten; raises ConfigError."""
+        """Return them as a source that can only tighten; raises ConfigError."""
         try:
             found = Project(
                 path=CONTAINER,
@@ -89,6 +87,20 @@ def _entry(rule: str) -> Entry:
     return Entry(host=rule, source=CONTAINER)
 
 
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """The first message: who asks, and what is to be forbidden besides what is so outside."""
+
+    protocol: int = PROTOCOL
+    version: _Line
+    program: _Line
+    """The command's first word."""
+    agent: _Line = ""
+    """The agent that the command runs, if it is known to be one."""
+    is_terminal: bool = False
+    """Whether the command's stdout is a terminal."""
+    asked: Annotated[tuple[Asked, ...], Meta(max_length=MOST_ASKED)] = ()
+
+
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     """What the namespace inside is to look like."""
 
@@ -98,13 +110,24 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     dns_pool: str
     resolv_conf: str
     """Of the host; its name servers are replaced inside."""
-    intercept: tuple[Intercept, ...]
+    intercept: Literal["auto", "tproxy", "redirect", "ports"]
     ports: tuple[_Port, ...]
-    connect_seconds: float
+    patience: int
+    """Seconds that a connect() which nobody answers is to be held at least."""
     loopback_port: int | None = None
     environment: dict[str, str] = {}
     authority: str = ""
     """The gateway's certificate authority, PEM; empty if programs need none."""
+
+    def suits(self, first: "Welcome") -> bool:
+        """Return whether a namespace that was made for `first` is as this one has it.
+
+        A program does not learn of another authority: it was told at its start.
+        """
+        return not self.authority and (
+            (self.dns_pool, self.intercept, self.ports, self.loopback_port)
+            == (first.dns_pool, first.intercept, first.ports, first.loopback_port)
+        )
 
 
 class Handover(msgspec.Struct, frozen=True, kw_only=True, tag="handover"):
@@ -174,12 +197,20 @@ def hello(data: bytes) -> Hello:
     """Read the first message; raises OtherProtocolError, and ValueError for all else."""
     try:
         begin = msgspec.json.decode(data, type=_Begin)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise ValueError("it is no Hello") from None
     if begin.protocol != PROTOCOL:
         raise OtherProtocolError(begin.protocol)
     message = from_inside(data)
     assert isinstance(message, Hello)
+    return message
+
+
+def handover(data: bytes) -> Handover:
+    """Read the message with which sockets come; raises ValueError for all others."""
+    message = from_inside(data)
+    if not isinstance(message, Handover):
+        raise ValueError("another message than that with its sockets")  # noqa: TRY004 - as received
     return message
 
 

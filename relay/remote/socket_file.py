@@ -39,35 +39,47 @@ class Peer(NamedTuple):
         pid, uid, _gid = _CREDENTIALS.unpack(answer)
         return cls(pid, uid)
 
-    @property
-    def may_ask(self) -> bool:
-        """Whether it is of our own user, or root, who could become that."""
-        return self.uid in (_ROOT, os.geteuid())
+    def require(self) -> None:
+        """Raise KeeplineError if it is not of our own user, or root, who could become that."""
+        if self.uid not in (_ROOT, os.geteuid()):
+            raise KeeplineError(
+                f"the relay is of user {os.geteuid()}, and this is user {self.uid}",
+                "run as that user, as podman's --userns=keep-id has it, or as root",
+            )
 
 
 @contextlib.contextmanager
 def listening(path: Path) -> Iterator[socket.socket]:
     """Listen at a path until the block ends, and remove the file then; raises KeeplineError."""
     _require_folder(path)
-    _remove_stale(path)
+    _require_nobody(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     with sock:
-        before = os.umask(0o177)
-        try:
-            sock.bind(str(path))
-        except OSError as error:
-            cause = "the path is too long" if error.errno is None else error.strerror
-            raise _cannot(path, str(cause), "name a shorter path, or another folder") from error
-        finally:
-            os.umask(before)
+        _bind(sock, path)
         own = path.lstat()
-        sock.listen(_BACKLOG)
         try:
             yield sock
         finally:
             with contextlib.suppress(OSError):
                 if os.path.samestat(path.lstat(), own):  # else it is another relay's
                     path.unlink()
+
+
+def _bind(sock: socket.socket, path: Path) -> None:
+    """Listen, and then take the path: whoever finds the file is heard. Raises KeeplineError."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(new))
+        sock.listen(_BACKLOG)
+        new.rename(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        cause = "the path is too long" if error.errno is None else str(error.strerror)
+        raise _cannot(path, cause, "name a shorter path, or another folder") from error
+    finally:
+        os.umask(before)
 
 
 def _require_folder(path: Path) -> None:
@@ -88,8 +100,8 @@ def _make(path: Path) -> str:
     return f"name a socket in a folder of your own: mkdir -m 700 DIR; --socket DIR/{path.name}"
 
 
-def _remove_stale(path: Path) -> None:
-    """Remove a socket at which nobody listens; raises KeeplineError for all else that is there."""
+def _require_nobody(path: Path) -> None:
+    """Raise KeeplineError if anything is there but a socket at which nobody listens."""
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -102,8 +114,6 @@ def _remove_stale(path: Path) -> None:
         number = asking.connect_ex(str(path))
     if number not in (errno.ECONNREFUSED, errno.ENOENT):
         raise _cannot(path, "another relay listens there", "name another path, or end that one")
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
 
 
 def _cannot(path: Path, cause: str, next_step: str) -> KeeplineError:
