@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from netns import entering, handoff, mounts, read_only, syscalls
-from netns.errors import SandboxError
+from netns import covering, entering, handoff, read_only, syscalls
+from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import step
 from netns.hints import REPORT, refused_call
 from netns.network import holding, interception, links, netlink
@@ -22,8 +22,6 @@ from netns.plan import Intercept, Plan
 from netns.process import command, inherited, privileges
 from netns.process.filter import seccomp
 from netns.strict import confinement, init
-
-EXIT_OWN_FAILURE: Final = 125
 
 _BACKLOG = 4096
 _DNS_PORT = 53
@@ -67,6 +65,8 @@ def main(
         end.close()
         if not plan.command:
             os._exit(0)
+        if listeners.unmounted:
+            plan = replace(plan, environment={**plan.environment, **plan.instead_of_files})
         _become(plan, parent, lifeline, passed_on)
     except SandboxError as error:
         _tell(end, error.cause, error.next_step)
@@ -121,7 +121,7 @@ def _build(
         tcp = ways.listeners
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
-    protected, stays_open = _close_off(plan, end, is_root=is_root, has_own=has_own)
+    closed_off = _close_off(plan, end, is_root=is_root, has_own=has_own)
     listeners = handoff.Listeners(
         ways.way,
         tcp,
@@ -133,8 +133,7 @@ def _build(
         ways.notes,
         ways.held_notes,
         [why for why in (no_device, ways.no_servers) if why],
-        protected,
-        stays_open,
+        *closed_off,
     )
     listeners.open_host_ports(plan.host_ports)
     return listeners
@@ -142,18 +141,15 @@ def _build(
 
 def _close_off(
     plan: Plan, end: socket.socket, *, is_root: bool, has_own: bool
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[str], str]:
     """Cover files, and take away what the command may not keep.
 
-    Return the folders that are read-only, and what stays within reach on this kernel though
-    --strict is to close it. Without namespaces of its own the command sees the container's files:
-    whichever name server these name, its address is answered here.
+    Return the folders that are read-only, what stays within reach on this kernel though --strict is
+    to close it, and why no file is covered.
     """
-    protected: list[str] = []
-    if has_own:
-        with step("resolv.conf and nsswitch.conf", end):
-            mounts.cover(plan.files, plan.owned, plan.owned_folders)
-            protected = read_only.protect(plan.read_only)
+    with step("resolv.conf and nsswitch.conf", end):
+        unmounted = covering.cover(plan, has_own=has_own)
+        protected = read_only.protect(plan.read_only)
     if plan.strict:
         confinement.confine(plan, end, is_root=is_root)
     with step("capabilities dropped", end):
@@ -161,7 +157,7 @@ def _close_off(
     stays_open = confinement.scope(end) if plan.strict else []
     with step("system calls refused", end):
         seccomp.install(is_root=is_root and has_own, strict=plan.strict)
-    return protected, stays_open
+    return protected, stays_open, unmounted
 
 
 def _dns_sockets() -> tuple[socket.socket, socket.socket]:

@@ -11,11 +11,14 @@ from typing import Final
 from netns import handoff, syscalls
 from netns.errors import SandboxError
 from netns.handoff import step
+from netns.hints import REPORT
 from netns.network import interception, links
 from netns.plan import Plan
-from netns.process import idmap, privileges
+from netns.process import idmap
 
 _DNS_PORT: Final = 53
+_NET_ADMIN: Final = 12
+"""Of capabilities(7)."""
 
 
 def enter_user_namespace(end: socket.socket) -> bool:
@@ -24,7 +27,8 @@ def enter_user_namespace(end: socket.socket) -> bool:
     Return False if that is refused to a caller who holds NET_ADMIN where it is; the parent knows
     whether that does.
     """
-    uid, gid, range_mapped = os.getuid(), os.getgid(), idmap.can_map_range()
+    uid, gid, held = os.getuid(), os.getgid(), idmap.effective_capabilities()
+    range_mapped = idmap.can_map_range(held)
     is_refused = False
     try:
         with step("user namespace", end):
@@ -34,14 +38,27 @@ def enter_user_namespace(end: socket.socket) -> bool:
                 is_refused = True
                 raise
             if not range_mapped:
-                idmap.write_single(uid, gid)
+                try:
+                    idmap.write_single(uid, gid)
+                except OSError as error:
+                    raise idmap.refused(error, uid, held) from error
     except SandboxError as error:
-        if not (is_refused and privileges.holds(privileges.NET_ADMIN)):
+        if not (is_refused and held & 1 << _NET_ADMIN):
             raise
         refused = handoff.Step("user namespace", error.cause, error.next_step, is_final=False)
         handoff.send_step(end, refused)
         return False
     return True
+
+
+def has_own(entered: handoff.Step, plan: Plan) -> bool:
+    """Return whether the child has a user namespace of its own, by what it has said of that.
+
+    Raises SandboxError if it has none, and the plan needs one.
+    """
+    if entered.error is not None and not plan.may_stay:
+        raise SandboxError(entered.error, entered.hint or REPORT)
+    return entered.error is None
 
 
 def enter_network(plan: Plan, end: socket.socket, *, has_own: bool) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from netns import child, handoff, needed, syscalls
-from netns.child import EXIT_OWN_FAILURE
-from netns.errors import SandboxError
+from netns import child, entering, handoff, needed, syscalls
+from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import Listeners, Moved, Step
-from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
+from netns.hints import REPORT, end_hint, host_facts, silent_hint
 from netns.plan import Plan
 from netns.process import idmap, timers
 from netns.process.inherited import Inherited
@@ -91,18 +90,19 @@ class Sandbox:
         callers_timers = timers.take()
         self.pid = os.fork()
         if self.pid == 0:
-            timers.put(callers_timers)
-            self._end.close()
-            os.close(self._plan_pipe)
-            passed_on = inherited.passed_on if inherited is not None else ()
-            child.main(childs_end, childs_pipe, parent, passed_on)
+            try:  # the child's code may be loaded only here, and what fails must not go on above
+                timers.put(callers_timers)
+                self._end.close()
+                os.close(self._plan_pipe)
+                passed_on = inherited.passed_on if inherited is not None else ()
+                child.main(childs_end, childs_pipe, parent, passed_on)
+            finally:
+                os._exit(EXIT_OWN_FAILURE)
         if inherited is not None:
             inherited.close()
         childs_end.close()
         os.close(childs_pipe)
-        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            # Whoever started us ignores it: the kernel would forget how the command ends.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _remember_how_children_end()
 
     def build(self, plan: Plan) -> None:
         """Let the child build the namespace and run the command; raises SandboxError.
@@ -114,8 +114,7 @@ class Sandbox:
 
             plan = replace(plan, sockets=host_sockets())
         self._receive()  # the user namespace
-        stays = self._stays(may=plan.may_stay)
-        if not stays and idmap.can_map_range():
+        if entering.has_own(self.steps[-1], plan) and idmap.can_map_range():
             self._write_map()
         if plan.strict:
             adopt_orphans()  # the processes of the PID namespace, whose parent will have ended
@@ -127,17 +126,6 @@ class Sandbox:
             raise self._early_end() from None
         if self._inherited is not None:
             self._inherited.release_streams()
-
-    def _stays(self, *, may: bool) -> bool:
-        """Return whether the child could make no namespace; raises SandboxError if it is to."""
-        refused = self.steps[-1]
-        if refused.error is None:
-            return False
-        if not may:
-            os.close(self._plan_pipe)  # it ends without a plan
-            os.waitpid(self.pid, 0)
-            raise SandboxError(refused.error, refused.hint or REPORT)
-        return True
 
     def _send_lifeline(self, *, is_needed: bool) -> None:
         """Tell that the ids are mapped, and pass on what tells the sandbox that the relay lives."""
@@ -191,8 +179,7 @@ class Sandbox:
         try:
             idmap.write_range(self.pid)
         except OSError as error:
-            hint = namespace_hint(error.errno, host_facts())
-            raise SandboxError(f"id map: {error.strerror}", hint) from error
+            raise idmap.refused(error, os.getuid(), idmap.effective_capabilities()) from error
 
     def _receive(self) -> Listeners | None:
         """Take the child's next message; None for a step that is done, which is noted."""
@@ -249,10 +236,15 @@ class Sandbox:
     def poll(self) -> Ended | Stopped | None:
         """Return what became of the command since the last call, without waiting, waitpid(2).
 
-        If somebody else has waited for it, its status is not known, which is our own failure.
+        If somebody else has waited for it, its status is not known, which is our own failure. As
+        the first process of a PID namespace, a container's, everything is waited for that has lost
+        its parent there, pid_namespaces(7): nobody else would, and each would stay as a zombie.
         """
+        asked = -1 if is_first_process() else self.pid
         try:
-            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+            pid, status = os.waitpid(asked, os.WNOHANG | os.WUNTRACED)
+            while pid not in {0, self.pid}:
+                pid, status = os.waitpid(asked, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             return Ended(EXIT_OWN_FAILURE)
         if pid == 0:
@@ -270,6 +262,17 @@ class Sandbox:
     def _reap(status: int) -> Ended:
         code = os.waitstatus_to_exitcode(status)
         return Ended(code) if code >= 0 else Ended(_SIGNAL_STATUS - code, -code)
+
+
+def is_first_process() -> bool:
+    """Return whether all that is in our PID namespace ends with us, and its orphans are ours."""
+    return os.getpid() == 1
+
+
+def _remember_how_children_end() -> None:
+    """Where whoever started us ignores SIGCHLD, the kernel would forget how the command ends."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _await_end(pidfd: int) -> None:

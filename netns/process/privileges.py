@@ -8,6 +8,7 @@ from typing import Final
 from netns import syscalls
 from netns.errors import SandboxError
 from netns.hints import host_facts, kept_capability
+from netns.process import idmap
 
 # capabilities(7); what a package manager needs to write files as root and to become its own user:
 # CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, SYS_CHROOT
@@ -17,15 +18,6 @@ _MAX_CAPABILITY: Final = 64
 _SETPCAP: Final = 8
 _SETS: Final = ("CapInh", "CapBnd", "CapAmb")
 """The sets out of which exec makes a program's capabilities, as /proc/PID/status names them."""
-
-
-NET_ADMIN: Final = 12
-
-
-def holds(capability: int) -> bool:
-    """Return whether the calling process holds a capability now."""
-    effective = Path("/proc/self/status").read_text().split("CapEff:")[1].split()[0]
-    return bool(int(effective, 16) & 1 << capability)
 
 
 def drop(*, keep_root: bool) -> None:
@@ -56,7 +48,7 @@ def _drop(capability: int) -> None:
     try:
         syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
     except OSError as error:
-        if error.errno == errno.EPERM and not holds(_SETPCAP):
+        if error.errno == errno.EPERM and not idmap.effective_capabilities() & 1 << _SETPCAP:
             cause = "capabilities cannot be dropped without SETPCAP"
             raise SandboxError(cause, "start the container with --cap-add SETPCAP") from error
         raise

@@ -71,7 +71,7 @@ def run(
             adopt_orphans()
         session.tell_withheld(sandbox.withheld, warn)
         listeners = sandbox.unreleased()
-        session.tell_lacking(listeners, settings, warn)
+        session.tell_lacking(replace(listeners, unmounted=""), settings, warn)
         link.hand_over(listeners, beside.maker)
         session.release(sandbox, Without("", by_choice=True), has_proxy=False)
         return trio.run(_run, link, passing, settings, warn, beside.maker.pid)
@@ -154,7 +154,9 @@ def _plan(
         patience=welcome.patience,
     )
     planned = session.plan(settings, command, welcome.resolv_conf, environment)
-    return replace(planned, loopback_port=welcome.loopback_port, may_stay=True)
+    # The rules are outside: no file here leads around them.
+    loopback = welcome.loopback_port
+    return replace(planned, loopback_port=loopback, may_stay=True, has_rules=False)
 
 
 async def _run(

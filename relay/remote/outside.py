@@ -100,7 +100,7 @@ def _serve(sock: socket.socket, peer: Peer, sources: Sources, warn: Callable[[st
     settings = _settled(sources.settings(), hello)
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
-    (name, bundle), out = session.new_name(), session.way_out_for(settings, warn)
+    (name, bundle), out = session.new_name(), session.found_way_out(settings, warn)
     agent = (hello.agent,) if hello.agent in programs() else ()
     with gateway.opened(settings, agent, bundle, warn) as prepared, ExitStack() as opened:
         asked = on_host.open_all(settings.published().asked, opened)
