@@ -6,6 +6,7 @@ no other. It ends its sessions when it ends, and the kernel does so if it is kil
 inside is refused.
 """
 
+import codecs
 import contextlib
 import os
 import select
@@ -35,6 +36,8 @@ _USAGE: Final = "keepline relay --socket PATH [options]"
 _ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _ENDS_IN: Final = outside.DRAIN + 5
 """Seconds after which a session that was asked to end is killed."""
+_CODECS: Final = ("ascii", "idna", "latin-1", "punycode")
+"""What sessions read and write text by: they are made once no module comes from a file."""
 _PAUSE: Final = 1.0
 """Seconds after which a container that could not be accepted is tried again."""
 _SIGINFO: Final = 128
@@ -52,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     _require(sources)
     with startup.without_library_search():
         startup.load(trio)
+    for name in _CODECS:
+        codecs.lookup(name)
     startup.seal(gateway=True, proxy=True)
     with socket_file.listening(Path(parsed.socket)) as listener:
         _Relay(listener, lambda sock: outside.serve(sock, sources, warn)).run()

@@ -133,7 +133,7 @@ def _shown(
     """Show the gateway's authority to programs; return the variable that names it."""
     if not welcome.authority:
         return {}
-    bundle = sessions_folder(os.environ) / f"{welcome.session}.pem"
+    bundle = sessions_folder(os.environ) / f"{welcome.session}-inside.pem"
     write_authority(welcome.authority, bundle, warn)
     opened.callback(bundle.unlink, missing_ok=True)
     return {choice.EXTRA: str(bundle)}

@@ -7,16 +7,36 @@ from typing import Final
 import pytest
 import trio
 
-from relay.record.events import ConnectionDenied, DialHeld, SessionEnded, SessionStarted
+from relay.record.events import (
+    ConnectionDenied,
+    DialHeld,
+    Published,
+    SessionEnded,
+    SessionStarted,
+)
+from tests.support.command import ports
 from tests.support.command import program as at
+from tests.support.command.asking import (
+    HTTP,
+    TLS,
+    URL,
+    answers,
+    ask,
+    keepline_of,
+    said,
+    serve_api,
+)
 from tests.support.command.keepline import Keepline
 from tests.support.command.programs import needs
 from tests.support.command.sealed import Relay, makes_its_own, relaying, stays
-from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.api.faults import Failure, Fault
+from tests.support.internet.servers.api.stream import Position
+from tests.support.internet.servers.listening import connect, listen, serve
 from tests.support.internet.servers.plain import echo
 from tests.support.internet.world import SECOND, SERVER, Internet
 
 PORT: Final = 8080
+INSIDE: Final = 5099
 EXCHANGE: Final = f"exec 3<>/dev/tcp/server.test/{PORT}; echo hello >&3; read -r l <&3; echo $l"
 CONTAINERS: Final = [makes_its_own, stays]
 Container = Callable[[], list[str]]
@@ -185,3 +205,29 @@ async def test_no_relay_and_what_is_none_are_told(keepline: Keepline) -> None:
             cause, next_step = done.stderr.decode().splitlines()
             assert cause.startswith("keepline: no relay at ")
             assert told in next_step
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+async def test_servers_inside_are_reached_from_the_relays_host(
+    relay: Relay, container: Container
+) -> None:
+    async with relay.talking(container()) as program:
+        assert await program(ports.listen, "127.0.0.1", INSIDE) == ""
+        await relay.until(lambda event: isinstance(event, Published) and event.port == INSIDE)
+        async with await connect(relay.keepline.host, "127.0.0.1", INSIDE):
+            assert await program(ports.has_connection, INSIDE)
+
+
+@pytest.mark.parametrize("door", [TLS, HTTP], ids=["tls", "http"])
+async def test_a_lost_answer_is_hidden_by_the_relays_gateway(
+    internet: Internet, nursery: trio.Nursery, door: tuple[str, ...]
+) -> None:
+    api = await serve_api(internet, nursery)
+    api.script.add(Failure(Fault.RST, Position.IN_TEXT, pause=0.2))
+    asked = "/v1/messages" if door is HTTP else f"{URL}/v1/messages"
+    async with relaying(keepline_of(internet, internet.authority), *door) as relay:
+        done = await relay.run(*ask("node", "POST", asked), container=stays())
+    (answer,) = answers(done)
+    assert (answer.status, answer.text) == (200, said(version=1))
+    assert done.stderr.startswith("keepline: 1 loss: 1 hidden, 0 visible. See: keepline explain ")
+    assert done.stderr.endswith(" (where the relay is)\n")
