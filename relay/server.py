@@ -95,7 +95,7 @@ class Relay:
         What was asked for listens already, and is closed by its owner. To be called before serve().
         """
         mode = self.settings.published().mode
-        if maker.pid and (mode != OFF or asked):
+        if maker.is_there and (mode != OFF or asked):
             self._published = maker, asked, mode
         else:
             maker.stop()

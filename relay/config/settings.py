@@ -171,6 +171,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     strict: Annotated[
         bool, _help("confine a program that is not trusted: its processes, files and sockets too")
     ] = False
+    relay: Annotated[
+        str, _help("socket of a keepline relay outside of this container, which does the relaying")
+    ] = ""
     share: Annotated[
         tuple[Share, ...], _help("services of the host that --strict leaves within reach")
     ] = ()
