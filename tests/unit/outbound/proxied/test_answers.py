@@ -73,6 +73,11 @@ def test_a_refusal_is_one_for_strangers_alone() -> None:
     assert isinstance(late, GiveUp)
 
 
+def test_of_ways_to_authenticate_few_are_told() -> None:
+    schemes = tuple(f"scheme{number}" for number in range(500))
+    assert len(failure_of(HttpRefusal(407, "x" * 9000, schemes)).cause) < 400
+
+
 def test_no_answer_is_held_until_the_deadline() -> None:
     failure = failure_of(HttpRefusal(504, ""))
     patience = Patience(300, known=False, jitter=lambda: 0.5)
