@@ -8,17 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 _SCHEMES: Final = (
-    "all",
-    "auto",
-    "ftp",
-    "grpc",
-    "http",
-    "https",
-    "no",
-    "rsync",
-    "socks",
-    "ws",
-    "wss",
+    *("all", "auto", "ftp", "grpc", "http", "https", "no", "rsync", "socks", "ws", "wss"),
 )
 _OF_PROXIES: Final = frozenset(
     {
