@@ -26,6 +26,8 @@ _SETTING: Final = 6
 """Bytes of one setting, section 6.5.1."""
 FIELDS: Final = 64
 _PADDED: Final = 0x8
+_PAYS: Final = _HEADER.size + OF_PIECE
+"""Bytes of content that pay for a frame of DATA."""
 
 
 class Frames:
@@ -46,9 +48,11 @@ class Frames:
         begins at 0.
         """
         before = len(self._begun)
-        data = self._begun + data
+        if before:
+            data = self._begun + data
         at, self._skip, self._begun = self._skip, 0, b""
-        while at + _HEADER.size <= len(data):
+        last = len(data) - _HEADER.size
+        while at <= last:
             high, low, kind, flags, stream = _HEADER.unpack_from(data, at)
             length = high << 8 | low
             useful = 0
@@ -59,7 +63,11 @@ class Frames:
                         break  # how much of it is padding comes next
                     useful = max(0, length - 1 - data[at + _HEADER.size])
             is_awaited = stream & _STREAM in awaited
-            yield max(0, at - before), _cost(kind, length, useful if is_awaited else 0)
+            begin = at - before if at > before else 0
+            if is_awaited and useful >= _PAYS and useful == length:
+                yield begin, 0.0  # as most of an answer is
+            else:
+                yield begin, _cost(kind, length, useful if is_awaited else 0)
             at += _HEADER.size + length
         if at < len(data):
             self._begun = bytes(data[at:])
