@@ -119,8 +119,10 @@ class Taking:
         limit = self.silence
         if limit is None:
             limit = self.manners.silence(self._silent_tries)
-        filled = self.manners.filled(self._silent_tries)
-        left = max(0.0, filled - pinged) if pinged else math.inf
+        filled = left = math.inf
+        if pinged:
+            filled = self.manners.filled(self._silent_tries)
+            left = max(0.0, filled - pinged)
         with trio.move_on_after(min(limit, left)):
             return await stream.receive()
         self._silent_tries += 1
@@ -153,7 +155,8 @@ class Taking:
             came = trio.current_time()
             for at in range(0, len(data) or 1, _SLICE):
                 step = answer.receive(data[at : at + _SLICE]) if data else self._end(answer)
-                await self._deliver(step, answer, is_more=at > 0)
+                if at or answer.committed:
+                    await self._deliver(step, answer, is_more=at > 0)
                 if step.loss is not None:
                     return LostAnswer(step.loss, step.kind, error=step.error)
                 before, idle = idle, answer.idle

@@ -30,12 +30,11 @@ class Guard:
 
         `awaited` has the streams whose answers are to come.
         """
-        self.is_content = True
-        for begin, cost in self._frames.costs(data, awaited):
-            if cost:
-                self.is_content = False
-                if not self._bucket.spend(cost, now):
-                    return begin
+        costs = self._frames.costs(data, awaited)
+        self.is_content = not costs
+        for begin, cost in costs:
+            if not self._bucket.spend(cost, now):
+                return begin
         return len(data)
 
     def is_read(self, answers: int) -> bool:
