@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from netns import handoff, mounts, read_only, syscalls
+from netns import covering, entering, handoff, read_only, syscalls
 from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import step
 from netns.hints import REPORT, refused_call
@@ -19,7 +19,7 @@ from netns.network import holding, interception, links, netlink
 from netns.network.holding import MARK, RELAYS_MARK, SO_MARK, IPv6Sockets, SynSockets
 from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
-from netns.process import command, idmap, inherited, privileges
+from netns.process import command, inherited, privileges
 from netns.process.filter import seccomp
 from netns.strict import confinement, init
 
@@ -51,11 +51,11 @@ def main(
     sys.unraisablehook = _say_nothing
     try:
         is_root = os.getuid() == 0
-        _enter_user_namespace(end)  # first: the parent may wait to map it
+        has_own = entering.enter_user_namespace(end)  # first: the parent may wait to map it
         plan = _receive_plan(plan_pipe)
         with step("id map", end):  # the parent has written it, or has seen that it need not
             lifeline = socket.recv_fds(end, 1, 1)[1]
-        listeners = _build(plan, end, lifeline, is_root=is_root)
+        listeners = _build(plan, end, lifeline, is_root=is_root, has_own=has_own)
         handoff.send_listeners(end, listeners)
         listeners.close()
         if plan.command:
@@ -65,6 +65,8 @@ def main(
         end.close()
         if not plan.command:
             os._exit(0)
+        if listeners.unmounted:
+            plan = replace(plan, environment={**plan.environment, **plan.instead_of_files})
         _become(plan, parent, lifeline, passed_on)
     except SandboxError as error:
         _tell(end, error.cause, error.next_step)
@@ -97,22 +99,12 @@ def _receive_plan(pipe: int) -> Plan:
     return Plan(**json.loads(text))
 
 
-def _enter_user_namespace(end: socket.socket) -> None:
-    """Get all capabilities over what is made from here on; map an ordinary caller's own id."""
-    uid, gid, range_mapped = os.getuid(), os.getgid(), idmap.can_map_range()
-    with step("user namespace", end):
-        syscalls.unshare(syscalls.CLONE_NEWUSER)
-        if not range_mapped:
-            idmap.write_single(uid, gid)
-
-
 def _build(
-    plan: Plan, end: socket.socket, lifeline: Sequence[int], *, is_root: bool
+    plan: Plan, end: socket.socket, lifeline: Sequence[int], *, is_root: bool, has_own: bool
 ) -> handoff.Listeners:
     """Make the namespace, reporting each step that is done."""
     port_start = Path("/proc/sys/net", _UNPRIVILEGED_PORT_START).read_text()
-    with step("network and mount namespace", end):
-        syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
+    entering.enter_network(plan, end, has_own=has_own)
     for each in lifeline:  # with --strict there is one
         confinement.enter_pid_namespace(end, each)
     with step("loopback and routes", end):
@@ -129,7 +121,7 @@ def _build(
         tcp = ways.listeners
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
-    protected, stays_open = _close_off(plan, end, is_root=is_root)
+    closed_off = _close_off(plan, end, is_root=is_root, has_own=has_own)
     listeners = handoff.Listeners(
         ways.way,
         tcp,
@@ -141,21 +133,22 @@ def _build(
         ways.notes,
         ways.held_notes,
         [why for why in (no_device, ways.no_servers) if why],
-        protected,
-        stays_open,
+        *closed_off,
     )
     listeners.open_host_ports(plan.host_ports)
     return listeners
 
 
-def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> tuple[list[str], list[str]]:
+def _close_off(
+    plan: Plan, end: socket.socket, *, is_root: bool, has_own: bool
+) -> tuple[list[str], list[str], str]:
     """Cover files, and take away what the command may not keep.
 
-    Return the folders that are read-only, and what stays within reach on this kernel though
-    --strict is to close it.
+    Return the folders that are read-only, what stays within reach on this kernel though --strict is
+    to close it, and why no file is covered.
     """
     with step("resolv.conf and nsswitch.conf", end):
-        mounts.cover(plan.files, plan.owned, plan.owned_folders)
+        unmounted = covering.cover(plan, has_own=has_own)
         protected = read_only.protect(plan.read_only)
     if plan.strict:
         confinement.confine(plan, end, is_root=is_root)
@@ -163,8 +156,8 @@ def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> tuple[list[s
         privileges.drop(keep_root=is_root)
     stays_open = confinement.scope(end) if plan.strict else []
     with step("system calls refused", end):
-        seccomp.install(is_root=is_root, strict=plan.strict)
-    return protected, stays_open
+        seccomp.install(is_root=is_root and has_own, strict=plan.strict)
+    return protected, stays_open, unmounted
 
 
 def _dns_sockets() -> tuple[socket.socket, socket.socket]:

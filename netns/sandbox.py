@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from netns import child, handoff, needed, syscalls
+from netns import child, entering, handoff, needed, syscalls
 from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import Listeners, Moved, Step
-from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
+from netns.hints import REPORT, end_hint, host_facts, silent_hint
 from netns.plan import Plan
 from netns.process import idmap, timers
 from netns.process.inherited import Inherited
@@ -87,11 +87,11 @@ class Sandbox:
         needed.require(self._end)
         parent = os.getpid()
         childs_pipe, self._plan_pipe = os.pipe()
-        callers_timers = timers.take()
+        taken = timers.take()
         self.pid = os.fork()
         if self.pid == 0:
             try:  # the child's code may be loaded only here, and what fails must not go on above
-                timers.put(callers_timers)
+                timers.put(taken)
                 self._end.close()
                 os.close(self._plan_pipe)
                 passed_on = inherited.passed_on if inherited is not None else ()
@@ -102,9 +102,7 @@ class Sandbox:
             inherited.close()
         childs_end.close()
         os.close(childs_pipe)
-        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            # Whoever started us ignores it: the kernel would forget how the command ends.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _remember_how_children_end()
 
     def build(self, plan: Plan) -> None:
         """Let the child build the namespace and run the command; raises SandboxError.
@@ -116,7 +114,7 @@ class Sandbox:
 
             plan = replace(plan, sockets=host_sockets())
         self._receive()  # the user namespace
-        if idmap.can_map_range():
+        if entering.has_own(self.steps[-1], plan) and idmap.can_map_range():
             self._write_map()
         if plan.strict:
             adopt_orphans()  # the processes of the PID namespace, whose parent will have ended
@@ -181,8 +179,7 @@ class Sandbox:
         try:
             idmap.write_range(self.pid)
         except OSError as error:
-            hint = namespace_hint(error.errno, host_facts())
-            raise SandboxError(f"id map: {error.strerror}", hint) from error
+            raise idmap.refused(error, os.getuid(), idmap.effective_capabilities()) from error
 
     def _receive(self) -> Listeners | None:
         """Take the child's next message; None for a step that is done, which is noted."""
@@ -196,7 +193,7 @@ class Sandbox:
             self._adopt(message)
             return None
         self.steps.append(message)
-        if message.error is not None:
+        if message.error is not None and message.is_final:
             os.waitpid(self.pid, 0)
             raise SandboxError(message.error, message.hint or REPORT)
         return None
@@ -226,19 +223,28 @@ class Sandbox:
     def listeners(self) -> Listeners:
         """Wait until the namespace is complete and take its listeners; raises SandboxError."""
         try:
-            while (listeners := self._receive()) is None:
-                pass
+            return self.unreleased()
         finally:
             self._end.close()
+
+    def unreleased(self) -> Listeners:
+        """Do the same before release(), which is to follow."""
+        while (listeners := self._receive()) is None:
+            pass
         return listeners
 
     def poll(self) -> Ended | Stopped | None:
         """Return what became of the command since the last call, without waiting, waitpid(2).
 
-        If somebody else has waited for it, its status is not known, which is our own failure.
+        If somebody else has waited for it, its status is not known, which is our own failure. As
+        the first process of a PID namespace, a container's, everything is waited for that has lost
+        its parent there, pid_namespaces(7): nobody else would, and each would stay as a zombie.
         """
+        asked = -1 if is_first_process() else self.pid
         try:
-            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+            pid, status = os.waitpid(asked, os.WNOHANG | os.WUNTRACED)
+            while pid not in {0, self.pid}:
+                pid, status = os.waitpid(asked, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             return Ended(EXIT_OWN_FAILURE)
         if pid == 0:
@@ -256,6 +262,17 @@ class Sandbox:
     def _reap(status: int) -> Ended:
         code = os.waitstatus_to_exitcode(status)
         return Ended(code) if code >= 0 else Ended(_SIGNAL_STATUS - code, -code)
+
+
+def is_first_process() -> bool:
+    """Return whether all that is in our PID namespace ends with us, and its orphans are ours."""
+    return os.getpid() == 1
+
+
+def _remember_how_children_end() -> None:
+    """Where whoever started us ignores SIGCHLD, the kernel would forget how the command ends."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _await_end(pidfd: int) -> None:

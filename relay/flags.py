@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Container
 from typing import Any, NoReturn
 
 from relay import config, printing
@@ -22,9 +23,11 @@ class Parser(argparse.ArgumentParser):
         super().exit(status, message)
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each setting; types, bounds and help are those of config.Settings."""
+def add_settings(parser: argparse.ArgumentParser, without: Container[str] = ()) -> None:
+    """Add a flag for each setting but some; types, bounds and help are those of config.Settings."""
     for setting in config.described():
+        if setting.name in without:
+            continue
         text = f"{setting.description} ({setting.shown_default})"
         how: dict[str, Any] = {"dest": setting.name, "help": text}
         if setting.kind is bool:

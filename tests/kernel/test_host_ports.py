@@ -1,6 +1,7 @@
 """What nobody listens on inside is the host's, at the ports that are open; all else is as alone."""
 
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -8,15 +9,21 @@ from typing import Final
 import pytest
 import trio
 
-from relay.record.events import ConnectionDenied, HostPortOpened, LoopbackRefused
+from relay.record.events import (
+    ConnectionDenied,
+    DialHeld,
+    HostPortOpened,
+    LoopbackRefused,
+    PathDown,
+)
 from tests.support.command import ports
 from tests.support.command import program as at
-from tests.support.command.driver import inside
+from tests.support.command.driver import bare, inside
 from tests.support.command.keepline import Keepline
 from tests.support.command.programs import needs
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
-from tests.support.internet.world import Internet
+from tests.support.internet.world import CLIENT, Internet
 from tests.support.pace import patience
 
 BOTH: Final = 5432
@@ -61,6 +68,52 @@ async def test_open_ports_lead_to_the_hosts_servers(keepline: Keepline) -> None:
         (f"[::1]:{CLOSED}", True),
         (f"host.internal:{CLOSED}", True),
     }
+
+
+ENDS: Final = 5500
+
+
+class Ends:
+    """A server that ends in the way that is asked for, and hears what comes after that."""
+
+    def __init__(self) -> None:
+        self._hears, self.heard = trio.open_memory_channel[bytes](10)
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Say which family was dialled; then end."""
+        is_ipv6 = stream.socket.family == socket.AF_INET6
+        await stream.send_all(b"6" if is_ipv6 else b"4")
+        if await stream.receive_some() == b"reset":
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        await stream.send_eof()
+        await self._hears.send(b"".join([data async for data in stream]))
+
+
+@pytest.mark.parametrize("options", [(), ("--strict",), ("--allow", "server.test")])
+async def test_families_and_ends_are_the_servers_own(
+    internet: Internet, nursery: trio.Nursery, options: tuple[str, ...]
+) -> None:
+    """In each mode: somebody has written the port down."""
+    server = Ends()
+    for address in ("127.0.0.1", "::1"):
+        await nursery.start(serve, server.serve, listen(internet.client, address, ENDS))
+    flags = ["--host-port", f"{ENDS}", *options]
+    async with inside(Keepline(internet), options=flags) as program:
+        for host, family in (("127.0.0.1", b"4"), ("::1", b"6"), (HOST, b"4")):
+            number = await program(at.open_connection, host, ENDS)
+            await program(at.send, number, b"end")
+            assert await program(at.receive_to_end, number) == (family, "fin")
+            await program(at.send, number, b"more")
+            await program(at.close, number)
+            with trio.fail_after(patience(10)):
+                assert await server.heard.receive() == b"more"
+            number = await program(at.open_connection, host, ENDS)
+            assert await program(at.receive, number, 1) == family
+            await program(at.send, number, b"reset")
+            assert await program(at.receive_to_end, number) == (b"", "ConnectionResetError")
+        done = await program.session.end()
+    assert [event for event in done.events if isinstance(event, DialHeld | PathDown)] == []
 
 
 async def test_the_host_has_names(keepline: Keepline) -> None:
@@ -118,6 +171,23 @@ async def test_a_port_that_was_served_is_free_for_a_server_inside(keepline: Keep
         assert await program(ports.exchanged, "127.0.0.1", BOTH) == b"hello"
 
 
+async def test_while_a_connection_is_open_a_server_inside_binds_with_so_reuseaddr(
+    internet: Internet, keepline: Keepline
+) -> None:
+    """Bare none does, for the host's own listens there. Most set it: Node, Go, Java, Python's."""
+    async with inside(keepline, options=["--host-port", OPEN]) as program:
+        number = await program(at.open_connection, "127.0.0.1", BOTH)
+        for host in ("127.0.0.1", "0.0.0.0"):
+            assert await program(ports.listen, host, BOTH) == "EADDRINUSE"
+            assert await program(ports.listen, host, BOTH, 1) == ""
+            await program(ports.stop_listening, BOTH)
+        await program(at.send, number, b"hello")
+        assert await program(at.receive, number, 5) == b"hello", "the connection stands"
+    async with bare(internet.client) as program:
+        for reuse in (0, 1):
+            assert await program(ports.listen, "127.0.0.1", BOTH, reuse) == "EADDRINUSE"
+
+
 async def test_a_server_inside_wins_always(keepline: Keepline) -> None:
     async with inside(keepline, options=["--host-port", OPEN]) as program:
         for listening, dialled in (
@@ -171,7 +241,11 @@ async def test_a_server_that_begins_to_listen_while_a_connection_is_held_has_it(
 async def test_a_scan_reaches_what_is_open_and_no_more(keepline: Keepline) -> None:
     async with inside(keepline, options=["--host-port", OPEN]) as program:
         assert await program(ports.reached, "127.0.0.1") == [53, BOTH, IPV4, IPV6]
-        some = range(BOTH - 500, BOTH + 500)
-        assert await program(ports.reached, HOST, some) == [BOTH, IPV4, IPV6]
+        some = range(BOTH - 500, CLOSED + 500)
+        for host in LOOPBACK:
+            assert await program(ports.reached, host, some) == [BOTH, IPV4, IPV6], host
+        # Who listens at 127.0.0.1 alone is at no other address of the host's either.
+        assert await program(ports.reached, "127.255.255.254", some) == [BOTH, IPV6]
+        assert await program(ports.reached, CLIENT, some) == []
         done = await program.session.end()
     assert len(done.events) < 500
