@@ -156,7 +156,8 @@ class Session:
 
     @property
     def _sources(self) -> Sources:
-        return Sources(flags={"deny": _SETTINGS.deny}, path=str(self._config))
+        flags = {"deny": _SETTINGS.deny, "host_ports": OPEN}
+        return Sources(flags=flags, path=str(self._config))
 
     @property
     def _config(self) -> Path:
