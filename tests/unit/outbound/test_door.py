@@ -22,6 +22,12 @@ KNOWN = {
     ("relay/dns/nameserver.py", "udp.sendmsg"): "an answer, within the namespace",
     ("relay/inbound/held/holder.py", "raw.sendto"): "SYN or RST, within the namespace",
     ("relay/host/interfaces.py", "probe.connect_ex"): "UDP, and nothing is sent",
+    ("relay/remote/link.py", "sock.connect"): "the relay's UNIX socket, from a sealed container",
+    ("relay/remote/socket_file.py", "asking.connect_ex"): "a UNIX socket: does anybody listen?",
+    (
+        "relay/remote/kept.py",
+        "self._listeners.dns_udp.connect",
+    ): "UDP within the namespace, to none",
 }
 
 
