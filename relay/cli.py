@@ -29,8 +29,10 @@ from relay.printing import fail, warn, write, write_lines
 from relay.record import escaping, files, flightlog, selection, status, view
 from relay.record.escaping import shown_json, shown_lines
 from relay.record.story import learned, telling
+from relay.remote import inside
 
 COMMANDS_BESIDE_RUN: Final = {
+    "relay": "relay.remote.command",
     "sidecar": "relay.sidecar.command",
 }
 """Modules by the first argument; each has `main(arguments: Sequence[str]) -> int`, which takes what
@@ -151,7 +153,7 @@ def _start(
     """Run a command, in what has been started for it; return the exit status."""
     sandbox, beside = sandbox or Sandbox(), beside or Beside.fork()
     try:
-        ended = session.run(sandbox, sources, command, warn, beside)
+        ended = (inside if sources.relay else session).run(sandbox, sources, command, warn, beside)
     except EndedEarlyError as early:
         ended = early.ended
     finally:

@@ -31,12 +31,13 @@ DEFERRED: Final = frozenset({
     # 4 ms: what leads through a proxy, if there is one.
     "relay.config.way_out", "relay.outbound.proxied.bridges", "relay.outbound.proxied.dialer",
     "relay.outbound.proxied.dialogue", "relay.outbound.proxied.forwarding",
+    "relay.outbound.proxied.proxies", "relay.outbound.proxied.renewal",
     "relay.outbound.proxied.secured", "relay.outbound.proxied.socks", "relay.proxies.url",
     # 3 ms: what only other commands, or few sessions, need.
     "relay.auto_ports.editors",
     "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
     "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
-    "relay.record.view", "tomllib", "traceback",
+    "relay.record.view", "relay.remote.inside", "tomllib", "traceback",
     # 5 ms: Prometheus' library, at the first request for metrics.
     "relay.sidecar.endpoint.exposition",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.

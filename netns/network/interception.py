@@ -5,11 +5,12 @@ With tproxy they can also drop SYNs and log them, to be held until the destinati
 The rules live in one table of the namespace's own nf_tables, so nothing is shared with the host.
 """
 
+import contextlib
 import socket
 import struct
 from typing import Final, Literal
 
-from netns.network import host_addresses, host_ports, nft_tables
+from netns.network import host_addresses, host_ports, netlink, nft_tables
 from netns.network.expressions import (
     ACCEPT,
     HAS_SERVER,
@@ -90,6 +91,14 @@ def install_ipv6(port: int) -> None:
         *_unserved(socket.AF_INET6, loopback, port),
     ]
     nft_tables.make(socket.AF_INET6, TABLE, _CHAINS["tproxy"], [_PORT_SET], rules)
+
+
+def remove() -> None:
+    """Remove what install() and install_ipv6() have made, if it is there; raises OSError."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        nft = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETFILTER)
+        with nft, contextlib.suppress(FileNotFoundError):
+            netlink.ask(nft, netlink.nftables_batch(nft_tables.delete_table(family, TABLE)))
 
 
 def _rules(
