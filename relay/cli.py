@@ -32,6 +32,8 @@ from relay.record.story import learned, telling
 from relay.remote import inside
 
 COMMANDS_BESIDE_RUN: Final = {
+    "docker": "relay.engines.docker",
+    "podman": "relay.engines.podman",
     "relay": "relay.remote.command",
     "sidecar": "relay.sidecar.command",
 }
