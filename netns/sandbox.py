@@ -87,11 +87,11 @@ class Sandbox:
         needed.require(self._end)
         parent = os.getpid()
         childs_pipe, self._plan_pipe = os.pipe()
-        callers_timers = timers.take()
+        taken = timers.take()
         self.pid = os.fork()
         if self.pid == 0:
             try:  # the child's code may be loaded only here, and what fails must not go on above
-                timers.put(callers_timers)
+                timers.put(taken)
                 self._end.close()
                 os.close(self._plan_pipe)
                 passed_on = inherited.passed_on if inherited is not None else ()

@@ -140,7 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool, _help("resolve names here, not at the proxy, and ask it for addresses")
     ] = False
     proxy_command: Annotated[
-        str, _help("command that prints USER:PASSWORD for the proxy, run once before the start")
+        str, _help("command that prints USER:PASSWORD for the proxy, run before the start")
     ] = ""
     gateway: Annotated[
         Literal["auto", GatewayMode, "off"],

@@ -103,6 +103,11 @@ def _passing(environment: Mapping[str, str]) -> Iterator[Path]:
                 yield place / f"keepline-{os.geteuid()}"
 
 
+def sessions_on(volume: str) -> Path:
+    """Return the folder of all sessions of a pod, whoever asks for it."""
+    return Path(volume) / _WITHIN
+
+
 def _is_roots(folder: Path) -> bool:
     """Return whether a folder, or the first above it that is there, is root's."""
     for place in (folder, *folder.parents):

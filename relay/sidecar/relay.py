@@ -61,17 +61,18 @@ def main(arguments: Sequence[str]) -> int:
     _require_user(parsed.uid)
     require_ipv4()
     read_resolv_conf(settings.nameservers)
-    with startup.without_library_search():
-        startup.load(trio)
     with ExitStack() as opened:
-        made = _made(settings, sources, _sessions(parsed.state), opened)
+        held = opened.enter_context(closing(signals.hold()))  # a first process has no other action
+        with startup.without_library_search():
+            startup.load(trio)
+        made = _made(settings, sources, held, _sessions(parsed.state), opened)
         trio.run(made.serve, float(parsed.drain_seconds))
     return 0
 
 
 def _sessions(state: str | None) -> Path:
     """Return the folder of the record, on the volume that was named or where `run` has it."""
-    return files.sessions_folder({"XDG_STATE_HOME": state} if state else os.environ)
+    return files.sessions_on(state) if state else files.sessions_folder(os.environ)
 
 
 def _add_flags(parser: flags.Parser) -> None:
@@ -108,13 +109,14 @@ def _require_user(uid: int) -> None:
         )
 
 
-def _made(settings: Settings, sources: Sources, folder: Path, opened: ExitStack) -> "_Pod":
+def _made(
+    settings: Settings, sources: Sources, held: signals.Signals, folder: Path, opened: ExitStack
+) -> "_Pod":
     """Open all that a pod's relay needs; raises KeeplineError, and OSError."""
     sockets = pod.open_sockets()
     opened.callback(sockets.close)
     http = opened.enter_context(closing(pod.listen_everywhere(HTTP_PORT)))
     out = session.found_way_out(settings, warn)
-    held = opened.enter_context(closing(signals.hold()))
     metrics = Metrics()
     parts = Parts(folder, _started(settings, out), limit=settings.log_limit * _MIB, warn=warn)
     opened.callback(parts.close)

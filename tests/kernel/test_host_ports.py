@@ -1,6 +1,7 @@
 """What nobody listens on inside is the host's, at the ports that are open; all else is as alone."""
 
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -8,7 +9,13 @@ from typing import Final
 import pytest
 import trio
 
-from relay.record.events import ConnectionDenied, HostPortOpened, LoopbackRefused
+from relay.record.events import (
+    ConnectionDenied,
+    DialHeld,
+    HostPortOpened,
+    LoopbackRefused,
+    PathDown,
+)
 from tests.support.command import ports
 from tests.support.command import program as at
 from tests.support.command.driver import bare, inside
@@ -61,6 +68,52 @@ async def test_open_ports_lead_to_the_hosts_servers(keepline: Keepline) -> None:
         (f"[::1]:{CLOSED}", True),
         (f"host.internal:{CLOSED}", True),
     }
+
+
+ENDS: Final = 5500
+
+
+class Ends:
+    """A server that ends in the way that is asked for, and hears what comes after that."""
+
+    def __init__(self) -> None:
+        self._hears, self.heard = trio.open_memory_channel[bytes](10)
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Say which family was dialled; then end."""
+        is_ipv6 = stream.socket.family == socket.AF_INET6
+        await stream.send_all(b"6" if is_ipv6 else b"4")
+        if await stream.receive_some() == b"reset":
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        await stream.send_eof()
+        await self._hears.send(b"".join([data async for data in stream]))
+
+
+@pytest.mark.parametrize("options", [(), ("--strict",), ("--allow", "server.test")])
+async def test_families_and_ends_are_the_servers_own(
+    internet: Internet, nursery: trio.Nursery, options: tuple[str, ...]
+) -> None:
+    """In each mode: somebody has written the port down."""
+    server = Ends()
+    for address in ("127.0.0.1", "::1"):
+        await nursery.start(serve, server.serve, listen(internet.client, address, ENDS))
+    flags = ["--host-port", f"{ENDS}", *options]
+    async with inside(Keepline(internet), options=flags) as program:
+        for host, family in (("127.0.0.1", b"4"), ("::1", b"6"), (HOST, b"4")):
+            number = await program(at.open_connection, host, ENDS)
+            await program(at.send, number, b"end")
+            assert await program(at.receive_to_end, number) == (family, "fin")
+            await program(at.send, number, b"more")
+            await program(at.close, number)
+            with trio.fail_after(patience(10)):
+                assert await server.heard.receive() == b"more"
+            number = await program(at.open_connection, host, ENDS)
+            assert await program(at.receive, number, 1) == family
+            await program(at.send, number, b"reset")
+            assert await program(at.receive_to_end, number) == (b"", "ConnectionResetError")
+        done = await program.session.end()
+    assert [event for event in done.events if isinstance(event, DialHeld | PathDown)] == []
 
 
 async def test_the_host_has_names(keepline: Keepline) -> None:

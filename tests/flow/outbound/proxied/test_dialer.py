@@ -20,7 +20,9 @@ from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.patience import RESET, DialError
 from relay.outbound.proxied.bridges import LAST_WORDS, Bridges
-from relay.outbound.proxied.dialer import ProxiedDialer, resolving
+from relay.outbound.proxied.dialer import ProxiedDialer
+from relay.outbound.proxied.proxies import Proxies, resolving
+from relay.outbound.proxied.renewal import Renewal
 from relay.outbound.proxied.secured import PAUSE
 from relay.outbound.standing import Standing
 from relay.policy.policy import Policy
@@ -54,6 +56,7 @@ class Dialling:
         assert nursery is not None
         self.bridges = Bridges(nursery, self.events.append)
         self.context: ssl.SSLContext | None = None
+        self.renewal = Renewal()
         self.use_direct()
 
     def use_direct(self) -> None:
@@ -64,9 +67,8 @@ class Dialling:
         return Opener(made, NetworkWatch(), Standing(), self.events.append, patience=PATIENCE)
 
     def dialer_of(self, direct: Dialer, resolve: Resolve | None = None) -> ProxiedDialer:
-        made = ProxiedDialer(self.routes, direct, self.own, self.door, self.bridges)
-        made.context, made.resolve = self.context, resolve
-        return made
+        proxies = Proxies(self.own, self.bridges, self.renewal, self.context)
+        return ProxiedDialer(self.routes, direct, proxies, self.door, resolve)
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         self.looked_up.append(destination.host)
