@@ -6,6 +6,7 @@ They do what the engines do with a network namespace; scripts/containers has the
 import os
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -67,6 +68,11 @@ def events(keepline: Keepline) -> list[AnyEvent]:
     return list(read(path))
 
 
+def sockets_left(keepline: Keepline) -> list[Path]:
+    """Return the folders of relays that have not been removed."""
+    return list((keepline.folder / "runtime").iterdir())
+
+
 async def run(keepline: Keepline, engine: str, *words: str, options: Sequence[str] = ()) -> Done:
     return await keepline.call(engine, *options, "run", *words)
 
@@ -83,7 +89,7 @@ async def test_dockers_container_has_a_relay_of_its_own(keepline: Keepline) -> N
     done = await run(keepline, "docker", "--rm", "image", *inside)
     assert (done.status, done.stdout, done.stderr) == (7, b"hello\n", "")
     assert isinstance(events(keepline)[-1], SessionEnded)
-    assert os.listdir(keepline.environment["XDG_RUNTIME_DIR"]) == []
+    assert sockets_left(keepline) == []
 
 
 @pytest.mark.parametrize("engine", ["podman", "docker"])
