@@ -303,8 +303,15 @@ async def test_what_a_program_writes_opens_nothing(person: Person) -> None:
             }
             async with editor_of(person, person.home / "moved/ide") as (_, opened):
                 assert (await session.until(HostPortOpened)).port == opened
-                session.write(b"again\n")
-                assert json.loads(await session.readline()) == {"the port": "ECONNREFUSED"}
+                elsewhere = listen(person.keepline.host, "127.0.0.5", opened)
+                for line, met in (
+                    (f"{port}", "ECONNREFUSED"),
+                    (f"{opened}", "reached"),
+                    (f"{opened} 127.0.0.5", "ECONNREFUSED"),  # where another server listens
+                ):
+                    session.write(f"{line}\n".encode())
+                    assert (await session.readline()).decode() == f"{met}\n"
+                await elsewhere.aclose()
                 done = await session.end()
     assert [event.port for event in done.all(HostPortOpened)] == [opened]
 
