@@ -332,6 +332,32 @@ async def test_a_working_folder_in_the_editors_folder_is_read_only_too(person: P
     assert (done.stdout, list(person.locks.iterdir())) == (b"", [])
 
 
+async def test_a_folder_behind_links_is_read_only_by_each_of_its_names(person: Person) -> None:
+    """The agent's folder is a link, as people have it who keep their settings elsewhere."""
+    kept, own = person.home / "kept", person.home / "own"
+    (person.home / ".claude").rename(kept)
+    (person.home / ".claude").symlink_to(kept)
+    (own / "ide").mkdir(parents=True)
+    (person.home / "link").symlink_to(own)
+    names = [".claude/ide", "kept/ide", "own/ide", "link/ide"]
+    script = 'for each; do touch "$HOME/$each/1.lock"; done; ln "$HOME/kept/ide/there" "$HOME/more"'
+    (kept / "ide/there").touch()
+    env = {"CLAUDE_CONFIG_DIR": str(person.home / "link")}
+    words = ["sh", "-c", script, "sh", *names]
+    done = await person.keepline.run(*words, env=env, cwd=person.work, check=False)
+    assert done.stderr.count("Read-only file system") == len(names)
+    assert done.stderr.count("Invalid cross-device link") == 1, (
+        "no second name for one that is there"
+    )
+    async with person.keepline.start("cat", env=env, cwd=person.work) as session:
+        ports = []
+        for locks in (kept / "ide", own / "ide"):
+            async with editor_of(person, locks) as (_, port):
+                ports.append(port)
+                await session.until(HostPortOpened, lambda event: event.port == ports[-1])
+        await session.end()
+
+
 async def test_an_inherited_folder_is_no_way_around(person: Person) -> None:
     """By it a program may write to any folder, so that lock files say nothing then."""
     with served(person.keepline.host) as (pid, port):
