@@ -1,6 +1,7 @@
 """A pod's relay: all connections of its programs are relayed, and it needs no privilege for it."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import trio
 
 from netns.network.pod import DNS_PORT
 from relay.record.events import (
+    AskedAgain,
     ConnectionClosed,
     ConnectionOpened,
     RulesLacking,
@@ -21,10 +23,13 @@ from relay.record.events import (
     SessionEnded,
 )
 from relay.record.metrics import METRICS, Metrics
+from tests.support.command.asking import HOSTS, URL, serve_api
 from tests.support.command.keepline import Keepline, Session
 from tests.support.command.pod import Pod
 from tests.support.command.pod_relay import VOLUME, PodRelay
+from tests.support.command.programs import needs
 from tests.support.counted import counted
+from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.world import SERVER, SERVER_V6, Internet
 from tests.support.pace import patience
@@ -207,6 +212,38 @@ if os.getuid() == 0:
         assert {key: live.get(key) for key in found} == found
         assert found["keepline_tcp_connections_failed_total", "refused"] == 4
         assert found["keepline_tcp_connections_denied_total", "policy"] == 4
+
+    @pytest.mark.parametrize("mode", ["http", "tls"])
+    async def test_its_gateway_is_told_of_by_a_volume(
+        relay: PodRelay, internet: Internet, nursery: trio.Nursery, mode: str
+    ) -> None:
+        api = await serve_api(internet, nursery)
+        api.script.add(Failure(Fault.RST))
+        shutil.copy(internet.authority.file, relay.volume / "roots.pem")
+        (relay.volume / "roots.pem").chmod(0o644)
+        relay.environment = {"SSL_CERT_FILE": f"{VOLUME}/roots.pem"}
+        options = (f"--gateway={mode}", HOSTS, "--gateway-dir", f"{VOLUME}/shared")
+        async with relay.running(*options) as session:
+            shared = relay.volume / "shared/keepline"
+            variables = dict(
+                line.split("=", 1) for line in (shared / "keepline.env").read_text().splitlines()
+            )
+            if mode == "http":
+                assert variables == {"ANTHROPIC_BASE_URL": "http://127.0.0.1:4430"}
+                asks = [f"{variables['ANTHROPIC_BASE_URL']}/v1/models"]
+            else:
+                named = f"{VOLUME}/shared/keepline/keepline-ca.pem"
+                assert variables == {"NODE_EXTRA_CA_CERTS": named}
+                asks = ["--cacert", str(shared / "keepline-ca.pem"), f"{URL}/v1/models"]
+            assert {file.stat().st_mode & 0o777 for file in shared.iterdir()} == {0o644}
+            done = await relay.host.run_process([needs("curl"), "-sS", *asks])
+            assert done.stdout.startswith(b"{"), done
+            assert (await session.until(AskedAgain)).resends == 1
+            assert (await relay.metrics())["keepline_gateway_resends_total", "reset"] == 1
+            session.process.send_signal(signal.SIGTERM)
+            session.process.send_signal(signal.SIGINT)
+            await session.end(checks=False)
+        assert list(shared.iterdir()) == []
 
     async def test_another_user_is_told_that_the_rules_would_lead_it_to_itself(
         relay: PodRelay,
