@@ -28,6 +28,8 @@ class Step:
     name: str
     error: str | None = None
     hint: str | None = None
+    is_final: bool = True
+    """Whether the child goes no further, if it failed."""
 
 
 @dataclass(frozen=True)

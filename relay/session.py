@@ -67,7 +67,7 @@ def run(
     settings = sources.settings()
     _require_network(warn)
     resolv_conf = read_resolv_conf(settings.nameservers)
-    name, bundle = _name()
+    name, bundle = new_name()
     out = found_way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
@@ -78,19 +78,19 @@ def run(
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), beside.witness)
         if settings.linger:
             adopt_orphans()
-        _tell_withheld(sandbox.withheld, warn)
+        tell_withheld(sandbox.withheld, warn)
         asked = on_host.open_all(settings.published().asked, opened)
         log = opened.enter_context(opening.opened(name, settings.log_limit * _MIB, warn))
-        _release(sandbox, prepared, has_proxy=out is not None)
+        release(sandbox, prepared, has_proxy=out is not None)
         listeners = sandbox.listeners()
-        _tell_lacking(listeners, settings, warn)
-        _begin(log, _started(name, command, settings, listeners, prepared, out), ports)
+        tell_lacking(listeners, settings, warn)
+        begin(log, _started(name, command, settings, listeners, prepared, out), ports)
         outside.tell(command, settings, log.record, warn)
         ways_in = namespace.ways_in(listeners)
         relay = server.Relay(settings, ways_in, log.record, prepared, sources, ports, out, locks)
         relay.publish(beside.maker, asked)
         ended, notes = trio.run(_relay, relay, passing, log, beside.maker)
-    _tell_end(log, name, warn, ended.status, notes)
+    tell_end(log, name, warn, ended.status, notes)
     return ended
 
 
@@ -100,7 +100,7 @@ def _require_network(warn: Callable[[str], None]) -> None:
         warn(f"{lacking}; {ATTACH}")
 
 
-def _name() -> tuple[str, Path]:
+def new_name() -> tuple[str, Path]:
     """Return a name for the session, and where the gateway's certificate would be."""
     folder = sessions_folder(os.environ)
     name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
@@ -126,7 +126,7 @@ def _is_of_proxy(variable: str) -> bool:
     return variable.lower().endswith("_proxy")
 
 
-def _release(
+def release(
     sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without, *, has_proxy: bool
 ) -> None:
     """Let the command start, once it can neither change what runs here nor look into it.
@@ -142,14 +142,14 @@ def _release(
         startup.load(trio)
 
 
-def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
+def tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
     """Name the descriptors that the command does not get."""
     if withheld:
         what = "; ".join(withheld)
         warn(f"descriptors that lead past the relay are not passed on: {what}")
 
 
-def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
+def tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
     """Name what this kernel cannot do: which ports are all that can be caught, what stays open."""
     if listeners.intercept == "ports" and listeners.notes:
         caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
@@ -162,7 +162,7 @@ def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str]
         warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 
 
-def _tell_end(
+def tell_end(
     log: FlightLog, name: str, warn: Callable[[str], None], status: int, notes: Sequence[str]
 ) -> None:
     """Say what was lost, and why a command may have failed; what fails here changes no status.
@@ -181,7 +181,7 @@ def _tell_end(
         warn(f"{summary} See: keepline explain {name}")
 
 
-def _begin(log: FlightLog, started: SessionStarted, host_ports: HostPorts) -> None:
+def begin(log: FlightLog, started: SessionStarted, host_ports: HostPorts) -> None:
     """Record the start, and which ports are open; nobody is woken yet, who would write it."""
     log.record(started)
     for first, last, source in host_ports:

@@ -31,6 +31,7 @@ DEFERRED: Final = frozenset({
     # 4 ms: what leads through a proxy, if there is one.
     "relay.config.way_out", "relay.outbound.proxied.bridges", "relay.outbound.proxied.dialer",
     "relay.outbound.proxied.dialogue", "relay.outbound.proxied.forwarding",
+    "relay.outbound.proxied.proxies", "relay.outbound.proxied.renewal",
     "relay.outbound.proxied.secured", "relay.outbound.proxied.socks", "relay.proxies.url",
     # 3 ms: what only other commands, or few sessions, need.
     "relay.auto_ports.editors",
