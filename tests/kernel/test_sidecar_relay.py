@@ -18,6 +18,7 @@ from relay.record.events import (
     AskedAgain,
     ConnectionClosed,
     ConnectionOpened,
+    DialHeld,
     RulesLacking,
     RulesStand,
     SessionEnded,
@@ -31,7 +32,7 @@ from tests.support.command.programs import needs
 from tests.support.counted import counted
 from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.listening import listen, serve
-from tests.support.internet.world import SERVER, SERVER_V6, Internet
+from tests.support.internet.world import GATEWAY, SERVER, SERVER_V6, Internet
 from tests.support.pace import patience
 
 PIPES: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | {"bufsize": 0}
@@ -174,6 +175,30 @@ if os.getuid() == 0:
         assert status.status == 1
         assert b"nobody answers at port 15020" in status.stdout
 
+    async def test_a_lost_route_is_held_and_the_second_signal_ends_at_once(
+        relay: PodRelay, nursery: trio.Nursery
+    ) -> None:
+        async with relay.running() as session:
+            address = await looked_up(relay, "server.test")
+            await relay.pod.shell("ip route del default")
+            asked: list[list[str]] = []
+
+            async def ask() -> None:
+                asked.append(await relay.pod.asked(f"tcp {address} 80"))
+
+            async with trio.open_nursery() as asking:
+                asking.start_soon(ask)
+                await session.until(DialHeld)
+                await relay.pod.shell(f"ip route add default via {GATEWAY}")
+            assert asked == [["hello"]]
+            async with relay.pod.program(f"hold {SERVER} 7"):
+                session.process.send_signal(signal.SIGTERM)
+                with trio.fail_after(patience(30)):
+                    while "it is ending" not in await relay.get("/ready"):  # noqa: ASYNC110
+                        await trio.sleep(0.01)
+                session.process.send_signal(signal.SIGTERM)
+                assert (await session.end(checks=False)).status == 0
+
     async def test_sigterm_drains_it(relay: PodRelay) -> None:
         async with relay.running() as session, relay.pod.program(f"hold {SERVER} 7") as program:
             assert await program.answer("before") == "before"
@@ -183,10 +208,12 @@ if os.getuid() == 0:
                     await trio.sleep(0.01)
             assert await program.answer("while it drains") == "while it drains"
             assert await relay.pod.asked(f"tcp {SERVER} 80") == ["hello"]
-            session.process.send_signal(signal.SIGTERM)
+            assert session.process.poll() is None
+            program.end()
             done = await session.end(checks=False)
             assert (done.status, done.stderr) == (0, "")
             assert done.only(SessionEnded).connections == 2
+            assert {closed.how for closed in done.all(ConnectionClosed)} == {"fin"}
 
     async def test_the_metrics_are_what_the_record_has(relay: PodRelay) -> None:
         async with relay.running("--deny", "203.0.113.11", "--patience", "1") as session:

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from relay import sockets
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Offer
 from relay.record.events import Event, RulesLacking, RulesStand
@@ -126,6 +127,17 @@ async def test_a_connection_that_does_not_come_to_the_relay_shows_the_same(
 ) -> None:
     """Another process listens there, for example."""
     assert "has not come" in await watched.watch.look()
+
+
+async def test_a_connection_that_fails_in_another_way_says_how(
+    watched: Watched, routed: Routed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(*_: object) -> int:
+        await trio.lowlevel.checkpoint()
+        return errno.EPERM
+
+    monkeypatch.setattr(sockets, "connect", connect)
+    assert await watched.watch.look() == "it cannot be looked: Operation not permitted"
 
 
 async def test_each_half_of_the_routes_is_seen(watched: Watched, routed: Routed) -> None:

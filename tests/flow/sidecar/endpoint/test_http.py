@@ -156,6 +156,32 @@ async def test_whoever_breaks_off_ends_no_other(
     assert served.events == []
 
 
+async def test_whoever_is_gone_before_the_answer_ends_no_other(served: Served) -> None:
+    asked, gone = trio.Event(), trio.Event()
+
+    async def look() -> str:
+        asked.set()
+        await gone.wait()
+        return ""
+
+    served.rules.look = look  # type: ignore[method-assign]
+    async with await served.connect() as stream:
+        await stream.send_all(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asked.wait()
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    gone.set()
+    assert (await served.get("/live"))[0] == "HTTP/1.1 200 OK"
+    assert served.events == []
+
+
+async def test_whoever_resets_before_it_is_read_ends_no_other(served: Served) -> None:
+    with socket.create_connection(served.listener.getsockname()) as sock:
+        sock.sendall(b"GET /live HTTP/1.1\r\n")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert (await served.get("/live"))[0] == "HTTP/1.1 200 OK"
+    assert served.events == []
+
+
 async def test_those_who_say_nothing_have_a_bound(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
