@@ -10,9 +10,10 @@ import trio
 import trio.testing
 
 from relay import sockets
+from relay.barrier import Record
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Offer
-from relay.record.events import Event, RulesLacking, RulesStand
+from relay.record.events import Event, Fault, RulesLacking, RulesStand
 from relay.sidecar import pod, routes, rules_watch
 from relay.sidecar.rules_watch import RulesWatch
 from tests.support.pace import patience
@@ -162,15 +163,30 @@ async def test_a_change_is_recorded_once_in_each_direction(
     nursery.cancel_scope.cancel()
 
 
-async def test_it_looks_again_after_a_time(
-    watched: Watched, routed: Routed, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+class Looking(RulesWatch):
+    """Tells of each look, of which the second fails."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(LOOPBACK, record)
+        self.looks = trio.Semaphore(0)
+
+    async def look(self) -> str:
+        await trio.lowlevel.checkpoint()
+        self.looks.release()
+        if self.looks.value == 2:
+            raise KeyError("a defect")
+        return ""
+
+
+async def test_it_looks_again_after_a_time_whatever_a_look_comes_to(
+    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
     monkeypatch.setattr(rules_watch, "AGAIN", 0.01)
-    routed.others = False
-    looks = trio.Semaphore(0)
-    nursery.start_soon(watched.watch.watch, looks.release)
+    events: list[Event] = []
+    watch = Looking(events.append)
+    nursery.start_soon(watch.watch)
     with trio.fail_after(patience(10)):
-        for _ in range(3):
-            await looks.acquire()
-    assert len(watched.events) == 1
+        while watch.looks.value < 4:  # noqa: ASYNC110 - each look adds to it
+            await trio.sleep(0.001)
+    assert [type(event) for event in events] == [Fault]
     nursery.cancel_scope.cancel()
