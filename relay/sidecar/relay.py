@@ -88,14 +88,14 @@ def _add_flags(parser: flags.Parser) -> None:
     parser.add_argument(
         "--uid",
         metavar="N",
-        type=int,
+        type=_whole,
         default=RELAY_UID,
         help=f"the user that the pod's rules leave alone, and who this has to be ({RELAY_UID})",
     )
     parser.add_argument(
         "--drain-seconds",
         metavar="N",
-        type=int,
+        type=_whole,
         default=DRAIN_SECONDS,
         help=f"how long connections go on after SIGTERM, at most ({DRAIN_SECONDS})",
     )
@@ -105,6 +105,13 @@ def _add_flags(parser: flags.Parser) -> None:
         help="volume by which programs learn of --gateway=tls or http; auto is off in a pod",
     )
     flags.add_settings(parser, without=NOT_OF_PODS)
+
+
+def _whole(text: str) -> int:
+    """Read a number that is not negative."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def _require_user(uid: int) -> None:

@@ -99,6 +99,13 @@ async def test_without_rules_it_serves_and_is_not_ready(internet: Internet) -> N
     assert (state / "keepline/names").read_bytes().count(b" server.test\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--uid=-1", "--drain-seconds=soon"])
+async def test_a_number_that_is_none_is_a_mistake(internet: Internet, option: str) -> None:
+    done = await Keepline(internet).call("sidecar", "relay", option)
+    assert done.status == 125
+    assert "is no whole number" in done.stderr
+
+
 async def test_it_goes_on_without_what_it_cannot_keep(internet: Internet) -> None:
     keepline = Keepline(internet)
     state = keepline.folder / "volume"
