@@ -37,7 +37,7 @@ DEFERRED: Final = frozenset({
     "relay.auto_ports.editors",
     "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
     "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
-    "relay.record.view", "relay.remote.inside", "tomllib", "traceback",
+    "relay.record.view", "tomllib", "traceback",
     # 5 ms: Prometheus' library, at the first request for metrics.
     "relay.sidecar.endpoint.exposition",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.

@@ -103,7 +103,7 @@ class ProxiedDialer:
         failures: list[DialError] = []
         for target in targets:
             try:
-                return await self._proxies.connect(proxy, target, deadline, fresh=fresh)
+                return await self._proxies.tunnel(proxy, target, deadline, fresh=fresh)
             except DialError as error:
                 failures.append(error)
         raise verdict_of(failures)

@@ -56,6 +56,23 @@ class Forwarding:
             raise NotHttpError(str(error)) from error
         return b"".join(filter(None, out))
 
+    def has_answered(self, data: bytes) -> bool:
+        """Take what the proxy answers; return whether that is all, as far as it is HTTP/1.1.
+
+        A proxy may keep its connection, though it was asked to close it. An answer that cannot be
+        read is over when the connection is.
+        """
+        try:
+            self._proxy.receive_data(data)
+            while True:
+                event = self._proxy.next_event()
+                if isinstance(event, h11.EndOfMessage):
+                    return True
+                if not isinstance(event, h11.InformationalResponse | h11.Response | h11.Data):
+                    return False
+        except h11.RemoteProtocolError:
+            return False
+
     def _absolute(self, request: h11.Request) -> h11.Request:
         target = request.target
         if target.lower().startswith(b"http://"):

@@ -44,7 +44,7 @@ class Proxies:
     _seen: set[Destination] = field(default_factory=set)
     """Those that were reached in this session."""
 
-    async def connect(
+    async def tunnel(
         self, proxy: Proxy, target: Destination, deadline: float, *, fresh: bool
     ) -> Reached:
         """Reach a destination, which the proxy is asked for as it is; raises DialError.

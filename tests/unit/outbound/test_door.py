@@ -16,6 +16,7 @@ KNOWN = {
     ("relay/doctor/__init__.py", "socket.create_connection"): "a proxy, tried by keepline doctor",
     ("relay/outbound/proxied/bridges.py", "sockets.connect"): "its own listener, on loopback",
     ("relay/outbound/proxied/socks.py", "asked.connect"): "over a socket that is connected already",
+    ("relay/sidecar/rules_watch.py", "sockets.connect"): "the relay's own listener, on loopback",
     ("relay/publishing/connections.py", "sockets.connect"): "a server within the namespace",
     ("relay/sockets.py", "sock.connect_ex"): "what the door calls",
     ("relay/dns/lookup/question.py", "sock.connect"): "a name server of the host's",

@@ -82,3 +82,29 @@ def test_an_end_in_the_middle() -> None:
     with pytest.raises(NotHttpError):
         forwarding.receive(b"")
     assert Forwarding(TO, None).receive(b"") == b""
+
+
+@pytest.mark.parametrize("size", [1, 4096])
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        (b"GET", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"),
+        (b"GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"),
+    ],
+)
+def test_an_answer_is_over_by_its_own_word(method: bytes, answer: bytes, size: int) -> None:
+    forwarding = Forwarding(TO, None)
+    forwarding.receive(method + b" / HTTP/1.1\r\nHost: x\r\n\r\n")
+    pieces = [answer[at : at + size] for at in range(0, len(answer), size)]
+    over = [forwarding.has_answered(piece) for piece in pieces]
+    assert over == [False] * (len(pieces) - 1) + [True]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\n\r\nbody", b"ICY 200 OK\r\n\r\nbody"])
+def test_or_when_the_connection_is(answer: bytes) -> None:
+    forwarding = Forwarding(TO, None)
+    forwarding.receive(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert not forwarding.has_answered(answer)
+    assert not forwarding.has_answered(b"more")
