@@ -6,6 +6,7 @@ from typing import Final
 from .engines import SHOWN
 from .playing import Outcome
 from .rows import NAMED, PAIRS, Row
+from .sealed import CASES
 from .steps import STEPS
 
 _INTRO: Final = """\
@@ -47,6 +48,13 @@ play* has them from one file, the rules as an init container; in Docker a third 
 network that all of them share. The server, `api`, is in another container, and goes by its name.
 """
 
+_SEALED: Final = """
+## Sealed containers
+
+Containers without a network, as root, for which a relay outside dials. A page is fetched from
+`api`, by its address.
+"""
+
 Key = tuple[str, ...]
 Pods = dict[str, dict[str, str]]
 """What is tried in a pod, with how it came out, by the pod's kind."""
@@ -67,8 +75,8 @@ def key(row: Row) -> Key:
     )
 
 
-def page(found: Found, pods: Pods) -> Iterator[str]:
-    """Write it, of what was found for each row and in each pod."""
+def page(found: Found, pods: Pods, sealed: Mapping[str, str]) -> Iterator[str]:
+    """Write it, of what was found for each row, in each pod and for each sealed container."""
     numbers = _numbers(found)
     yield _INTRO
     yield from _table(_HEAD, PAIRS, found, numbers)
@@ -78,6 +86,10 @@ def page(found: Found, pods: Pods) -> Iterator[str]:
     yield _line(["what is tried", *pods])
     yield _line(["---"] * (1 + len(pods)))
     yield from (_line([text, *(results[text] for results in pods.values())]) for text in STEPS)
+    yield _SEALED
+    yield _line(["what is tried", "works"])
+    yield _line(["---"] * 2)
+    yield from (_line([case, sealed[case]]) for case in CASES)
     yield "\n## What is said\n"
     yield from (f"{number}. {text}" for text, number in numbers.items())
 
