@@ -60,7 +60,7 @@ def giving(data: bytes) -> Step:
 
 def whole(step: Step) -> Step:
     """Return a step with what it delivers in one piece."""
-    return step._replace(deliver=[bytearray(bytes_of(step))])
+    return Step([bytearray(bytes_of(step))], *step[1:])
 
 
 def count_in(owner: object) -> int:

@@ -62,7 +62,8 @@ def test_what_the_proxy_has_met(answer: Refused, number: int, kind: Kind) -> Non
 
 
 def test_a_refusal_is_one_for_strangers_alone() -> None:
-    for failure in map(failure_of, (HttpRefusal(502, "Bad Gateway"), SocksRefusal(1, "failure"))):
+    vague: list[Refused] = [HttpRefusal(502, "Bad Gateway"), SocksRefusal(1, "failure")]
+    for failure in map(failure_of, vague):
         stranger = Patience(300, known=False, jitter=lambda: 0.5)
         verdicts = [stranger.failed(failure, 0.1) for _ in range(RESETS + 1)]
         assert isinstance(verdicts[-1], GiveUp)
