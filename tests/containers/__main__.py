@@ -5,30 +5,54 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from . import engines, place, report
+from . import engines, place, report, steps
 from .engines import Engine
 from .playing import Outcome, play
+from .pods import KINDS
 from .profile import ALONE, extended, without_ours
 from .profile import SHIPPED as PROFILE
 from .rows import ROWS, TRIMMED, WHOLE, Row
+from .steps import STEPS
 
 _PAGE: Final = Path(__file__).resolve().parents[2] / "docs/containers.md"
 _NOT_RUN: Final = "not run here"
+
+
+@dataclass
+class Found:
+    """What came out."""
+
+    rows: dict[Row, Outcome] = field(default_factory=dict)
+    pods: report.Pods = field(default_factory=dict)
+
+    def lack(self, rows: Sequence[Row], kinds: Sequence[str], why: str) -> None:
+        """Note that these cannot be run here."""
+        _say(f"{_NOT_RUN}: {why}")
+        self.rows |= {row: Outcome(f"{_NOT_RUN}: {why}") for row in rows}
+        self.pods |= {kind: dict.fromkeys(STEPS, _NOT_RUN) for kind in kinds}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play rows; return 1 if one is not as it may be, or not as the page says."""
     parsed = _parser().parse_args(arguments)
     rows = [row for row in ROWS if parsed.row in _shown(row)]
-    found = _all(rows, parsed.cache, parsed.cgroup)
-    wrong = [f"{_shown(row)}: {found[row].result}" for row in rows if found[row].is_wrong]
-    by_key = {report.key(row): outcome for row, outcome in found.items()}
-    if parsed.write and len(rows) == len(ROWS) and not wrong:
-        _PAGE.write_text("\n".join(report.page(by_key)) + "\n")
+    kinds = [kind for kind in KINDS if parsed.row in f"pod: {kind}"]
+    found = _all(rows, kinds, parsed.cache, parsed.cgroup)
+    wrong = [f"{_shown(row)}: {found.rows[row].result}" for row in rows if found.rows[row].is_wrong]
+    wrong += [
+        f"{kind}: {text}: {result}"
+        for kind, results in found.pods.items()
+        for text, result in results.items()
+        if result.startswith("WRONG")
+    ]
+    by_key = {report.key(row): found.rows[row] for row in rows}
+    if parsed.write and not parsed.row and not wrong:
+        _PAGE.write_text("\n".join(report.page(by_key, found.pods)) + "\n")
     elif parsed.check:
         committed = report.read(_PAGE.read_text())
         wrong += [
@@ -38,37 +62,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
     for text in wrong:
         _say(text)
-    lacking = sum(outcome.result.startswith(_NOT_RUN) for outcome in found.values())
-    _say(f"containers: {len(rows)} rows, {len(wrong)} wrong, {lacking} {_NOT_RUN}")
+    lacking = sum(outcome.result.startswith(_NOT_RUN) for outcome in found.rows.values())
+    lacking += sum(_NOT_RUN in results.values() for results in found.pods.values())
+    tried = f"{len(rows)} rows, {len(found.pods)} pods"
+    _say(f"containers: {tried}, {len(wrong)} wrong, {lacking} {_NOT_RUN}")
     return 1 if wrong else 0
 
 
-def _all(rows: Sequence[Row], cache: Path, cgroup: str) -> dict[Row, Outcome]:
-    """Play rows, engine by engine."""
+def _all(rows: Sequence[Row], kinds: Sequence[str], cache: Path, cgroup: str) -> Found:
+    """Play rows and pods, engine by engine."""
+    found = Found()
     try:
         made = place.fill(cache / "keepline")
     except (OSError, subprocess.CalledProcessError) as error:
-        _say(f"{_NOT_RUN}: no place for engines: {error}")
-        return {row: Outcome(f"{_NOT_RUN}: {error}") for row in rows}
+        found.lack(rows, kinds, f"no place for engines: {error}")
+        return found
     default = without_ours(json.loads(PROFILE.read_text()))
     WHOLE.write_bytes(PROFILE.read_bytes())
     TRIMMED.write_text(json.dumps(extended(default, ALONE)))
     place.FOLDER.chmod(0o755)
-    found: dict[Row, Outcome] = {}
+    image = cache / "image.tar"
     for name in engines.NAMES:
         ours = [row for row in rows if row.engine == name]
-        if not ours:
+        pods = [kind for kind in kinds if KINDS[kind][0] == name]
+        if not ours and not pods:
             continue
         began = time.monotonic()
-        engine = engines.started(name, cache / "image.tar", made, cgroup)
+        engine = engines.started(name, image, made, cgroup)
         if isinstance(engine, str):
-            _say(f"{_NOT_RUN}: {engines.SHOWN[name]}: {engine}")
-            found |= {row: Outcome(f"{_NOT_RUN}: {engine}") for row in ours}
+            found.lack(ours, pods, f"{engines.SHOWN[name]}: {engine}")
             continue
         _say(f"{engines.SHOWN[name]}: started in {time.monotonic() - began:.1f} s")
-        found |= {row: _played(engine, row) for row in ours}
+        found.rows |= {row: _played(engine, row) for row in ours}
+        if pods:
+            engine = engines.with_image(engine, image)
+        found.pods |= {kind: dict(_tried(engine, kind)) for kind in pods}
         engines.stopped(engine)
-    return {row: found[row] for row in rows}
+    return found
+
+
+def _tried(engine: Engine, kind: str) -> Iterator[tuple[str, str]]:
+    began = time.monotonic()
+    for text, result in steps.play(engine, kind):
+        _say(f"  {time.monotonic() - began:4.1f} s  {kind}: {text}: {result}")
+        yield text, result
+        began = time.monotonic()
 
 
 def _played(engine: Engine, row: Row) -> Outcome:
