@@ -1,11 +1,12 @@
 """docs/containers.md, written and read; pure, no I/O."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from .engines import SHOWN
 from .playing import Outcome
 from .rows import NAMED, PAIRS, Row
+from .sealed import STEPS as SEALED_STEPS
 from .steps import STEPS
 
 _INTRO: Final = """\
@@ -47,6 +48,13 @@ play* has them from one file, the rules as an init container; in Docker a third 
 network that all of them share. The server, `api`, is in another container, and goes by its name.
 """
 
+_SEALED: Final = """
+## Sealed containers
+
+Containers with `--network=none`, and `keepline relay` on their host, started by the engine's own
+user. They have the engine's own profile of seccomp. The server is on the relay's host.
+"""
+
 Key = tuple[str, ...]
 Pods = dict[str, dict[str, str]]
 """What is tried in a pod, with how it came out, by the pod's kind."""
@@ -67,19 +75,25 @@ def key(row: Row) -> Key:
     )
 
 
-def page(found: Found, pods: Pods) -> Iterator[str]:
-    """Write it, of what was found for each row and in each pod."""
+def page(found: Found, pods: Pods, sealed: Pods) -> Iterator[str]:
+    """Write it, of what was found for each row, in each pod, and with each engine."""
     numbers = _numbers(found)
     yield _INTRO
     yield from _table(_HEAD, PAIRS, found, numbers)
     yield "\n## By name\n"
     yield from _table(_HEAD_OF_NAMED, NAMED, found, numbers)
     yield _PODS
-    yield _line(["what is tried", *pods])
-    yield _line(["---"] * (1 + len(pods)))
-    yield from (_line([text, *(results[text] for results in pods.values())]) for text in STEPS)
+    yield from _tried(STEPS, pods)
+    yield _SEALED
+    yield from _tried(SEALED_STEPS, sealed)
     yield "\n## What is said\n"
     yield from (f"{number}. {text}" for text, number in numbers.items())
+
+
+def _tried(texts: Iterable[str], columns: Pods) -> Iterator[str]:
+    yield _line(["what is tried", *columns])
+    yield _line(["---"] * (1 + len(columns)))
+    yield from (_line([text, *(each[text] for each in columns.values())]) for text in texts)
 
 
 def _numbers(found: Found) -> dict[str, int]:

@@ -8,10 +8,12 @@ from typing import Final
 import pytest
 
 from tests.containers import report
+from tests.containers.engines import SHOWN
 from tests.containers.playing import Outcome, judged
 from tests.containers.pods import KINDS
 from tests.containers.profile import ADDED, ALONE, SHIPPED, extended, without_ours
 from tests.containers.rows import FACTORS, PAIRS, ROWS, Row
+from tests.containers.sealed import STEPS as SEALED_STEPS
 from tests.containers.steps import STEPS
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/containers.md"
@@ -52,7 +54,8 @@ def test_a_page_is_read_as_it_was_written() -> None:
     found[report.key(ROWS[3])] = Outcome("refuses", ("this is not allowed. Really", "do that"))
     found[report.key(ROWS[-1])] = Outcome("refuses", ("this is another", "do that"))
     pods = {kind: dict.fromkeys(STEPS, "yes") for kind in KINDS}
-    assert report.read("\n".join(report.page(found, pods))) == found
+    sealed = {name: dict.fromkeys(SEALED_STEPS, "yes") for name in SHOWN.values()}
+    assert report.read("\n".join(report.page(found, pods, sealed))) == found
 
 
 def test_the_committed_page_has_each_row() -> None:
