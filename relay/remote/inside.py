@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from netns.errors import KeeplineError
-from netns.sandbox import Ended, Plan, Sandbox, adopt_orphans
+from netns.sandbox import Ended, Plan, Sandbox, SandboxError, adopt_orphans
 from relay import __version__, session, startup
 from relay.barrier import kept_running
 from relay.command import signals, waiting
@@ -41,6 +41,8 @@ OWN: Final = frozenset(
 """Settings that count inside; of the rules, and of publishing, only what tightens."""
 
 _VARIABLE: Final = "KEEPLINE_RELAY"
+_OWN_WILL_DO: Final = "start the container as root with --network=none --cap-add NET_ADMIN"
+_NOTHING: Final = messages.Asked()
 _MOST_OF_NAME: Final = 256
 """Characters of the command's first word that are told."""
 
@@ -65,7 +67,7 @@ def run(
         # What runs keepline inside has the network of this session.
         added = {**welcome.environment, **_shown(welcome, warn, opened), _VARIABLE: None}
         planned = _plan(settings, welcome, command, added)
-        sandbox.build(planned)
+        _build(sandbox, planned)
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), beside.witness)
         if settings.linger:
             adopt_orphans()
@@ -75,6 +77,16 @@ def run(
         link.hand_over(listeners, beside.maker)
         session.release(sandbox, Without("", by_choice=True), has_proxy=False)
         return trio.run(_run, link, passing, settings, warn, beside.maker.pid)
+
+
+def _build(sandbox: Sandbox, planned: Plan) -> None:
+    """Let the namespace be built; raises SandboxError, which names what else would do here."""
+    try:
+        sandbox.build(planned)
+    except SandboxError as error:
+        if "unshare" not in error.cause:
+            raise
+        raise SandboxError(error.cause, f"{_OWN_WILL_DO}; or: {error.next_step}") from error
 
 
 def _require_own(sources: Sources) -> None:
@@ -90,12 +102,13 @@ def _require_own(sources: Sources) -> None:
 def _hello(settings: Settings, command: Sequence[str]) -> messages.Hello:
     """Return what is asked for: rules, and the gateway if the command is an agent."""
     agent = agent_of(command, looker(os.environ))
+    asked = (_asked(settings), *map(_asked_by_project, settings.projects))
     return messages.Hello(
         version=__version__,
         program=command[0][:_MOST_OF_NAME],
         agent=agent.name if agent is not None and not agent.obstacle else "",
         is_terminal=os.isatty(1),
-        asked=(_asked(settings), *map(_asked_by_project, settings.projects)),
+        asked=tuple(each for each in asked if each != _NOTHING),
     )
 
 

@@ -25,11 +25,17 @@ from relay.remote.kept import Kept
 _HANDSHAKE: Final = 30.0
 """Seconds for each answer of the relay."""
 
-_PAUSES: Final = (0.2, 0.5, 1.0, 2.0)
-"""Seconds between two looks for a relay that is away; the last one from then on."""
+_PAUSE: Final = 0.2
+"""Seconds until the first look for a relay that is away; twice as long after each, up to:"""
+_LONGEST_PAUSE: Final = 2.0
+_REFUSED_PAUSE: Final = 30.0
+"""Seconds after a relay has refused, or has not answered."""
 
 _AWAY: Final = "the relay was away for a time: meanwhile all connections were refused"
 _GONE: Final = "the relay has ended: from then on all connections were refused"
+
+_FAILURES: Final = (KeeplineError, EOFError, OSError, BrokenError, ValueError)
+"""What a handshake may end with."""
 
 _M = TypeVar("_M", messages.Welcome, messages.Serving, messages.Finished)
 
@@ -101,21 +107,24 @@ class Link:
             self.notes = [_AWAY]
 
     async def _found_again(self, kept: Kept) -> None:
-        """Wait for a relay at the path that takes the sockets."""
-        pauses = iter(_PAUSES)
+        """Wait for a relay at the path that takes the sockets; one that refuses is asked seldom."""
+        pause = _PAUSE
         while True:
-            await trio.sleep(next(pauses, _PAUSES[-1]))
-            with contextlib.suppress(
-                KeeplineError, EOFError, OSError, BrokenError, ValueError, trio.TooSlowError
-            ):
+            await trio.sleep(pause)
+            try:
+                sock = _connected(self._path)
+            except RelayError:
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            with contextlib.suppress(*_FAILURES, trio.TooSlowError):
                 with trio.fail_after(_HANDSHAKE):
-                    await self._handed_over_again(kept)
+                    await self._handed_over_again(sock, kept)
                 return
             kept.deafen()
+            pause = _REFUSED_PAUSE
 
-    async def _handed_over_again(self, kept: Kept) -> None:
+    async def _handed_over_again(self, sock: socket.socket, kept: Kept) -> None:
         """Hand the sockets over to a relay, which has to have the same namespace in mind."""
-        sock = _connected(self._path)
         try:
             sock.setblocking(False)  # noqa: FBT003 - positional only
             # A program keeps what it was told of the gateway at its start.
@@ -139,7 +148,7 @@ class Link:
 
     async def finish(self, status: int) -> str:
         """Tell that the command has ended, and wait until all is delivered; return what is said."""
-        with contextlib.suppress(EOFError, OSError, BrokenError, ValueError, KeeplineError):
+        with contextlib.suppress(*_FAILURES):
             self._sock.setblocking(False)  # noqa: FBT003 - positional only
             channel.send(self._sock, messages.Ended(status))
             await trio.lowlevel.wait_readable(self._sock)

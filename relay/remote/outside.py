@@ -130,9 +130,9 @@ def _serve(sock: socket.socket, peer: Peer, sources: Sources, warn: Callable[[st
         status, notes = trio.run(_relay, relay, sock, log)
     said: list[str] = []
     session.tell_end(log, name, said.append, status, notes)
-    for line in said:
-        warn(f"{hello.program}: {line}")
-    _finish(sock, "; ".join(said))
+    if not _is_told(sock, "; ".join(said)):
+        for line in said:
+            warn(f"{hello.program}: {line}")
 
 
 def _settled(settings: Settings, hello: messages.Hello) -> Settings:
@@ -239,7 +239,10 @@ async def _command_end(sock: socket.socket) -> int:
     return message.status if isinstance(message, messages.Ended) else _LOST
 
 
-def _finish(sock: socket.socket, line: str) -> None:
-    """Tell the container that all is delivered, if it still asks."""
-    with contextlib.suppress(OSError):  # it is gone, or reads nothing
+def _is_told(sock: socket.socket, line: str) -> bool:
+    """Tell the container that all is delivered; return whether it still asks."""
+    try:
         channel.send(sock, messages.Finished(line[: messages.MOST_OF_LINE]))
+    except OSError:  # it is gone, or reads nothing
+        return False
+    return True

@@ -12,6 +12,7 @@ import trio
 from relay.record.events import (
     ConnectionDenied,
     DialHeld,
+    HostPortClosed,
     HostPortOpened,
     LoopbackRefused,
     PathDown,
@@ -142,6 +143,26 @@ async def test_rules_close_what_a_flag_has_opened(keepline: Keepline) -> None:
         done = await program.session.end()
     denials = done.all(ConnectionDenied)
     assert {(each.rule, each.told) for each in denials} == {(f"localhost:{BOTH}", "a refusal")}
+
+
+async def test_settings_that_change_close_ports_and_open_none(keepline: Keepline) -> None:
+    """A connection that stands goes on; status tells what is open."""
+    keepline.config.write_text(f"host_ports = [{BOTH}, {IPV4}]\n")
+    async with inside(keepline) as program:
+        standing = await program(at.open_connection, "127.0.0.1", BOTH)
+        keepline.config.write_text(f"host_ports = [{IPV4}, {CLOSED}]\n")
+        closed = await program.session.until(HostPortClosed)
+        for host in LOOPBACK:
+            assert await program(ports.refusal, host, BOTH) == "ECONNREFUSED"
+            assert await program(ports.refusal, host, CLOSED) == "ECONNREFUSED"
+        assert await program(ports.exchanged, "127.0.0.1", IPV4) == b"hello"
+        await program(at.send, standing, b"hello")
+        assert await program(at.receive, standing, 5) == b"hello"
+        status = (await keepline.call("status")).stdout.decode()
+        done = await program.session.end()
+    assert closed.port == BOTH
+    assert [f"port {port} of the host" in status for port in (BOTH, IPV4, CLOSED)] == [0, 1, 0]
+    assert "it allows more than before, which takes a new session" in done.stderr
 
 
 async def test_without_held_syns_the_name_alone_leads_there(keepline: Keepline) -> None:

@@ -59,7 +59,15 @@ warnings.warn("something", stacklevel=1)
 print(opened)
 """
 
-NOT_OURS = ("relay.__main__", "relay.doctor", "relay.flags", "relay.inbound.proxy", "relay.sidecar")
+NOT_OURS = (
+    "relay.__main__",
+    "relay.doctor",
+    "relay.flags",
+    "relay.engines",
+    "relay.inbound.proxy",
+    "relay.remote",
+    "relay.sidecar",
+)
 """What other commands need alone."""
 
 

@@ -161,7 +161,8 @@ class Session:
 
     @property
     def _sources(self) -> Sources:
-        return Sources(flags={"deny": _SETTINGS.deny}, path=str(self._config))
+        flags = {"deny": _SETTINGS.deny, "host_ports": OPEN}
+        return Sources(flags=flags, path=str(self._config))
 
     @property
     def _config(self) -> Path:
@@ -185,9 +186,10 @@ class Session:
         lock.write_text(f'{{"pid": {os.getpid()}}}')
         return lock
 
-    def add_rule(self) -> None:
-        """Deny an address that nobody dials, as somebody who edits the settings does."""
-        self._config.write_text('deny = ["192.0.2.250"]\n')
+    def add_rule(self, count: int) -> None:
+        """Deny as many addresses that nobody dials, as somebody who edits the settings does."""
+        denied = [f"192.0.2.{250 + number}" for number in range(count)]
+        self._config.write_text(f"deny = {denied}\n")
 
     def _record(self, event: Event) -> None:
         self.events.append(event)
