@@ -105,7 +105,7 @@ async def test_it_goes_on_without_what_it_cannot_keep(internet: Internet) -> Non
     (state / "keepline/names").mkdir(parents=True)
     argv = keepline.argv(
         *("sidecar", "relay", "--uid", str(os.getuid()), "--state", str(state)),
-        *("--drain-seconds", "0"),
+        *("--drain-seconds", "0", "--otlp", "http://127.0.0.1:1/v1/metrics"),
     )
     process = keepline.host.popen(argv, env=keepline.environment, **PIPES)
     session = Session(process, state / "keepline/sessions")

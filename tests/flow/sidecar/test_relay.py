@@ -1,11 +1,13 @@
 """What a pod's relay is told by flags is checked before anything is opened."""
 
 import os
+import sys
 
 import pytest
 
 from netns.errors import KeeplineError
 from relay.config.described import described
+from relay.record.metrics import Metrics
 from relay.sidecar import relay
 
 
@@ -34,3 +36,11 @@ def test_what_only_a_command_has_is_no_flag(capsys: pytest.CaptureFixture[str]) 
     flags = {setting.name: setting.flag for setting in described()}
     assert set(flags) >= relay.NOT_OF_PODS
     assert {name for name, flag in flags.items() if flag not in told} == relay.NOT_OF_PODS
+
+
+def test_without_its_library_nothing_is_pushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "relay.sidecar.endpoint.otlp", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.metrics", None)
+    with pytest.raises(KeeplineError) as caught:
+        relay.pushing("http://127.0.0.1:1", Metrics())
+    assert caught.value.next_step == "pip install 'keepline[otlp]'"
