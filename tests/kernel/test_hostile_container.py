@@ -13,7 +13,6 @@ import trio
 
 from netns.network import netlink
 from relay.remote import channel, messages
-from relay.remote.command import MOST_SESSIONS
 from relay.remote.messages import Handover, Hello
 from tests.support.command.keepline import Keepline
 from tests.support.command.sealed import Relay, makes_its_own, relaying
@@ -124,28 +123,6 @@ async def test_wrong_descriptors_are_refused(
     assert await answer(sock) is None
     await serves(relay)
     assert WRONG[make] in await relay.end()
-
-
-async def test_more_than_it_serves_are_turned_away_and_served_later(
-    relay: Relay, opened: ExitStack
-) -> None:
-    several = [opened.enter_context(connected(relay)) for _ in range(MOST_SESSIONS)]
-    for each in several:
-        channel.send(each, HELLO)
-    for each in several:
-        assert isinstance(await answer(each), messages.Welcome)
-    one_more = opened.enter_context(connected(relay))
-    refused = await answer(one_more)
-    assert isinstance(refused, messages.Refused)
-    assert f"serves {MOST_SESSIONS} containers already" in refused.cause
-    for each in several:
-        each.close()
-    with trio.fail_after(patience(20)):
-        while True:  # the sessions end one after the other
-            done = await relay.run("true", container=makes_its_own(), check=False)
-            if done.status == 0:
-                break
-            assert "containers already" in done.stderr
 
 
 async def test_a_container_that_takes_its_connections_itself_is_not_relayed(
