@@ -132,9 +132,15 @@ def begin() -> None:
     sys.meta_path.insert(0, _Finder)
 
 
+_BETWEEN_COLLECTIONS: Final = 5000
+"""Objects: of 700, the default, most still belong to connections, and all are looked at in vain.
+A fiftieth of what a connection, or a request of the gateway, costs."""
+
+
 def end() -> None:
     """End the start: what is loaded by now stays, so that no collection looks at it again."""
     gc.freeze()
+    gc.set_threshold(_BETWEEN_COLLECTIONS)
     gc.enable()
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from netns.errors import KeeplineError
 from relay.addresses import canonical, is_ipv4
 from relay.config import Settings
-from relay.proxies import printed, routes
+from relay.proxies import printed, routes, variables
 from relay.proxies.routes import Routes, VariableError
 from relay.proxies.url import Credentials
 
@@ -25,6 +25,8 @@ HOSTS: Final = Path("/etc/hosts")
 
 SECONDS: Final = 30.0
 """For the command that prints credentials."""
+
+_NAME_IT: Final = "--proxy URL names one"
 
 _NO_CREDENTIALS: Final = "proxy_command prints no credentials"
 _FIX: Final = (
@@ -75,9 +77,11 @@ def find(
     try:
         found = routes.routes(settings.proxy, environment)
     except VariableError as error:
-        warn(f"the proxy is left to programs, for {error}; --proxy URL names one")
+        warn(f"the proxy is left to programs, for {error}; {_NAME_IT}")
         return None
     if found is None:
+        if settings.proxy == routes.AUTO and (named := variables.pac_file(environment)):
+            warn(f"{named} names a PAC file, which is a program and not read; {_NAME_IT}")
         return None
     command, why_once = _words(settings.proxy_command), ""
     if command:

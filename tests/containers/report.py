@@ -1,12 +1,12 @@
 """docs/containers.md, written and read; pure, no I/O."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from .engines import SHOWN
 from .playing import Outcome
 from .rows import NAMED, PAIRS, Row
-from .sealed import STEPS as SEALED_STEPS
+from .sealed import CASES
 from .steps import STEPS
 
 _INTRO: Final = """\
@@ -51,8 +51,8 @@ network that all of them share. The server, `api`, is in another container, and 
 _SEALED: Final = """
 ## Sealed containers
 
-Containers with `--network=none`, and `keepline relay` on their host, started by the engine's own
-user. They have the engine's own profile of seccomp. The server is on the relay's host.
+Containers without a network, as root, for which a relay outside dials. A page is fetched from
+`api`, by its address.
 """
 
 Key = tuple[str, ...]
@@ -75,25 +75,23 @@ def key(row: Row) -> Key:
     )
 
 
-def page(found: Found, pods: Pods, sealed: Pods) -> Iterator[str]:
-    """Write it, of what was found for each row, in each pod, and with each engine."""
+def page(found: Found, pods: Pods, sealed: Mapping[str, str]) -> Iterator[str]:
+    """Write it, of what was found for each row, in each pod and for each sealed container."""
     numbers = _numbers(found)
     yield _INTRO
     yield from _table(_HEAD, PAIRS, found, numbers)
     yield "\n## By name\n"
     yield from _table(_HEAD_OF_NAMED, NAMED, found, numbers)
     yield _PODS
-    yield from _tried(STEPS, pods)
+    yield _line(["what is tried", *pods])
+    yield _line(["---"] * (1 + len(pods)))
+    yield from (_line([text, *(results[text] for results in pods.values())]) for text in STEPS)
     yield _SEALED
-    yield from _tried(SEALED_STEPS, sealed)
+    yield _line(["what is tried", "works"])
+    yield _line(["---"] * 2)
+    yield from (_line([case, sealed[case]]) for case in CASES)
     yield "\n## What is said\n"
     yield from (f"{number}. {text}" for text, number in numbers.items())
-
-
-def _tried(texts: Iterable[str], columns: Pods) -> Iterator[str]:
-    yield _line(["what is tried", *columns])
-    yield _line(["---"] * (1 + len(columns)))
-    yield from (_line([text, *(each[text] for each in columns.values())]) for text in texts)
 
 
 def _numbers(found: Found) -> dict[str, int]:

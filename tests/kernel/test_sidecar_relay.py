@@ -1,6 +1,7 @@
 """A pod's relay: all connections of its programs are relayed, and it needs no privilege for it."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,19 +15,24 @@ import trio
 
 from netns.network.pod import DNS_PORT
 from relay.record.events import (
+    AskedAgain,
     ConnectionClosed,
     ConnectionOpened,
+    DialHeld,
     RulesLacking,
     RulesStand,
     SessionEnded,
 )
 from relay.record.metrics import METRICS, Metrics
+from tests.support.command.asking import HOSTS, URL, serve_api
 from tests.support.command.keepline import Keepline, Session
 from tests.support.command.pod import Pod
 from tests.support.command.pod_relay import VOLUME, PodRelay
+from tests.support.command.programs import needs
 from tests.support.counted import counted
+from tests.support.internet.servers.api.faults import Failure, Fault
 from tests.support.internet.servers.listening import listen, serve
-from tests.support.internet.world import SERVER, SERVER_V6, Internet
+from tests.support.internet.world import GATEWAY, SERVER, SERVER_V6, Internet
 from tests.support.pace import patience
 
 PIPES: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | {"bufsize": 0}
@@ -91,6 +97,13 @@ async def test_without_rules_it_serves_and_is_not_ready(internet: Internet) -> N
     assert (done.status, done.stderr) == (0, "")
     assert done.only(SessionEnded).status == 0
     assert (state / "keepline/names").read_bytes().count(b" server.test\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--uid=-1", "--drain-seconds=soon"])
+async def test_a_number_that_is_none_is_a_mistake(internet: Internet, option: str) -> None:
+    done = await Keepline(internet).call("sidecar", "relay", option)
+    assert done.status == 125
+    assert "is no whole number" in done.stderr
 
 
 async def test_it_goes_on_without_what_it_cannot_keep(internet: Internet) -> None:
@@ -169,6 +182,30 @@ if os.getuid() == 0:
         assert status.status == 1
         assert b"nobody answers at port 15020" in status.stdout
 
+    async def test_a_lost_route_is_held_and_the_second_signal_ends_at_once(
+        relay: PodRelay, nursery: trio.Nursery
+    ) -> None:
+        async with relay.running() as session:
+            address = await looked_up(relay, "server.test")
+            await relay.pod.shell("ip route del default")
+            asked: list[list[str]] = []
+
+            async def ask() -> None:
+                asked.append(await relay.pod.asked(f"tcp {address} 80"))
+
+            async with trio.open_nursery() as asking:
+                asking.start_soon(ask)
+                await session.until(DialHeld)
+                await relay.pod.shell(f"ip route add default via {GATEWAY}")
+            assert asked == [["hello"]]
+            async with relay.pod.program(f"hold {SERVER} 7"):
+                session.process.send_signal(signal.SIGTERM)
+                with trio.fail_after(patience(30)):
+                    while "it is ending" not in await relay.get("/ready"):  # noqa: ASYNC110
+                        await trio.sleep(0.01)
+                session.process.send_signal(signal.SIGTERM)
+                assert (await session.end(checks=False)).status == 0
+
     async def test_sigterm_drains_it(relay: PodRelay) -> None:
         async with relay.running() as session, relay.pod.program(f"hold {SERVER} 7") as program:
             assert await program.answer("before") == "before"
@@ -178,10 +215,12 @@ if os.getuid() == 0:
                     await trio.sleep(0.01)
             assert await program.answer("while it drains") == "while it drains"
             assert await relay.pod.asked(f"tcp {SERVER} 80") == ["hello"]
-            session.process.send_signal(signal.SIGTERM)
+            assert session.process.poll() is None
+            program.end()
             done = await session.end(checks=False)
             assert (done.status, done.stderr) == (0, "")
             assert done.only(SessionEnded).connections == 2
+            assert {closed.how for closed in done.all(ConnectionClosed)} == {"fin"}
 
     async def test_the_metrics_are_what_the_record_has(relay: PodRelay) -> None:
         async with relay.running("--deny", "203.0.113.11", "--patience", "1") as session:
@@ -207,6 +246,38 @@ if os.getuid() == 0:
         assert {key: live.get(key) for key in found} == found
         assert found["keepline_tcp_connections_failed_total", "refused"] == 4
         assert found["keepline_tcp_connections_denied_total", "policy"] == 4
+
+    @pytest.mark.parametrize("mode", ["http", "tls"])
+    async def test_its_gateway_is_told_of_by_a_volume(
+        relay: PodRelay, internet: Internet, nursery: trio.Nursery, mode: str
+    ) -> None:
+        api = await serve_api(internet, nursery)
+        api.script.add(Failure(Fault.RST))
+        shutil.copy(internet.authority.file, relay.volume / "roots.pem")
+        (relay.volume / "roots.pem").chmod(0o644)
+        relay.environment = {"SSL_CERT_FILE": f"{VOLUME}/roots.pem"}
+        options = (f"--gateway={mode}", HOSTS, "--gateway-dir", f"{VOLUME}/shared")
+        async with relay.running(*options) as session:
+            shared = relay.volume / "shared/keepline"
+            variables = dict(
+                line.split("=", 1) for line in (shared / "keepline.env").read_text().splitlines()
+            )
+            if mode == "http":
+                assert variables == {"ANTHROPIC_BASE_URL": "http://127.0.0.1:4430"}
+                asks = [f"{variables['ANTHROPIC_BASE_URL']}/v1/models"]
+            else:
+                named = f"{VOLUME}/shared/keepline/keepline-ca.pem"
+                assert variables == {"NODE_EXTRA_CA_CERTS": named}
+                asks = ["--cacert", str(shared / "keepline-ca.pem"), f"{URL}/v1/models"]
+            assert {file.stat().st_mode & 0o777 for file in shared.iterdir()} == {0o644}
+            done = await relay.host.run_process([needs("curl"), "-sS", *asks])
+            assert done.stdout.startswith(b"{"), done
+            assert (await session.until(AskedAgain)).resends == 1
+            assert (await relay.metrics())["keepline_gateway_resends_total", "reset"] == 1
+            session.process.send_signal(signal.SIGTERM)
+            session.process.send_signal(signal.SIGINT)
+            await session.end(checks=False)
+        assert list(shared.iterdir()) == []
 
     async def test_another_user_is_told_that_the_rules_would_lead_it_to_itself(
         relay: PodRelay,

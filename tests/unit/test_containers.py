@@ -8,12 +8,11 @@ from typing import Final
 import pytest
 
 from tests.containers import report
-from tests.containers.engines import SHOWN
 from tests.containers.playing import Outcome, judged
 from tests.containers.pods import KINDS
 from tests.containers.profile import ADDED, ALONE, SHIPPED, extended, without_ours
 from tests.containers.rows import FACTORS, PAIRS, ROWS, Row
-from tests.containers.sealed import STEPS as SEALED_STEPS
+from tests.containers.sealed import CASES
 from tests.containers.steps import STEPS
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/containers.md"
@@ -54,14 +53,14 @@ def test_a_page_is_read_as_it_was_written() -> None:
     found[report.key(ROWS[3])] = Outcome("refuses", ("this is not allowed. Really", "do that"))
     found[report.key(ROWS[-1])] = Outcome("refuses", ("this is another", "do that"))
     pods = {kind: dict.fromkeys(STEPS, "yes") for kind in KINDS}
-    sealed = {name: dict.fromkeys(SEALED_STEPS, "yes") for name in SHOWN.values()}
-    assert report.read("\n".join(report.page(found, pods, sealed))) == found
+    assert report.read("\n".join(report.page(found, pods, dict.fromkeys(CASES, "yes")))) == found
 
 
 def test_the_committed_page_has_each_row() -> None:
     text = PAGE.read_text()
     assert report.read(text).keys() == {report.key(row) for row in ROWS}
     assert all(f"| {step} | yes | yes | yes |" in text for step in STEPS)
+    assert all(f"| {case} | yes |" in text for case in CASES)
 
 
 REFUSED: Final = "keepline: no /srv\n  try: mkdir /srv\n"

@@ -75,6 +75,8 @@ class Forwarding:
 
     def _absolute(self, request: h11.Request) -> h11.Request:
         target = request.target
+        if request.method.upper() == b"CONNECT":  # to a proxy it is another thing, whatever follows
+            raise NotHttpError("it asks for a tunnel")
         if target.lower().startswith(b"http://"):
             target = b"/" + target[len(b"http://") :].partition(b"/")[2]
         elif target == b"*":
@@ -82,8 +84,12 @@ class Forwarding:
         elif not target.startswith(b"/"):
             raise NotHttpError("its target is no path")
         fields = request.headers.raw_items()
+        left_out = _OF_ONE_HOP
+        if any(name == b"transfer-encoding" for name, _value in request.headers):
+            # Who goes by the length would read the rest as another request: RFC 9112 section 6.3.
+            left_out |= {b"content-length"}
         own = [(b"Host", self._authority), (b"Connection", b"close")]
-        own += [(name, value) for name, value in fields if name.lower() not in _OF_ONE_HOP]
+        own += [(name, value) for name, value in fields if name.lower() not in left_out]
         if self._credentials is not None:
             own.append((b"Proxy-Authorization", basic(self._credentials)))
         absolute = b"http://" + self._authority + target

@@ -65,6 +65,18 @@ def test_a_variable_that_cannot_be_used_is_told(hosts: Path) -> None:
     assert "secret" not in told[0]
 
 
+def test_a_pac_file_is_named_where_nothing_else_is(hosts: Path) -> None:
+    told: list[str] = []
+    named = {"auto_proxy": "http://wpad/wpad.dat"}
+    assert way_out.find(Settings(), named, told.append, hosts=hosts) is None
+    assert told == [
+        "auto_proxy names a PAC file, which is a program and not read; --proxy URL names one"
+    ]
+    assert way_out.find(Settings(proxy="off"), named, pytest.fail, hosts=hosts) is None
+    out = found(way_out.find(Settings(), VARIABLES | named, pytest.fail, hosts=hosts))
+    assert out.routes.environment(named)["auto_proxy"] is None
+
+
 def test_a_command_prints_credentials(find: Find) -> None:
     out = found(find(proxy_command="echo me:p:w"))
     assert [each.credentials for each in out.routes.proxies] == [Credentials(b"me", b"p:w")]

@@ -31,6 +31,8 @@ class PodRelay:
     def __init__(self, pod: Pod, uid: int = RELAY_UID) -> None:
         self.pod, self.uid = pod, uid
         self.host: Host = pod.host
+        self.environment: dict[str, str] = {}
+        """Added to that of the relay's container."""
         self.volume = pod.keepline.folder / "volume"
         self.volume.mkdir()
         os.chown(self.volume, uid, uid)
@@ -58,11 +60,12 @@ class PodRelay:
     async def running(self, *options: str, awaits_ready: bool = True) -> AsyncIterator[Session]:
         """Have it run, and be ready, while the with statement lasts."""
         argv = self.argv("sidecar", "relay", "--state", VOLUME, *options)
-        process = self.host.popen(argv, stdin=-1, stdout=-1, stderr=-1, bufsize=0, env=_ENVIRONMENT)
+        environment = _ENVIRONMENT | self.environment
+        process = self.host.popen(argv, stdin=-1, stdout=-1, stderr=-1, bufsize=0, env=environment)
         try:
             if awaits_ready:
                 ready = await self.call("sidecar", "ready", "--wait", str(patience(DEADLINE)))
-                assert ready.status == 0, ready
+                assert ready.status == 0, (ready, process.poll())
             yield Session(process, self.sessions)
         finally:
             process.kill()

@@ -51,7 +51,9 @@ def main() -> None:
     paths = [str(PLACE / "keepline"), str(PLACE / "packages")]
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     python = PLACE / "python/bin" / version
-    os.execv(python, [str(python), "-I", "-c", CODE.format(paths=paths), *arguments])
+    environment = os.environ | {"LD_LIBRARY_PATH": str(PLACE / "python/lib")}  # its libpython
+    argv = [str(python), "-I", "-c", CODE.format(paths=paths), *arguments]
+    os.execve(python, argv, environment)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,6 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/command/waiting.py", "os.kill"): _STOPS,
     ("relay/outbound/dialer.py", "sock.close"): _SAME_TICK,
     ("relay/outbound/dialer.py", "reached.sock.close"): _SAME_TICK,
-    ("relay/outbound/proxied/dialer.py", "reached.sock.close"): _REFUSED_TO_US,
     ("relay/outbound/proxied/tunnel.py", "trio.lowlevel.wait_writable"): _SMALL,
     ("relay/tcp/transfer/pump.py", "self.upstream.sock.close"): _SAME_TICK,
     ("relay/publishing/connections.py", "sock.close"): _FAILED,

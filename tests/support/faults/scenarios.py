@@ -108,7 +108,7 @@ async def race(session: Session) -> None:
 
 
 async def through_proxies(session: Session) -> None:
-    """Connect through a proxy, by CONNECT and by SOCKS5."""
+    """Connect through proxies, of whom one may have to be told another password."""
     address = await session.address_of(session.new_name())
     for port in (ECHO, HTTP_ECHO):
         async with await session.connect(address, port) as stream:
@@ -467,6 +467,7 @@ SCENARIOS: Final = (
     Scenario(host_port),
     Scenario(race),
     Scenario(through_proxies, proxied="socks5"),
+    Scenario(through_proxies, proxied="changed"),
     Scenario(forwarded, proxied="http"),
     Scenario(forwarded, proxied="https"),
     Scenario(published, published=True),

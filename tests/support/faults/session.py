@@ -39,6 +39,7 @@ from tests.support.faults import calls
 from tests.support.faults.injector import INJECTOR
 from tests.support.faults.maker import MakerAtOnce
 from tests.support.faults.world import (
+    CHANGED,
     CONNECT,
     ECHO,
     OPEN,
@@ -82,6 +83,7 @@ _PROXIES: Final = {
     "socks5": Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
     "http": _CONNECT,
     "https": Proxy("https", "proxy.test", TLS_PROXY),
+    "changed": Proxy("http", "proxy.test", CHANGED, Credentials(b"me", b"old")),
 }
 """For port 80, by a scenario's word; by HTTP it forwards. All others are reached by CONNECT."""
 
@@ -92,7 +94,10 @@ def _way_out(proxied: str) -> WayOut | None:
     bypass = Bypass.parse("203.0.113.0/24")
     routes = Routes(_PROXIES[proxied], _CONNECT, bypass, "a scenario")
     context = ssl.create_default_context() if proxied == "https" else None
-    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False, context=context)
+    command = ("printf", "me:new")
+    return WayOut(
+        routes, {"proxy.test": SERVER}, resolves_here=False, command=command, context=context
+    )
 
 
 class NoAnswerError(Exception):

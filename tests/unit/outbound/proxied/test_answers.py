@@ -62,8 +62,8 @@ def test_what_the_proxy_has_met(answer: Refused, number: int, kind: Kind) -> Non
 
 
 def test_a_refusal_is_one_for_strangers_alone() -> None:
-    vague: list[Refused] = [HttpRefusal(502, "Bad Gateway"), SocksRefusal(1, "failure")]
-    for failure in map(failure_of, vague):
+    answers: list[Refused] = [HttpRefusal(502, "Bad Gateway"), SocksRefusal(1, "failure")]
+    for failure in map(failure_of, answers):
         stranger = Patience(300, known=False, jitter=lambda: 0.5)
         verdicts = [stranger.failed(failure, 0.1) for _ in range(RESETS + 1)]
         assert isinstance(verdicts[-1], GiveUp)
@@ -72,6 +72,11 @@ def test_a_refusal_is_one_for_strangers_alone() -> None:
         assert all(isinstance(known.failed(failure, 0.1), Retry) for _ in range(RESETS + 1))
     late = Patience(300, known=True, jitter=lambda: 0.5).failed(failure_of(squids("")), 300)
     assert isinstance(late, GiveUp)
+
+
+def test_of_ways_to_authenticate_few_are_told() -> None:
+    schemes = tuple(f"scheme{number}" for number in range(500))
+    assert len(failure_of(HttpRefusal(407, "x" * 9000, schemes)).cause) < 400
 
 
 def test_no_answer_is_held_until_the_deadline() -> None:
