@@ -3,6 +3,7 @@
 What speaks HTTP is loaded when the first connection comes; see relay/startup.py.
 """
 
+import dataclasses
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -179,6 +180,9 @@ class Gateway:
         upstream = self._pool(origin)
         while (request := await side.request()) is not None:
             guest.has_asked()
+            request = await self._below(request, side, origin)
+            if request is None:
+                break
             self.clients.has_sent_data(client)
             if await self._has_refused(request, side, origin, number):
                 break
@@ -206,6 +210,24 @@ class Gateway:
         if side.received:  # also of what is no HTTP
             self.clients.has_sent_data(client)
         await side.close()
+
+    async def _below(
+        self, request: Request, side: "downstream.Downstream", origin: Origin
+    ) -> Request | None:
+        """Return a request without the secret that its path has to begin with, if there is one.
+
+        One without it is answered: whoever else is on this host can connect too.
+        """
+        secret = self.prepared.place.secret
+        if secret is None or self.prepared.chosen.mode != "http":
+            return request
+        target = secret.below(request.target)
+        if target is not None:
+            return dataclasses.replace(request, target=target)
+        async with side.exchange():
+            why = "the base URL has a token, which this request lacks"
+            await side.fail(*origin.dialect.error_fields(why, retry=False))
+        return None
 
     async def _has_refused(
         self, request: Request, side: "downstream.Downstream", origin: Origin, number: int

@@ -17,11 +17,25 @@ from relay.gateway.dialect import Identity
 from relay.gateway.setup import certificates, choice, trust
 from relay.gateway.setup.choice import Disabled, Enabled
 from relay.gateway.setup.files import looker
+from relay.inbound.proxy.secret import Secret
 from relay.policy.verdicts import Deny
 from relay.record import files
 
 BASE_URL_PORT: Final = 4430
 """The port of the base URL with `http`: on the namespace's loopback, where every port is free."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where programs find the base URL, with `http`."""
+
+    port: int = BASE_URL_PORT
+    """Of loopback."""
+    secret: Secret | None = None
+    """What paths begin with, where others than the program can connect; see relay/proxy."""
+
+
+_INSIDE: Final = Place()
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,7 @@ class Prepared:
     of the upstream, see answers/manners.py."""
     patience: float
     """Seconds in which a lost answer must have begun anew, once the program has its head."""
+    place: Place = _INSIDE
 
     @property
     def told(self) -> str:
@@ -95,7 +110,11 @@ def _require_trust(chosen: Enabled, environment: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def opened(
-    settings: Settings, command: Sequence[str], bundle: Path, warn: Callable[[str], None]
+    settings: Settings,
+    command: Sequence[str],
+    bundle: Path,
+    warn: Callable[[str], None],
+    place: Place = _INSIDE,
 ) -> Iterator[Prepared | Without]:
     """Prepare what the chosen mode needs, for as long as the session lasts.
 
@@ -110,7 +129,8 @@ def opened(
         yield Without(chosen.why, by_choice=settings.gateway == "off")
         return
     _check_identities(chosen, warn)
-    made, variables = None, chosen.environment(BASE_URL_PORT)
+    below = place.secret.path if place.secret is not None else ""
+    made, variables = None, chosen.environment(place.port, below)
     if chosen.certificate_hosts:
         openssl = certificates.find()
         assert openssl is not None
@@ -130,7 +150,7 @@ def opened(
     try:
         silence = settings.stream_silence or None
         with trust.copied(os.environ, _identities(chosen)):
-            yield Prepared(chosen, made, variables, hold, silence, settings.patience)
+            yield Prepared(chosen, made, variables, hold, silence, settings.patience, place)
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()
