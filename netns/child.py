@@ -53,8 +53,7 @@ def main(
     sys.unraisablehook = _say_nothing
     try:
         is_root = os.getuid() == 0
-        _enter_user_namespace(end)  # before the imports: the parent may wait to map it
-        links.load()
+        _enter_user_namespace(end)  # first: the parent may wait to map it
         plan = _receive_plan(plan_pipe)
         with step("id map", end):  # the parent has written it, or has seen that it need not
             lifeline = socket.recv_fds(end, 1, 1)[1]

@@ -34,5 +34,5 @@ def require(connected: socket.socket) -> None:
         connected.recv(1, socket.MSG_DONTWAIT)
     except BlockingIOError:
         pass
-    except OSError as error:  # pyroute2 would try again without end
+    except OSError as error:
         raise OSError(error.errno, error.strerror, "recvfrom") from error

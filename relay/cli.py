@@ -19,7 +19,6 @@ from netns.hints import refused_call
 from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, flags, session
 from relay.addresses import parse_pool
-from relay.auto_ports import reading
 from relay.auto_ports.setup import written_down
 from relay.command.beside import Beside
 from relay.command.ending import as_ended
@@ -166,7 +165,7 @@ def _why(arguments: argparse.Namespace) -> int:
     sources = flags.sources(arguments)
     settings = sources.settings()
     itself = host_itself(parse_pool(settings.dns_pool))
-    ports = written_down(settings, [], are_wanted=reading.are_wanted(settings))
+    ports = written_down(settings, [], are_wanted=settings.opens_ports_itself())
     policy, destination = settings.policy(), why.parsed(arguments.destination)
     is_denied, told = why.told(policy, destination, sources.path, itself, ports)
     write_lines(told)

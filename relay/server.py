@@ -78,7 +78,7 @@ class Relay:
         """Make what outlives a fault."""
         self.policy = CurrentPolicy(self.settings.policy())
         self.editors.trust(self.ways_in.read_only)
-        self.tightening = Tightening(self.sources, self.policy, self.record)
+        self.tightening = Tightening(self.sources, self.policy, self.record, self.host_ports)
         self.host_ports.changed = self._host_ports_changed
         self.names = NameService(
             self.settings, self.policy, self.record, self._is_own, self._is_left
@@ -114,9 +114,14 @@ class Relay:
                 self.record,
                 self.host_ports,
                 asked=asked,
-                is_automatic=lambda: mode == ON or (mode == AUTO and not self.policy.is_allowlist),
+                is_automatic=partial(self._publishes_by_itself, mode),
             )
         await self.publishing.serve(nursery)
+
+    def _publishes_by_itself(self, mode: str) -> bool:
+        """Return whether what listens inside is published without being asked for."""
+        may = mode == ON or (mode == AUTO and not self.policy.is_allowlist)
+        return may and self.tightening.may_publish
 
     def _is_own(self, address: str) -> bool:
         """Return whether an address is the host's own, and no rule speaks of names.

@@ -20,8 +20,6 @@ DEFERRED: Final = frozenset({
     "relay.cli", "relay.command.beside",
     # 40 ms: pyroute2, the child's work alone.
     "netns.network.links",
-    # 5 ms: TLS of asyncio, which pyroute2 imports.
-    "asyncio.sslproto",
     # 4 ms: what others import and a start does not use: digests, compressors, IDNA.
     "ctypes.util", "hashlib", "idna", "shutil",
     # 1 ms: what is published as it was asked for; the rest after the command has started.
@@ -52,9 +50,6 @@ DEFERRED: Final = frozenset({
 })
 # fmt: on
 """Modules that run when the first of their names is asked for, not when they are imported."""
-
-BARE: Final = frozenset({"pyroute2"})
-"""Packages whose own __init__ is not run: pyroute2's loads every protocol it knows. 20 ms."""
 
 UNUSED: Final = frozenset({"importlib.metadata", "trio._dtls"})
 """Modules that never run, though they are imported: each of their names is None. 5 ms for DTLS; 12
@@ -92,7 +87,7 @@ class _DeferredLoader:
         """Make the module."""
         if spec.name in UNUSED:
             return _Unused(spec.name)
-        return ModuleType(spec.name) if spec.name in BARE else _Deferred(spec.name)
+        return _Deferred(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         """Leave it as it is."""
@@ -107,7 +102,7 @@ class _Finder:
         if name in UNUSED:
             unused: Any = _DeferredLoader(None)
             return ModuleSpec(name, unused)
-        if not (name in DEFERRED or name in BARE):
+        if name not in DEFERRED:
             return None
         others = (each for each in sys.meta_path if each is not _Finder)
         specs: Any = (each.find_spec(name, path) for each in others)

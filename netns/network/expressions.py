@@ -1,7 +1,7 @@
 """Expressions of nf_tables, of which rules are made, as the kernel reads them.
 
 A rule goes on from one to the next as long as each of them holds. Attributes and their numbers are
-those of <linux/netfilter/nf_tables.h>. They are written by hand: pyroute2 takes 1 ms for each rule.
+those of <linux/netfilter/nf_tables.h>. They are written by hand: a library took 1 ms for each rule.
 """
 
 import socket

@@ -84,7 +84,11 @@ def install(
 def install_ipv6(port: int) -> None:
     """Hold connections to ::1, as install() does those to 127.0.0.0/8; raises OSError."""
     loopback = payload_is(NETWORK_HEADER, 24, _LOOPBACK_IPV6)
-    rules = _unserved(socket.AF_INET6, loopback, port)
+    rules = [
+        [*IS_OURS, *IS_NO_SYN, ACCEPT],  # a refusal of the relay's is recorded there
+        _LOG_LOOPBACK_REFUSAL_IPV6,
+        *_unserved(socket.AF_INET6, loopback, port),
+    ]
     nft_tables.make(socket.AF_INET6, TABLE, _CHAINS["tproxy"], [_PORT_SET], rules)
 
 
@@ -152,15 +156,16 @@ _IS_HELD: list[Expression] = [
     *_DESTINATION,
     is_in(_BURSTS, inverted=True),
 ]
-_LOG_LOOPBACK_REFUSAL: list[Expression] = [
-    *payload_is(NETWORK_HEADER, 12, b"\x7f"),
+_LOG_REFUSAL: list[Expression] = [
     *IS_TCP,
     *payload_is(TRANSPORT_HEADER, 13, b"\x14"),  # RST and ACK, in answer to a SYN:
     *payload_is(TRANSPORT_HEADER, 4, bytes(4)),  # its sequence number is 0
     at_most(20),
     LOG,
 ]
-"""So that people can be told of it; twenty a second, for some programs poll."""
+_LOG_LOOPBACK_REFUSAL: Final = [*payload_is(NETWORK_HEADER, 12, b"\x7f"), *_LOG_REFUSAL]
+_LOG_LOOPBACK_REFUSAL_IPV6: Final = [*payload_is(NETWORK_HEADER, 8, _LOOPBACK_IPV6), *_LOG_REFUSAL]
+"""So that people can be told of it; twenty a second of each family, for some programs poll."""
 _BURST_SET: Final = NftSet(_BURSTS, 8, SET_TIMEOUT | SET_EVAL, BURST_SECONDS * 1000)
 """The destinations of bursts: address and port."""
 _HOST_SET: Final = NftSet(host_addresses.NAME, 4)

@@ -5,35 +5,20 @@ interface that is up finds one, with the host's name and addresses, and nothing 
 """
 
 import contextlib
-import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from pyroute2.iproute.linux import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
+from netns.network import rtnetlink
 from netns.plan import Plan
 
 _LO_INDEX = 1
 _OTHER_END = "keepline"
 _MOST_ADDRESSES = 16
 """Of the device; a host with more has services' among them, each of which takes 0.1 ms."""
-_NO_PREFIX_ROUTE = 0x200  # IFA_F_NOPREFIXROUTE
-_ON_LINK = 4  # RTNH_F_ONLINK
-_NO_LINK_LOCAL = {
-    "attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]  # IN6_ADDR_GEN_MODE_NONE
-}
-_LOCAL_TABLE = 255
 _LINEAR = "ipv4/tcp_syn_linear_timeouts"
 _MOST_RETRIES = 127
 _LONGEST_PAUSE = 120
 """Seconds, TCP_RTO_MAX of include/net/tcp.h."""
-
-
-def load() -> None:
-    """Do nothing: the call itself loads a deferred module, and pyroute2 with it."""
 
 
 def bring_up(plan: Plan) -> str:
@@ -47,23 +32,22 @@ def bring_up(plan: Plan) -> str:
     routes, and its segments find it. IPv6 keeps ::1 and gets no route, so that a connect to any
     other address fails at once.
     """
-    with _errors(), IPRoute() as ip:
-        ip.link("set", index=_LO_INDEX, state="up")
-        ip.addr("add", index=_LO_INDEX, address=plan.own_address, prefixlen=32)
+    with rtnetlink.opened() as sock:
+        rtnetlink.bring_up(sock, _LO_INDEX)
+        rtnetlink.add_address(sock, _LO_INDEX, plan.own_address, 32, is_routed=True)
         index, source, why_not = _LO_INDEX, plan.own_address, ""
         if plan.device and plan.addresses:
             try:
-                index = _add_device(ip, plan)
+                index = _add_device(sock, plan)
                 source = plan.addresses[0][0]
-            except (NetlinkError, OSError) as error:
-                why_not = f"no veth: {getattr(error, 'strerror', '') or error}"
-        local = {"dst": "0.0.0.0/0", "type": "local", "scope": "host", "table": _LOCAL_TABLE}
-        ip.route("add", oif=index, prefsrc=source, **local)
+            except OSError as error:
+                why_not = f"no veth: {error.strerror or error}"
+        rtnetlink.add_local_route(sock, index, source)
     return why_not
 
 
-def _add_device(ip: IPRoute, plan: Plan) -> int:
-    """Make the pair, bring it up and number the device; return its index. Raises as pyroute2.
+def _add_device(sock: socket.socket, plan: Plan) -> int:
+    """Make the pair, bring it up and number the device; return its index. Raises OSError.
 
     The addresses bring no route to their networks, which would come before the local one to
     everywhere: without rules of routing the kernel keeps both tables in one. The default route is
@@ -71,37 +55,28 @@ def _add_device(ip: IPRoute, plan: Plan) -> int:
     made only as long as the gateway is not local.
     """
     without_ipv6 = _without_ipv6()
-    ip.link("add", ifname=_OTHER_END, kind="veth", peer={"ifname": plan.device})
+    rtnetlink.add_veth(sock, _OTHER_END, plan.device)
     index, other = socket.if_nametoindex(plan.device), socket.if_nametoindex(_OTHER_END)
     try:
         for each in (other, index):
-            ip.link("set", index=each, state="up", **without_ipv6)
+            rtnetlink.bring_up(sock, each, without_ipv6)
         for address, length in plan.addresses[:_MOST_ADDRESSES]:
-            ip.addr("add", index=index, address=address, prefixlen=length, flags=_NO_PREFIX_ROUTE)
+            rtnetlink.add_address(sock, index, address, length, is_routed=False)
     except BaseException:
-        ip.link("del", index=index)
+        rtnetlink.remove(sock, index)
         raise
     if plan.gateway:
-        with contextlib.suppress(NetlinkError):
-            ip.route("add", dst="0.0.0.0/0", oif=index, gateway=plan.gateway, flags=_ON_LINK)
+        with contextlib.suppress(OSError):
+            rtnetlink.add_default_route(sock, index, plan.gateway)
     return index
 
 
-def _without_ipv6() -> dict[str, Any]:
+def _without_ipv6() -> bytes:
     """Turn IPv6 off on devices to come; return what keeps them from an address if that fails."""
     setting = "ipv6/conf/default/disable_ipv6"
     if sysctl(setting, "1") or not Path("/proc/sys/net", setting).exists():
-        return {}
-    return {"IFLA_AF_SPEC": _NO_LINK_LOCAL}
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    """Raise pyroute2's errors as OSError."""
-    try:
-        yield
-    except NetlinkError as error:
-        raise OSError(error.code, os.strerror(error.code)) from error
+        return b""
+    return rtnetlink.NO_IPV6_ADDRESS
 
 
 def sysctl(name: str, value: str) -> bool:

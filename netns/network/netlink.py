@@ -1,4 +1,4 @@
-"""Messages of netlink(7) by hand: for sockets whose user does not load pyroute2, such as the relay.
+"""Messages of netlink(7) by hand: a library for them takes longer to load than a session to start.
 
 The kernel answers within send(2), so that what it has answered can be read at once.
 """
@@ -6,7 +6,8 @@ The kernel answers within send(2), so that what it has answered can be read at o
 import os
 import socket
 import struct
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 SOCK_DIAG: Final = 4
 NETFILTER: Final = 12
@@ -14,8 +15,11 @@ NETFILTER: Final = 12
 
 REQUEST: Final = 1
 ACK: Final = 4
+EXCLUSIVE: Final = 0x200
+DUMP: Final = 0x300
 CREATE: Final = 0x400
-"""NLM_F_REQUEST, NLM_F_ACK and NLM_F_CREATE."""
+APPEND: Final = 0x800
+"""NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_DUMP, NLM_F_CREATE and NLM_F_APPEND."""
 
 NESTED: Final = 0x8000
 """NLA_F_NESTED, in the type of an attribute that holds others."""
@@ -28,6 +32,8 @@ _BATCH_END: Final = 0x11
 _HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _ERROR: Final = 2  # NLMSG_ERROR, an acknowledgement too
+_DONE: Final = 3
+_TYPE: Final = 0x3FFF  # NLA_TYPE_MASK
 _ANSWERS: Final = 1 << 16
 
 
@@ -53,24 +59,85 @@ def nftables_batch(messages: bytes) -> bytes:
     return begin + messages + end
 
 
+class Answer(NamedTuple):
+    """What the kernel has answered."""
+
+    acknowledged: int
+    errno: int = 0
+    """Of the first message that was refused."""
+    refused: int = 0
+    """The number of that message, numbered() has them."""
+
+
+def numbered(messages: Sequence[bytes]) -> bytes:
+    """Join messages, and number them from 1 on."""
+    start = _HEADER.size - 8
+    return b"".join(
+        each[:start] + struct.pack("=I", number) + each[start + 4 :]
+        for number, each in enumerate(messages, 1)
+    )
+
+
 def ask(sock: socket.socket, messages: bytes) -> int:
-    """Send messages; return how many were acknowledged, or raise the first error, OSError.
+    """Send messages; return how many were acknowledged, or raise the first error, OSError."""
+    answer = answered(sock, messages)
+    if answer.errno:
+        raise OSError(answer.errno, os.strerror(answer.errno))
+    return answer.acknowledged
+
+
+def answered(sock: socket.socket, messages: bytes) -> Answer:
+    """Send messages; return how they were answered.
 
     What was not read of an earlier answer is thrown away before: it belongs to nobody any more.
     """
     _answers(sock)
     sock.send(messages)
     acknowledged = 0
+    for kind, number, body in _messages(sock):
+        if kind == _ERROR:
+            errno = -struct.unpack_from("=i", body)[0]
+            if errno:
+                return Answer(acknowledged, errno, number)
+            acknowledged += 1
+    return Answer(acknowledged)
+
+
+def dump(sock: socket.socket, kind: int, body: bytes) -> list[bytes]:
+    """Ask for all of a kind; return the bodies of what is there, or raise OSError."""
+    _answers(sock)
+    sock.send(message(kind, DUMP, body))
+    bodies = []
+    for answer, _number, each in _messages(sock):
+        if answer in (_ERROR, _DONE):
+            errno = -struct.unpack_from("=i", each)[0]
+            if errno:
+                raise OSError(errno, os.strerror(errno))
+        else:
+            bodies.append(each)
+    return bodies
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """Read attributes, the last of each kind."""
+    found, at = {}, 0
+    while at + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < _ATTRIBUTE.size:
+            break
+        found[kind & _TYPE] = data[at + _ATTRIBUTE.size : at + length]
+        at += (length + 3) // 4 * 4
+    return found
+
+
+def _messages(sock: socket.socket) -> Iterator[tuple[int, int, bytes]]:
+    """Yield kind, number and body of each message that is there."""
     for answer in _answers(sock):
         at = 0
         while at + _HEADER.size < len(answer):
-            length, kind, *_ = _HEADER.unpack_from(answer, at)
-            number = -struct.unpack_from("=i", answer, at + _HEADER.size)[0]
-            if kind == _ERROR and number:
-                raise OSError(number, os.strerror(number))
-            acknowledged += kind == _ERROR
+            length, kind, _flags, number, _port = _HEADER.unpack_from(answer, at)
+            yield kind, number, answer[at + _HEADER.size : at + length]
             at += (length + 3) // 4 * 4
-    return acknowledged
 
 
 def _answers(sock: socket.socket) -> list[bytes]:

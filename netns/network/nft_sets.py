@@ -1,4 +1,4 @@
-"""Elements of a set of nf_tables, replaced by hand: for whoever does not load pyroute2.
+"""Elements of a set of nf_tables, replaced by hand.
 
 Whoever holds the socket may change the set, also from outside of the namespace: the kernel asks
 for NET_ADMIN over its user namespace, which that one's owner has, and root outside too.

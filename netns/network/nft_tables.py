@@ -10,14 +10,13 @@ from typing import Final, NamedTuple
 
 from netns.network import netlink
 from netns.network.expressions import Expression
-from netns.network.netlink import ACK, CREATE, NESTED, NFTABLES, attribute, message
+from netns.network.netlink import ACK, APPEND, CREATE, NESTED, NFTABLES, attribute, message
 
 _NEW_TABLE: Final = NFTABLES << 8 | 0  # NFT_MSG_NEWTABLE
+_DELETE_TABLE: Final = NFTABLES << 8 | 2
 _NEW_CHAIN: Final = NFTABLES << 8 | 3
 _NEW_RULE: Final = NFTABLES << 8 | 6
 _NEW_SET: Final = NFTABLES << 8 | 9
-_APPEND: Final = 0x800
-"""NLM_F_APPEND."""
 
 SET_INTERVAL: Final = 4
 SET_TIMEOUT: Final = 0x10
@@ -37,9 +36,9 @@ class NftSet(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """A base chain, which has the name of its hook."""
+    """A base chain."""
 
-    hook: str
+    name: str
     number: int
     """NF_INET_PRE_ROUTING or another."""
     kind: str
@@ -58,20 +57,45 @@ def make(
 
     Without the kernel's word for each part, as where a filter feigns the call, it raises too.
     """
-    head = netlink.nfgenmsg(family)
-    name, hook = _text(1, table), chain.hook
-    parts = [message(_NEW_TABLE, CREATE | ACK, head + name)]
+    head = netlink.nfgenmsg(family) + _text(1, table)
+    parts = [new_table(family, table)]
     for number, each in enumerate(sets, 1):
-        parts.append(message(_NEW_SET, CREATE | ACK, head + name + _set(each, number)))
-    parts.append(message(_NEW_CHAIN, CREATE | ACK, head + name + _chain(chain)))
-    for rule in rules:
-        listed = b"".join(attribute(1 | NESTED, each) for each in rule)  # NFTA_LIST_ELEM
-        body = head + name + _text(2, hook) + attribute(4 | NESTED, listed)
-        parts.append(message(_NEW_RULE, CREATE | ACK | _APPEND, body))
+        parts.append(message(_NEW_SET, CREATE | ACK, head + _set(each, number)))
+    parts.append(new_chain(family, table, chain))
+    parts.extend(new_rule(family, table, chain.name, rule) for rule in rules)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETFILTER) as sock:
         made = netlink.ask(sock, netlink.nftables_batch(b"".join(parts)))
     if made != len(parts):
         raise OSError(f"the kernel made {made} of {len(parts)} parts of an nf_tables table")
+
+
+def new_table(family: int, table: str) -> bytes:
+    """Write the message that makes a table where there is none."""
+    return message(_NEW_TABLE, CREATE | ACK, netlink.nfgenmsg(family) + _text(1, table))
+
+
+def delete_table(family: int, table: str) -> bytes:
+    """Write the message that removes a table with all that is in it."""
+    return message(_DELETE_TABLE, ACK, netlink.nfgenmsg(family) + _text(1, table))
+
+
+def new_chain(family: int, table: str, chain: Chain) -> bytes:
+    """Write the message that makes a chain."""
+    head = netlink.nfgenmsg(family) + _text(1, table)
+    return message(_NEW_CHAIN, CREATE | ACK, head + _chain(chain))
+
+
+def new_rule(
+    family: int, table: str, chain: str, rule: Sequence[Expression], comment: str = ""
+) -> bytes:
+    """Write the message that appends a rule to a chain; nft(8) shows its comment."""
+    listed = b"".join(attribute(1 | NESTED, each) for each in rule)  # NFTA_LIST_ELEM
+    body = netlink.nfgenmsg(family) + _text(1, table) + _text(2, chain)
+    body += attribute(4 | NESTED, listed)
+    if comment:
+        text = comment.encode() + b"\0"
+        body += attribute(7, bytes([0, len(text)]) + text)  # NFTNL_UDATA_RULE_COMMENT
+    return message(_NEW_RULE, CREATE | ACK | APPEND, body)
 
 
 def _set(made: NftSet, number: int) -> bytes:
@@ -84,7 +108,7 @@ def _set(made: NftSet, number: int) -> bytes:
 def _chain(chain: Chain) -> bytes:
     """Write NFTA_CHAIN_* behind the table's name."""
     hook = _number(1, chain.number) + attribute(2, struct.pack("!i", chain.priority))
-    return _text(3, chain.hook) + attribute(4 | NESTED, hook) + _text(7, chain.kind)
+    return _text(3, chain.name) + attribute(4 | NESTED, hook) + _text(7, chain.kind)
 
 
 def _text(kind: int, text: str) -> bytes:

@@ -4,7 +4,8 @@ An editor writes a lock file, with its process and its port in the name, into a 
 command cannot write to (netns/read_only.py). The folder is opened before the command starts, so
 that another one in its place says nothing; where there is none then, editors are found in the next
 session. What a file says is not believed: who listens at the port has to be the process that it
-names, outside of any session, or one that this has started.
+names, outside of any session, or one that this has started. That is asked when the port is opened,
+whenever the folder changes, and of the address that is dialled before each connection to it.
 """
 
 import contextlib
@@ -12,11 +13,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
+from relay.addresses import Endpoint
 from relay.auto_ports import lock_file, owner
 from relay.auto_ports.lock_file import Lock
 from relay.barrier import Record
@@ -97,9 +100,11 @@ class Editors:
     _folder: EditorFolder
     _ports: HostPorts
     _record: Record
-    _serves: Callable[[int, int], bool] = owner.serves
+    _serves: Callable[[int, int], frozenset[int]] = owner.serves
+    _listener: Callable[[Endpoint], int] = owner.listener
     _known: "dict[Lock, trio.CancelScope]" = field(default_factory=dict)
-    _open: set[Lock] = field(default_factory=set)
+    _open: dict[Lock, frozenset[int]] = field(default_factory=dict)
+    """The sockets that were the editor's when that was asked last."""
 
     async def watch(self) -> None:
         """Follow what becomes of the lock files, until cancelled; raises OSError."""
@@ -129,26 +134,38 @@ class Editors:
             with scope, contextlib.suppress(OSError), _held(lock.pid) as process:
                 for pause in _PAUSES:
                     await trio.sleep(pause)
-                    if self._is_served(lock):
-                        await self._open_until_end(lock, process)
+                    if sockets := self._serves(lock.pid, lock.port):
+                        await self._open_until_end(lock, process, sockets)
                         break
         finally:
             del self._known[lock]
 
     def _is_served(self, lock: Lock) -> bool:
-        return self._serves(lock.pid, lock.port)
+        """Return whether it is the editor that serves an open port, and note by which sockets."""
+        self._open[lock] = self._serves(lock.pid, lock.port)
+        return bool(self._open[lock])
 
-    async def _open_until_end(self, lock: Lock, process: int) -> None:
+    def _holds(self, lock: Lock, address: str) -> bool:
+        """Return whether one of the editor's sockets would take a connection to this address.
+
+        One that is not known is looked into, which takes a millisecond: the editor may have begun
+        to listen anew. If it is another's, the port is closed.
+        """
+        listener = self._listener((address, lock.port))
+        if listener and listener not in self._open[lock] and not self._is_served(lock):
+            self._known[lock].cancel()
+        return listener in self._open[lock]
+
+    async def _open_until_end(self, lock: Lock, process: int, sockets: frozenset[int]) -> None:
         source = f"IDE lock file {self._folder.path / lock.name}"
-        if self._ports.open(lock.port, source):
+        self._open[lock] = sockets
+        if self._ports.open(lock.port, source, partial(self._holds, lock)):
             self._record(HostPortOpened(port=lock.port, source=source))
-        self._open.add(lock)
         try:
             await trio.lowlevel.wait_readable(process)
         finally:
-            self._open.discard(lock)
-            self._ports.close(lock.port, source)
-            if self._ports.why(lock.port) is None:
+            del self._open[lock]
+            if self._ports.close(lock.port, source):
                 self._record(HostPortClosed(port=lock.port, source=source))
 
 

@@ -1,45 +1,47 @@
-"""Whether a process of the host is the one that listens at a port of the host's loopback."""
+"""Which sockets a process of the host has at a port of the host's loopback, if no other has any."""
 
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from netns.network import netlink
 from relay.addresses import Endpoint
 from relay.inbound.socket_table import SocketTable
-from relay.sockets import TCP_LISTEN
 
-_LOOPBACK: Final = (("127.0.0.1", "0.0.0.0"), ("::1", "::"))  # noqa: S104 - of one that listens
+_LOOPBACK: Final = ("127.0.0.1", "::1")
 _MOST: Final = 256
 """Processes that one has started, and are looked at."""
 
 
-def serves(pid: int, port: int) -> bool:
-    """Return whether a port is served, and by nobody but a process and those that it has started.
+def serves(pid: int, port: int) -> frozenset[int]:
+    """Return the sockets at a port if nobody but a process, and those that it has started, has any.
 
-    They are in the network namespace of this one, and so are none of a session's. False too if that
-    cannot be found out.
+    They are in the network namespace of this one, and so are none of a session's. Each is known by
+    its inode. None if nobody listens, or another does, or if that cannot be found out.
     """
     try:
-        listening = _listening(port)
-        return bool(listening) and listening <= set(_sockets(pid))
+        listening = _listening((address, port) for address in _LOOPBACK)
+        return listening if listening <= set(_sockets(pid)) else frozenset()
     except OSError:
-        return False
+        return frozenset()
 
 
-def _listening(port: int) -> set[int]:
-    """Return the inodes of the sockets that would take a connection; raises OSError."""
-    found = set()
+def listener(end: Endpoint) -> int:
+    """Return the inode of the socket that would take a connection; 0 if none would."""
+    try:
+        return sum(_listening([end]))
+    except OSError:
+        return 0
+
+
+def _listening(ends: Iterable[Endpoint]) -> frozenset[int]:
+    """Return the inodes of the sockets that would take connections; raises OSError."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG) as diag:
         table = SocketTable(diag)
-        for address, nobody in _LOOPBACK:
-            ends: tuple[Endpoint, Endpoint] = ((address, port), (nobody, 0))
-            if table.state(*ends) == TCP_LISTEN:
-                found.add(table.inode(*ends))
-    return found
+        return frozenset(filter(None, map(table.listener, ends)))
 
 
 def _sockets(pid: int) -> Iterator[int]:

@@ -12,18 +12,12 @@ from typing import Final
 
 from relay.auto_ports import agents, variables
 from relay.auto_ports.urls import HOSTS
-from relay.config import Settings
 from relay.policy.host_ports import PortRange
 
 MOST_BYTES: Final = 4 << 20
 _AT_ONCE: Final = 1 << 12
 
 _LEADING: Final = tuple(host.encode() for host in HOSTS)
-
-
-def are_wanted(settings: Settings) -> bool:
-    """Return whether ports may be open by themselves: not where what may be reached is listed."""
-    return settings.auto_ports and not settings.strict and not settings.policy().is_allowlist
 
 
 def opened_by_caller(

@@ -61,7 +61,7 @@ def prepared(
     opened: contextlib.ExitStack,
 ) -> tuple[HostPorts, EditorFolders]:
     """Open the ports that are written down, and the editors' folders until `opened` is closed."""
-    notes, are_wanted = list[str](), reading.are_wanted(settings)
+    notes, are_wanted = list[str](), settings.opens_ports_itself()
     ports, found = written_down(settings, notes, are_wanted=are_wanted), EditorFolders()
     if are_wanted and not sandbox.passes_folders:
         for path in filter(Path.is_dir, reading.editors_folders(os.environ, files.home())):

@@ -19,7 +19,7 @@ from relay.config import publishing
 from relay.config.entries import Entry, Project, require_others, rules
 from relay.policy import presets
 from relay.policy.host_ports import PortRange
-from relay.policy.policy import Policy, Preset, Private, Terms
+from relay.policy.policy import Mode, Policy, Preset, Private, Terms
 
 GatewayMode: TypeAlias = Literal["tls", "http"]
 """How programs reach the gateway: by certificates made for its hosts, or by a base URL."""
@@ -193,7 +193,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         require_others(rules(self.allow))
         rules((*self.deny, *self.destination))
         parse_pool(self.dns_pool)
-        self.opened_ports()
+        self._listed_ports()
         self.published()
         for server in self.nameservers:
             parse_nameserver(server)
@@ -227,11 +227,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return ("allow", self.allow), ("deny", self.deny)
 
     def opened_ports(self) -> tuple[PortRange, ...]:
-        """Return the ports of the host's loopback that are open; raises ValueError."""
+        """Return the ports of the host's loopback that are open, those of presets too."""
+        of_presets = (each for name in self.presets for each in presets.load(name).host_ports)
+        return (*self._listed_ports(), *of_presets)
+
+    def _listed_ports(self) -> tuple[PortRange, ...]:
+        """Read the ports that are listed; raises ValueError. No preset is read for that."""
         return tuple(
             PortRange.parse(str(each), each.source if isinstance(each, PortRange) else "")
             for each in self.host_ports
         )
+
+    def opens_ports_itself(self) -> bool:
+        """Return whether ports of the host are opened that nobody listed: not beside a list."""
+        return self.auto_ports and not self.strict and not self.policy().is_allowlist
 
     def published(self) -> publishing.Published:
         """Return what the host is to reach inside; raises ValueError."""
@@ -244,12 +253,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         allow = rules(self.allow)
         for name in self.presets:
             allow += presets.load(name).allow
+        # A preset that has ports of the host alone is a list all the same.
+        of_lists: Mode | None = "allowlist" if self.presets else None
         policy = Policy(
             allow,
             rules(self.deny),
             {rule: float(kept.idle_retire) for rule, kept in self.destination.items()},
             terms=Terms(
-                mode=None if self.policy_mode == "auto" else self.policy_mode,
+                mode=of_lists if self.policy_mode == "auto" else self.policy_mode,
                 private=self.private,
                 is_strict=self.strict,
             ),

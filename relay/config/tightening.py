@@ -1,9 +1,10 @@
 """A change of the rules while a session runs: it can only tighten, since the program may make it.
 
 config.toml and the files of the project are watched. What they forbid now is forbidden from then
-on, for new connections and names; what they allow now and did not before is ignored until the next
-session, and so is a file that cannot be read. Both are said once, when the command has ended: it
-may have the terminal to itself until then.
+on, for new connections and names: destinations, ports of the host, and that servers inside are
+published by themselves. What they allow now and did not before is ignored until the next session,
+and so is a file that cannot be read. Both are said once, when the command has ended: it may have
+the terminal to itself until then.
 """
 
 import errno
@@ -15,11 +16,17 @@ from typing import Final
 import trio
 
 from relay.barrier import Record
-from relay.config import ConfigError, Project, Sources, files, from_toml
+from relay.config import ConfigError, Project, Settings, Sources, files, from_toml, publishing
 from relay.descriptors import SPARE
 from relay.host.inotify import FileWatch
 from relay.policy.current import CurrentPolicy
-from relay.record.events import PolicyChangeIgnored, PolicyTightened
+from relay.policy.host_ports import HostPorts, PortRange
+from relay.record.events import (
+    HostPortClosed,
+    HostPortOpened,
+    PolicyChangeIgnored,
+    PolicyTightened,
+)
 from relay.record.kinds import Kind
 
 SETTLE: Final = 0.2
@@ -45,6 +52,9 @@ class Tightening:
     """What they said when it began."""
     _policy: CurrentPolicy
     _record: Record
+    _ports: HostPorts = field(default_factory=HostPorts)
+    may_publish: bool = True
+    """False once servers inside are not to be published by themselves."""
     notes: list[str] = field(default_factory=list)
     """What is to be said when the command has ended."""
 
@@ -76,15 +86,17 @@ class Tightening:
             changed = self._read()
             if changed == self._sources:
                 return
-            self._sources = changed
-            is_looser = self._policy.is_loosened_by(change := changed.settings().policy())
+            self._sources, settings = changed, changed.settings()
+            is_looser = self._policy.is_loosened_by(change := settings.policy())
             was_closed = self._policy.is_closed
             self._policy.tighten(change)
+            is_looser |= not self._ports.has_all(settings.opened_ports())
         except (ConfigError, ValueError) as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _LACKS:
                 raise error.__cause__ from None
             self._ignore(error.cause if isinstance(error, ConfigError) else f"{path}: {error}")
             return
+        self._tighten_ports(settings)
         if was_closed:
             return
         self._record(PolicyTightened(files=_named(path, changed.projects)))
@@ -92,6 +104,19 @@ class Tightening:
             self.notes.append(_CLOSED)
         elif is_looser:
             self._ignore(f"{path}: {_LOOSER}")
+
+    def _tighten_ports(self, settings: Settings) -> None:
+        """Close the ports of the host that are open no longer, and record what is left of each."""
+        self.may_publish &= settings.published().mode != publishing.OFF
+        changes = self._ports.narrow(
+            settings.opened_ports(), one_by_one=settings.opens_ports_itself()
+        )
+        for closed, left in changes:
+            self._record(
+                HostPortClosed(port=closed.first, last=_last(closed), source=closed.source)
+            )
+            for each in left:
+                self._record(HostPortOpened(port=each.first, last=_last(each), source=each.source))
 
     def _read(self) -> Sources:
         with SPARE.lent():
@@ -106,6 +131,11 @@ class Tightening:
             note = cause = _MORE
         self.notes.append(note)
         self._record(PolicyChangeIgnored(kind=Kind.SETTING, cause=cause))
+
+
+def _last(ports: PortRange) -> int:
+    """Return the last of several ports; 0 of one."""
+    return ports.last if ports.last != ports.first else 0
 
 
 def _named(path: str, projects: Iterable[Project]) -> list[str]:

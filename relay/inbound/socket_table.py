@@ -5,6 +5,7 @@ from typing import Final
 
 from relay.addresses import Endpoint
 from relay.inbound import inet_diag
+from relay.sockets import TCP_LISTEN
 
 _ANSWER: Final = 1024
 
@@ -28,6 +29,15 @@ class SocketTable:
     def inode(self, local: Endpoint, remote: Endpoint) -> int:
         """Return the inode of the socket with these ends, 0 if nobody has one; raises OSError."""
         return inet_diag.inode(self._answer(local, remote))
+
+    def listener(self, end: Endpoint) -> int:
+        """Return the inode of the socket that would take a connection; 0 if none would.
+
+        Raises OSError. The kernel gives out the number of one that is closed only after all others.
+        """
+        nobody = ("::" if ":" in end[0] else "0.0.0.0", 0)  # noqa: S104 - of one that listens
+        answer = self._answer(end, nobody)
+        return inet_diag.inode(answer) if inet_diag.state(answer) == TCP_LISTEN else 0
 
     def _answer(self, local: Endpoint, remote: Endpoint) -> bytes:
         """Ask the kernel for the socket with these ends; raises OSError.

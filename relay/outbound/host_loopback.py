@@ -84,6 +84,8 @@ class HostLoopback:
         verdict = self.judge(destination)
         if isinstance(verdict, Deny):
             raise DeniedError(verdict, "")
+        if not self._ports.holds(destination.port, address):
+            raise _failure(errno.ECONNREFUSED)
         family = socket.AF_INET if is_ipv4(address) else socket.AF_INET6
         try:
             sock = sockets.stream(family)

@@ -5,7 +5,7 @@ environment, the user's own files and what was read before the command started.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from relay.addresses import DNS_PORT, MAX_PORT, Destination, is_ipv4, is_loopback
 from relay.policy.policy import Policy
@@ -16,6 +16,13 @@ IPV6: Final = "[::1]"
 
 MOST: Final = 1024
 """Ports that may be opened one by one."""
+
+Holds: TypeAlias = Callable[[str], bool]
+"""Returns whether what a source has said of a port holds still, of an address of the loopback."""
+
+
+def _always(_address: str) -> bool:
+    return True
 
 
 class PortRange(NamedTuple):
@@ -68,8 +75,10 @@ class HostPorts:
     def __init__(self, ranges: Iterable[PortRange] = ()) -> None:
         """Open what the settings name."""
         self._ranges = tuple(ranges)
-        self._opened: dict[int, dict[str, None]] = {}
+        self._opened: dict[int, dict[str, Holds]] = {}
         """The sources of ports that were opened later, in their order."""
+        self._is_narrowed = False
+        """Whether no port is opened one by one any more."""
         self._own = {DNS_PORT}
         """Ports that stay closed: another name server than the session's would know no rules."""
         self.changed: Callable[[], None] = lambda: None
@@ -99,7 +108,19 @@ class HostPorts:
                 return each.source
         return next(iter(self._opened.get(port, ())), None)
 
-    def open(self, port: int, source: str) -> bool:
+    def holds(self, port: int, address: str) -> bool:
+        """Return whether a port may be dialled now at one address of the loopback.
+
+        It is asked right before the connect(): who listens there may have changed since a source
+        has opened the port. A source whose word holds no longer may close it meanwhile.
+        """
+        if port in self._own:
+            return False
+        if any(each.first <= port <= each.last for each in self._ranges):
+            return True
+        return any(holds(address) for holds in tuple(self._opened.get(port, {}).values()))
+
+    def open(self, port: int, source: str, holds: Holds = _always) -> bool:
         """Open a port by another word of a source; return whether it was closed before.
 
         Raises ValueError for a number that is no port. Past MOST ports nothing is opened.
@@ -108,18 +129,58 @@ class HostPorts:
             raise ValueError(f"{port} is no port")
         if port not in self._opened and len(self._opened) >= MOST:
             return False
+        if self._is_narrowed:
+            return False
         is_new = self.why(port) is None and port not in self._own
-        self._opened.setdefault(port, {})[source] = None
+        self._opened.setdefault(port, {})[source] = holds
         self.changed()
         return is_new
 
-    def close(self, port: int, source: str) -> None:
-        """Take back what a source has opened; it stays open while another one says so."""
+    def close(self, port: int, source: str) -> bool:
+        """Take back what a source has opened; it stays open while another one says so.
+
+        Return whether it is closed by that.
+        """
         sources = self._opened.get(port, {})
-        sources.pop(source, None)
+        was_open = sources.pop(source, None) is not None
         if not sources:
             self._opened.pop(port, None)
         self.changed()
+        return was_open and self.why(port) is None
+
+    def narrow(
+        self, ranges: Iterable[PortRange], *, one_by_one: bool
+    ) -> list[tuple[PortRange, list[PortRange]]]:
+        """Keep what these ranges have too, for good; return what is closed, and what is left of it.
+
+        Without `one_by_one`, nothing stays open but what was opened at the start by ranges, nor is
+        opened later.
+        """
+        spans = [(each.first, each.last) for each in ranges]
+        before, after = self._ranges, list[PortRange]()
+        changes: list[tuple[PortRange, list[PortRange]]] = []
+        for each in before:
+            left = [each._replace(first=first, last=last) for first, last in _common(each, spans)]
+            after += left
+            if left != [each]:
+                changes.append((each, left))
+        self._ranges = tuple(after)
+        if not one_by_one:
+            self._is_narrowed = True
+            changes += (
+                (PortRange(port, port, source), [])
+                for port, sources in self._opened.items()
+                for source in sources
+            )
+            self._opened.clear()
+        if changes:
+            self.changed()
+        return changes
+
+    def has_all(self, ranges: Iterable[PortRange]) -> bool:
+        """Return whether none of these ports was closed to begin with."""
+        spans = [(each.first, each.last) for each in self._ranges]
+        return all(_common(each, spans) == [(each.first, each.last)] for each in ranges)
 
     def withhold(self, port: int) -> None:
         """Refuse a port of keepline's own on the host, whoever has opened it: it leads inside."""
@@ -130,6 +191,20 @@ class HostPorts:
         """Judge a port again by its sources: keepline no longer listens there."""
         self._own.discard(port)
         self.changed()
+
+
+def _common(ports: PortRange, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the ports that a range has in common with any of the spans, joined where they meet."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        first, last = max(begin, ports.first), min(end, ports.last)
+        if first > last:
+            continue
+        if found and first <= found[-1][1] + 1:
+            found[-1] = found[-1][0], max(last, found[-1][1])
+        else:
+            found.append((first, last))
+    return found
 
 
 def judge(

@@ -19,7 +19,7 @@ from relay.policy.verdicts import NOT_ALLOWED, UNRESOLVED, Allow, ByAddress, Den
 Mode: TypeAlias = Literal["open", "allowlist"]
 Private: TypeAlias = Literal["allow", "deny"]
 Preset: TypeAlias = Literal[
-    "bedrock", "claude", "codex", "debian", "github", "npm", "pypi", "vertex"
+    "bedrock", "claude", "codex", "debian", "github", "npm", "ollama", "pypi", "vertex"
 ]
 """A list of what a program needs, by its data file in presets/."""
 Verdict: TypeAlias = Allow | Deny | ByAddress

@@ -4,17 +4,14 @@ import socket
 from collections.abc import Collection
 from typing import Final
 
-from relay.addresses import is_ipv4
 from relay.inbound.socket_table import SocketTable
 from relay.publishing import listening
 from relay.publishing.servers import Server, by_port
 from relay.publishing.sockets import Sockets
-from relay.sockets import TCP_LISTEN
 
 _ANSWER: Final = 1 << 15
 """Bytes of a part of the kernel's answer, at most."""
 
-_NOBODY: Final = ("0.0.0.0", 0)  # noqa: S104 - the other end of a socket that listens
 _NONE: Final = Server()
 
 
@@ -67,13 +64,8 @@ class Look:
         return address
 
     def _listens(self, address: str, port: int) -> bool:
-        """Return whether a socket still listens there; of IPv6 its refusal says so soon enough.
-
-        Over IPv4 a refusal on loopback would be logged as a program's.
-        """
-        if self._diag is None or not is_ipv4(address):
-            return self._diag is not None
-        return SocketTable(self._diag).state((address, port), _NOBODY) == TCP_LISTEN
+        """Return whether a socket still listens there: a refusal would be logged as a program's."""
+        return self._diag is not None and bool(SocketTable(self._diag).listener((address, port)))
 
     def close(self) -> None:
         """Close the socket to ask by; it is made anew when it is needed."""

@@ -7,7 +7,9 @@ from typing import Final
 from relay.flags import Parser
 from relay.printing import EXIT_OWN_FAILURE
 
-WORDS: Final[dict[str, tuple[str, str]]] = {}
+WORDS: Final[dict[str, tuple[str, str]]] = {
+    "rules": ("relay.sidecar.rules", "lead the pod's connections to its relay; needs NET_ADMIN"),
+}
 """Modules by their word, each with its help. A module has `main(arguments: Sequence[str]) -> int`,
 which takes what follows the word and may raise KeeplineError and OSError, and a parser of its own.
 """

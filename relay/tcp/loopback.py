@@ -3,7 +3,8 @@
 What passes between programs on loopback does not come here, nor does a refusal of the host's own
 server: the namespace's kernel shows its own refusals alone, interception.py. What a program dials
 at the host's own address is refused here, as it is on loopback, unless its port is open. Of each
-port the host's kernel is asked once whether it has a server there.
+port the host's kernel is asked once whether it has a server there, of either family, for an open
+port leads to both.
 """
 
 import socket
@@ -17,13 +18,12 @@ from relay.inbound.socket_table import SocketTable
 from relay.outbound.host_loopback import HostLoopback
 from relay.record.events import Event, LoopbackRefused
 from relay.record.kinds import Kind
-from relay.sockets import TCP_LISTEN
 
 MOST: Final = 256
 """Ports about which the host is asked; of further ones it is taken to have no server."""
 
 _LOOPBACK: Final = "127.0.0.1"
-_NOBODY: Final = ("0.0.0.0", 0)  # noqa: S104 - the other end of a socket that listens
+_IPV6_LOOPBACK: Final = "::1"
 
 
 class LoopbackRefusals:
@@ -62,8 +62,11 @@ class LoopbackRefusals:
 
 def _listens_here(end: Endpoint) -> bool:
     """Return whether the host has a server there; False if that cannot be found out."""
+    address, port = end
+    other = _LOOPBACK if address == _IPV6_LOOPBACK else _IPV6_LOOPBACK
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG) as diag:
-            return SocketTable(diag).state(end, _NOBODY) == TCP_LISTEN
+            table = SocketTable(diag)
+            return any(table.listener((each, port)) for each in (address, other))
     except OSError:
         return False

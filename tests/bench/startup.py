@@ -24,9 +24,7 @@ def _but(prefix: str) -> str:
 WITHOUT: Final = {
     "all of them": "",
     "gc.disable": "startup.gc.disable = lambda: None",
-    "pyroute2 without its __init__": "startup.BARE = frozenset()",
     "no ldconfig for trio": _SEARCHING,
-    "links: in the child": "startup.DEFERRED -= {'netns.network.links'}",
     "trio and server: while the child builds": "startup.DEFERRED -= {'relay.server', 'trio'}",
     "cli: after the fork": "startup.DEFERRED -= {'relay.cli'}",
     "dnspython: at the first question": _but("relay.dns"),
@@ -36,8 +34,7 @@ WITHOUT: Final = {
         " 'relay.record.view', 'tomllib', 'traceback'}"
     ),
     "any of them": (
-        "startup.DEFERRED = startup.BARE = frozenset(); startup.gc.disable = lambda: None;"
-        + _SEARCHING
+        "startup.DEFERRED = frozenset(); startup.gc.disable = lambda: None;" + _SEARCHING
     ),
 }
 

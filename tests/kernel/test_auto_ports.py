@@ -16,12 +16,18 @@ import pytest
 import trio
 
 from relay.auto_ports.owner import serves
-from relay.record.events import HostPortClosed, HostPortOpened, SessionEnded
+from relay.record.events import (
+    ConnectionOpened,
+    Dialled,
+    HostPortClosed,
+    HostPortOpened,
+    SessionEnded,
+)
 from tests.support.command import clients
 from tests.support.command.asking import keepline_of
 from tests.support.command.inside import inside
 from tests.support.command.keepline import DEADLINE, Keepline, Session
-from tests.support.command.programs import needs
+from tests.support.command.programs import VERSIONS, needs_version
 from tests.support.command.terminal import Terminal
 from tests.support.internet.hosts import Host
 from tests.support.internet.servers.api.answers import Answer, read, saying
@@ -148,25 +154,63 @@ def session_of(keepline: Keepline) -> Session | None:
     return session
 
 
-async def test_an_agent_finds_an_editor_that_is_started_after_it(person: Person) -> None:
+HEARD: Final = ("initialize", "ide_connected", "tools/list")
+"""What an editor is sent at least, once an agent has found it."""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_agent_finds_an_editor_that_is_started_after_it(
+    person: Person, version: str
+) -> None:
     """It connects once the editor's port is open, and that closes when the editor ends."""
-    keepline = person.keepline
-    argv = ["env", "-C", str(person.work), *keepline.argv("run", "--", needs("claude"), "--ide")]
+    keepline, agent = person.keepline, needs_version("claude", version)
+    argv = ["env", "-C", str(person.work), *keepline.argv("run", "--", agent, "--ide")]
     async with Terminal(keepline.host, keepline.folder, keepline.environment, argv) as terminal:
         await terminal.runs("claude")
         async with editor_of(person) as (editor, port):
-            await editor.hears("initialize", "ide_connected", "tools/list")
+            await editor.hears(*HEARD)
             session = session_of(keepline)
             assert session is not None
             opened = await session.until(HostPortOpened)
             lock = person.locks / f"{port}.lock"
             assert (opened.port, opened.source) == (port, f"IDE lock file {lock}")
+            to_editor = await session.until(ConnectionOpened, lambda event: event.port == port)
+            number = to_editor.connection
+            await session.until(Dialled, lambda event: event.connection == number)
             status = (await keepline.call("status")).stdout.decode()
             assert f"  {opened.text()}, used " in status
         assert (await session.until(HostPortClosed)).port == port
         os.kill(session.pid, signal.SIGTERM)
         await session.until(SessionEnded)
     assert not lock.exists()
+
+
+@pytest.mark.as_user_alone("keepline is not in it")
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_bare_an_agent_finds_an_editor_alike(person: Person, version: str) -> None:
+    keepline, agent = person.keepline, needs_version("claude", version)
+    argv = ["env", "-C", str(person.work), agent, "--ide"]
+    async with (
+        editor_of(person) as (editor, _),
+        Terminal(keepline.host, keepline.folder, keepline.environment, argv),
+    ):
+        await editor.hears(*HEARD)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_agent_without_a_terminal_looks_for_no_editor(
+    person: Person, version: str
+) -> None:
+    """It is the same bare: the editor has heard nothing when the agent has given its answer."""
+    words = [needs_version("claude", version), "-p", "Say it.", "--ide", "--output-format", "json"]
+    async with editor_of(person) as (editor, port):
+        bare = await person.keepline.host.run_process(
+            words, env=person.keepline.environment, cwd=person.work
+        )
+        done = await person.keepline.run(*words, cwd=person.work)
+        assert done.only(HostPortOpened).port == port
+    assert json.loads(bare.stdout)["is_error"] is json.loads(done.stdout)["is_error"] is False
+    assert await editor.line() == "", "it has ended without having been told anything"
 
 
 async def answer_mcp(stream: trio.abc.Stream) -> None:
@@ -204,9 +248,12 @@ _MCP: Final[dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("how", ["for the user", "in this folder"])
+@pytest.mark.parametrize(
+    ("how", "version"),
+    [("for the user", "2.1.143"), ("in this folder", "2.1.143"), ("for the user", "newest")],
+)
 async def test_an_agent_uses_an_mcp_server_of_the_host(
-    person: Person, nursery: trio.Nursery, how: str
+    person: Person, nursery: trio.Nursery, how: str, version: str
 ) -> None:
     NOTED.clear()
     listener = listen(person.keepline.host, "127.0.0.1", MCP_PORT)
@@ -218,7 +265,8 @@ async def test_an_agent_uses_an_mcp_server_of_the_host(
         person.settings["projects"][str(person.work)]["mcpServers"] = servers
     person.write()
     words = ["-p", "Note it.", "--allowedTools", "mcp__probe__note", "--output-format", "json"]
-    done = await person.keepline.run(needs("claude"), *words, cwd=person.work)
+    agent = needs_version("claude", version)
+    done = await person.keepline.run(agent, *words, cwd=person.work)
     assert json.loads(done.stdout)["result"] == SAID_LAST
     assert "tools/call" in NOTED
     opened = done.only(HostPortOpened)

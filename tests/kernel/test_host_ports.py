@@ -58,6 +58,7 @@ async def test_open_ports_lead_to_the_hosts_servers(keepline: Keepline) -> None:
     refused = {(each.to, each.on_host) for each in done.all(LoopbackRefused)}
     assert refused == {
         (f"127.0.0.1:{CLOSED}", True),
+        (f"[::1]:{CLOSED}", True),
         (f"host.internal:{CLOSED}", True),
     }
 

@@ -21,7 +21,7 @@ from relay.record.events import (
 )
 from tests.support.command import clients
 from tests.support.command.keepline import Done, Keepline, Session
-from tests.support.command.programs import needs
+from tests.support.command.programs import VERSIONS, needs, needs_version
 from tests.support.command.serving import serving
 from tests.support.internet.hosts import Host
 from tests.support.internet.servers.listening import connect, listen
@@ -369,18 +369,33 @@ async def test_protocols_of_a_development_server(internet: Internet, keepline: K
         assert (await session.end()).status == 0
 
 
-async def test_the_callback_of_a_login_is_reached(internet: Internet, keepline: Keepline) -> None:
-    """The real client waits for it at a port of its choice, and says 404 to all else.
+LOGINS = [
+    *(("claude", version, ["auth", "login"]) for version in VERSIONS),
+    ("codex", "0.171.0", ["login"]),
+]
 
-    It listens before it looks at requests, and does not answer those that come too early.
+
+@pytest.mark.parametrize(
+    ("name", "version", "words"),
+    LOGINS,
+    ids=[f"{name} {version}" for name, version, _words in LOGINS],
+)
+async def test_the_callback_of_a_login_is_reached(
+    internet: Internet, keepline: Keepline, name: str, version: str, words: list[str]
+) -> None:
+    """The real client waits for it, and says 404 to all else.
+
+    `claude` does so at a port of its choice, `codex` at 1455. `claude` listens before it looks at
+    requests, and does not answer those that come too early.
     """
     home = keepline.folder / "home"
     home.mkdir()
     env = {"HOME": str(home), "BROWSER": "true"}
-    command = [needs("claude"), "auth", "login"]
+    command = [needs_version(name, version), *words]
     async with keepline.start(*command, env=env, options=["--gateway=off"]) as session:
         published = await session.until(Published)
         assert published.host_port == published.port
+        assert name != "codex" or published.port == 1455
         answered = b""
         with trio.fail_after(patience(30)):
             while not answered:

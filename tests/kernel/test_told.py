@@ -216,10 +216,25 @@ async def test_the_hosts_own_loopback_is_told_to_be_out_of_reach(
 
 
 async def test_loopback_where_nobody_listens_on_the_host_either(keepline: Keepline) -> None:
+    """curl dials both addresses of localhost: that is told once."""
     done = await keepline.run(*curl(f"http://localhost:{PORT}/"), check=False)
-    assert not done.only(LoopbackRefused).on_host
+    refused = {event.to: event.on_host for event in done.all(LoopbackRefused)}
+    assert refused == {f"[::1]:{PORT}": False, f"{LOOPBACK}:{PORT}": False}
     assert "keepline" not in done.stderr
-    assert "failed   127.0.0.1:8080: refused" in (await explained(keepline))[1]
+    _first, line, summary, *_rest = await explained(keepline)
+    assert re.search(rf"failed   (\[::1\]|{LOOPBACK}):{PORT}: refused", line)
+    assert summary == "No loss; 2 failed as without keepline."
+
+
+async def test_a_refusal_at_the_loopback_of_ipv6_alone(
+    internet: Internet, nursery: trio.Nursery, keepline: Keepline
+) -> None:
+    """The host's server is there at 127.0.0.1, where an open port leads to as well."""
+    await nursery.start(serve, echo, listen(internet.client, LOOPBACK, PORT))
+    done = await keepline.run(*curl(f"http://[::1]:{PORT}/"), check=False)
+    refused = done.only(LoopbackRefused)
+    assert (refused.to, refused.on_host) == (f"[::1]:{PORT}", True)
+    assert f"; --host-port {PORT} leads to the host's own server there." in end(done)
 
 
 # Who asks somebody outside

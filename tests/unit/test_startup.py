@@ -33,7 +33,7 @@ startup.end()
 """
 
 
-@pytest.mark.parametrize("name", sorted(startup.DEFERRED | startup.BARE | startup.UNUSED))
+@pytest.mark.parametrize("name", sorted(startup.DEFERRED | startup.UNUSED))
 def test_what_is_deferred_is_there(name: str) -> None:
     assert find_spec(name) is not None
 

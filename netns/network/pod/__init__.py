@@ -15,7 +15,7 @@ rules lead to it too, for every user, the relay's included: who connects there f
 the rules stand, and is refused else."""
 
 DNS_PORT: Final = 15053
-"""Of 127.0.0.1, UDP and TCP: every question to port 53 comes here, whatever its address."""
+"""Of 127.0.0.1 and ::1, UDP and TCP: every question to port 53 comes here, whatever its address."""
 
 HTTP_PORT: Final = 15020
 """Of every address: /ready, /live and /metrics."""

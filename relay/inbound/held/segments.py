@@ -88,13 +88,14 @@ def refused_end(packet: bytes | memoryview) -> Endpoint | None:
 
     It is a RST that answers a SYN: with ACK, and sequence number 0, RFC 9293 section 3.5.2.
     """
-    if len(packet) < _IP_HEADER or packet[9] != _TCP or packet[12] != _LOOPBACK:
-        return None
-    at = (packet[0] & 0xF) * 4
-    if len(packet) < at + _TCP_HEADER or packet[at + 13] != _RST | _ACK:
+    if not (at := _segment_at(packet)) or packet[at + 13] != _RST | _ACK:
         return None
     port, _source_port, sequence = struct.unpack_from("!HHI", packet, at)
-    return (_dotted(packet[12:16]), port) if not sequence else None
+    if sequence:
+        return None
+    if packet[0] >> 4 == 6:
+        return "::1", port
+    return (_dotted(packet[12:16]), port) if packet[12] == _LOOPBACK else None
 
 
 def _is_fragment(packet: bytes | memoryview) -> bool:

@@ -2,7 +2,8 @@
 
 They name hosts that belong to one service, at the ports that it has, and never whole domains in
 which anybody may have a host, but where their text says so. A file has them by zone, as HOST:PORT
-below it; the words of `each`, such as regions, stand in turn for the `{}` of a host.
+below it; the words of `each`, such as regions, stand in turn for the `{}` of a host. `host_ports`
+are those of services that run on the caller's own machine.
 """
 
 import tomllib
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final, NamedTuple, get_args
 
+from relay.policy.host_ports import PortRange
 from relay.policy.policy import Preset
 from relay.policy.rules import Rule
 
@@ -22,6 +24,8 @@ class Loaded(NamedTuple):
     about: str
     """Whom it is for."""
     allow: tuple[Rule, ...]
+    host_ports: tuple[PortRange, ...]
+    """Of the host's loopback."""
 
 
 @cache
@@ -32,19 +36,21 @@ def load(name: Preset) -> Loaded:
     source = f"preset {name}"
     rules = (
         Rule.parse(text, source=source, reason=entry.get("reason", ""), is_preset=True)
-        for entry in read["allow"]
+        for entry in read.get("allow", ())
         for text in _hosts(entry["zone"], entry["hosts"], entry.get("each", ("",)))
     )
-    return Loaded(read["about"], tuple(rules))
+    ports = (PortRange.parse(str(port), source) for port in read.get("host_ports", ()))
+    return Loaded(read["about"], tuple(rules), tuple(ports))
 
 
 def lines() -> Iterator[str]:
     """Yield each preset with its rules."""
     for name in PRESETS:
-        about, rules = load(name)
+        about, rules, ports = load(name)
         yield f"{name}: {about}"
         for rule in rules:
             yield f"  {rule.text}" + (f"  ({rule.reason})" if rule.reason else "")
+        yield from (f"  port {port} of the host's loopback" for port in ports)
 
 
 def _hosts(zone: str, hosts: Sequence[str], each: Sequence[str]) -> Iterator[str]:

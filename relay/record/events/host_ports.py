@@ -3,6 +3,11 @@
 from relay.record.events.base import CountedEvent, Event
 
 
+def _ports(first: int, last: int) -> str:
+    """Return them as a person says it: port N, or ports FIRST-LAST."""
+    return f"ports {first}-{last}" if last else f"port {first}"
+
+
 class HostPortOpened(Event):
     """A port of the host's loopback can be reached from inside from now on."""
 
@@ -19,24 +24,29 @@ class HostPortOpened(Event):
 
     def text(self) -> str:
         """Return it as a line for people."""
-        several = "s" if self.last else ""
-        return f"port{several} {self.ports} of the host's loopback opened by {self.source}"
+        return f"{_ports(self.port, self.last)} of the host's loopback opened by {self.source}"
 
 
 class HostPortClosed(Event):
-    """A port of the host's loopback can be reached no longer: who was served there has ended."""
+    """A port of the host's loopback can be reached no longer.
+
+    Who was served there has ended, or the settings have become tighter. What is left of several
+    ports that were opened together is told by further events.
+    """
 
     port: int
     source: str
     """Who had opened it."""
+    last: int = 0
+    """Of ports that were opened together; 0 if it is one."""
 
     def text(self) -> str:
         """Return it as a line for people."""
-        return f"port {self.port} of the host's loopback closed: {self.source}"
+        return f"{_ports(self.port, self.last)} of the host's loopback closed: {self.source}"
 
 
 class LoopbackRefused(CountedEvent):
-    """A program dialled 127.0.0.0/8, where nobody listens inside the namespace, or the host.
+    """A program dialled 127.0.0.0/8 or ::1, where nobody listens inside the namespace, or the host.
 
     It could have reached the host's own server if its port were open.
     """
@@ -44,14 +54,15 @@ class LoopbackRefused(CountedEvent):
     address: str
     port: int
     on_host: bool
-    """Whether somebody listens there outside: on the host's own loopback."""
+    """Whether somebody listens there outside: on the host's own loopback, by either family."""
     name: str = ""
     """The host's, if it was dialled by its own address; that of the loopback is in `address`."""
 
     @property
     def to(self) -> str:
         """HOST:PORT."""
-        return f"{self.name or self.address}:{self.port}"
+        host = self.name or (f"[{self.address}]" if ":" in self.address else self.address)
+        return f"{host}:{self.port}"
 
     def text(self) -> str:
         """Return it as a line for people."""

@@ -119,10 +119,12 @@ def _loopback(event: events.LoopbackRefused) -> Entry:
     what = "refused: nobody listens there inside the session"
     if event.name:
         what = "refused: no --host-port opens that port of the host"
-    if not event.on_host:
-        return _entry(event, Mark.FAILED, event.to, what, event.address)
-    what += f"; --host-port {event.port} leads to the host's own server there"
-    return _entry(event, Mark.LIMIT, event.to, what, event.address)
+    mark = Mark.LIMIT if event.on_host else Mark.FAILED
+    if event.on_host:
+        what += f"; --host-port {event.port} leads to the host's own server there"
+    entry = _entry(event, mark, event.to, what, event.address)
+    # Who dials localhost is refused by both families: that is told once.
+    return entry if event.together else replace(entry, same=(mark, event.port, what))
 
 
 def _dial(event: events.DialFailed, to: str) -> Entry | None:

@@ -1,7 +1,9 @@
 """Lock files of editors open ports, and close them, by what is true of the process they name."""
 
+import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,10 +14,14 @@ from pathlib import Path
 import pytest
 import trio
 
+from relay.addresses import Destination
 from relay.auto_ports.editors import MOST, EditorFolder, Editors
 from relay.auto_ports.setup import EditorFolders, prepared
 from relay.config import Settings
-from relay.policy.host_ports import HostPorts
+from relay.outbound.host_loopback import HostLoopback
+from relay.outbound.patience import DialError
+from relay.policy.host_ports import HostItself, HostPorts
+from relay.policy.policy import Policy
 from relay.record.events import Event, HostPortClosed, HostPortOpened
 from tests.support.machine.limits import at_the_limit
 from tests.support.pace import patience
@@ -41,12 +47,12 @@ class Watched:
         self.ports = HostPorts()
         self.events: list[Event] = []
         self.serving: set[tuple[int, int]] = set()
-        """Process and port."""
+        """Process and port; a process has one socket, of its own number."""
         self.asked: list[tuple[int, int]] = []
 
-    def serves(self, pid: int, port: int) -> bool:
+    def serves(self, pid: int, port: int) -> frozenset[int]:
         self.asked.append((pid, port))
-        return (pid, port) in self.serving
+        return frozenset({pid} if (pid, port) in self.serving else ())
 
     def says(self, pid: int, port: int = PORT) -> Path:
         lock = self.path / f"{port}.lock"
@@ -170,6 +176,80 @@ async def test_what_serves_no_longer_is_closed_at_the_next_change(watched: Watch
             watched.says(editor.pid, PORT + 1)
             await watched.opened(PORT + 1)
             await watched.closed()
+
+
+_EDITOR = """
+import socket, sys
+def listen(port):
+    sock = socket.create_server(("127.0.0.1", port))
+    print(sock.getsockname()[1], flush=True)
+    return sock
+sock = listen(0)
+port = sock.getsockname()[1]
+for line in sys.stdin:
+    sock.close()
+    print("closed", flush=True)
+    if line == "again\\n":
+        sock = listen(port)
+"""
+
+
+@contextmanager
+def editor() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Yield a process that listens, and its port; by a line on stdin it closes, or listens anew."""
+    command, pipe = [sys.executable, "-c", _EDITOR], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        yield process, int(process.stdout.readline())
+        process.kill()
+
+
+def tell(process: subprocess.Popen[str], line: str, lines: int) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+    for _ in range(lines):
+        process.stdout.readline()
+
+
+async def test_who_listens_is_looked_at_before_each_connection(watched: Watched) -> None:
+    """At the address that is dialled; another who has the port closes it, and is not reached."""
+    itself, refusals = HostItself("198.18.0.2", ("host.internal",)), list[int]()
+    loopback = HostLoopback(itself, watched.ports, Policy(), watched.events.append)
+
+    async def reaches(address: str, port: int) -> bool:
+        try:
+            opened = await loopback.open(Destination(address, port), 1)
+        except DialError as error:
+            refusals.append(error.number)
+            return False
+        opened.sock.close()
+        return True
+
+    folder = EditorFolder.opened(watched.path)
+    assert folder is not None
+    with editor() as (process, port):
+        watched.says(process.pid, port)
+        editors = Editors(folder, watched.ports, watched.events.append)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(editors.watch)
+            await watched.opened(port)
+            assert await reaches("127.0.0.1", port)
+            with socket.create_server(("127.0.0.5", port)):
+                assert not await reaches("127.0.0.5", port)
+            tell(process, "again", 2)
+            assert await reaches("127.0.0.1", port)
+            tell(process, "close", 1)
+            assert not await reaches("127.0.0.1", port)
+            assert watched.ports.why(port) is not None, "it may listen again"
+            with socket.create_server(("127.0.0.1", port)):
+                assert not await reaches("127.0.0.1", port)
+                await watched.closed(port)
+            nursery.cancel_scope.cancel()
+    folder.close()
+    assert refusals == [errno.ECONNREFUSED] * 3
+    assert isinstance(watched.events[-1], HostPortClosed)
 
 
 async def test_a_process_that_does_not_serve_opens_nothing(watched: Watched) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from relay.auto_ports import reading
 from relay.auto_ports.reading import MOST_BYTES, opened_by_caller
-from relay.config import Settings
 
 CONTENT = json.dumps({"mcpServers": {"a": {"url": "http://localhost:3000"}}})
 
@@ -181,19 +180,3 @@ def test_where_the_agent_looks() -> None:
     assert reading.editors_folders({"CLAUDE_CONFIG_DIR": "/home/u/.claude"}, home) == [
         home / ".claude/ide"
     ]
-
-
-@pytest.mark.parametrize(
-    ("settings", "are_wanted"),
-    [
-        (Settings(), True),
-        (Settings(deny=("a.example",), private="deny"), True),
-        (Settings(auto_ports=False), False),
-        (Settings(strict=True), False),
-        (Settings(allow=("a.example",)), False),
-        (Settings(presets=("claude",)), False),
-        (Settings(policy_mode="allowlist"), False),
-    ],
-)
-def test_where_ports_are_open_by_themselves(settings: Settings, *, are_wanted: bool) -> None:
-    assert reading.are_wanted(settings) == are_wanted

@@ -13,9 +13,16 @@ from relay.addresses import Destination
 from relay.config import Sources, from_toml
 from relay.config.tightening import MOST_NOTES, SETTLE, Tightening
 from relay.policy.current import CurrentPolicy
+from relay.policy.host_ports import HostPorts
 from relay.policy.policy import MOST_LISTS
 from relay.policy.verdicts import Allow
-from relay.record.events import Event, PolicyChangeIgnored, PolicyTightened
+from relay.record.events import (
+    Event,
+    HostPortClosed,
+    HostPortOpened,
+    PolicyChangeIgnored,
+    PolicyTightened,
+)
 from tests.support.pace import patience
 
 API = Destination("api.test", 443)
@@ -32,7 +39,8 @@ class Watched:
         sources = Sources(file=from_toml(text, str(path)), path=str(path))
         self.policy = CurrentPolicy(sources.settings().policy())
         self.events: list[Event] = []
-        self.tightening = Tightening(sources, self.policy, self.events.append)
+        self.ports = HostPorts(sources.settings().opened_ports())
+        self.tightening = Tightening(sources, self.policy, self.events.append, self.ports)
 
     def allows(self, destination: Destination) -> bool:
         return self.policy.decide(destination) == Allow()
@@ -122,6 +130,38 @@ async def test_what_was_denied_stays_so_and_that_is_said_once(
     assert len([e for e in made.events if isinstance(e, PolicyChangeIgnored)]) == 1
     (note,) = made.tightening.notes
     assert "takes a new session" in note
+
+
+async def test_a_port_of_the_host_that_is_listed_no_longer_is_closed(tmp_path: Path) -> None:
+    before = 'host_ports = [5432, "8000-8010"]\n'
+    async with watching(tmp_path, before) as made:
+        made.ports.open(4711, "a lock file")
+        await made.says('host_ports = [5432, "8000-8004"]\n', 3)
+        assert [f"{each}" for each in made.ports] == ["5432", "8000-8004", "4711"]
+        await made.says(f"auto_ports = false\n{before}", 6)
+        assert [f"{each}" for each in made.ports] == ["5432", "8000-8004"], "it stays closed"
+        await made.says("", 9)
+        assert list(made.ports) == []
+    path = made.path
+    changes = [e for e in made.events if isinstance(e, HostPortClosed | HostPortOpened)]
+    assert [event.text() for event in changes] == [
+        f"ports 8000-8010 of the host's loopback closed: {path}:1",
+        f"ports 8000-8004 of the host's loopback opened by {path}:1",
+        "port 4711 of the host's loopback closed: a lock file",
+        f"port 5432 of the host's loopback closed: {path}:1",
+        f"ports 8000-8004 of the host's loopback closed: {path}:1",
+    ]
+    (note,) = made.tightening.notes
+    assert "takes a new session" in note
+
+
+async def test_what_listens_inside_may_be_published_no_longer(tmp_path: Path) -> None:
+    seen: list[bool] = []
+    async with watching(tmp_path) as made:
+        for count, mode in enumerate(("auto", "off", "on"), 1):
+            await made.says(f'publish = "{mode}"\n', count)
+            seen.append(made.tightening.may_publish)
+    assert seen == [True, False, False]
 
 
 @pytest.mark.parametrize(

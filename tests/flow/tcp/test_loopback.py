@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
 
 from relay.outbound.host_loopback import HostLoopback
 from relay.policy.host_ports import HostItself, HostPorts, PortRange
@@ -49,6 +50,19 @@ def test_a_server_of_all_addresses_is_found() -> None:
     with closing(socket.create_server(("", 0))) as server:
         refusals_of(events).note(refusal(server.getsockname()[1]))
     assert [event.on_host for event in events if isinstance(event, LoopbackRefused)] == [True]
+
+
+def test_a_server_of_the_other_family_is_found() -> None:
+    """An open port leads to both, whichever is dialled."""
+    events: list[Event] = []
+    with closing(socket.create_server(("::1", 0), family=socket.AF_INET6)) as server:
+        port = server.getsockname()[1]
+        refusals_of(events).note(refusal(port))
+        ends = IPv6(src="::1", dst="::1") / TCP(sport=port, dport=40000, seq=0, flags="RA")
+        refusals_of(events).note(bytes(ends))
+    by_ipv6 = LoopbackRefused(address="::1", port=port, kind=Kind.REFUSED, on_host=True)
+    assert events == [recorded(port, on_host=True), by_ipv6]
+    assert by_ipv6.to == f"[::1]:{port}"
 
 
 def test_where_nobody_listens() -> None:

@@ -17,7 +17,7 @@ from tests.support.faults.injector import ROOT
 _BASE: Final = Path(sys.executable).resolve()  # not the one of a virtual environment
 _NEEDED: Final = (
     *("attr", "attrs", "dns", "h11", "h2", "hpack", "hyperframe", "idna", "msgspec"),
-    *("outcome", "pyroute2", "sniffio", "sortedcontainers", "trio"),
+    *("outcome", "sniffio", "sortedcontainers", "trio"),
 )
 _START: Final = (
     "import sys; sys.path[:0] = [{!r}]; {} from relay.__main__ import main; sys.exit(main())"

@@ -189,3 +189,27 @@ def test_the_url_of_a_proxy_is_read_where_it_stands(
         read("http://me:secret@proxy/wpad.dat")
     assert str(told.value).startswith(f"{place}proxy is a PAC file")
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "are_wanted"),
+    [
+        (Settings(), True),
+        (Settings(deny=("a.example",), private="deny"), True),
+        (Settings(auto_ports=False), False),
+        (Settings(strict=True), False),
+        (Settings(allow=("a.example",)), False),
+        (Settings(presets=("claude",)), False),
+        (Settings(policy_mode="allowlist"), False),
+    ],
+)
+def test_where_ports_are_open_by_themselves(settings: Settings, *, are_wanted: bool) -> None:
+    assert settings.opens_ports_itself() == are_wanted
+
+
+def test_a_preset_has_ports_of_the_host_and_is_a_list_all_the_same() -> None:
+    settings = Settings(presets=("ollama",), host_ports=(8080,))
+    ports = {(each.first, each.source) for each in settings.opened_ports()}
+    assert ports == {(8080, ""), (11434, "preset ollama")}
+    assert settings.policy().is_allowlist
+    assert not Settings(presets=("ollama",), policy_mode="open").policy().is_allowlist

@@ -39,6 +39,60 @@ def test_what_is_open_is_listed() -> None:
     assert list(ports) == [PortRange(80, 90, "--host-port"), PortRange(4000, 4000, "a")]
 
 
+def test_before_a_connection_each_source_is_asked_whether_its_word_holds() -> None:
+    ports = HostPorts([PortRange(80, 80, "--host-port")])
+    ports.open(4000, "a", "127.0.0.1".__eq__)
+    ports.open(80, "a", "127.0.0.1".__eq__)
+    asked = {(port, host) for port in (79, 80, 4000) for host in ("127.0.0.1", "127.0.0.5")}
+    assert {each for each in asked if ports.holds(*each)} == {
+        (80, "127.0.0.1"),
+        (80, "127.0.0.5"),
+        (4000, "127.0.0.1"),
+    }
+    ports.open(4000, "b")
+    assert ports.holds(4000, "127.0.0.5")
+    ports.withhold(4000)
+    assert not ports.holds(4000, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("after", "left"),
+    [
+        ([(80, 90)], [(80, 90)]),
+        ([(1, 65535)], [(80, 90)]),
+        ([], []),
+        ([(100, 110)], []),
+        ([(70, 80), (90, 95)], [(80, 80), (90, 90)]),
+        ([(86, 90), (80, 85)], [(80, 90)]),
+        ([(80, 84), (86, 90), (82, 83)], [(80, 84), (86, 90)]),
+    ],
+)
+def test_settings_that_become_tighter_close_ports(
+    after: list[tuple[int, int]], left: list[tuple[int, int]]
+) -> None:
+    whole = PortRange(80, 90, "c.toml:1")
+    ports = HostPorts([whole])
+    kept = [PortRange(first, last, "c.toml:1") for first, last in left]
+    ranges = [PortRange(first, last, "c.toml:2") for first, last in after]
+    changes = ports.narrow(ranges, one_by_one=True)
+    assert changes == ([] if kept == [whole] else [(whole, kept)])
+    assert list(ports) == kept
+    assert ports.narrow([whole], one_by_one=True) == [], "what is closed stays so"
+    assert list(ports) == kept
+    assert ports.has_all(kept)
+    assert ports.has_all([whole]) == (kept == [whole])
+
+
+def test_where_settings_become_a_list_what_was_opened_one_by_one_is_closed() -> None:
+    ports = HostPorts([PortRange(80, 80, "a flag")])
+    ports.open(4000, "lock file")
+    changes = ports.narrow([PortRange(80, 80)], one_by_one=False)
+    assert changes == [(PortRange(4000, 4000, "lock file"), [])]
+    assert not ports.open(4000, "lock file")
+    assert not ports.close(4000, "lock file")
+    assert [ports.why(80), ports.why(4000)] == ["a flag", None]
+
+
 def test_a_port_of_keeplines_own_leads_nowhere() -> None:
     ports = HostPorts([PortRange(3000, 3000, "--host-port")])
     ports.withhold(3000)

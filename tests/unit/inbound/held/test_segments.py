@@ -133,6 +133,14 @@ def test_a_refusal_on_loopback_tells_of_which_end() -> None:
     assert refused_end(memoryview(packet)) == ("127.0.0.1", 5432)
 
 
+def test_a_refusal_on_loopback_of_ipv6_too() -> None:
+    ends = {"sport": 5432, "dport": 40000, "ack": 8, "flags": "RA"}
+    packet = bytes(IPv6(src="::1", dst="::1") / TCP(seq=0, **ends))
+    assert refused_end(packet) == ("::1", 5432)
+    assert refused_end(bytes(IPv6(src="::1", dst="::1") / TCP(seq=1, **ends))) is None
+    assert refused_end(bytes(IPv6(src="::2", dst="::1") / TCP(seq=0, **ends))) is None
+
+
 @pytest.mark.parametrize(
     "packet",
     [

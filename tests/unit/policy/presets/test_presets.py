@@ -20,15 +20,17 @@ def test_every_data_file_is_a_preset() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_names_hosts_and_ports(name: Preset) -> None:
-    about, rules = presets.load(name)
+    about, rules, ports = presets.load(name)
     assert about
+    assert rules or ports
+    assert {each.source for each in ports} <= {f"preset {name}"}
     assert rules == tuple(dict.fromkeys(rules))
     for rule in rules:
         assert rule.is_preset
         assert rule.source == f"preset {name}"
         assert rule.port in {22, 80, 443}
         assert rule.kind == "name" or rule.text == "*.githubusercontent.com:443"
-    assert Policy(allow=rules).mode == "allowlist"
+    assert Policy(allow=rules).mode == ("allowlist" if rules else "open")
 
 
 def test_a_preset_opens_no_private_address() -> None:
@@ -44,3 +46,4 @@ def test_presets_are_listed_with_their_rules() -> None:
     lines = list(presets.lines())
     assert "claude: the agent claude: its API, its login, its updates" in lines
     assert "  api.anthropic.com:443  (the API)" in lines
+    assert "  port 11434 of the host's loopback" in lines
