@@ -204,7 +204,7 @@ class Sandbox:
 
         A signal to the group, such as Ctrl-C's, meets the child as it would have met the command.
         """
-        ended = self._reap(os.waitpid(self.pid, 0)[1])
+        ended = _reap(os.waitpid(self.pid, 0)[1])
         if ended.signal in _ASK_TO_END:
             return EndedEarlyError(ended)
         if ended.signal:
@@ -231,29 +231,39 @@ class Sandbox:
         return listeners
 
     def poll(self) -> Ended | Stopped | None:
-        """Return what became of the command since the last call, without waiting, waitpid(2).
-
-        If somebody else has waited for it, its status is not known, which is our own failure.
-        """
-        try:
-            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
-        except ChildProcessError:
-            return Ended(EXIT_OWN_FAILURE)
-        if pid == 0:
-            return None
-        if os.WIFSTOPPED(status):
-            return Stopped()
-        return self._reap(status)
+        """Return what became of the command since the last call, without waiting."""
+        return poll(self.pid)
 
     def has_news(self) -> bool:
-        """Return whether poll() would have news: it went on, stopped or ended, waitid(2)."""
-        kinds = os.WCONTINUED | os.WSTOPPED | os.WEXITED
-        return os.waitid(os.P_PID, self.pid, kinds | os.WNOHANG | os.WNOWAIT) is not None
+        """Return whether poll() would have news: it went on, stopped or ended."""
+        return has_news(self.pid)
 
-    @staticmethod
-    def _reap(status: int) -> Ended:
-        code = os.waitstatus_to_exitcode(status)
-        return Ended(code) if code >= 0 else Ended(_SIGNAL_STATUS - code, -code)
+
+def poll(pid: int) -> Ended | Stopped | None:
+    """Return what became of a child since the last call, without waiting, waitpid(2).
+
+    If somebody else has waited for it, its status is not known, which is our own failure.
+    """
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+    except ChildProcessError:
+        return Ended(EXIT_OWN_FAILURE)
+    if found == 0:
+        return None
+    if os.WIFSTOPPED(status):
+        return Stopped()
+    return _reap(status)
+
+
+def has_news(pid: int) -> bool:
+    """Return whether poll() would have news of a child, waitid(2)."""
+    kinds = os.WCONTINUED | os.WSTOPPED | os.WEXITED
+    return os.waitid(os.P_PID, pid, kinds | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _reap(status: int) -> Ended:
+    code = os.waitstatus_to_exitcode(status)
+    return Ended(code) if code >= 0 else Ended(_SIGNAL_STATUS - code, -code)
 
 
 def _await_end(pidfd: int) -> None:

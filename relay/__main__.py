@@ -4,7 +4,9 @@ from relay.command import first
 
 first.prepare()
 
-import sys  # noqa: E402 - what is imported from here on finds all in order
+import os  # noqa: E402 - what is imported from here on finds all in order
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
 
 from relay import startup  # noqa: E402
 
@@ -21,7 +23,7 @@ def main() -> int:
     """Run the command line; return the exit status."""
     sandbox: Sandbox | OSError | SandboxError | None = None
     forked: beside.Beside | None = None
-    if sys.argv[1:2] == ["run"]:
+    if sys.argv[1:2] == ["run"] and not _may_ask_for_proxy(sys.argv[2:]):
         try:
             sandbox = Sandbox(inherited.take())
         except (OSError, SandboxError) as error:  # told by what can print
@@ -33,6 +35,16 @@ def main() -> int:
     except OSError as error:  # what a package asks the system as it is loaded
         return _not_loaded(error)
     return run(sandbox=sandbox, beside=forked)
+
+
+def _may_ask_for_proxy(words: Sequence[str]) -> bool:
+    """Return whether `run` may be to make no namespace, which the settings then tell for sure."""
+    own = words[: words.index("--")] if "--" in words else words
+    return (
+        os.environ.get("KEEPLINE_INTERCEPT") == "proxy"
+        or "--intercept=proxy" in own
+        or any(own[at : at + 2] == ["--intercept", "proxy"] for at in range(len(own)))
+    )
 
 
 def _not_loaded(error: OSError) -> int:

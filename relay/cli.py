@@ -16,6 +16,7 @@ from typing import Final
 
 from netns.errors import KeeplineError
 from netns.hints import refused_call
+from netns.process import inherited
 from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, flags, session
 from relay.addresses import parse_pool
@@ -25,11 +26,13 @@ from relay.command.ending import as_ended
 from relay.host.itself import host_itself
 from relay.policy import presets, why
 from relay.printing import fail, warn, write, write_lines
+from relay.proxy import running
 from relay.record import escaping, files, flightlog, selection, status, view
 from relay.record.escaping import shown_json, shown_lines
 from relay.record.story import learned, telling
 
 COMMANDS_BESIDE_RUN: Final = {
+    "proxy": "relay.proxy.command",
     "sidecar": "relay.sidecar.command",
 }
 """Modules by the first argument; each has `main(arguments: Sequence[str]) -> int`, which takes what
@@ -114,9 +117,13 @@ def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         return fail("there is no command to run", _RUN_USAGE)
-    sandbox, beside = arguments.sandbox or Sandbox(), arguments.beside or Beside.fork()
+    sources = flags.sources(arguments)
+    if arguments.sandbox is None and sources.settings().intercept == "proxy":
+        return as_ended(running.run(sources, command, warn))
+    sandbox = arguments.sandbox or Sandbox(inherited.take())
+    beside = arguments.beside or Beside.fork()
     try:
-        ended = session.run(sandbox, flags.sources(arguments), command, warn, beside)
+        ended = session.run(sandbox, sources, command, warn, beside)
     except EndedEarlyError as early:
         ended = early.ended
     finally:

@@ -15,7 +15,7 @@ import trio
 
 from netns import syscalls
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
-from netns.plan import COMMON_PORTS, WAYS, Plan
+from netns.plan import COMMON_PORTS, Plan
 from netns.process.socket_maker import SocketMaker
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
 from relay import __version__, namespace, server, startup
@@ -64,8 +64,8 @@ def run(
     settings = sources.settings()
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
-    name, bundle = _name()
-    out = _way_out(settings, warn)
+    name, bundle = new_name()
+    out = way_out_for(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
         added = {SESSION_VARIABLE: name, **prepared.environment, **_proxied(out)}
@@ -75,30 +75,30 @@ def run(
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), beside.witness)
         if settings.linger:
             adopt_orphans()
-        _tell_withheld(sandbox.withheld, warn)
+        tell_withheld(sandbox.withheld, warn)
         asked = on_host.open_all(settings.published().asked, opened)
         log = opened.enter_context(opening.opened(name, settings.log_limit * _MIB, warn))
-        _release(sandbox, prepared, has_proxy=out is not None)
+        release(sandbox, prepared, has_proxy=out is not None)
         listeners = sandbox.listeners()
-        _tell_lacking(listeners, settings, warn)
-        _begin(log, _started(name, command, settings, listeners, prepared, out), ports)
+        tell_lacking(listeners, settings, warn)
+        begin(log, _started(name, command, settings, listeners, prepared, out), ports)
         outside.tell(command, settings, log.record, warn)
         ways_in = namespace.ways_in(listeners)
         relay = server.Relay(settings, ways_in, log.record, prepared, sources, ports, out, locks)
         relay.publish(beside.maker, asked)
         ended, notes = trio.run(_relay, relay, passing, log, beside.maker)
-    _tell_end(log, name, warn, ended.status, notes)
+    tell_end(log, name, warn, ended.status, notes)
     return ended
 
 
-def _name() -> tuple[str, Path]:
+def new_name() -> tuple[str, Path]:
     """Return a name for the session, and where the gateway's certificate would be."""
     folder = sessions_folder(os.environ)
     name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
     return name, folder / f"{name}.pem"
 
 
-def _way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
+def way_out_for(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
     """Return the way out through a proxy; most have none, and load nothing for it."""
     if settings.proxy == "auto" and not any(map(_is_of_proxy, os.environ)):
         return None
@@ -117,7 +117,7 @@ def _is_of_proxy(variable: str) -> bool:
     return variable.lower().endswith("_proxy")
 
 
-def _release(
+def release(
     sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without, *, has_proxy: bool
 ) -> None:
     """Let the command start, once it can neither change what runs here nor look into it.
@@ -133,14 +133,14 @@ def _release(
         startup.load(trio)
 
 
-def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
+def tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
     """Name the descriptors that the command does not get."""
     if withheld:
         what = "; ".join(withheld)
         warn(f"descriptors that lead past the relay are not passed on: {what}")
 
 
-def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
+def tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str], None]) -> None:
     """Name what this kernel cannot do: which ports are all that can be caught, what stays open."""
     if listeners.intercept == "ports" and listeners.notes:
         caught = ", ".join(map(str, settings.ports or COMMON_PORTS))
@@ -151,7 +151,7 @@ def _tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str]
         warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 
 
-def _tell_end(
+def tell_end(
     log: FlightLog, name: str, warn: Callable[[str], None], status: int, notes: Sequence[str]
 ) -> None:
     """Say what was lost, and why a command may have failed; what fails here changes no status.
@@ -170,7 +170,7 @@ def _tell_end(
         warn(f"{summary} See: keepline explain {name}")
 
 
-def _begin(log: FlightLog, started: SessionStarted, host_ports: HostPorts) -> None:
+def begin(log: FlightLog, started: SessionStarted, host_ports: HostPorts) -> None:
     """Record the start, and which ports are open; nobody is woken yet, who would write it."""
     log.record(started)
     for first, last, source in host_ports:
@@ -226,7 +226,7 @@ def plan(
         gateway=host.gateway,
         environment=environment,
         own_address=own_address,
-        intercept=WAYS if settings.intercept == "auto" else (settings.intercept,),
+        intercept=namespace.ways(settings),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,

@@ -32,8 +32,9 @@ DEFERRED: Final = frozenset({
     "relay.outbound.proxied.secured", "relay.outbound.proxied.socks", "relay.proxies.url",
     # 3 ms: what only other commands, or few sessions, need.
     "relay.auto_ports.editors",
-    "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
-    "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
+    "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.proxy.running",
+    "relay.record.selection", "relay.record.status", "relay.record.story.learned",
+    "relay.record.story.telling",
     "relay.record.view", "tomllib", "traceback",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from netns.errors import KeeplineError
 from relay.config import Hold, Settings
@@ -17,9 +17,11 @@ from relay.gateway.dialect import Identity
 from relay.gateway.setup import certificates, choice, trust
 from relay.gateway.setup.choice import Disabled, Enabled
 from relay.gateway.setup.files import looker
-from relay.inbound.proxy.secret import Secret
 from relay.policy.verdicts import Deny
 from relay.record import files
+
+if TYPE_CHECKING:  # a session in a namespace has none
+    from relay.inbound.proxy.secret import Secret
 
 BASE_URL_PORT: Final = 4430
 """The port of the base URL with `http`: on the namespace's loopback, where every port is free."""
@@ -31,7 +33,7 @@ class Place:
 
     port: int = BASE_URL_PORT
     """Of loopback."""
-    secret: Secret | None = None
+    secret: "Secret | None" = None
     """What paths begin with, where others than the program can connect; see relay/proxy."""
 
 
