@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from netns import handoff, mounts, read_only, syscalls
-from netns.errors import SandboxError
+from netns import covering, handoff, read_only, syscalls
+from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import step
 from netns.hints import REPORT, refused_call
 from netns.network import holding, interception, links, netlink
@@ -22,8 +22,6 @@ from netns.plan import Intercept, Plan
 from netns.process import command, idmap, inherited, privileges
 from netns.process.filter import seccomp
 from netns.strict import confinement, init
-
-EXIT_OWN_FAILURE: Final = 125
 
 _BACKLOG = 4096
 _DNS_PORT = 53
@@ -67,6 +65,8 @@ def main(
         end.close()
         if not plan.command:
             os._exit(0)
+        if listeners.unmounted:
+            plan = replace(plan, environment={**plan.environment, **plan.instead_of_files})
         _become(plan, parent, lifeline, passed_on)
     except SandboxError as error:
         _tell(end, error.cause, error.next_step)
@@ -101,11 +101,15 @@ def _receive_plan(pipe: int) -> Plan:
 
 def _enter_user_namespace(end: socket.socket) -> None:
     """Get all capabilities over what is made from here on; map an ordinary caller's own id."""
-    uid, gid, range_mapped = os.getuid(), os.getgid(), idmap.can_map_range()
+    uid, gid, held = os.getuid(), os.getgid(), idmap.effective_capabilities()
+    range_mapped = idmap.can_map_range(held)
     with step("user namespace", end):
         syscalls.unshare(syscalls.CLONE_NEWUSER)
         if not range_mapped:
-            idmap.write_single(uid, gid)
+            try:
+                idmap.write_single(uid, gid)
+            except OSError as error:
+                raise idmap.refused(error, uid, held) from error
 
 
 def _build(
@@ -131,7 +135,7 @@ def _build(
         tcp = ways.listeners
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
-    protected, stays_open = _close_off(plan, end, is_root=is_root)
+    closed_off = _close_off(plan, end, is_root=is_root)
     listeners = handoff.Listeners(
         ways.way,
         tcp,
@@ -143,21 +147,22 @@ def _build(
         ways.notes,
         ways.held_notes,
         [why for why in (no_device, ways.no_servers) if why],
-        protected,
-        stays_open,
+        *closed_off,
     )
     listeners.open_host_ports(plan.host_ports)
     return listeners
 
 
-def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> tuple[list[str], list[str]]:
+def _close_off(
+    plan: Plan, end: socket.socket, *, is_root: bool
+) -> tuple[list[str], list[str], str]:
     """Cover files, and take away what the command may not keep.
 
-    Return the folders that are read-only, and what stays within reach on this kernel though
-    --strict is to close it.
+    Return the folders that are read-only, what stays within reach on this kernel though --strict is
+    to close it, and why no file is covered.
     """
     with step("resolv.conf and nsswitch.conf", end):
-        mounts.cover(plan.files, plan.owned, plan.owned_folders)
+        unmounted = covering.cover(plan)
         protected = read_only.protect(plan.read_only)
     if plan.strict:
         confinement.confine(plan, end, is_root=is_root)
@@ -166,7 +171,7 @@ def _close_off(plan: Plan, end: socket.socket, *, is_root: bool) -> tuple[list[s
     stays_open = confinement.scope(end) if plan.strict else []
     with step("system calls refused", end):
         seccomp.install(is_root=is_root, strict=plan.strict)
-    return protected, stays_open
+    return protected, stays_open, unmounted
 
 
 def _dns_sockets() -> tuple[socket.socket, socket.socket]:

@@ -1,5 +1,10 @@
 """What failed, and what a person can do about it; pure."""
 
+from typing import Final
+
+EXIT_OWN_FAILURE: Final = 125
+"""The exit status where keepline has failed and not the command, as env(1) has it."""
+
 
 class KeeplineError(Exception):
     """The root of all errors that are shown to people: a cause and the next step, a line each."""

@@ -65,6 +65,8 @@ class Listeners:
     """Those of the plan's folders to which nothing can be written."""
     stays_open: Sequence[str] = ()
     """What this kernel cannot keep out of reach, though --strict would."""
+    unmounted: str = ""
+    """Why no file is covered, and what that leaves open; empty if all are."""
 
     @property
     def reaches_host_ports(self) -> bool:
@@ -165,6 +167,7 @@ def send_listeners(end: socket.socket, listeners: Listeners) -> None:
         "lacks": list(listeners.lacks),
         "read_only": list(listeners.read_only),
         "stays_open": list(listeners.stays_open),
+        "unmounted": listeners.unmounted,
         "host_addresses": None if addresses is None else [addresses.table, *addresses.shown],
     }
     socket.send_fds(end, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
@@ -224,4 +227,5 @@ def _listeners(message: dict[str, Any], sockets: Sequence[socket.socket]) -> Lis
         message["lacks"],
         message["read_only"],
         message["stays_open"],
+        message["unmounted"],
     )

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +18,25 @@ _FACTS: Final = {
 
 REPORT: Final = "this is a defect of keepline: please report it with the output of keepline doctor"
 
-_UNCONFINED: Final = (
-    "a seccomp filter is in force: start the container with"
-    " --security-opt seccomp=unconfined (or a profile that allows unshare and mount)"
+_ALLOWING: Final = (
+    "a seccomp filter is in force: start the container with --security-opt seccomp=FILE, where FILE"
+    " is packaging/seccomp.json of keepline's source"
+)
+
+_UNCONFINED: Final = f"{_ALLOWING}, or with --security-opt seccomp=unconfined"
+
+ALLOW_MOUNT: Final = (
+    "allow mount in the container: --security-opt apparmor=unconfined, and --security-opt"
+    " seccomp=FILE, where FILE is packaging/seccomp.json of keepline's source"
+)
+
+_APPARMOR_SETTING: Final = (
+    "as root of the host: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give this"
+    " Python an AppArmor profile that allows userns"
+)
+
+_APPARMOR_PROFILE: Final = (
+    "AppArmor forbids it: start the container with --security-opt apparmor=unconfined"
 )
 
 
@@ -37,33 +53,66 @@ def host_facts() -> dict[str, str]:
     return facts
 
 
-def namespace_hint(  # noqa: C901, PLR0911 - one return a cause
-    number: int | None, facts: Mapping[str, str]
-) -> str:
+def namespace_hint(number: int | None, facts: Mapping[str, str]) -> str:
     """Name the setting that most likely forbids what failed with errno `number`."""
     for limit in ("max_user_namespaces", "max_net_namespaces"):
         if number == errno.ENOSPC and facts.get(limit) == "0":
             return f"as root: sysctl user.{limit}=15000"
-    if number == errno.ENOSPC:
-        return "too many namespaces are open: end some, or raise user.max_*_namespaces with sysctl"
-    if number == errno.EFBIG:
-        return "files may not be as large as keepline needs, a few KiB: raise the limit, ulimit -f"
+    if number in _BY_NUMBER:
+        return _BY_NUMBER[number]
     if number == errno.ENOSYS and facts.get("seccomp") == "2":
         return _UNCONFINED
     if number in (errno.ENOSYS, errno.EINVAL):
         return "use a kernel built with CONFIG_USER_NS and CONFIG_NET_NS"
+    return "; or ".join(_forbidding(number, facts)) or (
+        "check that this user may make user namespaces: unshare --user --net true"
+    )
+
+
+_BY_NUMBER: Final = {
+    errno.ENOSPC: (
+        "take `--disable-userns` from the bwrap around this; or too many namespaces are open: end"
+        " some, or raise user.max_*_namespaces with sysctl"
+    ),
+    errno.EFBIG: (
+        "files may not be as large as keepline needs, a few KiB: raise the limit, ulimit -f"
+    ),
+    errno.EROFS: (
+        "/proc is read-only here: give the container or sandbox one that can be written"
+        " (bwrap --proc /proc)"
+    ),
+}
+
+
+def _forbidding(number: int | None, facts: Mapping[str, str]) -> Iterator[str]:
+    """Yield what may have forbidden it, the likeliest first.
+
+    A seccomp filter says EPERM. AppArmor says EACCES to what a profile denies, and EPERM for a
+    capability that it denies, as the host's setting has it.
+    """
     if facts.get("unprivileged_userns_clone") == "0":
-        return "as root: sysctl kernel.unprivileged_userns_clone=1"
+        yield "as root: sysctl kernel.unprivileged_userns_clone=1"
+        return
+    has_profile = facts.get("apparmor_profile", "unconfined") != "unconfined"
+    if number != errno.EACCES and facts.get("seccomp") == "2":
+        yield _UNCONFINED
     if facts.get("apparmor_restrict") == "1":
+        yield _APPARMOR_SETTING
+    if has_profile and (number == errno.EACCES or facts.get("seccomp") != "2"):
+        yield _APPARMOR_PROFILE
+
+
+def map_hint(number: int | None, facts: Mapping[str, str], *, lacks_setfcap: bool) -> str:
+    """Name what forbids to map the caller's ids; the kernel wants CAP_SETFCAP of whoever maps 0.
+
+    So it is since Linux 5.12, user_namespaces(7).
+    """
+    if number == errno.EPERM and lacks_setfcap:
         return (
-            "as root: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give this Python"
-            " an AppArmor profile that allows userns"
+            "root needs the capability SETFCAP to map itself: start the container with --cap-add"
+            " SETFCAP, or run as another user (--user)"
         )
-    if facts.get("seccomp") == "2":
-        return _UNCONFINED
-    if facts.get("apparmor_profile", "unconfined") != "unconfined":
-        return "start the container with --security-opt apparmor=unconfined"
-    return "check that this user may make user namespaces: unshare --user --net true"
+    return namespace_hint(number, facts)
 
 
 def refused_filter(number: int | None, facts: Mapping[str, str]) -> str:

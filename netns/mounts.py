@@ -25,7 +25,7 @@ BYPASS_SOCKETS: Final = ("/run/dbus/system_bus_socket",)
 
 _TMPFS: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
-_KEPT_SOURCES: Final = frozenset({"files", "dns", "myhostname", "compat", "altfiles"})
+KEPT_SOURCES: Final = frozenset({"files", "dns", "myhostname", "compat", "altfiles"})
 
 
 def without_bypasses(nsswitch: str) -> str:
@@ -46,7 +46,7 @@ def _plain_hosts(line: str) -> str:
     for word in words:
         in_action = in_action or word.startswith("[")
         if not in_action:
-            source_kept = word in _KEPT_SOURCES
+            source_kept = word in KEPT_SOURCES
         if source_kept:
             kept.append(word)
         if word.endswith("]"):
@@ -64,6 +64,14 @@ class _File:
     mode: int = 0o644
 
 
+def take_no_more() -> None:
+    """Keep what is mounted here from the host; raises OSError where nothing may be mounted.
+
+    The caller is in a mount namespace of its own.
+    """
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
+
+
 def cover(
     files: Mapping[str, str], owned: Sequence[str] = (), owned_folders: Sequence[str] = ()
 ) -> None:
@@ -72,10 +80,9 @@ def cover(
     `owned` files, and all those of `owned_folders`, are shown as they are, but as the caller's own:
     read-only copies, so that what would be written to them is an error, as it is to the originals.
 
-    The caller is in a mount namespace of its own. A file that the host does not have cannot be
-    covered and is left out: without resolv.conf, programs ask 127.0.0.1, which we answer too.
+    The caller has called take_no_more(). A file that the host does not have cannot be covered and
+    is left out: without resolv.conf, programs ask 127.0.0.1, which we answer too.
     """
-    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
     covered = {
         str(Path(path).resolve()): _File(text.encode())
         for path, text in files.items()

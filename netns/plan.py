@@ -42,6 +42,10 @@ class Plan:
     """Of the host's default route; empty if it has none, or none with a gateway."""
     environment: Mapping[str, str | None] = field(default_factory=dict)
     """Added to the caller's; None for a variable that is taken away."""
+    instead_of_files: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment where nothing may be mounted, and so no file is covered."""
+    has_rules: bool = False
+    """Whether the session has rules, so that the program may not choose who resolves names."""
     own_address: str = OWN_ADDRESS
     intercept: Sequence[Intercept] = WAYS
     """Ways to catch TCP connections, the preferred one first."""

@@ -7,39 +7,39 @@ import select
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Final
 
 from netns import child, handoff, needed, syscalls
-from netns.child import EXIT_OWN_FAILURE
-from netns.errors import SandboxError
+from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import Listeners, Moved, Step
-from netns.hints import REPORT, end_hint, host_facts, namespace_hint, silent_hint
+from netns.hints import REPORT, end_hint, host_facts, silent_hint
 from netns.plan import Plan
 from netns.process import idmap, timers
 from netns.process.inherited import Inherited
 from netns.process.members import children
+from netns.process.waited import (
+    Ended,
+    Stopped,
+    Waited,
+    ended,
+    is_first_process,
+    remember_how_children_end,
+)
 from netns.strict.init import ADOPTED, ALONE
 
-__all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
-
-_SIGNAL_STATUS: Final = 128
+__all__ = [
+    "EXIT_OWN_FAILURE",
+    "Ended",
+    "Listeners",
+    "Plan",
+    "Sandbox",
+    "SandboxError",
+    "Stopped",
+    "is_first_process",
+]
 
 _ENDING_SECONDS: Final = 5
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The command has ended; `status` is what a shell would show: 128+N for a signal."""
-
-    status: int
-    signal: int = 0
-    """The signal that ended it; 0 for none."""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """The command was stopped by a signal, such as Ctrl-Z's."""
 
 
 class EndedEarlyError(Exception):
@@ -56,7 +56,7 @@ _ASK_TO_END: Final = frozenset(
 )
 
 
-class Sandbox:
+class Sandbox(Waited):
     """One command in its namespace, from fork to exit."""
 
     withheld: Sequence[str] = ()
@@ -91,18 +91,19 @@ class Sandbox:
         callers_timers = timers.take()
         self.pid = os.fork()
         if self.pid == 0:
-            timers.put(callers_timers)
-            self._end.close()
-            os.close(self._plan_pipe)
-            passed_on = inherited.passed_on if inherited is not None else ()
-            child.main(childs_end, childs_pipe, parent, passed_on)
+            try:  # the child's code may be loaded only here, and what fails must not go on above
+                timers.put(callers_timers)
+                self._end.close()
+                os.close(self._plan_pipe)
+                passed_on = inherited.passed_on if inherited is not None else ()
+                child.main(childs_end, childs_pipe, parent, passed_on)
+            finally:
+                os._exit(EXIT_OWN_FAILURE)
         if inherited is not None:
             inherited.close()
         childs_end.close()
         os.close(childs_pipe)
-        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            # Whoever started us ignores it: the kernel would forget how the command ends.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        remember_how_children_end()
 
     def build(self, plan: Plan) -> None:
         """Let the child build the namespace and run the command; raises SandboxError.
@@ -179,8 +180,7 @@ class Sandbox:
         try:
             idmap.write_range(self.pid)
         except OSError as error:
-            hint = namespace_hint(error.errno, host_facts())
-            raise SandboxError(f"id map: {error.strerror}", hint) from error
+            raise idmap.refused(error, os.getuid(), idmap.effective_capabilities()) from error
 
     def _receive(self) -> Listeners | None:
         """Take the child's next message; None for a step that is done, which is noted."""
@@ -204,13 +204,13 @@ class Sandbox:
 
         A signal to the group, such as Ctrl-C's, meets the child as it would have met the command.
         """
-        ended = _reap(os.waitpid(self.pid, 0)[1])
-        if ended.signal in _ASK_TO_END:
-            return EndedEarlyError(ended)
-        if ended.signal:
-            how = f"killed by {signal.Signals(ended.signal).name}"
-            return SandboxError(f"the child was {how} early", end_hint(ended.signal, host_facts()))
-        cause = f"the child ended early, with status {ended.status}"
+        out = ended(os.waitpid(self.pid, 0)[1])
+        if out.signal in _ASK_TO_END:
+            return EndedEarlyError(out)
+        if out.signal:
+            how = f"killed by {signal.Signals(out.signal).name}"
+            return SandboxError(f"the child was {how} early", end_hint(out.signal, host_facts()))
+        cause = f"the child ended early, with status {out.status}"
         return SandboxError(cause, silent_hint(host_facts()))
 
     def release(self) -> None:
@@ -229,41 +229,6 @@ class Sandbox:
         finally:
             self._end.close()
         return listeners
-
-    def poll(self) -> Ended | Stopped | None:
-        """Return what became of the command since the last call, without waiting."""
-        return poll(self.pid)
-
-    def has_news(self) -> bool:
-        """Return whether poll() would have news: it went on, stopped or ended."""
-        return has_news(self.pid)
-
-
-def poll(pid: int) -> Ended | Stopped | None:
-    """Return what became of a child since the last call, without waiting, waitpid(2).
-
-    If somebody else has waited for it, its status is not known, which is our own failure.
-    """
-    try:
-        found, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
-    except ChildProcessError:
-        return Ended(EXIT_OWN_FAILURE)
-    if found == 0:
-        return None
-    if os.WIFSTOPPED(status):
-        return Stopped()
-    return _reap(status)
-
-
-def has_news(pid: int) -> bool:
-    """Return whether poll() would have news of a child, waitid(2)."""
-    kinds = os.WCONTINUED | os.WSTOPPED | os.WEXITED
-    return os.waitid(os.P_PID, pid, kinds | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _reap(status: int) -> Ended:
-    code = os.waitstatus_to_exitcode(status)
-    return Ended(code) if code >= 0 else Ended(_SIGNAL_STATUS - code, -code)
 
 
 def _await_end(pidfd: int) -> None:

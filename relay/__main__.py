@@ -12,7 +12,11 @@ from relay import startup  # noqa: E402
 
 startup.begin()
 
-from netns import child, hints  # noqa: E402 - what follows is loaded as startup.py has it
+import contextlib  # noqa: E402 - what follows is loaded as startup.py has it
+from typing import NoReturn  # noqa: E402
+
+from netns import hints  # noqa: E402
+from netns.errors import EXIT_OWN_FAILURE  # noqa: E402
 from netns.process import inherited  # noqa: E402
 from netns.sandbox import Sandbox, SandboxError  # noqa: E402
 from relay import cli  # noqa: E402
@@ -34,7 +38,19 @@ def main() -> int:
         run = cli.main
     except OSError as error:  # what a package asks the system as it is loaded
         return _not_loaded(error)
-    return run(sandbox=sandbox, beside=forked)
+    status = run(sandbox=sandbox, beside=forked)
+    if forked is not None:
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> NoReturn:
+    """End now: the interpreter's own way out, through all that a relay has loaded, takes 6 ms."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # the caller has closed it
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it
+                stream.flush()
+    os._exit(status)
 
 
 def _may_ask_for_proxy(words: Sequence[str]) -> bool:
@@ -52,7 +68,7 @@ def _not_loaded(error: OSError) -> int:
     cause, next_step = hints.refused_call(error)
     if sys.stderr is not None:
         sys.stderr.write(f"keepline: {cause}\n  try: {next_step}\n")
-    return child.EXIT_OWN_FAILURE
+    return EXIT_OWN_FAILURE
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from relay.addresses import parse_pool
 from relay.auto_ports.setup import written_down
 from relay.command.beside import Beside
 from relay.command.ending import as_ended
+from relay.config import files as config_files
 from relay.host.itself import host_itself
 from relay.policy import presets, why
 from relay.printing import fail, warn, write, write_lines
@@ -48,15 +49,7 @@ def main(
     try:
         if isinstance(sandbox, OSError | SandboxError):
             raise sandbox  # noqa: TRY301 - what follows tells of it
-        words = sys.argv[1:] if arguments is None else arguments
-        module = COMMANDS_BESIDE_RUN.get(words[0]) if words else None
-        if module is not None:
-            status_of_it: int = importlib.import_module(module).main(words[1:])
-            return status_of_it
-        parsed = _parser(of_run=words[:1] == ["run"]).parse_args(words)
-        parsed.sandbox, parsed.beside = sandbox, beside
-        command: Callable[[argparse.Namespace], int] = parsed.run
-        return command(parsed)
+        return _command(sys.argv[1:] if arguments is None else arguments, sandbox, beside)
     except KeeplineError as error:
         return fail(error.cause, error.next_step)
     except BrokenPipeError:
@@ -68,7 +61,33 @@ def main(
         return fail("this is a defect of keepline", "please report it with what stands above")
 
 
-def _parser(*, of_run: bool) -> argparse.ArgumentParser:
+def _command(words: Sequence[str], sandbox: Sandbox | None, beside: Beside | None) -> int:
+    """Run the command that the words name; return the exit status."""
+    if bare := _bare(words):
+        return _start(config_files.gathered({}), bare, sandbox, beside)
+    module = COMMANDS_BESIDE_RUN.get(words[0]) if words else None
+    if module is not None:
+        status_of_it: int = importlib.import_module(module).main(words[1:])
+        return status_of_it
+    parsed = _parser(of_run=words[:1] == ["run"]).parse_args(words)
+    parsed.sandbox, parsed.beside = sandbox, beside
+    command: Callable[..., int] = parsed.run
+    return command(parsed)
+
+
+def _bare(words: Sequence[str]) -> Sequence[str]:
+    """Return the command of a `run` that has no flag, for which no parser is made; else nothing.
+
+    Most have none, and argparse takes 8 ms of a start.
+    """
+    if len(words) < 2 or words[0] != "run":
+        return ()
+    if words[1] == "--":
+        return words[2:]
+    return () if words[1].startswith("-") else words[1:]
+
+
+def _parser(*, of_run: bool) -> "argparse.ArgumentParser":
     """Return the parser; that of `run` knows no other command, as those cost its start 1 ms."""
     parser = flags.Parser(prog="keepline", description="Keep a program's connections alive.")
     parser.add_argument("--version", action="version", version=f"keepline {__version__}")
@@ -95,7 +114,7 @@ def _parser(*, of_run: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_policy(parser: argparse.ArgumentParser) -> None:
+def _add_policy(parser: "argparse.ArgumentParser") -> None:
     """Add the commands about policy; `why` takes the settings that `run` takes."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     listed = commands.add_parser("presets", help="all presets and their rules")
@@ -113,15 +132,20 @@ _SESSION_HELP = "its name or how that begins, or latest; without it, that of $KE
 _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: "argparse.Namespace") -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         return fail("there is no command to run", _RUN_USAGE)
-    sources = flags.sources(arguments)
-    if arguments.sandbox is None and sources.settings().intercept == "proxy":
+    return _start(flags.sources(arguments), command, arguments.sandbox, arguments.beside)
+
+
+def _start(
+    sources: config.Sources, command: Sequence[str], sandbox: Sandbox | None, beside: Beside | None
+) -> int:
+    """Run a command, in what has been started for it; return the exit status."""
+    if sandbox is None and sources.settings().intercept == "proxy":
         return as_ended(running.run(sources, command, warn))
-    sandbox = arguments.sandbox or Sandbox(inherited.take())
-    beside = arguments.beside or Beside.fork()
+    sandbox, beside = sandbox or Sandbox(inherited.take()), beside or Beside.fork()
     try:
         ended = session.run(sandbox, sources, command, warn, beside)
     except EndedEarlyError as early:
@@ -131,22 +155,22 @@ def _run(arguments: argparse.Namespace) -> int:
     return as_ended(ended)
 
 
-def _doctor(arguments: argparse.Namespace) -> int:
+def _doctor(arguments: "argparse.Namespace") -> int:
     try:
         settings: config.Settings | config.ConfigError = flags.settings(arguments)
     except config.ConfigError as error:
         settings = error
-    checks = []
+    tried = []
     for check in doctor.examine(settings):
-        checks.append(check)
+        tried.append(check)
         if not arguments.json:
             write(f"{shown_lines(doctor.rendered(check))}\n")
     if arguments.json:
-        write(f"{shown_json(doctor.as_json(checks))}\n")
-    return 0 if all(check.works or not check.needed for check in checks) else 1
+        write(f"{shown_json(doctor.as_json(tried))}\n")
+    return 0 if all(check.works or not check.needed for check in tried) else 1
 
 
-def _log(arguments: argparse.Namespace) -> int:
+def _log(arguments: "argparse.Namespace") -> int:
     path = _session(arguments.session)
     if arguments.json:
         write("".join(f"{line}\n" for line in files.lines(path, escaping.as_json)))
@@ -155,19 +179,19 @@ def _log(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _explain(arguments: argparse.Namespace) -> int:
+def _explain(arguments: "argparse.Namespace") -> int:
     path = _session(arguments.session)
     is_live = files.is_live(path)  # first: one that ends meanwhile has its end in the log
     write_lines(telling.lines(flightlog.read(path), verbose=arguments.verbose, is_live=is_live))
     return 0
 
 
-def _presets(_arguments: argparse.Namespace) -> int:
+def _presets(_arguments: "argparse.Namespace") -> int:
     write_lines(presets.lines())
     return 0
 
 
-def _why(arguments: argparse.Namespace) -> int:
+def _why(arguments: "argparse.Namespace") -> int:
     """Return 1 if it is denied."""
     sources = flags.sources(arguments)
     settings = sources.settings()
@@ -179,7 +203,7 @@ def _why(arguments: argparse.Namespace) -> int:
     return 1 if is_denied else 0
 
 
-def _learn(arguments: argparse.Namespace) -> int:
+def _learn(arguments: "argparse.Namespace") -> int:
     path = _session(arguments.session)
     write_lines(learned.lines(path.stem, flightlog.read(path)))
     return 0
@@ -193,7 +217,7 @@ def _session(name: str | None) -> Path:
     return folder / f"{selection.select(known, name, own, str(folder))}.jsonl"
 
 
-def _status(arguments: argparse.Namespace) -> int:
+def _status(arguments: "argparse.Namespace") -> int:
     if arguments.session is not None or config.SESSION_VARIABLE in os.environ:
         paths = [_session(arguments.session)]
     else:

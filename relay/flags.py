@@ -1,13 +1,12 @@
 """Settings as flags of a command, and what flags, environment and files say together."""
 
 import argparse
-import os
 import sys
+from collections.abc import Container
 from typing import Any, NoReturn
 
 from relay import config, printing
-from relay.config import files as config_files
-from relay.record import files
+from relay.config import files
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,9 +23,11 @@ class Parser(argparse.ArgumentParser):
         super().exit(status, message)
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each setting; types, bounds and help are those of config.Settings."""
+def add_settings(parser: argparse.ArgumentParser, without: Container[str] = ()) -> None:
+    """Add a flag for each setting but some; types, bounds and help are those of config.Settings."""
     for setting in config.described():
+        if setting.name in without:
+            continue
         text = f"{setting.description} ({setting.shown_default})"
         how: dict[str, Any] = {"dest": setting.name, "help": text}
         if setting.kind is bool:
@@ -52,11 +53,4 @@ def sources(arguments: argparse.Namespace) -> config.Sources:
         if (given := getattr(arguments, setting.name, None)) is not None
     }
     flags = {setting.name: f"{setting.flag}: " for setting in config.described()}
-    path = config_files.config_path(os.environ, files.home())
-    return config.Sources(
-        flags=config.from_words(words, flags.__getitem__),
-        environment=config.from_environment(os.environ),
-        file=config.from_toml(config_files.read(path), str(path)),
-        path=str(path),
-        projects=tuple(config_files.projects()),
-    )
+    return files.gathered(config.from_words(words, flags.__getitem__))

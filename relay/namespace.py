@@ -22,7 +22,7 @@ def ways_in(listeners: Listeners) -> WaysIn:
     """Return the ways in by the sockets of a namespace."""
     return WaysIn(
         partial(_make, listeners),
-        dns=(listeners.dns_udp, listeners.dns_tcp),
+        dns=((listeners.dns_udp, listeners.dns_tcp),),
         diag=listeners.diag,
         host_addresses=listeners.host_addresses,
         open_host_ports=listeners.open_host_ports,

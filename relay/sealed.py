@@ -15,6 +15,7 @@ gateway's first connection or at the end must be what it was before the command 
 """
 
 import contextlib
+import functools
 import importlib.util
 import marshal
 import os
@@ -140,7 +141,8 @@ def _read(name: str, source: str, folder: str) -> _Read:
     """Read the compiled file of a module, or make it, or read its source; raises OSError."""
     if not source.endswith(tuple(SOURCE_SUFFIXES)):
         return _Read(source, folder, _content(source))
-    cached = importlib.util.cache_from_source(source)
+    parent, _, stem = source.rpartition(".")[0].rpartition("/")
+    cached = stem.join(_cached_in(parent))
     content = _compiled(source, cached)
     if content is not None:
         return _Read(source, folder, content)
@@ -149,6 +151,15 @@ def _read(name: str, source: str, folder: str) -> _Read:
         assert code is not None
         return _Read(source, folder, code)
     return _Read(source, folder, _content(source), is_source=True)
+
+
+@functools.cache
+def _cached_in(folder: str) -> list[str]:
+    """Return what stands before and behind a module's name in the path of its compiled file.
+
+    It is asked for once a folder: cache_from_source() takes as long as a file to be read.
+    """
+    return importlib.util.cache_from_source(f"{folder}/\0.py").split("\0")
 
 
 def _walk(name: str, folder: str) -> Iterator[tuple[str, str, str]]:

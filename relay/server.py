@@ -146,6 +146,10 @@ class Relay:
             self._running = None
             self._begun.set()
 
+    def live(self) -> int:
+        """Return how many connections of programs live, pending ones too."""
+        return len(self._running.connections) if self._running is not None else 0
+
     async def finish(self) -> None:
         """Relay what the command sent last before it ended, as long as it moves.
 
@@ -188,8 +192,8 @@ class _Running:
         handlers = Handlers(relay.policy, relay.names.synthetic, opener, served, loopback)
         diag = relay.ways_in.diag
         programs = SocketTable(diag) if diag is not None else None
-        self._connections = Connections(handlers.handler_for, standing, record, nursery, programs)
-        relay.names.synthetic.live = self._connections.dialled
+        self.connections = Connections(handlers.handler_for, standing, record, nursery, programs)
+        relay.names.synthetic.live = self.connections.dialled
         self._inbound = relay.ways_in.make(programs, record, loopback)
         self._network = network
         self._pool = parse_pool(settings.dns_pool)
@@ -215,8 +219,8 @@ class _Running:
         dns = self._ways_in.dns
         with contained(self._record, "limits"):
             SPARE.keep()
-            for sock in dns[:1]:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
+            for udp, _tcp in dns:
+                udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DNS_BUFFER)
         with contained(self._record, "urgent data"):
             urgent.listen()
         self._run("watch of the network", self._watch_network)
@@ -227,7 +231,7 @@ class _Running:
             self._run("watch of editors", editors.watch)
         self._run("name server", partial(self._names.serve, *dns))
         for each in self._inbound:
-            self._run("listener", partial(each.serve, self._connections.start))
+            self._run("listener", partial(each.serve, self.connections.start))
         self._run("published ports", partial(self._relay.serve_published, self._nursery))
 
     def _run(self, where: str, service: Callable[[], Awaitable[None]]) -> None:
@@ -255,9 +259,9 @@ class _Running:
         """Relay what the command sent last before it ended, as long as it moves."""
         for each in self._inbound:
             with contained(self._record, "end"):
-                each.take_waiting(self._connections.start)
+                each.take_waiting(self.connections.start)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._finish, self._connections.finish)
+            nursery.start_soon(self._finish, self.connections.finish)
             if self._relay.publishing is not None:
                 nursery.start_soon(self._finish, self._relay.publishing.finish)
         if self._bridges is not None:

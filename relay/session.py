@@ -17,7 +17,7 @@ from netns import syscalls
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, Plan
 from netns.process.socket_maker import SocketMaker
-from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans
+from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans, is_first_process
 from relay import __version__, namespace, server, startup
 from relay.addresses import HOST_NAME, parse_pool
 from relay.auto_ports import setup as auto_ports
@@ -28,8 +28,8 @@ from relay.command.passing import Passing
 from relay.config import SESSION_VARIABLE, Settings, Sources, way_out
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup import trust
-from relay.host.interfaces import host_network, require_ipv4
-from relay.host.resolv_conf import for_namespace
+from relay.host.interfaces import ATTACH, host_network, require_ipv4
+from relay.host.resolv_conf import WAIT, for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
 from relay.policy.host_ports import HostPorts
@@ -48,6 +48,9 @@ _IN_HASTE: Final = 0.1
 
 _MIB: Final = 1 << 20
 
+_RES_OPTIONS: Final = "RES_OPTIONS"
+"""A variable of glibc's resolver, which takes its options beside those of resolv.conf(5)."""
+
 
 def run(
     sandbox: Sandbox,
@@ -62,10 +65,10 @@ def run(
     the command has started, if anything it needs is missing, and EndedEarlyError.
     """
     settings = sources.settings()
-    require_ipv4()
+    _require_network(warn)
     resolv_conf = read_resolv_conf(settings.nameservers)
     name, bundle = new_name()
-    out = way_out_for(settings, warn)
+    out = found_way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
         added = {SESSION_VARIABLE: name, **prepared.environment, **_proxied(out)}
@@ -91,6 +94,12 @@ def run(
     return ended
 
 
+def _require_network(warn: Callable[[str], None]) -> None:
+    """Raise HostError where there is no IPv4; say where there is nothing but loopback."""
+    if lacking := require_ipv4():
+        warn(f"{lacking}; {ATTACH}")
+
+
 def new_name() -> tuple[str, Path]:
     """Return a name for the session, and where the gateway's certificate would be."""
     folder = sessions_folder(os.environ)
@@ -98,7 +107,7 @@ def new_name() -> tuple[str, Path]:
     return name, folder / f"{name}.pem"
 
 
-def way_out_for(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
+def found_way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
     """Return the way out through a proxy; most have none, and load nothing for it."""
     if settings.proxy == "auto" and not any(map(_is_of_proxy, os.environ)):
         return None
@@ -147,6 +156,8 @@ def tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str],
         warn(f"{'; '.join(listeners.notes)}: only these ports can be reached: {caught}")
     if settings.host_ports and not listeners.reaches_host_ports:
         warn(f"127.0.0.1 does not lead to ports of the host on this kernel, but {HOST_NAME} does")
+    if listeners.unmounted:
+        warn(listeners.unmounted)
     if listeners.stays_open:
         warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
 
@@ -225,6 +236,8 @@ def plan(
         addresses=host.addresses,
         gateway=host.gateway,
         environment=environment,
+        instead_of_files={_RES_OPTIONS: f"{os.environ.get(_RES_OPTIONS, '')} {WAIT}".lstrip()},
+        has_rules=settings.has_rules,
         own_address=own_address,
         intercept=namespace.ways(settings),
         ports=settings.ports or COMMON_PORTS,
@@ -256,7 +269,7 @@ async def _relay(
         await _deliver_last_words(relay, passing, ended, log.record)
         nursery.cancel_scope.cancel()
     maker.stop()  # it is in the namespace
-    left = await left_behind.look(relay.ways_in.dns[0], log.record, passing.sandbox.init)
+    left = await left_behind.look(relay.ways_in.dns[0][0], log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
     seconds = trio.current_time() - started
@@ -264,7 +277,11 @@ async def _relay(
         SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
     )
     return ended, [
-        *([left_behind.told(left, strict=relay.settings.strict)] if left else []),
+        *(
+            [left_behind.told(left, are_ended=relay.settings.strict or is_first_process())]
+            if left
+            else []
+        ),
         *relay.tightening.notes,
         *([relay.publishing.note] if relay.publishing and relay.publishing.note else []),
     ]

@@ -17,11 +17,13 @@ from relay import sealed
 # fmt: off
 DEFERRED: Final = frozenset({
     # 6 ms: after the fork. While the child loads its part, the parent reads the settings.
-    "relay.cli", "relay.command.beside",
+    "netns.child", "relay.cli", "relay.command.beside",
     # 40 ms: pyroute2, the child's work alone.
     "netns.network.links",
-    # 4 ms: what others import and a start does not use: digests, compressors, IDNA.
-    "ctypes.util", "hashlib", "idna", "shutil",
+    # 9 ms: flags, which most starts have none of, and the size of the terminal for their help.
+    "argparse", "relay.flags", "shutil",
+    # 2 ms: what others import and a start does not use: digests, IDNA.
+    "ctypes.util", "hashlib", "idna",
     # 1 ms: what is published as it was asked for; the rest after the command has started.
     "relay.publishing.on_host", "relay.publishing.publishing",
     # 9 ms: trio and all that relays, while the child builds the namespace.
@@ -36,6 +38,8 @@ DEFERRED: Final = frozenset({
     "relay.record.selection", "relay.record.status", "relay.record.story.learned",
     "relay.record.story.telling",
     "relay.record.view", "tomllib", "traceback",
+    # 5 ms: Prometheus' library, at the first request for metrics.
+    "relay.sidecar.endpoint.exposition",
     # 1 ms: the reader of ClientHellos, when a server is lost right after one.
     "relay.tcp.transfer.client_hello",
     # 1 ms: what judges names within connections, if a rule speaks of names.
@@ -52,10 +56,18 @@ DEFERRED: Final = frozenset({
 # fmt: on
 """Modules that run when the first of their names is asked for, not when they are imported."""
 
-UNUSED: Final = frozenset({"importlib.metadata", "trio._dtls"})
-"""Modules that never run, though they are imported: each of their names is None. 5 ms for DTLS; 12
-at the first question for metadata, which dnspython asks whether it has IDNA 2008. What the relay
-resolves has been encoded by the program."""
+# fmt: off
+UNUSED: Final = frozenset({
+    # 12 ms at the first question: dnspython asks it whether there is IDNA 2008. What the relay
+    # resolves has been encoded by the program.
+    "importlib.metadata",
+    # 8 ms: DTLS, threads, files and processes of trio.
+    "trio._dtls", "trio._file_io", "trio._path", "trio._subprocess", "trio._threads",
+    # 1 ms: schemas, which the tests write.
+    "msgspec._json_schema", "msgspec.inspect",
+})
+# fmt: on
+"""Modules that never run, though they are imported: each of their names is None."""
 
 
 class _Deferred(ModuleType):
@@ -136,7 +148,7 @@ LIBRARY: Final = (
     *("_colorize", "base64", "bisect", "contextvars", "ctypes.util", "encodings.idna"),
     *("encodings.punycode", "hashlib", "heapq", "hmac", "linecache", "locale", "logging"),
     *("platform", "queue", "random", "shlex", "shutil", "ssl", "string", "stringprep"),
-    *("subprocess", "threading", "tokenize", "traceback"),
+    *("subprocess", "textwrap", "threading", "tokenize", "traceback"),
     # What a change of config.toml may need.
     *("tomllib", "tomllib._parser", "tomllib._re", "tomllib._types"),
 )

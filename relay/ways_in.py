@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from netns.network.host_addresses import HostAddresses
 from relay.barrier import Record
+from relay.dns.service import DnsSockets
 from relay.inbound.offer import Inbound
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.host_loopback import HostLoopback
@@ -25,8 +26,8 @@ class WaysIn:
 
     make: Callable[[SocketTable | None, Record, HostLoopback], Sequence[Inbound]]
     """Makes what offers connections, at each start of the relay; the table is that of `diag`."""
-    dns: Sequence[socket.socket] = ()
-    """Where names are asked for: a UDP socket with IP_PKTINFO and a TCP listener, or none."""
+    dns: Sequence[DnsSockets] = ()
+    """Where names are asked for; without any, names are resolved for dials alone."""
     diag: socket.socket | None = None
     """sock_diag(7) where the programs' sockets are; without it nobody knows whether a program that
     has ended its side has left something to be relayed, and so it is waited for."""

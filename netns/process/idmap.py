@@ -3,8 +3,12 @@
 import os
 from pathlib import Path
 
+from netns.errors import SandboxError
+from netns.hints import host_facts, map_hint
+
 CAP_SETGID = 6
 CAP_SETUID = 7
+CAP_SETFCAP = 31
 
 
 def identity_map(own_map: str) -> str:
@@ -17,19 +21,36 @@ def identity_map(own_map: str) -> str:
     return "".join(f"{inside} {inside} {count}\n" for inside, _outside, count in extents)
 
 
-def can_map_range() -> bool:
-    """Return whether the caller may map more ids than its own: uid 0 with SETUID and SETGID."""
+def effective_capabilities() -> int:
+    """Return the capabilities in force, as bits, out of /proc/self/status."""
     status = Path("/proc/self/status").read_text()
-    effective = int(status.split("CapEff:")[1].split()[0], 16)
+    return int(status.split("CapEff:")[1].split()[0], 16)
+
+
+def can_map_range(held: int | None = None) -> bool:
+    """Return whether the caller may map more ids than its own: uid 0 with SETUID and SETGID.
+
+    `held` are its capabilities, if they are known.
+    """
     needed = 1 << CAP_SETUID | 1 << CAP_SETGID
-    return os.geteuid() == 0 and effective & needed == needed
+    return (
+        os.geteuid() == 0
+        and (effective_capabilities() if held is None else held) & needed == needed
+    )
+
+
+def refused(error: OSError, uid: int, held: int) -> SandboxError:
+    """Return how a map that could not be written is told, of a caller with these capabilities."""
+    lacks_setfcap = uid == 0 and not held & 1 << CAP_SETFCAP
+    hint = map_hint(error.errno, host_facts(), lacks_setfcap=lacks_setfcap)
+    return SandboxError(f"id map: {Path(error.filename).name}: {error.strerror}", hint)
 
 
 def write_range(pid: int) -> None:
     """Map the full range for `pid`, which has just unshared; the caller must be outside."""
     for kind in ("uid_map", "gid_map"):
         own = Path("/proc/self", kind).read_text()
-        Path("/proc", str(pid), kind).write_text(identity_map(own))
+        _write(Path("/proc", str(pid), kind), identity_map(own))
 
 
 def write_single(uid: int, gid: int) -> None:
@@ -38,6 +59,14 @@ def write_single(uid: int, gid: int) -> None:
     setgroups must be denied first, user_namespaces(7); supplementary groups stay in force but
     show as the overflow gid.
     """
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1\n")
-    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1\n")
+    _write(Path("/proc/self/setgroups"), "deny")
+    _write(Path("/proc/self/uid_map"), f"{uid} {uid} 1\n")
+    _write(Path("/proc/self/gid_map"), f"{gid} {gid} 1\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of proc(5); raises OSError with its name, which write(2)'s own lacks."""
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -1,6 +1,7 @@
 """Processes of the command that go on after its end: they lose their network, and are named.
 
-With --strict they end with it, for their init does.
+With --strict they end with it, for their init does; so they do where keepline is the first process
+of a container.
 """
 
 import socket
@@ -34,10 +35,10 @@ async def look(inside: socket.socket, record: Record, init: int = 0) -> list[str
     return found
 
 
-def told(found: Sequence[str], *, strict: bool) -> str:
+def told(found: Sequence[str], *, are_ended: bool) -> str:
     """Return what has lost its network, or has ended with the command, and what would keep it."""
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    fate = "ended with the command" if strict else "without a network from now on"
+    fate = "ended with the command" if are_ended else "without a network from now on"
     return (
         f"left behind, {fate}: {', '.join(found[:_NAMED])}{more};"
         " to stay until they have ended: keepline run --linger"

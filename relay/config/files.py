@@ -7,12 +7,26 @@ from pathlib import Path
 from typing import Final
 
 from relay.config.entries import Project
-from relay.config.reading import from_project
+from relay.config.reading import Said, from_environment, from_project, from_toml
 from relay.config.settings import ConfigError
+from relay.config.sources import Sources
+from relay.record.files import home
 
 PROJECT_FILE: Final = ".keepline.toml"
 
 _MOST_BYTES: Final = 4 << 20
+
+
+def gathered(flags: Said) -> Sources:
+    """Read config.toml, the environment and the files of the project; raises ConfigError."""
+    path = config_path(os.environ, home())
+    return Sources(
+        flags=flags,
+        environment=from_environment(os.environ),
+        file=from_toml(read(path), str(path)),
+        path=str(path),
+        projects=tuple(projects()),
+    )
 
 
 def config_path(environment: Mapping[str, str], home: Path) -> Path:

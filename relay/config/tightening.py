@@ -29,6 +29,10 @@ from relay.record.events import (
 )
 from relay.record.kinds import Kind
 
+_FIRST_LOOK: Final = 0.1
+"""Seconds until the files are watched and read again: most commands that end at once have no watch,
+whose end may keep a process waiting for 20 ms, until no other processor uses it."""
+
 SETTLE: Final = 0.2
 """Seconds after a change before the files are read: most editors truncate a file, then write."""
 
@@ -69,6 +73,7 @@ class Tightening:
         Each change is followed by a new watch, for it may be one of the folders. The files are
         read once that stands: what changes before it is read, and what changes after it is noticed.
         """
+        await trio.sleep(_FIRST_LOOK)
         while True:
             paths = [Path(self._sources.path), *files.project_paths()]
             with FileWatch(paths) as watch:

@@ -2,7 +2,9 @@
 
 import socket
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
 import trio
 
@@ -23,6 +25,9 @@ from relay.outbound.patience import DialError
 from relay.policy.policy import Policy
 from relay.record.events import Event
 from relay.record.kinds import Kind
+
+DnsSockets: TypeAlias = tuple[socket.socket, socket.socket]
+"""A UDP socket, with IP_PKTINFO if it has more than one address, and a TCP listener."""
 
 
 class NameService:
@@ -61,11 +66,10 @@ class NameService:
         self._is_wanted = trio.Event()
         self._is_ready = trio.Event()
 
-    async def serve(self, *sockets: socket.socket) -> None:
+    async def serve(self, *sockets: DnsSockets) -> None:
         """Answer the program until cancelled; after a fault, this may be called again.
 
-        By a UDP and a TCP socket, whose owner closes them; without, names are resolved for the
-        dialer alone.
+        Whoever owns the sockets closes them. Without any, names are resolved for the dialer alone.
         """
         await self._first_question(sockets)
         try:
@@ -73,7 +77,7 @@ class NameService:
         finally:  # who looks a name up now waits for the next resolver
             self._resolver, self._is_ready = None, trio.Event()
 
-    async def _answer(self, sockets: Sequence[socket.socket]) -> None:
+    async def _answer(self, sockets: Sequence[DnsSockets]) -> None:
         configured = tuple(map(parse_nameserver, self._settings.nameservers))
         of_host = HostResolvers(Path(RESOLV_CONF), self._record)
         if self._gate is None:
@@ -90,8 +94,6 @@ class NameService:
                 self._gate,
             )
             self._is_ready.set()
-            if not sockets:
-                await trio.sleep_forever()
             answers = responder.Responder(
                 self._resolver,
                 self.synthetic,
@@ -102,7 +104,10 @@ class NameService:
                 is_own=self._is_own,
                 is_left=self._is_left,
             )
-            await nameserver.NameServer(answers, self._record, LIMIT.share(4, MOST)).serve(*sockets)
+            served = nameserver.NameServer(answers, self._record, LIMIT.share(4, MOST))
+            for udp, tcp in sockets:
+                nursery.start_soon(served.serve, udp, tcp)
+            await trio.sleep_forever()
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         """Return the IPv4 addresses of a destination's name, at least one; raises DialError.
@@ -137,7 +142,7 @@ class NameService:
         if self._resolver is not None:
             self._resolver.network_changed()
 
-    async def _first_question(self, sockets: Sequence[socket.socket]) -> None:
+    async def _first_question(self, sockets: Sequence[DnsSockets]) -> None:
         """Wait until one of the sockets has something to read, or a name is to be dialled."""
 
         async def readable(sock: socket.socket) -> None:
@@ -145,7 +150,7 @@ class NameService:
             self._is_wanted.set()
 
         async with trio.open_nursery() as nursery:
-            for sock in sockets:
+            for sock in chain.from_iterable(sockets):
                 nursery.start_soon(readable, sock)
             await self._is_wanted.wait()
             nursery.cancel_scope.cancel()

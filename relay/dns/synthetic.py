@@ -52,6 +52,10 @@ def _nobody() -> Collection[str]:
     return ()
 
 
+def _unheard(_address: str, _name: str) -> None:
+    """Hear of a name's address."""
+
+
 class SyntheticAddresses:
     """The session's names and their addresses, both ways; the time is an argument."""
 
@@ -66,11 +70,17 @@ class SyntheticAddresses:
         self._by_number: dict[int, _Assigned] = {}
         self.live: Callable[[], Collection[str]] = _nobody
         """Returns the addresses that connections have now; asked only when all are assigned."""
+        self.on_assigned: Callable[[str, str], None] = _unheard
+        """Called with each address and its name, before anybody else hears of it."""
 
     @classmethod
     def of(cls, pool: str = DEFAULT_POOL) -> "SyntheticAddresses":
         """Take addresses from a pool, ADDRESS/LENGTH."""
         return cls(parse_pool(pool))
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Yield each address and its name, that which was used longest ago first."""
+        return ((ipv4_text(each.number), each.name) for each in self._by_name.values())
 
     def __len__(self) -> int:
         """Return how many names have an address."""
@@ -90,9 +100,17 @@ class SyntheticAddresses:
         displaced = self._displace(now) if len(self) == len(self._free) else None
         number = self._place(name, displaced)
         self._by_name[name] = self._by_number[number] = _Assigned(name, number, now)
-        return Assignment(
-            ipv4_text(number), is_new=True, displaced=displaced.name if displaced else ""
-        )
+        address = ipv4_text(number)
+        self.on_assigned(address, name)
+        return Assignment(address, is_new=True, displaced=displaced.name if displaced else "")
+
+    def restore(self, name: str, address: str, now: float) -> bool:
+        """Assign an address that a name had in an earlier run; return whether that can be."""
+        name, number = canonical(name), ipv4_number(address)
+        if name in self._by_name or number in self._by_number or number not in self._free:
+            return False
+        self._by_name[name] = self._by_number[number] = _Assigned(name, number, now)
+        return True
 
     def name_of(self, address: str) -> str | None:
         """Return the name that the address stands for, None if it stands for none."""

@@ -3,10 +3,9 @@
 What speaks HTTP is loaded when the first connection comes; see relay/startup.py.
 """
 
-import dataclasses
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -26,7 +25,7 @@ from relay.gateway.downstream.program_stream import ProgramStream
 from relay.gateway.http import Request, values
 from relay.gateway.inner import Inner
 from relay.gateway.setup.choice import Origin
-from relay.gateway.setup.prepare import BASE_URL_PORT, Prepared
+from relay.gateway.setup.prepare import BASE_URL_PORT, UNKNOWN_PATH, Prepared
 from relay.gateway.upstream import pool
 from relay.inbound.offer import Offer
 from relay.outbound.opener import Opener
@@ -178,11 +177,8 @@ class Gateway:
     ) -> None:
         """Answer one request after the other."""
         upstream = self._pool(origin)
-        while (request := await side.request()) is not None:
+        while (request := await self._next(side, origin)) is not None:
             guest.has_asked()
-            request = await self._below(request, side, origin)
-            if request is None:
-                break
             self.clients.has_sent_data(client)
             if await self._has_refused(request, side, origin, number):
                 break
@@ -211,22 +207,16 @@ class Gateway:
             self.clients.has_sent_data(client)
         await side.close()
 
-    async def _below(
-        self, request: Request, side: "downstream.Downstream", origin: Origin
-    ) -> Request | None:
-        """Return a request without the secret that its path has to begin with, if there is one.
-
-        One without it is answered: whoever else is on this host can connect too.
-        """
-        secret = self.prepared.place.secret
-        if secret is None or self.prepared.chosen.mode != "http":
+    async def _next(self, side: "downstream.Downstream", origin: Origin) -> Request | None:
+        """Return the next request, below the base URL's secret if it has one; answer any other."""
+        request = await side.request()
+        if request is None or self.prepared.chosen.mode != "http":
             return request
-        target = secret.below(request.target)
+        target = self.prepared.place.below(request.target)
         if target is not None:
-            return dataclasses.replace(request, target=target)
+            return replace(request, target=target)
         async with side.exchange():
-            why = "the base URL has a token, which this request lacks"
-            await side.fail(*origin.dialect.error_fields(why, retry=False))
+            await side.fail(*origin.dialect.error_fields(UNKNOWN_PATH, retry=False))
         return None
 
     async def _has_refused(

@@ -27,10 +27,21 @@ _MOST_ADDRESSES: Final = 1024
 _SOMEWHERE: Final = ("192.0.2.1", 9)
 
 
-def require_ipv4() -> None:
+NO_NETWORK: Final = (
+    "there is no network here but loopback, as with --network=none: nothing outside is reached"
+    " until an interface comes"
+)
+ATTACH: Final = "give the container a network: --network bridge, for one"
+
+_TUNNELS: Final = ("sit", "tunl", "gre", "erspan", "ip_vti", "ip6_vti", "ip6tnl", "ip6gre")
+"""How devices begin that some kernels have in each new network namespace, leading nowhere."""
+
+
+def require_ipv4() -> str:
     """Raise HostError where IPv4 will not come: no kernel has it, or the network is of IPv6 alone.
 
     A host without any network is in an outage, as it may be later: a session can start in one.
+    Return NO_NETWORK where nothing shows that one will come: no interface is there.
     """
     try:
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -38,11 +49,12 @@ def require_ipv4() -> None:
         raise HostError(f"no IPv4: {error.strerror}", "use a kernel with IPv4") from error
     with probe:
         if any(not address.startswith("127.") for address in local_addresses()):
-            return
+            return ""
         if probe.connect_ex(_SOMEWHERE) == 0:  # sends no packet
-            return
+            return ""
     if not _has_ipv6():
-        return
+        names = [name for _index, name in socket.if_nameindex()]
+        return "" if any(not name.startswith(("lo", *_TUNNELS)) for name in names) else NO_NETWORK
     raise HostError(
         "no IPv4: no interface has an IPv4 address besides loopback",
         "connect this machine to a network with IPv4: keepline sends no IPv6",

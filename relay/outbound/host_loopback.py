@@ -95,6 +95,8 @@ class HostLoopback:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             number = await self._connect(sock, (address, destination.port))
+            if not number and sock.getsockname()[:2] == (address, destination.port):
+                number = errno.ECONNREFUSED  # the kernel chose that very port, and nobody listens
         except OSError as error:
             number = error.errno or number
         finally:  # cancelled, too

@@ -57,7 +57,7 @@ def serve(sources: Sources, port: int, *, is_open: bool) -> None:
     require_ipv4()
     read_resolv_conf(settings.nameservers)
     name, bundle = session.new_name()
-    out = session.way_out_for(settings, warn)
+    out = session.found_way_out(settings, warn)
     with ExitStack() as opened:
         door = opened.enter_context(entrance.opened(port, is_open=is_open))
         door.require_other(out)

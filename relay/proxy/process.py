@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from netns import sandbox, syscalls
+from netns import syscalls
+from netns.errors import EXIT_OWN_FAILURE
 from netns.process import command, timers
 from netns.process.inherited import Inherited
+from netns.process.waited import Waited, remember_how_children_end
 
-_EXIT_OWN_FAILURE: Final = 125
 _GO: Final = b"g"
 _FOLDER: Final = Path("/dev/fd")
 
 
-class Process:
+class Process(Waited):
     """The command, from the fork to its end."""
 
     init = 0
@@ -35,6 +36,7 @@ class Process:
             timers.put(callers_timers)
             _become(argv, asked, parent)
         os.close(asked)
+        remember_how_children_end()
         inherited.close()
         inherited.release_streams()
 
@@ -43,14 +45,6 @@ class Process:
         entries = command.changed(command.callers_environment(), changes)
         with contextlib.suppress(BrokenPipeError), open(self._pipe, "wb") as pipe:  # noqa: PTH123
             pipe.write(_GO + b"\0".join(entries))
-
-    def poll(self) -> sandbox.Ended | sandbox.Stopped | None:
-        """Return what became of the command since the last call, without waiting, waitpid(2)."""
-        return sandbox.poll(self.pid)
-
-    def has_news(self) -> bool:
-        """Return whether poll() would have news: it went on, stopped or ended, waitid(2)."""
-        return sandbox.has_news(self.pid)
 
     def leave_orphans(self) -> None:
         """Do nothing: what it has left behind goes on by itself."""
@@ -72,13 +66,13 @@ def _become(argv: Sequence[str], pipe: int, parent: int) -> NoReturn:
         with open(pipe, "rb") as file:
             said = file.read()
         if not said.startswith(_GO):
-            os._exit(_EXIT_OWN_FAILURE)
+            os._exit(EXIT_OWN_FAILURE)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)  # Python ignores both
         with contextlib.suppress(OSError, AttributeError):  # Linux's alone
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGHUP)
         if os.getppid() != parent:
-            os._exit(_EXIT_OWN_FAILURE)
+            os._exit(EXIT_OWN_FAILURE)
         command.become(argv, said[len(_GO) :].split(b"\0"))
     finally:
-        os._exit(_EXIT_OWN_FAILURE)
+        os._exit(EXIT_OWN_FAILURE)

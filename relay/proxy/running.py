@@ -34,7 +34,7 @@ def run(sources: Sources, command: Sequence[str], warn: Callable[[str], None]) -
     require_ipv4()
     read_resolv_conf(settings.nameservers)
     name, bundle = session.new_name()
-    out = session.way_out_for(settings, warn)
+    out = session.found_way_out(settings, warn)
     witness = Witness()
     with ExitStack() as opened:
         opened.callback(witness.end)

@@ -18,7 +18,11 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 _ROOT: Final = 0
+_NOBODY: Final = 65534
+"""Whose files those of an id seem that the user namespace does not have."""
 _WITHIN: Final = "keepline/sessions"
+SHARED: Final = (Path("/tmp"), Path("/dev/shm"))  # noqa: S108 - what is made there is looked at
+"""Folders in which everybody may make files and remove their own alone."""
 
 LONGEST: Final = 1 << 20
 """Bytes of a line that are read: no event is as long."""
@@ -55,12 +59,48 @@ def sessions_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder of all sessions.
 
     Root's are in root's own home where HOME, or XDG_STATE_HOME, is a user's, as after `sudo -E`:
-    that user could change them, and could not remove what root has made there.
+    that user could change them, and could not remove what root has made there. Where that cannot be
+    written to, as in many containers, they are in a folder for what need not last.
     """
     base = state_home(environment)
     if os.geteuid() == _ROOT and not _is_roots(base):
         base = Path(pwd.getpwuid(_ROOT).pw_dir, ".local/state")
-    return base / _WITHIN
+    folder = base / _WITHIN
+    if not is_writable(folder):
+        return next(filter(is_writable, _passing(environment)), folder)
+    return folder
+
+
+def is_writable(folder: Path) -> bool:
+    """Return whether the caller may write in a folder, or make it if it is not there."""
+    for place in (folder, *folder.parents):
+        try:
+            place.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return False
+        return os.access(place, os.W_OK | os.X_OK)
+    return False
+
+
+def _passing(environment: Mapping[str, str]) -> Iterator[Path]:
+    """Yield where files of the caller's may be that need not last.
+
+    Each is one folder, whose owner opened_folder() looks at, in one in which nobody else can put
+    another in its place: the caller's own, or one with the sticky bit.
+    """
+    runtime = Path(environment.get("XDG_RUNTIME_DIR", ""))
+    with contextlib.suppress(OSError):
+        status = runtime.lstat()
+        is_own = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+        if runtime.is_absolute() and stat.S_ISDIR(status.st_mode) and is_own:
+            yield runtime / "keepline"
+    for place in SHARED:
+        with contextlib.suppress(OSError):
+            status = place.stat()
+            if status.st_uid in {_ROOT, _NOBODY} and status.st_mode & stat.S_ISVTX:
+                yield place / f"keepline-{os.geteuid()}"
 
 
 def _is_roots(folder: Path) -> bool:
@@ -143,12 +183,17 @@ def lines(path: Path, read: Callable[[bytes], _T | None]) -> Iterator[_T]:
 
 def sessions(folder: Path) -> list[Path]:
     """Return the sessions' files, oldest first: a session's name begins with its start."""
+    return [folder / name for name in session_names(folder)]
+
+
+def session_names(folder: Path) -> list[str]:
+    """Return the names of the sessions' files, oldest first."""
     try:
         with os.scandir(folder) as entries:
             names = [each.name for each in entries if each.is_file(follow_symlinks=False)]
     except OSError:
         return []
-    return sorted(folder / name for name in names if name.endswith(".jsonl") and name[0] != ".")
+    return sorted(name for name in names if name.endswith(".jsonl") and name[0] != ".")
 
 
 def unused_name(folder: Path, wanted: str) -> str:

@@ -4,28 +4,31 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from relay.record import files
-from relay.record.events import AnyEvent, Event, Fault, LogChanged, LogFull, LogLost, SessionEnded
+from relay.record.events import (
+    AnyEvent,
+    Event,
+    Fault,
+    LogChanged,
+    LogContinued,
+    LogFull,
+    LogLost,
+    SessionEnded,
+)
 from relay.record.kinds import Kind, kind_of_errno
 from relay.record.repeats import Repeats
 
-SESSIONS_KEPT: Final = 50
-"""Files of older sessions are removed when a new one starts, if they are not young."""
-
-YOUNG: Final = 3600.0
-"""Seconds for which the record of a session that has ended can be asked for, however many start."""
-
-SESSIONS_AT_MOST: Final = 1000
-"""Files that are kept because they are young."""
-
 RESERVED: Final = 4
 """The part of the room that is kept for what was lost, denied or failed: the last quarter."""
+
+_MARGIN: Final = 16384
+"""Bytes: more than the few events that may come together."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -81,11 +84,12 @@ class FlightLog:
             self.has_failures |= event.is_failure
             if isinstance(event, Fault):
                 self._shorten(event)
-            if isinstance(event, SessionEnded):
+            if isinstance(event, SessionEnded | LogContinued):
                 for each in self._repeats.last():
                     self._append(each, has_failed=True)
                 self._look()
-                event.omitted = self._omitted
+                if isinstance(event, SessionEnded):
+                    event.omitted = self._omitted
                 self._put(_encoder.encode(event))
             else:
                 has_failed = event.is_loss or event.is_failure
@@ -93,6 +97,21 @@ class FlightLog:
                     self._append(each, has_failed=has_failed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller has other work to do
             self._lose(1, error)
+
+    def begin(self, known: Iterable[Event]) -> None:
+        """Write what the file before this one has of what goes on, with its own times.
+
+        It takes half of the room at most: of very many connections the rest is left out.
+        """
+        for event in known:
+            if self._left < self._limit // 2:
+                return
+            self._put(_encoder.encode(event))
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether there is little room left for what has not failed."""
+        return self._left < self._limit // RESERVED + _MARGIN
 
     def _append(self, event: Event, *, has_failed: bool) -> None:
         """Write an event, or count it where there is no room for it.
@@ -238,42 +257,6 @@ def _create(path: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX)
         os.rename(unnamed, path.name, src_dir_fd=folder, dst_dir_fd=folder)
     return fd
-
-
-def prune(folder: Path, now: float) -> None:
-    """Remove the oldest ended sessions beyond SESSIONS_KEPT, and what killed ones left behind.
-
-    `now` is in seconds since the epoch. A file that cannot be removed stays: that is no reason to
-    run without a log. Raises OSError if the folder is not to be trusted.
-    """
-    known = files.sessions(folder)
-    with files.opened_folder(folder) as opened:
-        for path in known[:-SESSIONS_AT_MOST]:
-            _remove_ended(opened, path, path)
-        for path in known[-SESSIONS_AT_MOST:-SESSIONS_KEPT]:
-            if not _is_young(path, now):
-                _remove_ended(opened, path, path)
-        for path in known:
-            _remove_ended(opened, path.with_suffix(".pem"), path)
-        for pattern in ("*.pem", "*.new"):  # of starts that were killed before they had a log
-            for path in folder.glob(pattern):
-                if not path.with_suffix(".jsonl").exists() and not _is_young(path, now):
-                    with contextlib.suppress(OSError):
-                        os.unlink(path.name, dir_fd=opened)
-
-
-def _is_young(path: Path, now: float) -> bool:
-    try:
-        return now - path.lstat().st_mtime < YOUNG
-    except OSError:  # removed by another
-        return True
-
-
-def _remove_ended(folder: int, file: Path, session: Path) -> None:
-    """Remove a file of a session that has ended, if it is there and may be removed."""
-    with contextlib.suppress(OSError):
-        if os.path.lexists(file) and not files.is_live(session):
-            os.unlink(file.name, dir_fd=folder)
 
 
 def read(path: Path) -> Iterator[AnyEvent]:

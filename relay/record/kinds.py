@@ -46,6 +46,8 @@ class Kind(StrEnum):
     """By a firewall: the host's own, or one on the way that says so by ICMP."""
     TAMPERED = "tampered"
     """Another process has changed what is keepline's."""
+    RULES = "pod-rules"
+    """The rules of the pod do not lead to its relay."""
     DEFECT = "defect"
     """An error that keepline did not expect: its own, or of what it is made of."""
 

@@ -5,8 +5,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from relay.record.files import sessions_folder, state_home
-from relay.record.flightlog import FlightLog, prune
+from relay.record.files import is_writable, sessions_folder, state_home
+from relay.record.flightlog import FlightLog
+from relay.record.pruning import prune
 
 
 @contextlib.contextmanager
@@ -29,7 +30,8 @@ def _open(name: str, limit: int, warn: Callable[[str], None]) -> FlightLog:
     """Open the flight log; where that is impossible, warn and go on without one."""
     folder = sessions_folder(os.environ)
     if not folder.is_relative_to(wanted := state_home(os.environ)):
-        warn(f"the record of this session is in {folder}: {wanted} is a user's, and this is root")
+        why = "is a user's, and this is root" if is_writable(wanted) else "cannot be written to"
+        warn(f"the record of this session is in {folder}: {wanted} {why}")
     try:
         log = FlightLog(folder / f"{name}.jsonl", clock=time.time, limit=limit)
     except OSError as error:

@@ -1,16 +1,29 @@
 """The writer of the flight log: in batches, and only when there is something to write."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import trio
-
-from relay.record.flightlog import FlightLog
 
 _FLUSH_AFTER: Final = 0.2
 """Seconds for which events are gathered before they are written."""
 
 
-async def write_log(log: FlightLog) -> None:
+class Log(Protocol):
+    """What is written: a flight log, or the parts of one."""
+
+    wake: Callable[[], None]
+    """Called when there is something to flush."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something to flush."""
+
+    def flush(self) -> None:
+        """Write what is pending."""
+
+
+async def write_log(log: Log) -> None:
     """Write events in batches, soon after the first of each; no timer runs while none come.
 
     It may be called again after a fault, with what was recorded meanwhile.

@@ -9,6 +9,8 @@ from relay.printing import EXIT_OWN_FAILURE
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     "rules": ("relay.sidecar.rules", "lead the pod's connections to its relay; needs NET_ADMIN"),
+    "relay": ("relay.sidecar.relay", "relay for all containers of the pod, until SIGTERM"),
+    "ready": ("relay.sidecar.ready", "whether the relay is ready: a probe"),
 }
 """Modules by their word, each with its help. A module has `main(arguments: Sequence[str]) -> int`,
 which takes what follows the word and may raise KeeplineError and OSError, and a parser of its own.

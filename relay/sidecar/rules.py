@@ -6,9 +6,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, TypeVar
 
-from netns.network.pod import DNS_PORT, RELAY_UID, TCP_PORT, installing
+from netns.network.pod import DNS_PORT, RELAY_UID, TCP_PORT, docker, installing
 from netns.network.pod.asked import Asked
-from netns.network.pod.installing import RulesError
+from netns.network.pod.refusal import RulesError
 from relay import flags
 from relay.addresses import MAX_PORT, parse_pool
 from relay.printing import write_lines
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _asked(parsed)
     if parsed.check:
         return _check(asked)
-    _require_mapped(asked.left_alone())
+    require_mapped(asked.left_alone(), Path("/proc/self/uid_map").read_text())
     before = installing.install(asked)
     if before.stands:
         write_lines([f"the rules stand already, {len(before.standing)} parts"])
@@ -110,12 +110,21 @@ def _asked(parsed: argparse.Namespace) -> Asked:
         tuple(parsed.exclude_uid),
         tuple(parsed.exclude_cidr),
         tuple(parsed.exclude_port),
+        docker.asks(_resolv_conf()),
     )
 
 
-def _require_mapped(uids: Sequence[int]) -> None:
-    """Raise RulesError if the kernel knows no such user in this user namespace."""
-    extents = [tuple(map(int, line.split())) for line in _UID_MAP.read_text().splitlines()]
+def _resolv_conf() -> str:
+    """Read the file that the pod's programs have too; an empty one if there is none."""
+    try:
+        return Path("/etc/resolv.conf").read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def require_mapped(uids: Sequence[int], uid_map: str) -> None:
+    """Raise RulesError if this user namespace, user_namespaces(7), has no such user."""
+    extents = [tuple(map(int, line.split())) for line in uid_map.splitlines()]
     for uid in uids:
         if not any(first <= uid < first + count for first, _outside, count in extents):
             known = ", ".join(f"{first} to {first + count - 1}" for first, _, count in extents)
@@ -123,9 +132,6 @@ def _require_mapped(uids: Sequence[int]) -> None:
                 f"this user namespace has no user {uid}",
                 f"--uid N, the relay's user, of {known}; or give the pod more ids",
             )
-
-
-_UID_MAP: Final = Path("/proc/self/uid_map")
 
 
 def _listed(kind: Callable[[str], _Value]) -> Callable[[str], list[_Value]]:

@@ -53,6 +53,10 @@ class Connections:
         self._live.add(connection)
         self.nursery.start_soon(self._serve, connection)
 
+    def __len__(self) -> int:
+        """Return how many live, pending ones too."""
+        return len(self._live)
+
     def dialled(self) -> frozenset[str]:
         """Return the addresses to which programs have connections, pending ones too."""
         return frozenset(connection.offer.destination[0] for connection in self._live)

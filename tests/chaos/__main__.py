@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,26 +15,26 @@ from .plan import Run
 from .row import Row
 from .rows import ROWS
 from .soak import Soaked
-from .stage import PROXIES
+from .ways import PROXIED, WAYS
 from .worker import Played
 
+_ALL: Final = frozenset(row.number for row in ROWS)
 _SOAK: Final = 17
 _SHORT_SOAK: Final = 1.0
-_PAGE: Final = Path(__file__).resolve().parents[2] / "docs/chaos.md"
+_PAGES: Final = Path(__file__).resolve().parents[2] / "docs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play it; gives 1 if a promise is broken."""
     parsed = _parser().parse_args(arguments)
-    chosen = set(parsed.row or [*(row.number for row in ROWS), _SOAK])
+    has_soak = not parsed.through and _SOAK in (parsed.row or [_SOAK])
     minutes = _SHORT_SOAK if parsed.short else parsed.minutes
     run = Run(
-        rows=[row for row in _rows(is_short=parsed.short) if row.number in chosen],
+        rows=_rows(parsed.row, parsed.through, is_short=parsed.short),
         jobs=parsed.jobs,
         times=parsed.times,
         is_short=parsed.short,
-        through=parsed.through,
-        soak_minutes=minutes if _SOAK in chosen else 0,
+        soak_minutes=minutes if has_soak else 0,
         tell=_tell,
     )
     if parsed.merge:
@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.json.write_text(json.dumps({"played": played, "soaked": soaked}))
     table = report.lines(run)
     if parsed.write:
-        _PAGE.write_text("\n".join(report.markdown(run, table)) + "\n")
+        page = "chaos-proxies.md" if parsed.through else "chaos.md"
+        (_PAGES / page).write_text("\n".join(report.markdown(run, table)) + "\n")
     if run.is_short:
         sys.stdout.write(f"{report.SHORT}\n")
     sys.stdout.writelines(f"{line}\n" for line in report.plain(table))
@@ -55,12 +56,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if broken else 0
 
 
-def _rows(*, is_short: bool) -> list[Row]:
-    """Return all rows, or those that differ when their waits are shortened."""
-    if not is_short:
-        return ROWS
-    differing = {(row.number, row.fault_of(row.short), row.client): row for row in ROWS}
-    return list(differing.values())
+def _rows(numbers: Sequence[int], ways: Sequence[str], *, is_short: bool) -> list[Row]:
+    """Return the rows of these numbers, or all, each behind each of the proxies, if there are any.
+
+    In the short form those that differ when their waits are shortened; behind a proxy each fault
+    meets one client, as the way out is the same for all.
+    """
+    possible = set(numbers or [row.number for row in ROWS]) & (PROXIED if ways else _ALL)
+    rows = [row for row in ROWS if row.number in possible]
+    if is_short:
+        differing: dict[tuple[int, str, str], Row] = {}
+        for row in rows:
+            client = "" if ways else row.client
+            differing.setdefault((row.number, row.fault_of(row.short), client), row)
+        rows = list(differing.values())
+    return [replace(row, through=way) for row in rows for way in ways or ("",)]
 
 
 def _merge(run: Run, results: Sequence[dict[str, dict[str, object]]]) -> None:
@@ -82,7 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--times", type=int, help="samples of each row instead of its own number")
     parser.add_argument("--short", action="store_true", help="each row once, shortened waits")
     parser.add_argument(
-        "--through", choices=PROXIES, default="", help="keepline's way out is this proxy"
+        "--through",
+        choices=sorted(WAYS),
+        action="append",
+        default=[],
+        help="keepline's way out is this proxy; repeatable",
     )
     parser.add_argument("--jobs", type=int, default=16, help="rows that wait, at a time")
     parser.add_argument("--minutes", type=float, default=60, help="length of the soak, row 17")
@@ -90,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--merge", type=Path, action="append", help="play nothing, take such a file's results"
     )
-    parser.add_argument("--write", action="store_true", help="write docs/chaos.md")
+    parser.add_argument("--write", action="store_true", help="write the page in docs/")
     return parser
 
 

@@ -33,8 +33,6 @@ class Run:
     jobs: int
     times: int | None = None
     is_short: bool = False
-    through: str = ""
-    """The proxy that each keepline has for its way out."""
     soak_minutes: float = 0.0
     """0: no soak."""
     tell: Callable[[str], None] = lambda _line: None
@@ -75,7 +73,7 @@ class Run:
             return
         times, bare = self._samples(row)
         mode = "short" if self.is_short else "full"
-        arguments = [row.name, str(times), str(bare), mode, self.through]
+        arguments = [row.name, str(times), str(bare), mode, row.through]
         text, errors = await _run("tests.chaos.worker", *arguments)
         played = Played.from_json(text) if text else Played([], [], 0, 0, _last_line(errors))
         self.played[row.name] = played

@@ -4,8 +4,8 @@ import math
 import os
 import platform
 import subprocess
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
@@ -20,6 +20,10 @@ from .worker import Played
 _HEAD: Final = (
     *("#", "fault", "client", "N", "errors bare", "errors", "median / worst bare"),
     *("median / worst", "losses hidden", "promise", "kept"),
+)
+_HEAD_OF_PROXIED: Final = (
+    *("#", "fault", "client", "through", "N", "errors", "median / worst", "losses hidden"),
+    *("promise", "kept"),
 )
 
 _KINDS: Final = frozenset({"fatal", "silently wrong", "asked again", "no answer"})
@@ -92,12 +96,31 @@ is fatal at once, 72 and 17. A status 529 is the client's own affair: 11, 11 and
 (`tests/kernel/test_storm.py` has the same with an API that answers again).
 """
 
+_INTRO_OF_PROXIED: Final = """\
+# Chaos behind a proxy
+
+`scripts/chaos --short --through squid --through microsocks --write` writes this page, and CI plays
+it. The rows of [chaos.md](chaos.md) whose fault is of a connection are played once more, shortened,
+with a real proxy for keepline's way out: squid by CONNECT with Basic, microsocks by SOCKS5 with a
+password; `--through dante` is there too. The proxy runs beside the servers. So the NAT that
+forgets, the outage and the new address are between keepline and the proxy; what a server does to a
+connection, it does to the proxy's. Each fault meets one client, once.
+"""
+
+_UNSEEN: Final = """
+## What cannot be seen through a proxy
+
+The relay has one connection, to the proxy, and sees what the proxy makes of the other. These rows
+are played as far as that goes: what is named here is not asked of them.
+"""
+
 
 @dataclass(frozen=True)
 class Line:
     """One line of the table."""
 
-    cells: tuple[str, ...]
+    cells: Mapping[str, str]
+    """By the words of its head."""
     broken: tuple[str, ...]
     skipped: bool = False
 
@@ -116,27 +139,30 @@ def _line(row: Row, played: Played, run: Run) -> Line:
         [played.failure] if played.failure else row.promise.broken(played.keepline, played.bare)
     )
     verdict = "not played" if skipped else "yes" if not broken else f"**no**: {'; '.join(broken)}"
-    cells = (
-        str(row.number),
-        row.fault_of(row.short if run.is_short else row.seconds),
-        row.client,
-        str(len(played.keepline)),
-        _errors(played.bare),
-        _errors(played.keepline),
-        _times(played.bare, row.promise),
-        _times(played.keepline, row.promise),
-        str(played.hidden),
-        row.promise.text,
-        verdict,
-    )
+    if row.unseen and verdict == "yes":
+        verdict = "as far as it can be seen"
+    cells = {
+        "#": str(row.number),
+        "fault": row.fault_of(row.short if run.is_short else row.seconds),
+        "client": row.client,
+        "through": row.through,
+        "N": str(len(played.keepline)),
+        "errors bare": _errors(played.bare),
+        "errors": _errors(played.keepline),
+        "median / worst bare": _times(played.bare, row.promise),
+        "median / worst": _times(played.keepline, row.promise),
+        "losses hidden": str(played.hidden),
+        "promise": row.promise.text,
+        "kept": verdict,
+    }
     return Line(cells, () if skipped else broken, skipped)
 
 
 def _soak_line(soaked: Soaked | None, failure: str) -> Line:
     promise = f"0 hangs (no outcome in {HANG:g} s), 0 leaks (descriptors, connections, memory)"
     if soaked is None:
-        empty = ("17", "soak", "bun, python", "0", "", "", "", "", "", promise, failure)
-        return Line(empty, (failure,))
+        named = {"#": "17", "fault": "soak", "client": "bun, python", "N": "0"}
+        return Line(named | {"promise": promise, "kept": failure}, (failure,))
     broken = tuple(soaked.broken())
     growth = max(
         (b.memory - a.memory for a, b in zip(soaked.before, soaked.after, strict=True)), default=0
@@ -147,19 +173,17 @@ def _soak_line(soaked: Soaked | None, failure: str) -> Line:
     ]
     found = f"descriptors {', '.join(descriptors)}; memory {growth / 1024:+,.0f} KiB"
     verdict = f"**no**: {'; '.join(broken)}" if broken else "yes"
-    cells = (
-        "17",
-        f"{soaked.minutes:g} min of 1 % loss, random FIN, RST, forgetting, 20 loops of requests",
-        "bun, python",
-        f"{soaked.requests:,}",
-        "",
-        f"{sum(soaked.told.values())} (made by the server's FIN and RST, and the NAT)",
-        "",
-        f"{_time(soaked.median)} / {_time(soaked.worst)}",
-        "",
-        promise,
-        f"{verdict} ({found})",
-    )
+    faults = "1 % loss, random FIN, RST, forgetting, 20 loops of requests"
+    cells = {
+        "#": "17",
+        "fault": f"{soaked.minutes:g} min of {faults}",
+        "client": "bun, python",
+        "N": f"{soaked.requests:,}",
+        "errors": f"{sum(soaked.told.values())} (made by the server's FIN and RST, and the NAT)",
+        "median / worst": f"{_time(soaked.median)} / {_time(soaked.worst)}",
+        "promise": promise,
+        "kept": f"{verdict} ({found})",
+    }
     return Line(cells, broken)
 
 
@@ -190,15 +214,24 @@ def _time(seconds: float) -> str:
 
 def markdown(run: Run, table: Sequence[Line]) -> Iterator[str]:
     """Write the page."""
-    yield _INTRO
+    is_proxied = any(row.through for row in run.rows)
+    head = _HEAD_OF_PROXIED if is_proxied else _HEAD
+    yield _INTRO_OF_PROXIED if is_proxied else _INTRO
     yield f"Played on {datetime.now(UTC):%d %B %Y}; {'; '.join(environment())}."
     if run.is_short:
         yield f"\n{SHORT}"
     yield ""
-    yield _row(_HEAD)
-    yield _row(["---"] * len(_HEAD))
-    for line in table:
-        yield _row(line.cells)
+    yield from _table(head, ([line.cells.get(word, "") for word in head] for line in table))
+    if is_proxied:
+        yield _UNSEEN
+        unseen = ([row.through, str(row.number), row.unseen] for row in run.rows if row.unseen)
+        yield from _table(("through", "#", "what cannot be seen, and why"), unseen)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield _row(head)
+    yield _row(["---"] * len(head))
+    yield from map(_row, rows)
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -208,10 +241,11 @@ def _row(cells: Sequence[str]) -> str:
 def plain(table: Sequence[Line]) -> Iterator[str]:
     """Write the table for a terminal, a line or two for each row."""
     for line in table:
-        number, fault, client, times, _bare, errors, _times_bare, seconds, *_rest = line.cells
+        told = defaultdict(str, line.cells)
+        through = f", through {told['through']}" if told["through"] else ""
         yield (
-            f"{number:>2}  {fault} ({client}): N {times}, errors {errors}, {seconds};"
-            f" {line.cells[-1].replace('**', '')}"
+            f"{told['#']:>2}  {told['fault']} ({told['client']}{through}): N {told['N']}, errors"
+            f" {told['errors']}, {told['median / worst']}; {told['kept'].replace('**', '')}"
         )
 
 

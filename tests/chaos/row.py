@@ -16,6 +16,7 @@ from relay.record.story.losses import entries
 
 from .players import Kind, Player
 from .stage import Stage
+from .ways import WAYS
 
 Errors: TypeAlias = Literal["none", "all", "any"]
 Play: TypeAlias = "Callable[[Scene], Awaitable[None]]"
@@ -95,11 +96,19 @@ class Row:
     group: Literal["waits", "quick", "gateway", "alone"] = "waits"
     """Whether it mostly waits, is busy, is busy with many clients and waits in between, or measures
     so finely that nothing else may run."""
+    through: str = ""
+    """The proxy of WAYS that is keepline's way out; none if it is direct."""
 
     @property
     def name(self) -> str:
         """Say which row it is; no two have the same."""
-        return f"{self.number}. {self.fault_of(self.seconds)} ({self.client})"
+        by = f", through {self.through}" if self.through else ""
+        return f"{self.number}. {self.fault_of(self.seconds)} ({self.client}{by})"
+
+    @property
+    def unseen(self) -> str:
+        """What of the promise cannot be kept behind its proxy, and why; usually nothing."""
+        return WAYS[self.through].unseen.get(self.number, "") if self.through else ""
 
     def fault_of(self, seconds: float) -> str:
         """Say what is broken, for so long."""
@@ -141,6 +150,11 @@ class Scene:
             pairs += [(p, self.bare) for p in await self.stage.players(self.row.client, bare=1)]
         self.everyone += [player for player, _times in pairs]
         return pairs
+
+    @property
+    def unseen(self) -> str:
+        """What of the promise cannot be kept, and why."""
+        return self.row.unseen
 
     def note(self, player: Player, sample: Sample) -> None:
         """Keep a measurement."""

@@ -28,10 +28,10 @@ from tests.support.internet.world import (
 from .players import Kind, Player
 from .row import Promise, Row, Sample, Scene
 from .site import Site
-from .stage import base, each
+from .stage import Stage, base, each
 
 Heal: TypeAlias = Callable[[], None]
-Break: TypeAlias = Callable[[Internet], Heal]
+Break: TypeAlias = Callable[[Stage], Heal]
 
 _IDLE_LIMIT: Final = 0.5
 _CAP: Final = 60.0
@@ -44,36 +44,45 @@ _CAP_QUICK: Final = 10.0
 # 1 to 3: outages
 
 
-def refusing(internet: Internet) -> Heal:
+def refusing(stage: Stage) -> Heal:
     """Have the server's closed port answer."""
-    return reset(internet.server, Packets(destination=SERVER, only_syn=True)).remove
+    return reset(stage.internet.server, Packets(destination=SERVER, only_syn=True)).remove
 
 
-def swallowing_syns(internet: Internet) -> Heal:
-    """Have the router swallow every dial to the server."""
-    return drop(internet.router, Packets(destination=SERVER, only_syn=True)).remove
+def swallowing_syns(stage: Stage) -> Heal:
+    """Have the router swallow every dial to the server, and to the proxy in front of it."""
+    packets = [Packets(destination=each, only_syn=True) for each in {SERVER, stage.hop}]
+    faults = [drop(stage.internet.router, each) for each in packets]
+
+    def heal() -> None:
+        for fault in faults:
+            fault.remove()
+
+    return heal
 
 
-def no_route(internet: Internet) -> Heal:
+def no_route(stage: Stage) -> Heal:
     """Take the default route away."""
-    internet.access.left.remove_route("default", GATEWAY)
-    return partial(internet.access.left.add_route, "default", GATEWAY)
+    interface = stage.internet.access.left
+    interface.remove_route("default", GATEWAY)
+    return partial(interface.add_route, "default", GATEWAY)
 
 
-def interface_down(internet: Internet) -> Heal:
+def interface_down(stage: Stage) -> Heal:
     """Switch the client's interface off."""
-    internet.access.left.down()
-    return internet.access.left.up
+    interface = stage.internet.access.left
+    interface.down()
+    return interface.up
 
 
-def silent_names(internet: Internet) -> Heal:
+def silent_names(stage: Stage) -> Heal:
     """Have the name server answer nothing."""
-    return _troubled(internet, Trouble(silent=True))
+    return _troubled(stage.internet, Trouble(silent=True))
 
 
-def failing_names(internet: Internet) -> Heal:
+def failing_names(stage: Stage) -> Heal:
     """Have the name server answer SERVFAIL."""
-    return _troubled(internet, Trouble(rcode=dns.rcode.SERVFAIL))
+    return _troubled(stage.internet, Trouble(rcode=dns.rcode.SERVFAIL))
 
 
 def _troubled(internet: Internet, trouble: Trouble) -> Heal:
@@ -92,7 +101,7 @@ async def outage(scene: Scene, break_it: Break, *, known: bool) -> None:
     players = await scene.crowd()
     if known:
         await _make_known(scene, site, players)
-    heal = break_it(scene.stage.internet)
+    heal = break_it(scene.stage)
     back = trio.current_time() + scene.seconds
 
     async def ask(player: Player) -> None:
@@ -114,7 +123,7 @@ async def own_time_out(scene: Scene) -> None:
     """A request into an outage that lasts longer than the client waits for a connection."""
     await scene.stage.serve_site(Site(_IDLE_LIMIT))
     players = await scene.crowd()
-    heal = swallowing_syns(scene.stage.internet)
+    heal = swallowing_syns(scene.stage)
 
     async def ask(player: Player) -> None:
         sample = Sample(float("inf"), "no answer")
@@ -134,7 +143,7 @@ async def outage_of_names(scene: Scene, break_it: Break) -> None:
     await scene.stage.serve_site(site)
     players = await scene.crowd()
     await _make_known(scene, site, players)
-    heal = break_it(scene.stage.internet)
+    heal = break_it(scene.stage)
 
     async def ask(player: Player) -> None:
         await trio.sleep(random.uniform(1, scene.seconds))

@@ -9,29 +9,23 @@ handshake ten seconds and no more.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from functools import partial
 from itertools import count
 from typing import Final
-from urllib.parse import quote
 
 import trio
 
 from tests.support.command.keepline import Keepline
-from tests.support.internet.hosts import Host
 from tests.support.internet.servers.listening import Handler, listen, over_tls, serve
-from tests.support.internet.servers.real_proxies import (
-    PASSWORD,
-    USER,
-    listening,
-    start_microsocks,
-    start_squid,
-)
+from tests.support.internet.servers.real_proxies import listening
 from tests.support.internet.world import NAMES, SERVER, THIRD, Internet
 
 from .players import Kind, Player
 from .starts import starting
+from .ways import WAYS, Way
 
 NAME = "server.test"
+
+_PORT: Final = 3128
 
 
 class Stage:
@@ -42,8 +36,20 @@ class Stage:
         self.nursery = nursery
         self._undo = undo
         self._numbers = count(1)
-        self.way_out: tuple[str, ...] = ()
+        self.hop = SERVER
+        """Where every keepline's connections lead first: the server, or a proxy."""
+        self._way_out: tuple[str, ...] = ()
         """Options of every keepline: the proxy, if there is one."""
+
+    async def leave_by(self, way: Way) -> None:
+        """Start a proxy beside the servers, behind the NAT and what else fails, as the way out."""
+        internet = self.internet
+        internet.server.use_resolvers(NAMES)
+        internet.zone.remove(NAME, "AAAA")  # the servers speak IPv4
+        way.start(internet.server, THIRD, _PORT)
+        await listening(internet.server, THIRD, _PORT)
+        self._way_out = ("--proxy", way.url(THIRD, _PORT))
+        self.hop = THIRD
 
     async def serve_site(self, site: Handler, name: str = NAME, address: str = SERVER) -> None:
         """Serve a site at both ports of the server."""
@@ -71,7 +77,7 @@ class Stage:
 
         `launch` takes the place of `python -m relay`.
         """
-        run = [*(launch or Keepline.argv()), "run", *self.way_out, *options]
+        run = [*(launch or Keepline.argv()), "run", *self._way_out, *options]
         made = []
         for argv in [run] * keepline + [None] * bare:
             async with starting():
@@ -93,30 +99,11 @@ class Stage:
         return player
 
 
-async def _start_proxy(internet: Internet, program: str) -> str:
-    """Start a proxy beside the servers, behind the NAT and what else fails; return its URL."""
-    internet.server.use_resolvers(NAMES)
-    internet.zone.remove(NAME, "AAAA")  # the servers speak IPv4
-    scheme, start = _PROXIES[program]
-    start(internet.server, THIRD, _PORT)
-    await listening(internet.server, THIRD, _PORT)
-    return f"{scheme}://{USER}:{quote(PASSWORD, safe='')}@{THIRD}:{_PORT}"
-
-
-_PORT: Final = 3128
-_PROXIES: Final[dict[str, tuple[str, Callable[[Host, str, int], None]]]] = {
-    "squid": ("http", partial(start_squid, ports=(80,))),
-    "microsocks": ("socks5", start_microsocks),
-}
-PROXIES: Final = tuple(_PROXIES)
-"""By which a stage may have to be left."""
-
-
 @asynccontextmanager
 async def stage(through: str = "") -> AsyncIterator[Stage]:
     """Make the internet; at the end of the with statement nothing of it is left.
 
-    Every keepline has the proxy `through` for its way out, if that is named.
+    Every keepline has the proxy `through` of WAYS for its way out, if that is named.
     """
     with ExitStack() as undo:
         internet = undo.enter_context(Internet())
@@ -125,7 +112,7 @@ async def stage(through: str = "") -> AsyncIterator[Stage]:
             with ExitStack() as players:
                 made = Stage(internet, nursery, players)
                 if through:
-                    made.way_out = ("--proxy", await _start_proxy(internet, through))
+                    await made.leave_by(WAYS[through])
                 yield made
             nursery.cancel_scope.cancel()
 

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -39,9 +40,9 @@ class Played:
         return cls(**said)
 
 
-async def play(row: Row, times: int, bare: int, *, is_short: bool, through: str) -> Played:
+async def play(row: Row, times: int, bare: int, *, is_short: bool) -> Played:
     """Play it."""
-    async with stage(through) as it:
+    async with stage(row.through) as it:
         seconds = row.short if is_short else row.seconds
         scene = Scene(it, row, times, bare, seconds, is_short)
         await row.play(scene)
@@ -51,21 +52,18 @@ async def play(row: Row, times: int, bare: int, *, is_short: bool, through: str)
 
 
 def main() -> int:
-    """Play the row with the name that stands in the arguments."""
+    """Play the row with the name, and the proxy, that stand in the arguments."""
     name, times, bare, is_short, through = sys.argv[1:]
-    (row,) = [each for each in ROWS if each.name == name]
+    rows = [replace(each, through=through) for each in ROWS]
+    (row,) = [each for each in rows if each.name == name]
     try:
         enter(as_root=False)
     except SandboxError as error:
         played = Played([], [], 0, 0, f"{error.cause}; {error.next_step}")
     else:
-        played = trio.run(play_with, row, int(times), int(bare), is_short == "short", through)
+        played = trio.run(partial(play, row, int(times), int(bare), is_short=is_short == "short"))
     sys.stdout.write(json.dumps(asdict(played)))
     return 0
-
-
-async def play_with(row: Row, times: int, bare: int, is_short: bool, through: str) -> Played:
-    return await play(row, times, bare, is_short=is_short, through=through)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Where something is lacking, keepline says what and how to mend it, and runs nothing."""
 
+import errno
 import json
 import os
 import subprocess
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 import pytest
 import trio
@@ -17,6 +19,7 @@ from netns.plan import COMMON_PORTS
 from relay.record.events import SessionStarted
 from tests.support.command.inside import inside
 from tests.support.command.keepline import Done, Keepline
+from tests.support.command.programs import needs
 from tests.support.internet.servers.http import Site
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.world import NAMES, SERVER, Internet
@@ -43,6 +46,22 @@ def no_user_namespaces(_internet: Internet) -> list[str]:
 
 def no_unshare(_internet: Internet) -> list[str]:
     return lacking("unshare")
+
+
+def no_setfcap(_internet: Internet) -> list[str]:
+    """Take it from root; an ordinary user needs none."""
+    return ["setpriv", "--bounding-set", "-setfcap", "--inh-caps", "-setfcap"]
+
+
+def read_only_proc(_internet: Internet) -> list[str]:
+    script = 'mount --bind /proc /proc && mount -o remount,bind,ro /proc && exec "$@"'
+    own = [] if ROOT else ["--user", "--map-current-user", "--keep-caps"]
+    return ["unshare", "--mount", *own, "sh", "-c", script, "sh"]
+
+
+def no_user_namespaces_below(_internet: Internet) -> list[str]:
+    options = ("--unshare-user", "--disable-userns", "--dev-bind", "/", "/", "--proc", "/proc")
+    return [needs("bwrap"), *options]
 
 
 def no_ipv4(internet: Internet) -> list[str]:
@@ -74,8 +93,23 @@ LACKS = {
     no_unshare: (
         "user namespace: unshare: Operation not permitted",
         (
-            "a seccomp filter is in force: start the container with --security-opt"
-            " seccomp=unconfined (or a profile that allows unshare and mount)"
+            "a seccomp filter is in force: start the container with --security-opt seccomp=FILE,"
+            " where FILE is packaging/seccomp.json of keepline's source, or with --security-opt"
+            " seccomp=unconfined"
+        ),
+    ),
+    read_only_proc: (
+        f"id map: {'uid_map' if ROOT else 'setgroups'}: Read-only file system",
+        (
+            "/proc is read-only here: give the container or sandbox one that can be written"
+            " (bwrap --proc /proc)"
+        ),
+    ),
+    no_user_namespaces_below: (
+        "user namespace: unshare: No space left on device",
+        (
+            "take `--disable-userns` from the bwrap around this; or too many namespaces are open:"
+            " end some, or raise user.max_*_namespaces with sysctl"
         ),
     ),
     no_ipv4: (
@@ -92,6 +126,15 @@ LACKS = {
     ),
 }
 
+if ROOT:
+    LACKS[no_setfcap] = (
+        "id map: uid_map: Operation not permitted",
+        (
+            "root needs the capability SETFCAP to map itself: start the container with --cap-add"
+            " SETFCAP, or run as another user (--user)"
+        ),
+    )
+
 
 async def test_a_host_without_any_network_is_in_an_outage(
     internet: Internet, keepline: Keepline
@@ -99,6 +142,16 @@ async def test_a_host_without_any_network_is_in_an_outage(
     for address in tuple(internet.access.left.addresses):
         internet.access.left.remove_address(address)
     assert (await keepline.run("true")).status == 0
+
+
+async def test_where_there_is_nothing_but_loopback_that_is_told(keepline: Keepline) -> None:
+    alone = ["unshare", "--net", *(() if ROOT else ("--user", "--map-current-user"))]
+    cause = "there is no network here but loopback, as with --network=none: "
+    done = await run(keepline, alone, "run", "--", "true")
+    assert done.returncode == 0
+    assert done.stderr.decode().startswith(f"keepline: {cause}")
+    told = await run(keepline, alone, "doctor")
+    assert f"lacks   IPv4 on this host: {cause}" in told.stdout.decode()
 
 
 @pytest.mark.parametrize("lack", LACKS)
@@ -159,10 +212,12 @@ async def test_doctor_finds_nothing_where_all_works(keepline: Keepline) -> None:
         "resolv.conf and nsswitch.conf",
         "capabilities dropped",
         "system calls refused",
+        "what resolves names is covered",
         "best interception (tproxy)",
         "the host's interface and addresses are shown",
         "ports of the host's loopback can be opened (--host-port)",
         "a connect() is held until its destination is reached",
+        "servers inside are reached from the host (--publish)",
         "all that --strict promises",
         "short retransmission back-off (TCP_RTO_MAX_MS)",
         "flight log",
@@ -198,6 +253,48 @@ async def test_resolvers_of_the_settings_do_where_the_hosts_do_not(
     resolvers_of_ipv6_only(internet)
     await reaches(keepline, "v4.test", "--nameservers", NAMES)
     assert (await keepline.call("doctor", env={"KEEPLINE_NAMESERVERS": NAMES})).status == 0
+
+
+# Where nothing may be mounted
+
+STAYS: Final = (
+    "resolv.conf and nsswitch.conf stay as they are, and what comes to resolve names by a"
+)
+
+
+@pytest.mark.parametrize("error", ["EPERM", "EACCES", "ENOSYS"])
+async def test_without_mounts_names_are_answered_all_the_same(
+    keepline: Keepline, error: str
+) -> None:
+    script = 'echo "$RES_OPTIONS"; curl -sS -m 10 http://server.test/'
+    env = {"RES_OPTIONS": "ndots:2"}
+    argv = lacking(f"mount:{error}", *keepline.argv("run", "--", "sh", "-c", script))
+    done = await keepline.host.run_process(argv, env=keepline.environment | env, check=False)
+    assert (done.returncode, done.stdout) == (0, b"ndots:2 timeout:30 attempts:5\nhello")
+    (line,) = done.stderr.decode().splitlines()
+    why = os.strerror(getattr(errno, error))
+    assert line.startswith(f"keepline: nothing can be mounted here ({why}): {STAYS}")
+
+    told = await run(keepline, lacking(f"mount:{error}"), "doctor")
+    assert told.returncode == 0
+    assert f"lacks   what resolves names is covered: nothing can be mounted here ({why})" in (
+        told.stdout.decode()
+    )
+    assert "lacks   all that --strict promises: --strict hides files by mounts" in (
+        told.stdout.decode()
+    )
+
+
+@pytest.mark.parametrize("options", [["--strict"], *([["--allow", "*"]] if ROOT else [])])
+async def test_what_needs_mounts_does_not_run_without(
+    keepline: Keepline, options: list[str]
+) -> None:
+    """Root's program could write resolv.conf, and so choose who resolves an allowed name."""
+    done = await run(keepline, lacking("mount:EPERM"), "run", *options, "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (125, b"")
+    cause, fix = done.stderr.decode().splitlines()
+    assert "nothing can be mounted here (Operation not permitted)" in cause
+    assert "packaging/seccomp.json" in fix
 
 
 # Other ways to catch connections

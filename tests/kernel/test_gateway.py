@@ -439,12 +439,27 @@ async def test_an_openssl_that_fails_does_not_keep_claude_from_running(
     assert of(done) == ""
 
 
-async def test_an_unwritable_state_folder_costs_claude_the_gateway_and_the_log(
+async def test_where_nothing_can_be_kept_at_home_the_certificate_is_elsewhere(
     keepline: Keepline, claude: Path, tmp_path: Path
 ) -> None:
-    in_the_way = tmp_path / "file"
+    in_the_way, passing = tmp_path / "file", tmp_path / "run"
     in_the_way.touch()
-    state = {"XDG_STATE_HOME": str(in_the_way)}
+    passing.mkdir(mode=0o700)
+    env = {"XDG_STATE_HOME": str(in_the_way), "XDG_RUNTIME_DIR": str(passing)}
+    done = await keepline.run(str(claude), env=env)
+    (shown,) = done.stdout.decode().split()
+    assert Path(shown).parent == passing / "keepline"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"keepline: the record of this session is in {passing}/keepline: ")
+
+
+async def test_a_folder_that_others_may_write_costs_claude_the_gateway_and_the_log(
+    keepline: Keepline, claude: Path, tmp_path: Path
+) -> None:
+    open_to_all = tmp_path / "keepline/sessions"
+    open_to_all.mkdir(parents=True)
+    open_to_all.chmod(0o777)
+    state = {"XDG_STATE_HOME": str(tmp_path)}
     done = await keepline.run(str(claude), env=state)
     assert done.stdout.decode().split() == [keepline.environment["NODE_EXTRA_CA_CERTS"]]
     first, second = done.stderr.splitlines()

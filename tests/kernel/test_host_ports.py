@@ -11,12 +11,12 @@ import trio
 from relay.record.events import ConnectionDenied, HostPortOpened, LoopbackRefused
 from tests.support.command import ports
 from tests.support.command import program as at
-from tests.support.command.driver import inside
+from tests.support.command.driver import bare, inside
 from tests.support.command.keepline import Keepline
 from tests.support.command.programs import needs
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import echo
-from tests.support.internet.world import Internet
+from tests.support.internet.world import CLIENT, Internet
 from tests.support.pace import patience
 
 BOTH: Final = 5432
@@ -118,6 +118,23 @@ async def test_a_port_that_was_served_is_free_for_a_server_inside(keepline: Keep
         assert await program(ports.exchanged, "127.0.0.1", BOTH) == b"hello"
 
 
+async def test_while_a_connection_is_open_a_server_inside_binds_with_so_reuseaddr(
+    internet: Internet, keepline: Keepline
+) -> None:
+    """Bare none does, for the host's own listens there. Most set it: Node, Go, Java, Python's."""
+    async with inside(keepline, options=["--host-port", OPEN]) as program:
+        number = await program(at.open_connection, "127.0.0.1", BOTH)
+        for host in ("127.0.0.1", "0.0.0.0"):
+            assert await program(ports.listen, host, BOTH) == "EADDRINUSE"
+            assert await program(ports.listen, host, BOTH, 1) == ""
+            await program(ports.stop_listening, BOTH)
+        await program(at.send, number, b"hello")
+        assert await program(at.receive, number, 5) == b"hello", "the connection stands"
+    async with bare(internet.client) as program:
+        for reuse in (0, 1):
+            assert await program(ports.listen, "127.0.0.1", BOTH, reuse) == "EADDRINUSE"
+
+
 async def test_a_server_inside_wins_always(keepline: Keepline) -> None:
     async with inside(keepline, options=["--host-port", OPEN]) as program:
         for listening, dialled in (
@@ -171,7 +188,11 @@ async def test_a_server_that_begins_to_listen_while_a_connection_is_held_has_it(
 async def test_a_scan_reaches_what_is_open_and_no_more(keepline: Keepline) -> None:
     async with inside(keepline, options=["--host-port", OPEN]) as program:
         assert await program(ports.reached, "127.0.0.1") == [53, BOTH, IPV4, IPV6]
-        some = range(BOTH - 500, BOTH + 500)
-        assert await program(ports.reached, HOST, some) == [BOTH, IPV4, IPV6]
+        some = range(BOTH - 500, CLOSED + 500)
+        for host in LOOPBACK:
+            assert await program(ports.reached, host, some) == [BOTH, IPV4, IPV6], host
+        # Who listens at 127.0.0.1 alone is at no other address of the host's either.
+        assert await program(ports.reached, "127.255.255.254", some) == [BOTH, IPV6]
+        assert await program(ports.reached, CLIENT, some) == []
         done = await program.session.end()
     assert len(done.events) < 500

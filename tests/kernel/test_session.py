@@ -331,19 +331,31 @@ async def test_arguments_and_payload_are_not_recorded(keepline: Keepline) -> Non
     assert "secret" not in log.read_text()
 
 
-async def test_an_unwritable_state_folder_costs_the_log_alone(
+async def test_a_state_folder_that_cannot_be_written_to_gives_way_to_one_that_passes(
     keepline: Keepline, tmp_path: Path
 ) -> None:
-    in_the_way = tmp_path / "file"
+    in_the_way, closed, passing = (tmp_path / name for name in ("file", "closed", "run"))
     in_the_way.touch()
-    closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
+    passing.mkdir(mode=0o700)
     for folder in (in_the_way, closed) if os.getuid() else (in_the_way,):
         command = inside("connects", SERVER, str(ECHO))
-        done = await keepline.run(*command, env={"XDG_STATE_HOME": str(folder)})
+        env = {"XDG_STATE_HOME": str(folder), "XDG_RUNTIME_DIR": str(passing)}
+        done = await keepline.run(*command, env=env)
         assert done.stdout == b"connected\n"
-        (line,) = done.stderr.splitlines()
-        assert line.startswith("keepline: no flight log for this session: ")
+        told = f"the record of this session is in {passing}/keepline: {folder} cannot be written to"
+        assert done.stderr == f"keepline: {told}\n"
+        explained = await keepline.call("explain", env=env)
+        assert "Nothing was lost." in explained.stdout.decode()
+
+
+async def test_a_folder_that_others_may_write_costs_the_log_alone(keepline: Keepline) -> None:
+    keepline.sessions.mkdir(parents=True)
+    keepline.sessions.chmod(0o777)
+    done = await keepline.run(*inside("connects", SERVER, str(ECHO)))
+    assert done.stdout == b"connected\n"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("keepline: no flight log for this session: ")
 
 
 async def test_a_full_disk_costs_the_log_alone(

@@ -3,10 +3,12 @@
 import importlib
 import subprocess
 import sys
+from typing import Any, cast
 
 import pytest
 
-from relay import cli
+from netns.sandbox import Ended
+from relay import cli, session
 from relay.printing import EXIT_OWN_FAILURE
 from relay.sidecar import command
 
@@ -49,3 +51,52 @@ def test_run_imports_none_of_them() -> None:
     )
     assert "there is no command to run" in done.stderr
     assert done.returncode == 0, done.stderr
+
+
+class Seen:
+    """What a session would be given, and what stands beside it."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+
+    def run(
+        self, _sandbox: object, _sources: object, command: list[str], *_others: object
+    ) -> Ended:
+        self.commands.append(list(command))
+        return Ended(7)
+
+    def end(self) -> None:
+        """End nothing."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--", "make", "-j", "--dns=real"],
+        ["make", "--help"],
+        ["--", "--", "make"],
+        ["make", "--", "all"],
+        ["", "-"],
+        ["--", "-c"],
+    ],
+)
+def test_a_run_without_flags_is_read_as_the_parser_reads_it(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = Seen()
+    monkeypatch.setattr(session, "run", seen.run)
+    for flags in ([], ["--dns=real"]):
+        sandbox: Any = object()
+        assert cli.main(["run", *flags, *words], sandbox, cast("Any", seen)) == 7
+    without, parsed = seen.commands
+    assert without == parsed
+
+
+def test_a_run_without_flags_makes_no_parser() -> None:
+    code = (
+        "import sys; from relay import startup; startup.begin()\n"
+        "from relay import cli, session\n"
+        "session.run = lambda *_: sys.exit(type(sys.modules['argparse']) is type(sys))\n"
+        "cli.main(['run', '--', 'true'], object(), object())\n"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

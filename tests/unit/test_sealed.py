@@ -59,7 +59,10 @@ warnings.warn("something", stacklevel=1)
 print(opened)
 """
 
-NOT_OURS = ("relay.__main__", "relay.doctor", "relay.sidecar")
+NOT_OURS = (
+    *("relay.__main__", "relay.doctor", "relay.flags", "relay.inbound.proxy", "relay.proxy"),
+    "relay.sidecar",
+)
 """What other commands need alone."""
 
 

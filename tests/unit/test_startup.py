@@ -33,6 +33,30 @@ startup.end()
 """
 
 
+USED = """
+import re
+from pathlib import Path
+from relay import startup
+startup.begin()
+import msgspec, trio
+for library in (msgspec, trio):
+    pattern = re.compile(rf"(?<![.\\w]){library.__name__}((?:\\.[a-zA-Z]\\w*)+)")
+    for file in Path(startup.__file__).parent.rglob("*.py"):
+        for path in pattern.findall(file.read_text()):
+            found = library
+            for name in path[1:].split("."):
+                found = getattr(found, name)
+                assert found is not None, (str(file), library.__name__ + path)
+"""
+
+
+def test_what_never_runs_is_not_used() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", USED], check=False, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("name", sorted(startup.DEFERRED | startup.UNUSED))
 def test_what_is_deferred_is_there(name: str) -> None:
     assert find_spec(name) is not None

@@ -20,10 +20,9 @@ class Asked(NamedTuple):
     ports: tuple[tuple[int, int], ...] = ()
     """Ports of TCP and UDP that are left alone as destinations, each range by first and last."""
 
+    forwarders: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Where root's questions are left alone, docker.py has why."""
+
     def left_alone(self) -> tuple[int, ...]:
         """Return all users whose packets no rule judges."""
         return tuple(sorted({self.relay_uid, *self.uids}))
-
-    def of_version(self, version: int) -> list[IPv4Network | IPv6Network]:
-        """Return the networks of one version of IP that are left alone."""
-        return [network for network in self.networks if network.version == version]

@@ -12,7 +12,9 @@ that it has without the rules: programs learn their own address by that.
 
 import socket
 import struct
-from ipaddress import IPv4Network
+from collections.abc import Sequence
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
 from netns.network.netlink import (
@@ -37,11 +39,10 @@ LABEL: Final = "lo:keepline"
 _FIRST: Final = 107
 _LO: Final = 1
 _LOOKUP, _GOTO, _NOP = 1, 2, 3  # FR_ACT_*
-_DNS_PORT: Final = 53
+_DNS: Final = (53, 53)
 _ROUTE_LOCAL: Final = 2  # RTN_LOCAL
 _SCOPE_HOST: Final = 254
 _KIND_ADDRESS, _KIND_ROUTE, _KIND_RULE = 20, 24, 32  # RTM_NEW*; RTM_DEL* is one more, RTM_GET* two
-_ANYWHERE: Final = IPv4Network("0.0.0.0/0")
 _UNCHOSEN: Final = IPv4Network("0.0.0.0/32")
 
 
@@ -130,28 +131,37 @@ Part = Address | Route | Rule
 
 def wanted(asked: Asked) -> list[Part]:
     """Return all parts, in the order in which they can be made."""
-    past = [
-        *(Rule(_FIRST + 1, _GOTO, END, uids=(uid, uid)) for uid in asked.left_alone()),
-        *(
-            Rule(_FIRST + 1, _GOTO, END, destination=IPv4Network(network))
-            for network in asked.of_version(4)
-        ),
-        *(
-            Rule(_FIRST + 1, _GOTO, END, protocol=protocol, ports=ports)
-            for ports in asked.ports
-            for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
-        ),
-    ]
-    dns = (_DNS_PORT, _DNS_PORT)
     return [
         Address(asked.own_address),
         Route(asked.own_address),
         Rule(END, _NOP, source=None),
-        *past,
+        *_past(asked),
         Rule(_FIRST, _LOOKUP, TABLE, source=IPv4Network(asked.own_address)),
         Rule(_FIRST + 2, _LOOKUP, TABLE, protocol=socket.IPPROTO_TCP),
-        Rule(_FIRST + 2, _LOOKUP, TABLE, protocol=socket.IPPROTO_UDP, ports=dns),
+        Rule(_FIRST + 2, _LOOKUP, TABLE, protocol=socket.IPPROTO_UDP, ports=_DNS),
     ]
+
+
+def _past(asked: Asked) -> list[Rule]:
+    """Return the rules for what is left alone, which go on behind the others."""
+    both = (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+    past = partial(Rule, _FIRST + 1, _GOTO, END)
+    return [
+        *(past(uids=(uid, uid)) for uid in asked.left_alone()),
+        *(past(destination=network) for network in _ipv4(asked.networks)),
+        *(past(protocol=each, ports=ports) for ports in asked.ports for each in both),
+        *(
+            past(destination=network, uids=(0, 0), protocol=each, ports=_DNS)
+            for network in _ipv4(asked.forwarders)
+            for each in both
+        ),
+    ]
+
+
+def _ipv4(networks: Sequence[IPv4Network | IPv6Network]) -> list[IPv4Network | None]:
+    """Return those of IPv4 as destinations of rules: to everywhere is None."""
+    of_ipv4 = (network for network in networks if isinstance(network, IPv4Network))
+    return [network if network.prefixlen else None for network in of_ipv4]
 
 
 def standing(sock: socket.socket) -> list[Part]:

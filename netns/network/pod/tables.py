@@ -14,6 +14,7 @@ import hashlib
 import socket
 import struct
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
 from netns.network.expressions import (
@@ -77,7 +78,8 @@ def ipv4(asked: Asked) -> Table:
     own = socket.inet_aton(asked.own_address)
     here = [*_destination(own), *_TCP, *_port(TCP_PORT)]
     answers = [payload(NETWORK_HEADER, 12, 4), masked(b"\xff\0\0\0"), is_(b"\x7f\0\0\0")]
-    loopback = [payload(NETWORK_HEADER, 16, 4), masked(b"\xff\0\0\0"), is_(b"\x7f\0\0\0")]
+    loopback = _within(IPv4Network("127.0.0.0/8"))
+    multicast = _within(IPv4Network("224.0.0.0/4"))
     rules = [
         Rule(_NAT.name, "the relay is found if the rules stand", [*here, *redirected(TCP_PORT)]),
         *_left_alone(_NAT, asked, 4),
@@ -88,7 +90,7 @@ def ipv4(asked: Asked) -> Table:
         *_impostors(asked, answers),
         *_left_alone(_FILTER, asked, 4),
         *_not_refused(),
-        Rule(_FILTER.name, "IGMP is the kernel's", [*_protocol(_IGMP), ACCEPT]),
+        Rule(_FILTER.name, "IGMP is the kernel's", [*_protocol(_IGMP), *multicast, ACCEPT]),
         Rule(_FILTER.name, "TCP that no rule leads is reset", [*_TCP, _RESET]),
         Rule(_FILTER.name, "UDP that no rule leads is refused", [*_UDP, _unreachable(3)]),
         Rule(_FILTER.name, "nothing else leaves", [_unreachable(13)]),
@@ -134,15 +136,21 @@ def ipv6(asked: Asked) -> Table:
 
 def _left_alone(chain: Chain, asked: Asked, version: int) -> list[Rule]:
     """Accept what other users send, or what goes to networks or ports that are left alone."""
-    offset = 16 if version == 4 else 24
     rules = [
         Rule(chain.name, f"user {uid} is left alone", [_USER, is_(_native(uid)), ACCEPT])
         for uid in asked.left_alone()
     ]
-    for network in asked.of_version(version):
-        mask, address = network.netmask.packed, network.network_address.packed
-        to = [payload(NETWORK_HEADER, offset, len(mask)), masked(mask), is_(address)]
-        rules.append(Rule(chain.name, f"{network} is left alone", [*to, ACCEPT]))
+    for network in asked.networks:
+        if network.version == version:
+            to = _within(network)
+            rules.append(Rule(chain.name, f"{network} is left alone", [*to, ACCEPT]))
+    for network in asked.forwarders:
+        if network.version == version:
+            asks = [*_within(network), *_IS_ELSEWHERE, _USER, is_(_native(0))]
+            rules += [
+                Rule(chain.name, f"Docker asks {network} by {name}", [*asks, *to, ACCEPT])
+                for name, to in (("UDP", [*_UDP, *_port(53)]), ("TCP", [*_TCP, *_port(53)]))
+            ]
     for first, last in asked.ports:
         ends = struct.pack("!H", first), struct.pack("!H", last)
         for name, protocol in (("TCP", _TCP), ("UDP", _UDP)):
@@ -210,6 +218,14 @@ def _destination(address: bytes) -> list[Expression]:
     return payload_is(NETWORK_HEADER, 16, address)
 
 
+def _within(network: IPv4Network | IPv6Network) -> list[Expression]:
+    """Go on only if the destination is in a network."""
+    mask = network.netmask.packed
+    offset = 16 if network.version == 4 else 24
+    address = payload(NETWORK_HEADER, offset, len(mask))
+    return [address, masked(mask), is_(network.network_address.packed)]
+
+
 def _port(number: int) -> list[Expression]:
     return payload_is(TRANSPORT_HEADER, 2, struct.pack("!H", number))
 
@@ -239,7 +255,9 @@ _UDP: Final = _protocol(socket.IPPROTO_UDP)
 _USER: Final = expression("meta", (2, 10), (1, 1))  # NFT_META_SKUID
 _ARRIVES_BY: Final = expression("meta", (2, 4), (1, 1))  # NFT_META_IIF
 _LEAVES: Final = [expression("meta", (2, 5), (1, 1)), is_not(_LO_INDEX)]  # NFT_META_OIF
-_IS_LOCAL: Final = [expression("fib", (1, 1), (2, 3), (3, 2)), is_(_native(2))]
+_KIND: Final = expression("fib", (1, 1), (2, 3), (3, 2))
+_IS_LOCAL: Final = [_KIND, is_(_native(2))]
 """Its destination is of RTN_LOCAL, by the local table alone: NFT_FIB_RESULT_ADDRTYPE of DADDR."""
+_IS_ELSEWHERE: Final = [_KIND, is_not(_native(2))]
 _IS_ANSWER: Final = [expression("ct", (2, 1), (1, 1)), is_(b"\1")]
 """Of the direction IP_CT_DIR_REPLY."""

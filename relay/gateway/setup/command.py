@@ -4,7 +4,7 @@
 only a run would show is not found, and what keeps the gateway's variables from the agent is named.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -57,7 +57,7 @@ class Agent:
         return f"{self.through} runs {self.name}" if self.through else f"the command is {self.name}"
 
 
-class _Options(NamedTuple):
+class Options(NamedTuple):
     """How the options of a program end, so that its operands are found."""
 
     letters: str = ""
@@ -69,17 +69,17 @@ class _Options(NamedTuple):
 
 
 _WRAPPERS: Final = {
-    "chrt": _Options("TPD", ("--sched-runtime", "--sched-period", "--sched-deadline"), 1),
-    "command": _Options(),
-    "exec": _Options("a"),
-    "ionice": _Options("cn", ("--class", "--classdata")),
-    "nice": _Options("n", ("--adjustment",)),
-    "nohup": _Options(),
-    "setsid": _Options(),
-    "stdbuf": _Options("ioe", ("--input", "--output", "--error")),
-    "taskset": _Options(operands=1),
-    "time": _Options("fo", ("--format", "--output")),
-    "timeout": _Options("ks", ("--kill-after", "--signal"), 1),
+    "chrt": Options("TPD", ("--sched-runtime", "--sched-period", "--sched-deadline"), 1),
+    "command": Options(),
+    "exec": Options("a"),
+    "ionice": Options("cn", ("--class", "--classdata")),
+    "nice": Options("n", ("--adjustment",)),
+    "nohup": Options(),
+    "setsid": Options(),
+    "stdbuf": Options("ioe", ("--input", "--output", "--error")),
+    "taskset": Options(operands=1),
+    "time": Options("fo", ("--format", "--output")),
+    "timeout": Options("ks", ("--kill-after", "--signal"), 1),
 }
 """Programs that run a command in their own environment: coreutils, util-linux, and the shell's."""
 
@@ -92,14 +92,15 @@ _RUNNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "bun": ("x",),
 }
 """Programs that run a package's command, and the word that has them do so."""
-_OF_RUNNERS: Final = _Options("p", ("--package",))
+_OF_RUNNERS: Final = Options("p", ("--package",))
 
 _INTERPRETERS: Final = frozenset({"node", "nodejs", "bun", "deno"})
-_OF_INTERPRETERS: Final = _Options("rC", ("--require", "--import", "--loader", "--conditions"))
+_OF_INTERPRETERS: Final = Options("rC", ("--require", "--import", "--loader", "--conditions"))
 
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash"})
-_OF_ENV: Final = _Options("uCS", ("--unset", "--chdir", "--split-string"))
-_OF_OTHERS: Final = _Options("ugCDhprTt")
+_OF_SHELLS: Final = Options("oO", ("--rcfile", "--init-file"))
+_OF_ENV: Final = Options("uCS", ("--unset", "--chdir", "--split-string"))
+_OF_OTHERS: Final = Options("ugCDhprTt")
 _OTHERS: Final = frozenset({"sudo", "doas", "su", "runuser"})
 """Programs that run a command as somebody else, with another environment."""
 
@@ -121,13 +122,36 @@ def unwrapped(command: Sequence[str]) -> list[str]:
     for _ in range(_DEPTH):
         name, rest = words[0].rpartition("/")[2] if words else "", words[1:]
         if name in _WRAPPERS:
-            words = _operands(rest, _WRAPPERS[name])[_WRAPPERS[name].operands :]
+            words = operands_of(rest, _WRAPPERS[name])[_WRAPPERS[name].operands :]
         elif name == "env":
-            words = _operands(rest, _OF_ENV)
+            words = operands_of(rest, _OF_ENV)
+            words = words[len(_assignments(words)) :]
+        elif name in _OTHERS:
+            words = operands_of(rest, _OF_OTHERS)
             words = words[len(_assignments(words)) :]
         else:
             break
     return words
+
+
+def started(command: Sequence[str], depth: int = _DEPTH) -> Iterator[list[str]]:
+    """Yield the words of each program that a command runs, those of a text for the shell too."""
+    words = unwrapped(command)
+    name = words[0].rpartition("/")[2] if words else ""
+    text = _text_of_shell(words[1:]) if name in _SHELLS else None
+    if text is None:
+        yield words
+    elif depth:
+        for whole in shell.simple_commands(*text):
+            yield from started(whole[len(_assignments(whole)) :], depth - 1)
+
+
+def _text_of_shell(rest: list[str]) -> tuple[str, list[str]] | None:
+    """Return the text that a shell is given after -c, and its arguments; None if it is not."""
+    words = operands_of(rest, _OF_SHELLS)
+    options = rest[: len(rest) - len(words)]
+    is_text = any(o.startswith("-") and not o.startswith("--") and "c" in o for o in options)
+    return (words[0], words[2:]) if is_text and words else None
 
 
 class Finder:
@@ -155,12 +179,12 @@ class Finder:
         agent: Agent | None = None
         if name in _WRAPPERS:
             options = _WRAPPERS[name]
-            agent = self.found(_operands(rest, options)[options.operands :], depth)
+            agent = self.found(operands_of(rest, options)[options.operands :], depth)
         elif name == "env":
             agent = self._by_env(rest, depth)
         elif name in _SHELLS:
             agent = self._by_shell(rest, depth)
-        elif name in _OTHERS and (inner := self.found(_operands(rest, _OF_OTHERS), depth)):
+        elif name in _OTHERS and (inner := self.found(operands_of(rest, _OF_OTHERS), depth)):
             agent = replace(inner, obstacle=f"{name} gives it another environment")
         elif name in _RUNNERS and (spec := _package_asked_for(_RUNNERS[name], rest)):
             dialect = dialect_of_package(spec) or dialect_of_program(spec)
@@ -171,7 +195,7 @@ class Finder:
 
     def _by_interpreter(self, rest: list[str]) -> Agent | None:
         """Read what an interpreter is given: a script."""
-        operands = _operands(rest, _OF_INTERPRETERS)
+        operands = operands_of(rest, _OF_INTERPRETERS)
         script = operands[1:2] if operands[:1] == ["run"] else operands[:1]
         file = self.look(script[0]) if script and "/" in script[0] else None
         return self._of_file(file, [], 0) if file is not None else None
@@ -191,7 +215,7 @@ class Finder:
 
     def _by_env(self, rest: list[str], depth: int) -> Agent | None:
         """Read what env(1) is given."""
-        operands = _operands(rest, _OF_ENV)
+        operands = operands_of(rest, _OF_ENV)
         options = rest[: len(rest) - len(operands)]
         if any(option in ("-S", "--split-string") for option in options):
             return self._by_text(options[-1], [], depth)
@@ -207,15 +231,11 @@ class Finder:
 
     def _by_shell(self, rest: list[str], depth: int) -> Agent | None:
         """Read what a shell is given: a text after -c, or a script."""
-        operands = _operands(rest, _Options("oO", ("--rcfile", "--init-file")))
-        options = rest[: len(rest) - len(operands)]
-        is_text = any(o.startswith("-") and not o.startswith("--") and "c" in o for o in options)
-        if not operands:
-            return None
-        if is_text:
-            return self._by_text(operands[0], operands[2:], depth)
-        file = self.look(operands[0]) if "/" in operands[0] else None
-        return self._by_text(file.script, operands[1:], depth) if file is not None else None
+        if (text := _text_of_shell(rest)) is not None:
+            return self._by_text(*text, depth)
+        words = operands_of(rest, _OF_SHELLS)
+        file = self.look(words[0]) if words and "/" in words[0] else None
+        return self._by_text(file.script, words[1:], depth) if file is not None else None
 
     def _by_text(self, text: str, arguments: list[str], depth: int) -> Agent | None:
         """Return the first agent that a text for the shell runs.
@@ -248,7 +268,7 @@ def _assignments(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _operands(words: list[str], options: _Options) -> list[str]:
+def operands_of(words: list[str], options: Options) -> list[str]:
     """Return the words behind the options: the first operand ends them, as POSIX has it."""
     at = 0
     while at < len(words) and words[at].startswith("-"):
@@ -269,7 +289,7 @@ def _package_asked_for(subcommands: Sequence[str], rest: list[str]) -> str:
         if rest[:1] == [] or rest[0] not in subcommands:
             return ""
         rest = rest[1:]
-    operands = _operands(rest, _OF_RUNNERS)
+    operands = operands_of(rest, _OF_RUNNERS)
     if not operands:
         return ""
     return operands[0][:1] + operands[0][1:].partition("@")[0]

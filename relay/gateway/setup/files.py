@@ -24,12 +24,19 @@ def looker(environment: Mapping[str, str]) -> Look:
     return cache(partial(_look, environment.get("PATH", os.defpath)))
 
 
-def _look(path: str, word: str) -> File | None:
+def real_path(path: str, word: str) -> str:
+    """Return the file that a word of a command names, without links; empty if there is none.
+
+    `path` is where it is looked for, PATH.
+    """
     found = word if "/" in word else _in_path(path, word)
-    if not found or not os.path.isfile(found):  # noqa: PTH113 - quicker than a Path
-        return None
-    real = os.path.realpath(found)
-    return File(real, _package(Path(real)), _script(real))
+    is_file = found and os.path.isfile(found)  # noqa: PTH113 - quicker than a Path
+    return os.path.realpath(found) if is_file else ""
+
+
+def _look(path: str, word: str) -> File | None:
+    real = real_path(path, word)
+    return File(real, _package(Path(real)), _script(real)) if real else None
 
 
 def _in_path(path: str, word: str) -> str:

@@ -36,8 +36,18 @@ class Place:
     secret: "Secret | None" = None
     """What paths begin with, where others than the program can connect; see relay/proxy."""
 
+    def environment(self, chosen: Enabled) -> dict[str, str]:
+        """Return the variables that lead programs here."""
+        return chosen.environment(self.port, self.secret.path if self.secret is not None else "")
+
+    def below(self, target: bytes) -> bytes | None:
+        """Return a request's target below the secret; None if it does not begin with that."""
+        return target if self.secret is None else self.secret.below(target)
+
 
 _INSIDE: Final = Place()
+
+UNKNOWN_PATH: Final = "the base URL has a token, which this request lacks"
 
 
 @dataclass(frozen=True)
@@ -118,10 +128,9 @@ def opened(
     warn: Callable[[str], None],
     place: Place = _INSIDE,
 ) -> Iterator[Prepared | Without]:
-    """Prepare what the chosen mode needs, for as long as the session lasts.
+    """Prepare what the chosen mode needs, for as long as the session lasts; raises KeeplineError.
 
-    The session's CA is written to `bundle`. Raises KeeplineError; where the gateway was not asked
-    for by name, `warn` is called with why it cannot be had.
+    The session's CA is written to `bundle`. If it was not asked for, `warn` is told what it lacks.
     """
     chosen = choose(settings, command, os.environ)
     _warn_of_denial(settings, command, warn)
@@ -131,8 +140,7 @@ def opened(
         yield Without(chosen.why, by_choice=settings.gateway == "off")
         return
     _check_identities(chosen, warn)
-    below = place.secret.path if place.secret is not None else ""
-    made, variables = None, chosen.environment(place.port, below)
+    made, variables = None, place.environment(chosen)
     if chosen.certificate_hosts:
         openssl = certificates.find()
         assert openssl is not None
@@ -146,16 +154,19 @@ def opened(
             yield Without(error.cause, by_choice=False)
             return
         variables = {choice.EXTRA: str(bundle)}
-    hold = settings.hold
-    if hold == "auto":  # on a terminal somebody reads along; else it may come at once
-        hold = "block" if os.isatty(1) else "message"
     try:
-        silence = settings.stream_silence or None
+        hold, silence = _hold(settings), settings.stream_silence or None
         with trust.copied(os.environ, _identities(chosen)):
             yield Prepared(chosen, made, variables, hold, silence, settings.patience, place)
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()
+
+
+def _hold(settings: Settings) -> Hold:
+    if settings.hold == "auto":  # on a terminal somebody reads along; else it may come at once
+        return "block" if os.isatty(1) else "message"
+    return settings.hold
 
 
 def _check_identities(chosen: Enabled, warn: Callable[[str], None]) -> None:

@@ -22,6 +22,7 @@ from relay.record.events.names import (
     AnswerWithheld, FurtherNames, LookupFailed, LookupHeld, NameAssigned, NameForwarded,
     NameRefused, NamesBounded, ResolversChanged, ResolverSilent, ServedStale,
 )
+from relay.record.events.pod import LogContinued, RulesLacking, RulesStand
 from relay.record.events.publishing import (
     Bound, Published, PublishEnded, PublishingBounded, PublishingFailed,
 )
@@ -39,6 +40,7 @@ AnyEvent: TypeAlias = (
     | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
     | HostPortClosed | SideDoor
     | Published | PublishEnded | PublishingBounded | PublishingFailed
+    | RulesLacking | RulesStand | LogContinued
     | ConnectionServed | UpstreamOpened | UpstreamReady | UpstreamClosed | AskedAgain | RequestLost
     | Distrusted | WentPast | GatewayUnused
     | NameAssigned | NameForwarded | FurtherNames | NamesBounded | AnswerWithheld | NameRefused
@@ -51,11 +53,11 @@ __all__ = [
     "ConnectionOpened", "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled",
     "Distrust", "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused",
     "HostPortClosed", "HostPortOpened", "How", "InnerDiffers", "InnerSeen", "LeftBehind",
-    "LogChanged", "LogFull", "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused",
-    "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded", "PathDown",
-    "PathUp", "PolicyChangeIgnored", "PolicyTightened", "ProxyRefused", "PublishEnded", "Published",
-    "PublishingBounded", "PublishingFailed", "Replaying", "RequestLost", "ResolverSilent",
-    "ResolversChanged", "Saw", "ServedStale", "ServiceDown", "SessionEnded", "SessionStarted",
-    "Shown", "SideDoor", "Slept", "Suspected", "Told", "TurnedAway", "UpstreamClosed",
-    "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "LogChanged", "LogContinued", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
+    "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
+    "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "ProxyRefused", "PublishEnded",
+    "Published", "PublishingBounded", "PublishingFailed", "Replaying", "RequestLost",
+    "ResolverSilent", "ResolversChanged", "RulesLacking", "RulesStand", "Saw", "ServedStale",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "SideDoor", "Slept", "Suspected",
+    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

@@ -51,6 +51,10 @@ ADVICE: Final[dict[Kind, Advice]] = {
     Kind.BOUND: Advice("a bound of keepline's own, which nothing changes: fewer at a time"),
     Kind.NOT_PERMITTED: Advice("a firewall forbids it, this host's own or one on the way"),
     Kind.TAMPERED: Advice("the log is the user's own file: what runs as another cannot change it"),
+    Kind.RULES: Advice(
+        "keepline sidecar rules makes them, and --check shows what there is; they leave the relay's"
+        " user alone, and no other"
+    ),
     Kind.DEFECT: Advice(
         "a fault is a defect of keepline: please report it with keepline explain -v"
     ),

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 
 from relay.record import status
-from relay.record.events import AnyEvent, SessionEnded
+from relay.record.events import AnyEvent, LogContinued, SessionEnded
 from relay.record.story.entry import Entry, Mark
 
 
 def is_interrupted(log: Sequence[AnyEvent], *, is_live: bool) -> bool:
     """Return whether a session's keepline has ended before its command; `is_live`: it still runs.
 
-    A log that is full has the end of its session all the same, flightlog.py.
+    A log that is full has the end of its session all the same, flightlog.py, and one that another
+    continues has that.
     """
-    return not is_live and not any(isinstance(event, SessionEnded) for event in log)
+    return not is_live and not any(isinstance(event, SessionEnded | LogContinued) for event in log)
 
 
 def cut_off(log: Sequence[AnyEvent]) -> list[Entry]:

@@ -30,15 +30,31 @@ def losses(log: Iterable[AnyEvent]) -> Iterator[Entry]:
 
 def entries(log: Iterable[AnyEvent]) -> Iterator[Entry]:
     """Yield every loss and every failure, in the order in which they were settled."""
-    destinations: dict[int, str] = {}
-    troubles: dict[int, list[AnyEvent]] = {}
-    """By connection, the events of the trouble that it is in; none while all is well."""
+    story = Story()
     for event in log:
+        yield from story.note(event)
+
+
+class Story:
+    """What the events so far have come to."""
+
+    def __init__(self) -> None:
+        self._destinations: dict[int, str] = {}
+        self._troubles: dict[int, list[AnyEvent]] = {}
+        """By connection, the events of the trouble that it is in; none while all is well."""
+
+    def forget(self, number: int) -> None:
+        """Forget a connection that has ended."""
+        self._destinations.pop(number, None)
+        self._troubles.pop(number, None)
+
+    def note(self, event: AnyEvent) -> Iterator[Entry]:
+        """Take the next event; yield the losses and failures that it settles."""
         number = getattr(event, "connection", None) or 0
-        to = destinations.get(number, "?")
+        to, troubles = self._destinations.get(number, "?"), self._troubles
         match event:
             case events.ConnectionOpened() | events.UpstreamOpened():
-                destinations[number], troubles[number] = event.to, []
+                self._destinations[number], troubles[number] = event.to, []
             case events.ServedStale(name=name, cause=cause):
                 yield _loss(event, name, f"DNS failed ({cause}); the last known address served")
             case events.LookupHeld(name=name, cause=cause):
@@ -52,8 +68,9 @@ def entries(log: Iterable[AnyEvent]) -> Iterator[Entry]:
                 | events.TurnedAway()
                 | events.LogLost()
                 | events.LogChanged()
+                | events.RulesLacking()
             ):
-                yield _own_loss(event, f"{to}: " if number in destinations else "")
+                yield _own_loss(event, f"{to}: " if number in self._destinations else "")
             case events.DialHeld() | events.Replaying() | events.Suspected() if number in troubles:
                 troubles[number].append(event)
             case _ if number in troubles and (what := _of_connection(event, troubles[number])):
@@ -85,7 +102,8 @@ def _own_loss(
     | events.ServiceDown
     | events.TurnedAway
     | events.LogLost
-    | events.LogChanged,
+    | events.LogChanged
+    | events.RulesLacking,
     to: str,
 ) -> Entry:
     """Return what keepline itself was the cause of: a fault, or a limit that it has met."""
@@ -98,7 +116,7 @@ def _own_loss(
             hidden = not event.saw
         case events.TurnedAway():
             what, hidden = f"{event.where} turned a connection away ({event.cause})", False
-        case events.ServiceDown() | events.LogLost() | events.LogChanged():
+        case events.ServiceDown() | events.LogLost() | events.LogChanged() | events.RulesLacking():
             what, hidden = event.text(), isinstance(event, events.LogLost)
         case _:
             assert_never(event)

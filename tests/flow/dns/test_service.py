@@ -43,7 +43,7 @@ async def serving(
         upstream = await start(nursery, script)
         settings = Settings(nameservers=(str(upstream.server),), patience=0, deny=deny)
         service = NameService(settings, settings.policy(), lambda _event: None)
-        nursery.start_soon(service.serve, udp, tcp)
+        nursery.start_soon(service.serve, (udp, tcp))
         with trio.fail_after(patience(10)), udp, tcp:
             yield service, address
             nursery.cancel_scope.cancel()

@@ -2,10 +2,12 @@
 
 import errno
 import socket
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import pytest
 
+from relay import sockets
 from relay.addresses import Destination, Endpoint
 from relay.outbound import icmp
 from relay.outbound.door import DeniedError
@@ -69,6 +71,23 @@ async def test_the_family_that_was_dialled_comes_first(dialled: str, order: list
     with pytest.raises(DialError, match="Connection refused") as refused:
         await host.reached(dialled)
     assert (refused.value.code, refused.value.kind) == (icmp.REFUSED, Kind.REFUSED)
+
+
+async def test_a_socket_that_has_met_itself_has_reached_nobody() -> None:
+    """Its own port is one of the kernel's choice, which may be the one that is dialled: RFC 9293
+    section 3.5, simultaneous open."""
+
+    async def connect(sock: socket.socket, endpoint: Endpoint) -> int:
+        sock.bind(endpoint)
+        return await sockets.connect(sock, endpoint)
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as unused:
+        port = unused.getsockname()[1]
+    ports = HostPorts([PortRange(port, port, "a flag")])
+    loopback = HostLoopback(ITSELF, ports, Policy(), list[Event]().append, connect)
+    with pytest.raises(DialError) as refused:
+        await loopback.open(Destination("127.0.0.1", port), 1)
+    assert refused.value.number == errno.ECONNREFUSED
 
 
 async def test_how_a_dial_fails() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from relay.record import files, flightlog
+from relay.record import files, flightlog, pruning
 from relay.record.events import Slept
 from relay.record.flightlog import FlightLog
 from tests.support.pace import patience
@@ -61,7 +61,7 @@ def test_what_is_no_regular_file_is_no_session(
     assert files.is_live(path)  # it is left alone
     with pytest.raises(OSError, match=r"."):
         list(flightlog.read(path))
-    flightlog.prune(folder, time.time() + 2 * flightlog.YOUNG)
+    pruning.prune(folder, time.time() + 2 * pruning.YOUNG)
     assert os.path.lexists(path)
     assert time.monotonic() - began < patience(QUICK)
 
@@ -128,6 +128,55 @@ def test_root_keeps_no_record_in_a_user_s_home(
     assert files.sessions_folder({"XDG_STATE_HOME": "/etc/state"}) == Path(
         "/etc/state/keepline/sessions"
     )
+
+
+@pytest.fixture
+def read_only_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the home, to which nothing can be written, whoever the caller is."""
+    home, access = tmp_path / "home", os.access
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(os, "access", lambda path, mode: path != home and access(path, mode))
+    monkeypatch.setattr(files, "SHARED", (tmp_path / "tmp", tmp_path / "shm"))
+    return home
+
+
+def test_a_home_that_cannot_be_written_to_gives_way(read_only_home: Path, tmp_path: Path) -> None:
+    in_home = read_only_home / ".local/state/keepline/sessions"
+    assert not files.is_writable(in_home)
+    assert files.sessions_folder({}) == in_home  # there is no other
+    (tmp_path / "tmp").mkdir()
+    assert files.sessions_folder({}) == in_home  # whoever may write there could replace ours
+    (tmp_path / "shm").mkdir()
+    (tmp_path / "shm").chmod(0o1777)
+    if os.getuid() == 0:  # the sticky bit holds against all but the owner of the folder
+        assert files.sessions_folder({}) == tmp_path / f"shm/keepline-{os.getuid()}"
+    else:
+        assert files.sessions_folder({}) == in_home
+
+
+def test_the_folder_of_what_need_not_last_comes_first(read_only_home: Path, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    in_home = files.sessions_folder({})
+    environment = {"XDG_RUNTIME_DIR": str(runtime)}
+    assert files.sessions_folder(environment) == in_home
+    runtime.mkdir(mode=0o700)
+    assert files.sessions_folder(environment) == runtime / "keepline"
+    runtime.chmod(0o777)
+    assert files.sessions_folder(environment) == in_home
+    runtime.chmod(0o700)
+    (tmp_path / "link").symlink_to(runtime)
+    assert files.sessions_folder({"XDG_RUNTIME_DIR": str(tmp_path / "link")}) == in_home
+
+
+def test_a_folder_of_somebody_else_s_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "keepline-4711"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(PermissionError, match="it belongs to user"), files.opened_folder(folder):
+        pass
 
 
 def test_a_line_that_is_too_long_is_left_out_alone(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.record import files, flightlog
+from relay.record import files, flightlog, pruning
 from relay.record.events import (
     AnyEvent,
     ConnectionDenied,
@@ -27,7 +27,7 @@ from relay.record.flightlog import FlightLog
 from relay.record.kinds import Kind
 
 NOW = 1_767_322_845.123456
-LATER = time.time() + 2 * flightlog.YOUNG
+LATER = time.time() + 2 * pruning.YOUNG
 END = SessionEnded(status=0, connections=0, seconds=1.0)
 
 
@@ -189,14 +189,14 @@ def test_the_oldest_ended_sessions_are_removed(open_log: Open, path: Path) -> No
     live = open_log()
     folder = path.parent
     live_path = path.rename(folder / "20260101-000000-1.jsonl")
-    count = flightlog.SESSIONS_KEPT + 5
+    count = pruning.SESSIONS_KEPT + 5
     for number in range(2, count + 1):
         (folder / f"20260101-{number:06}-1.jsonl").touch()
     (folder / "notes.txt").touch()
     assert len(files.sessions(folder)) == count
-    flightlog.prune(folder, time.time())
+    pruning.prune(folder, time.time())
     assert len(files.sessions(folder)) == count
-    flightlog.prune(folder, LATER)
+    pruning.prune(folder, LATER)
     left = files.sessions(folder)
     assert left[0] == live_path
     assert [path.name for path in left[1:]] == [
@@ -204,18 +204,18 @@ def test_the_oldest_ended_sessions_are_removed(open_log: Open, path: Path) -> No
     ]
     assert (folder / "notes.txt").exists()
     live.close()
-    flightlog.prune(folder, LATER)
+    pruning.prune(folder, LATER)
     assert live_path not in files.sessions(folder)
 
 
 def test_of_many_young_sessions_no_more_than_a_bound_are_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flightlog, "SESSIONS_AT_MOST", 60)
+    monkeypatch.setattr(pruning, "SESSIONS_AT_MOST", 60)
     path.parent.mkdir(parents=True)
     for number in range(70):
         (path.parent / f"20260101-{number:06}-1.jsonl").touch()
-    flightlog.prune(path.parent, time.time())
+    pruning.prune(path.parent, time.time())
     left = files.sessions(path.parent)
     assert (len(left), left[0].stem) == (60, "20260101-000010-1")
 
@@ -225,9 +225,9 @@ def test_what_killed_starts_left_behind_is_removed_once_it_is_old(path: Path) ->
     left = [path.with_suffix(".pem"), path.with_suffix(".new")]
     for each in left:
         each.touch()
-    flightlog.prune(path.parent, time.time())
+    pruning.prune(path.parent, time.time())
     assert all(each.exists() for each in left)
-    flightlog.prune(path.parent, LATER)
+    pruning.prune(path.parent, LATER)
     assert not any(each.exists() for each in left)
 
 
@@ -238,7 +238,7 @@ def test_a_hundred_sessions_that_start_at_once_all_keep_their_log(
 
     A lock of flock(2) belongs to an open file, so threads are as good as processes.
     """
-    monkeypatch.setattr(flightlog, "SESSIONS_AT_MOST", 20)
+    monkeypatch.setattr(pruning, "SESSIONS_AT_MOST", 20)
     folder, count = path.parent, 100
     begin = threading.Barrier(count)
 
@@ -248,7 +248,7 @@ def test_a_hundred_sessions_that_start_at_once_all_keep_their_log(
         own.parent.mkdir(parents=True, exist_ok=True)
         own.with_suffix(".pem").touch()
         log = FlightLog(own, clock=lambda: NOW, limit=1 << 20)
-        flightlog.prune(folder, time.time())
+        pruning.prune(folder, time.time())
         log.record(denied(number))
         log.flush()
         return log
@@ -274,13 +274,16 @@ def test_sessions_are_listed_oldest_first_and_none_where_there_is_no_folder(tmp_
     assert files.sessions(tmp_path / "none") == []
 
 
-def test_the_folder_is_where_the_specification_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
-    in_home = Path("/home/somebody/.local/state/keepline/sessions")
+def test_the_folder_is_where_the_specification_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    in_home = tmp_path / ".local/state/keepline/sessions"
     assert files.sessions_folder({}) == in_home
     assert files.sessions_folder({"XDG_STATE_HOME": "relative"}) == in_home
     assert files.sessions_folder({"XDG_STATE_HOME": ""}) == in_home
-    assert files.sessions_folder({"XDG_STATE_HOME": "/s"}) == Path("/s/keepline/sessions")
+    state = tmp_path / "s"
+    assert files.sessions_folder({"XDG_STATE_HOME": str(state)}) == state / "keepline/sessions"
 
 
 def test_a_session_that_starts_takes_nothing_from_another_that_does(
@@ -292,7 +295,7 @@ def test_a_session_that_starts_takes_nothing_from_another_that_does(
 
     def prune_first(file: int, operation: int) -> None:
         if operation == fcntl.LOCK_EX:
-            flightlog.prune(path.parent, time.time())
+            pruning.prune(path.parent, time.time())
         lock(file, operation)
 
     path.parent.mkdir(parents=True)
@@ -411,10 +414,10 @@ def test_a_file_of_somebody_else_is_left_alone(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(fcntl, "flock", refuses)
-    monkeypatch.setattr(flightlog, "SESSIONS_KEPT", 1)
+    monkeypatch.setattr(pruning, "SESSIONS_KEPT", 1)
     path.with_name("two.jsonl").touch()
     path.with_suffix(".pem").touch()
-    flightlog.prune(path.parent, LATER)
+    pruning.prune(path.parent, LATER)
     assert {file.name for file in path.parent.iterdir()} == {"one.jsonl", "one.pem", "two.jsonl"}
 
 

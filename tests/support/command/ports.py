@@ -33,18 +33,20 @@ def refusal(host: str, port: int) -> str:
 def reached(host: str, ports: range = ALL) -> list[int]:
     """Connect to each port in turn; return those that are reached, but for the socket's own."""
     found = []
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in ports:
-        with socket.socket() as sock:
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
             sock.settimeout(PATIENCE)
             if not sock.connect_ex((host, port)) and sock.getsockname() != sock.getpeername():
                 found.append(port)
     return found
 
 
-def listen(host: str, port: int) -> str:
-    """Listen without SO_REUSEADDR, and keep it; return the errno's name, or nothing."""
+def listen(host: str, port: int, reuse: int = 0) -> str:
+    """Listen, without SO_REUSEADDR or with it, and keep it; return the errno's name, or nothing."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
     try:
         sock.bind((host, port))
         sock.listen(128)

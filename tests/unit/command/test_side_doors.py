@@ -1,6 +1,8 @@
 """Which commands have somebody outside do their work, and whom."""
 
+import shlex
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import pytest
 
@@ -9,16 +11,36 @@ from relay.command.side_doors import DOORS, side_door
 ENGINE = "the container engine"
 
 
+@dataclass
+class Host:
+    """A host with processes, masters of ssh's and links as a test says."""
+
+    running: Collection[str] = ()
+    masters: Collection[str] = ()
+
+    def runs(self, names: Collection[str]) -> bool:
+        return bool(set(names) & set(self.running))
+
+    def is_socket(self, path: str) -> bool:
+        return path == "/run/there"
+
+    def listening(self, name: str) -> Collection[str]:
+        return self.masters if name == "ssh" else ()
+
+    def real_name(self, word: str) -> str:
+        links = {"d": "docker", "podman-docker": "podman", "x-www-browser": "chromium"}
+        return links.get(word.rpartition("/")[2], "")
+
+
 def found(
     command: str,
     environment: Mapping[str, str] | None = None,
     share: Collection[str] | None = None,
     running: Collection[str] = (),
+    masters: Collection[str] = (),
 ) -> tuple[str, str] | None:
-    def runs(names: Collection[str]) -> bool:
-        return bool(set(names) & set(running))
-
-    return side_door(command.split(), environment or {}, share, runs, "/run/there".__eq__)
+    words = shlex.split(command)
+    return side_door(words, environment or {}, share, Host(running, masters))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +55,14 @@ def found(
         ("systemctl --user restart x", "systemctl", "systemd"),
         ("flatpak-spawn --host true", "flatpak-spawn", "the desktop"),
         ("env -u X A=1 nice -n 5 timeout -k 1 5 docker ps", "docker", ENGINE),
+        ("sudo -u x A=1 docker ps", "docker", ENGINE),
+        ("doas docker ps", "docker", ENGINE),
+        ("sh -c 'cd /x && A=1 docker ps | wc -l'", "docker", ENGINE),
+        ('bash -lc "set -e; sudo docker compose up"', "docker", ENGINE),
+        ("""env sh -c 'bash -c "docker ps"'""", "docker", ENGINE),
+        ("""sh -c '"$@"' sh docker ps""", "docker", ENGINE),
+        ("/home/u/bin/d ps", "d", ENGINE),
+        ("podman-docker --remote ps", "podman-docker", ENGINE),
     ],
 )
 def test_a_known_one(command: str, program: str, asks: str) -> None:
@@ -49,6 +79,11 @@ def test_a_known_one(command: str, program: str, asks: str) -> None:
         "systemctl status x",
         "flatpak-spawn true",
         "mydocker run",
+        "podman-docker ps",
+        "sh -c 'echo docker ps'",
+        "sh -c",
+        "sh docker",
+        "sudo",
         "echo docker",
         "env",
         "timeout 5",
@@ -80,6 +115,36 @@ def test_an_ssh_master_is_asked_where_its_socket_is_named() -> None:
     assert found("ssh -S /run/gone host true") is None
     assert found("ssh -S none host true") is None
     assert found("ssh host true") is None
+    for named in ("-S/run/there", "-o ControlPath=/run/there", "-ocontrolpath=/run/there"):
+        assert found(f"ssh {named} host") is not None
+        assert found(f"ssh {named.replace('there', 'gone')} host", masters=["/m/host"]) is None
+    assert found("ssh -o 'ControlPath /run/there' -p 22 host") is not None
+
+
+@pytest.mark.parametrize(
+    ("command", "masters", "is_asked"),
+    [
+        ("ssh host true", ["/h/.ssh/cm-u@host:22.Xa1"], True),
+        ("ssh -p 22 -o A=b u@host", ["/h/.ssh/cm-u@host:22.Xa1"], True),
+        ("ssh ssh://u@host:22/", ["/h/.ssh/cm-u@host:22.Xa1"], True),
+        ("ssh -o ControlPath=/m/%h host", ["/m/host"], True),
+        ("sh -c 'ssh host'", [f"/m/{'0a' * 20}"], True),
+        ("ssh host true", ["/h/.ssh/cm-u@other:22.Xa1"], False),
+        ("ssh -S none host", ["/m/host"], False),
+        ("ssh -oControlPath=none host", ["/m/host"], False),
+        ("ssh", ["/m/host"], False),
+        ("ssh host", [], False),
+    ],
+)
+def test_an_ssh_master_whose_path_is_in_the_settings(
+    command: str, masters: list[str], *, is_asked: bool
+) -> None:
+    assert (found(command, masters=masters) is not None) == is_asked
+
+
+def test_a_link_is_known_by_what_it_leads_to() -> None:
+    assert found("x-www-browser", running=["chromium"]) is not None
+    assert found("x-www-browser") is None
 
 
 def test_an_engine_that_is_reached_over_the_network_is_seen() -> None:

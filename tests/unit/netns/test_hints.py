@@ -2,6 +2,7 @@
 
 import errno
 import signal
+from typing import Final
 
 import pytest
 
@@ -11,6 +12,7 @@ from netns.hints import (
     end_hint,
     host_facts,
     kept_capability,
+    map_hint,
     namespace_hint,
     refused_call,
     refused_filter,
@@ -32,6 +34,11 @@ PLAIN = {
         (errno.ENOSPC, {"max_user_namespaces": "0"}, "sysctl user.max_user_namespaces=15000"),
         (errno.ENOSPC, {"max_net_namespaces": "0"}, "sysctl user.max_net_namespaces=15000"),
         (errno.ENOSPC, {}, "too many namespaces are open"),
+        (errno.ENOSPC, {}, "`--disable-userns`"),
+        (errno.EROFS, {}, "/proc is read-only"),
+        (errno.EPERM, {"seccomp": "2"}, "packaging/seccomp.json"),
+        (errno.EACCES, {"apparmor_profile": "docker-default (enforce)"}, "apparmor=unconfined"),
+        (errno.EACCES, {"apparmor_profile": "containers-default-0.44"}, "AppArmor forbids it"),
         (errno.EFBIG, {}, "ulimit -f"),
         (errno.ENOSYS, {}, "CONFIG_USER_NS"),
         (errno.EINVAL, {}, "CONFIG_USER_NS"),
@@ -56,9 +63,36 @@ def test_facts_that_the_machine_does_not_tell_are_no_reason() -> None:
     assert "unshare --user --net true" in namespace_hint(errno.EPERM, {})
 
 
-def test_the_first_cause_that_explains_it_is_named() -> None:
-    facts = {"apparmor_restrict": "1", "seccomp": "2", "apparmor_profile": "docker-default"}
-    assert "restrict_unprivileged_userns" in namespace_hint(errno.EPERM, facts)
+BESIDE: Final = {
+    "apparmor_restrict": "1",
+    "seccomp": "2",
+    "apparmor_profile": "docker-default (enforce)",
+}
+"""A container on a host whose AppArmor restricts user namespaces."""
+
+
+def test_whatever_may_forbid_it_is_named_the_likeliest_first() -> None:
+    told = namespace_hint(errno.EPERM, BESIDE)
+    assert told.index("seccomp") < told.index("restrict_unprivileged_userns")
+    assert "apparmor=unconfined" not in told
+
+
+def test_no_seccomp_filter_says_what_apparmor_says() -> None:
+    told = namespace_hint(errno.EACCES, BESIDE)
+    assert "seccomp" not in told
+    assert told.index("restrict_unprivileged_userns") < told.index("apparmor=unconfined")
+
+
+@pytest.mark.parametrize(
+    ("number", "lacks_setfcap", "hint"),
+    [
+        (errno.EPERM, True, "--cap-add SETFCAP, or run as another user (--user)"),
+        (errno.EROFS, True, "/proc is read-only"),
+        (errno.EPERM, False, "unshare --user --net true"),
+    ],
+)
+def test_a_map_that_cannot_be_written(number: int, lacks_setfcap: bool, hint: str) -> None:
+    assert hint in map_hint(number, PLAIN, lacks_setfcap=lacks_setfcap)
 
 
 @pytest.mark.parametrize("number", [None, errno.ENOSPC, errno.ENOSYS, errno.EPERM])

@@ -13,7 +13,7 @@ KNOWN = {
     ("relay/outbound/dialer.py", "self._door.connect"): "the door",
     ("relay/outbound/host_loopback.py", "self._connect"): "to loopback, judged in its function",
     ("relay/tcp/watch/liveness.py", "self._door.connect"): "the door",
-    ("relay/doctor.py", "socket.create_connection"): "a proxy, tried by keepline doctor",
+    ("relay/doctor/__init__.py", "socket.create_connection"): "a proxy, tried by keepline doctor",
     ("relay/outbound/proxied/bridges.py", "sockets.connect"): "its own listener, on loopback",
     ("relay/outbound/proxied/socks.py", "asked.connect"): "over a socket that is connected already",
     ("relay/publishing/connections.py", "sockets.connect"): "a server within the namespace",

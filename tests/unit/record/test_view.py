@@ -31,6 +31,7 @@ from relay.record.events import (
     InnerSeen,
     LeftBehind,
     LogChanged,
+    LogContinued,
     LogFull,
     LogLost,
     LookupFailed,
@@ -44,6 +45,7 @@ from relay.record.events import (
     PathUp,
     PolicyChangeIgnored,
     PolicyTightened,
+    ProxyRefused,
     Published,
     PublishEnded,
     PublishingBounded,
@@ -52,6 +54,8 @@ from relay.record.events import (
     RequestLost,
     ResolversChanged,
     ResolverSilent,
+    RulesLacking,
+    RulesStand,
     ServedStale,
     ServiceDown,
     SessionEnded,
@@ -83,6 +87,12 @@ CLOSED = ConnectionClosed(
     connection=1, by="upstream", how="fin", sent=1024, received=0, seconds=61.26, idle=60.0
 )
 TOLD: list[tuple[AnyEvent, str]] = [
+    (
+        RulesLacking(kind=Kind.RULES, cause="the rules of routing are not there"),
+        "programs are not relayed: the rules of routing are not there",
+    ),
+    (RulesStand(), "the pod's rules stand: programs are relayed"),
+    (LogContinued(session="20261127-080000-1"), "the record goes on in 20261127-080000-1"),
     (
         SessionEnded(status=143, connections=2, seconds=61.26),
         "session ended with status 143 after 61.3 s and 2 connections",
@@ -123,6 +133,10 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         ServiceDown(service="name server", kind=Kind.DEFECT, failures=4, seconds=60.0),
         "name server has failed 4 times in a minute: it rests for 60 s",
+    ),
+    (
+        ProxyRefused(how="HTTP/1.1 407 Proxy Authentication Required", count=2),
+        "the proxy did not serve a request (HTTP/1.1 407 Proxy Authentication Required), 2 so far",
     ),
     (
         TurnedAway(where="the listener", kind=Kind.RESOURCES, cause="Too many open files", count=8),

@@ -1,4 +1,4 @@
-"""Real proxies in a host of the small internet: squid with Basic, microsocks with a password.
+"""Real proxies in a host of the small internet: squid with Basic, SOCKS5 by microsocks and dante.
 
 squid = start_squid(internet.router, GATEWAY, 3128)         # for USER:PASSWORD alone
 await listening(internet.router, GATEWAY, 3128)             # and has ended with its host
@@ -7,6 +7,7 @@ Squid's settings are those of Debian's package where these decide: CONNECT to po
 """
 
 import os
+import subprocess
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,15 @@ shutdown_lifetime 0 seconds
 _AUTHENTICATE: Final = """#!/bin/sh
 while read -r line; do [ "$line" = '{user} {password}' ] && echo OK || echo ERR; done
 """
+_DANTES: Final = """
+logoutput: /dev/null
+internal: {address} port = {port}
+external: {address}
+clientmethod: none
+socksmethod: none
+client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+"""
 _STARTED: Final = 20.0
 
 
@@ -75,6 +85,18 @@ def start_squid(host: Host, address: str, port: int, ports: Sequence[int] = ()) 
     host.popen([_program("squid"), "-N", "-f", str(settings)])
 
 
+def start_dante(host: Host, address: str, port: int) -> None:
+    """Start it, for everybody: a password of dante's is one of the machine's users.
+
+    It outlives a SIGKILL in processes of its own, so it has a PID namespace, which ends with it.
+    """
+    settings = host.directory / "danted.conf"
+    settings.write_text(_DANTES.format(address=address, port=port))
+    words = [_program("danted"), "-f", str(settings), "-p", str(host.directory / "danted.pid")]
+    alone = ["unshare", "--user", "--map-current-user", "--pid", "--fork", "--kill-child"]
+    host.popen([*alone, "--", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
 def start_microsocks(host: Host, address: str, port: int) -> None:
     """Start it."""
     credentials = ("-u", USER, "-P", PASSWORD)
@@ -93,6 +115,6 @@ async def listening(host: Host, address: str, port: int) -> None:
 
 
 def _program(name: str) -> str:
-    """Return its path; squid is where only root looks."""
+    """Return its path; squid and dante are where only root looks."""
     path = Path("/usr/sbin", name)
     return str(path) if path.exists() else needs(name)

@@ -6,42 +6,32 @@ Last it names what each level of isolation leaves open to this caller's commands
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 import trio
 
 from netns.errors import KeeplineError
-from netns.hints import refused_call
+from netns.hints import ALLOW_MOUNT, refused_call
 from netns.levels import OPENINGS
 from netns.sandbox import Listeners, Sandbox
 from relay import session
 from relay.addresses import DNS_PORT, HOST_NAME, parse_pool
 from relay.config import ConfigError, Settings, parse_nameserver, way_out
 from relay.dns.lookup.trial import try_all
+from relay.doctor.check import Check, as_json, rendered
 from relay.gateway.dialects import DEFAULT
 from relay.gateway.setup import prepare as gateway
 from relay.gateway.setup.choice import Enabled
-from relay.host.interfaces import local_addresses, require_ipv4, routed_networks
+from relay.host.interfaces import ATTACH, local_addresses, require_ipv4, routed_networks
 from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
-from relay.record.files import sessions_folder
+from relay.publishing import trial
+from relay.record.files import is_writable, sessions_folder, state_home
 
-
-class Check(msgspec.Struct, frozen=True):
-    """One thing, tried."""
-
-    name: str
-    works: bool
-    needed: bool = True
-    """Whether `run` fails without it."""
-    detail: str = ""
-    fix: str = ""
-    is_open: bool = False
-    """Whether it names what a level leaves open, and nothing was tried."""
-
+__all__ = ["as_json", "examine", "rendered"]
 
 _NO_COMMAND: Final = ()
 
@@ -59,7 +49,7 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
         settings = Settings()
     else:
         yield Check("settings", works=True)
-    yield _tried("IPv4 on this host", require_ipv4)
+    yield _ipv4()
     try:
         resolv_conf = read_resolv_conf(settings.nameservers)
     except KeeplineError as error:
@@ -93,12 +83,13 @@ def _gateway(settings: Settings) -> Check:
     )
 
 
-def _tried(name: str, attempt: Callable[[], object]) -> Check:
+def _ipv4() -> Check:
+    name = "IPv4 on this host"
     try:
-        attempt()
+        lacking = require_ipv4()
     except KeeplineError as error:
         return Check(name, works=False, detail=error.cause, fix=error.next_step)
-    return Check(name, works=True)
+    return Check(name, works=not lacking, needed=False, detail=lacking, fix=ATTACH)
 
 
 def _resolvers(settings: Settings, resolv_conf: str) -> Check:
@@ -180,8 +171,17 @@ def _namespace(settings: Settings, resolv_conf: str) -> Iterator[Check]:
     if failure is not None:
         yield failure
         return
+    lacking = trial.lacking(listeners.diag)
     listeners.close()
+    yield _covered(listeners)
     yield from _ways(listeners)
+    yield Check(
+        "servers inside are reached from the host (--publish)",
+        works=not lacking,
+        needed=False,
+        detail=lacking or f"publish = {settings.published().mode}",
+        fix="a kernel that lets a process enter user namespaces of its own, by setns(2)",
+    )
     yield _strict(settings, resolv_conf)
 
 
@@ -204,6 +204,17 @@ def _strict(settings: Settings, resolv_conf: str) -> Check:
     stays_open = "; ".join(listeners.stays_open)
     fix = "a kernel that has it: without it, this alone stays within reach"
     return Check(name, works=not stays_open, needed=False, detail=stays_open, fix=fix)
+
+
+def _covered(listeners: Listeners) -> Check:
+    """Return whether the files that resolve names are keepline's, and no service goes past them."""
+    return Check(
+        "what resolves names is covered",
+        works=not listeners.unmounted,
+        needed=False,
+        detail=listeners.unmounted,
+        fix=f"{ALLOW_MOUNT}; names are answered all the same",
+    )
 
 
 def _ways(listeners: Listeners) -> Iterator[Check]:
@@ -256,15 +267,13 @@ def _rto_max() -> Check:
 
 def _flight_log() -> Check:
     """Check that the folder of the flight logs, or the one it will be made in, is writable."""
-    folder = sessions_folder(os.environ)
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    works = os.access(existing, os.W_OK | os.X_OK)
+    folder, wanted = sessions_folder(os.environ), state_home(os.environ)
     return Check(
         "flight log",
-        works=works,
+        works=is_writable(folder) and folder.is_relative_to(wanted),
         needed=False,
         detail=str(folder),
-        fix=f"make {existing} writable, or set XDG_STATE_HOME to a folder that is",
+        fix=f"make {wanted} writable, or set XDG_STATE_HOME to a folder that is",
     )
 
 
@@ -277,24 +286,3 @@ def _left_open() -> Iterator[Check]:
         if levels:
             name = f"{opening.name}, at the level{'s' * (len(levels) > 1)} {' and '.join(levels)}"
             yield Check(name, works=True, needed=False, detail=opening.sentence, is_open=True)
-
-
-def rendered(check: Check) -> str:
-    """Write a check for people."""
-    mark = (
-        "open  "
-        if check.is_open
-        else "works "
-        if check.works
-        else "FAILS "
-        if check.needed
-        else "lacks "
-    )
-    detail = f": {check.detail}" if check.detail else ""
-    fix = "" if check.works else f"\n        try: {check.fix}"
-    return f"{mark}  {check.name}{detail}{fix}"
-
-
-def as_json(checks: list[Check]) -> str:
-    """Write the checks for programs."""
-    return msgspec.json.format(msgspec.json.encode(checks)).decode()

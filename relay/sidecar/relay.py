@@ -1,0 +1,200 @@
+"""`keepline sidecar relay`: relays for all containers of a pod, with no privilege at all.
+
+The rules of `keepline sidecar rules` lead connections and questions to it. It makes no namespace,
+writes nothing but what it keeps on its volume, and starts no command.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, cast
+
+import trio
+
+from netns.errors import KeeplineError
+from netns.network.pod import HTTP_PORT, RELAY_UID
+from relay import __version__, flags, server, session, startup
+from relay.addresses import parse_pool
+from relay.barrier import kept_running
+from relay.command import signals
+from relay.config import Settings, Sources, way_out
+from relay.gateway.setup.prepare import Without
+from relay.host.interfaces import require_ipv4
+from relay.host.resolvers import read_resolv_conf
+from relay.printing import warn
+from relay.record import files, writing
+from relay.record.events import FORMAT, AnyEvent, Event, SessionEnded, SessionStarted
+from relay.record.metrics import Metrics
+from relay.sidecar import pod
+from relay.sidecar.draining import Ending
+from relay.sidecar.endpoint.http import Endpoint
+from relay.sidecar.kept.names import KeptNames
+from relay.sidecar.kept.parts import Parts
+from relay.sidecar.rules_watch import RulesWatch
+
+DRAIN_SECONDS: Final = 25
+"""Less than the 30 s of Kubernetes' terminationGracePeriodSeconds."""
+
+_MIB: Final = 1 << 20
+
+NOT_OF_PODS: Final = frozenset(
+    {
+        *("auto_ports", "gateway", "gateway_hosts", "hold", "home", "host_ports", "intercept"),
+        *("linger", "ports", "publish", "share", "stream_silence", "strict"),
+    }
+)
+"""Settings about a command, and the namespace that is made for it."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Relay until SIGTERM; return the exit status. Raises KeeplineError, and OSError."""
+    parser = flags.Parser(
+        prog="keepline sidecar relay", description="Relay for all containers of a pod."
+    )
+    _add_flags(parser)
+    parsed = parser.parse_args(arguments)
+    sources = flags.sources(parsed)
+    settings = sources.settings()
+    _require_user(parsed.uid)
+    require_ipv4()
+    read_resolv_conf(settings.nameservers)
+    with startup.without_library_search():
+        startup.load(trio)
+    with ExitStack() as opened:
+        made = _made(settings, sources, _sessions(parsed.state), opened)
+        trio.run(made.serve, float(parsed.drain_seconds))
+    return 0
+
+
+def _sessions(state: str | None) -> Path:
+    """Return the folder of the record, on the volume that was named or where `run` has it."""
+    return files.sessions_folder({"XDG_STATE_HOME": state} if state else os.environ)
+
+
+def _add_flags(parser: flags.Parser) -> None:
+    """Add what only a pod's relay has, and the settings."""
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        help="volume for names, their addresses and the record (default: as for run)",
+    )
+    parser.add_argument(
+        "--uid",
+        metavar="N",
+        type=int,
+        default=RELAY_UID,
+        help=f"the user that the pod's rules leave alone, and who this has to be ({RELAY_UID})",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        metavar="N",
+        type=int,
+        default=DRAIN_SECONDS,
+        help=f"how long connections go on after SIGTERM, at most ({DRAIN_SECONDS})",
+    )
+    flags.add_settings(parser, without=NOT_OF_PODS)
+
+
+def _require_user(uid: int) -> None:
+    """Raise KeeplineError if the rules would lead the relay's own connections back to it."""
+    if os.geteuid() != uid:
+        raise KeeplineError(
+            f"this is user {os.geteuid()}, and the rules leave user {uid} alone: what the relay"
+            " dials would come back to it",
+            f"run it as user {uid}, or give --uid N here and to keepline sidecar rules",
+        )
+
+
+def _made(settings: Settings, sources: Sources, folder: Path, opened: ExitStack) -> "_Pod":
+    """Open all that a pod's relay needs; raises KeeplineError, and OSError."""
+    sockets = pod.open_sockets()
+    opened.callback(sockets.close)
+    http = opened.enter_context(closing(pod.listen_everywhere(HTTP_PORT)))
+    out = session.found_way_out(settings, warn)
+    held = opened.enter_context(closing(signals.hold()))
+    metrics = Metrics()
+    parts = Parts(folder, _started(settings, out), limit=settings.log_limit * _MIB, warn=warn)
+    opened.callback(parts.close)
+
+    def record(event: Event) -> None:
+        metrics.note(cast("AnyEvent", event))
+        parts.record(event)
+
+    rules = RulesWatch(str(parse_pool(settings.dns_pool)[1]), record)
+    relay = server.Relay(
+        settings,
+        pod.ways_in(sockets, rules),
+        record,
+        Without("a pod's relay has none", by_choice=True),
+        sources,
+        way_out=out,
+    )
+    ending = Ending(held, record)
+    endpoint = Endpoint(http, rules, metrics, record, is_ending=ending.has_begun.is_set)
+    return _Pod(relay, ending, rules, endpoint, parts)
+
+
+def _started(settings: Settings, out: "way_out.WayOut | None") -> SessionStarted:
+    return SessionStarted(
+        session="",
+        version=__version__,
+        program="sidecar",
+        pid=os.getpid(),
+        uid=os.getuid(),
+        intercept="redirect",
+        dns=settings.dns,
+        rules=settings.told_rules(),
+        proxy=out.routes.told if out is not None else "",
+        format=FORMAT,
+    )
+
+
+@dataclass(eq=False)
+class _Pod:
+    """A relay with all that a pod's has beside it."""
+
+    relay: server.Relay
+    ending: Ending
+    rules: RulesWatch
+    endpoint: Endpoint
+    parts: Parts
+
+    async def serve(self, drain_seconds: float) -> None:
+        """Relay until it is time to end, and deliver what was sent last."""
+        startup.end()
+        record, began = self.relay.record, trio.current_time()
+        kept = self._kept(began)
+        try:
+            async with trio.open_nursery() as nursery:
+                for where, service in (
+                    ("writer of the log", partial(writing.write_log, self.parts)),
+                    ("signals", self.ending.watch),
+                    ("relay", self.relay.serve),
+                    ("watch of the pod's rules", self.rules.watch),
+                    ("HTTP", self.endpoint.serve),
+                ):
+                    nursery.start_soon(kept_running, record, where, service)
+                await self.ending.wait(drain_seconds, self.relay.live)
+                if not self.ending.is_at_once.is_set():
+                    await self.relay.finish()
+                nursery.cancel_scope.cancel()
+        finally:
+            if kept is not None:
+                kept.close()
+        seconds = trio.current_time() - began
+        record(SessionEnded(status=0, connections=self.relay.standing.opened, seconds=seconds))
+
+    def _kept(self, now: float) -> KeptNames | None:
+        """Have names kept; where that is impossible, say so, and go on without."""
+        path = self.parts.path
+        if path is None:
+            return None
+        try:
+            folder, synthetic = path.parent.parent, self.relay.names.synthetic
+            return KeptNames(folder, synthetic, self.relay.record, now)
+        except OSError as error:
+            warn(f"names are not kept, and have other addresses after a restart: {error.strerror}")
+            return None
