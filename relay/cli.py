@@ -129,6 +129,13 @@ def _add_policy(parser: "argparse.ArgumentParser") -> None:
 
 
 _SESSION_HELP = "its name or how that begins, or latest; without it, that of $KEEPLINE_SESSION"
+_OF_IDS: Final = frozenset({"user namespace", "id map"})
+"""Steps of a namespace that are done before anything of the network's."""
+
+_WITHOUT: Final = (
+    "   or: keepline run --intercept=proxy, which needs no namespace; programs that ignore proxies"
+    " go past it"
+)
 _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
 
 
@@ -150,6 +157,10 @@ def _start(
         ended = session.run(sandbox, sources, command, warn, beside)
     except EndedEarlyError as early:
         ended = early.ended
+    except SandboxError as error:
+        if {step.name for step in sandbox.steps if step.error is None} - _OF_IDS:
+            raise
+        raise SandboxError(error.cause, f"{error.next_step}\n{_WITHOUT}") from error
     finally:
         beside.end()
     return as_ended(ended)
