@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import signal
 import sys
 import tarfile
@@ -187,13 +188,12 @@ async def test_keepline_proxy_serves_programs_that_are_started_elsewhere(
 ) -> None:
     assert site
     script = f"""
-        keepline() {{ {" ".join(Keepline.argv())} "$@"; }}
-        keepline proxy > env & proxy=$!
+        {shlex.join(Keepline.argv("proxy"))} > env & proxy=$!
         until grep -q NODE_USE env; do sleep 0.05; done
         unset KEEPLINE_SESSION; set -a; . ./env
         curl -sS http://{NAME}/ && echo
         curl -sS -o /dev/null -w '%{{http_code}}\\n' -x http://127.0.0.1:${{HTTP_PROXY##*:}} http://{NAME}/
-        keepline status | grep -c 'go past keepline'
+        {shlex.join(Keepline.argv("status"))} | grep -c 'go past keepline'
         kill $proxy; wait $proxy; echo $?
     """
     done = await keepline.host.run_process(
