@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from netns import covering, handoff, read_only, syscalls
+from netns import covering, entering, handoff, read_only, syscalls
 from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import step
 from netns.hints import REPORT, refused_call
@@ -19,7 +19,7 @@ from netns.network import holding, interception, links, netlink
 from netns.network.holding import MARK, RELAYS_MARK, SO_MARK, IPv6Sockets, SynSockets
 from netns.network.host_addresses import HostAddresses, open_set
 from netns.plan import Intercept, Plan
-from netns.process import command, idmap, inherited, privileges
+from netns.process import command, inherited, privileges
 from netns.process.filter import seccomp
 from netns.strict import confinement, init
 
@@ -51,17 +51,14 @@ def main(
     sys.unraisablehook = _say_nothing
     try:
         is_root = os.getuid() == 0
-        _enter_user_namespace(end)  # first: the parent may wait to map it
+        has_own = entering.enter_user_namespace(end)  # first: the parent may wait to map it
         plan = _receive_plan(plan_pipe)
         with step("id map", end):  # the parent has written it, or has seen that it need not
             lifeline = socket.recv_fds(end, 1, 1)[1]
-        listeners = _build(plan, end, lifeline, is_root=is_root)
+        listeners = _build(plan, end, lifeline, is_root=is_root, has_own=has_own)
         handoff.send_listeners(end, listeners)
         listeners.close()
-        if plan.command:
-            handoff.await_release(end)
-        if plan.strict:
-            handoff.await_adoption(end)
+        handoff.await_start(end, is_released=bool(plan.command), is_adopted=plan.strict)
         end.close()
         if not plan.command:
             os._exit(0)
@@ -99,26 +96,12 @@ def _receive_plan(pipe: int) -> Plan:
     return Plan(**json.loads(text))
 
 
-def _enter_user_namespace(end: socket.socket) -> None:
-    """Get all capabilities over what is made from here on; map an ordinary caller's own id."""
-    uid, gid, held = os.getuid(), os.getgid(), idmap.effective_capabilities()
-    range_mapped = idmap.can_map_range(held)
-    with step("user namespace", end):
-        syscalls.unshare(syscalls.CLONE_NEWUSER)
-        if not range_mapped:
-            try:
-                idmap.write_single(uid, gid)
-            except OSError as error:
-                raise idmap.refused(error, uid, held) from error
-
-
 def _build(
-    plan: Plan, end: socket.socket, lifeline: Sequence[int], *, is_root: bool
+    plan: Plan, end: socket.socket, lifeline: Sequence[int], *, is_root: bool, has_own: bool
 ) -> handoff.Listeners:
     """Make the namespace, reporting each step that is done."""
     port_start = Path("/proc/sys/net", _UNPRIVILEGED_PORT_START).read_text()
-    with step("network and mount namespace", end):
-        syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
+    entering.enter_network(plan, end, has_own=has_own)
     for each in lifeline:  # with --strict there is one
         confinement.enter_pid_namespace(end, each)
     with step("loopback and routes", end):
@@ -135,7 +118,7 @@ def _build(
         tcp = ways.listeners
         if plan.loopback_port is not None:
             tcp.append(_listen("127.0.0.1", plan.loopback_port))
-    closed_off = _close_off(plan, end, is_root=is_root)
+    closed_off = _close_off(plan, end, is_root=is_root, has_own=has_own)
     listeners = handoff.Listeners(
         ways.way,
         tcp,
@@ -154,7 +137,7 @@ def _build(
 
 
 def _close_off(
-    plan: Plan, end: socket.socket, *, is_root: bool
+    plan: Plan, end: socket.socket, *, is_root: bool, has_own: bool
 ) -> tuple[list[str], list[str], str]:
     """Cover files, and take away what the command may not keep.
 
@@ -162,7 +145,7 @@ def _close_off(
     to close it, and why no file is covered.
     """
     with step("resolv.conf and nsswitch.conf", end):
-        unmounted = covering.cover(plan)
+        unmounted = covering.cover(plan, has_own=has_own)
         protected = read_only.protect(plan.read_only)
     if plan.strict:
         confinement.confine(plan, end, is_root=is_root)
@@ -170,7 +153,7 @@ def _close_off(
         privileges.drop(keep_root=is_root)
     stays_open = confinement.scope(end) if plan.strict else []
     with step("system calls refused", end):
-        seccomp.install(is_root=is_root, strict=plan.strict)
+        seccomp.install(is_root=is_root and has_own, strict=plan.strict)
     return protected, stays_open, unmounted
 
 

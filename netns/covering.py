@@ -1,15 +1,21 @@
 """Covers files; where nothing may be mounted, tells whether that can be done without, and how."""
 
+import errno
+import os
+
 from netns import mounts
 from netns.plan import Plan
 
 
-def cover(plan: Plan) -> str:
+def cover(plan: Plan, *, has_own: bool = True) -> str:
     """Cover the plan's files; return why none is, for people, if that can be done without.
 
-    The caller is in a mount namespace of its own. Raises OSError, or SandboxError.
+    If not `has_own`, the mount namespace is the caller's, and left as it is. Raises OSError, or
+    SandboxError.
     """
     try:
+        if not has_own:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         mounts.take_no_more()
     except OSError as error:
         from netns import unmounted  # noqa: PLC0415 - for few

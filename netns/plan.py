@@ -66,3 +66,8 @@ class Plan:
     """Folders that the command can read and not write to, as far as this kernel allows."""
     sockets: Sequence[str] = ()
     """Where UNIX sockets of the host are, to be out of reach."""
+    may_stay: bool = False
+    """Whether the caller's own network namespace does, where it is empty and no other can be made.
+
+    Only where the relay is outside of it.
+    """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Final
 
-from netns import child, handoff, needed, syscalls
+from netns import child, entering, handoff, needed, syscalls
 from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import Listeners, Moved, Step
 from netns.hints import REPORT, end_hint, host_facts, silent_hint
@@ -88,11 +88,11 @@ class Sandbox(Waited):
         needed.require(self._end)
         parent = os.getpid()
         childs_pipe, self._plan_pipe = os.pipe()
-        callers_timers = timers.take()
+        taken = timers.take()
         self.pid = os.fork()
         if self.pid == 0:
             try:  # the child's code may be loaded only here, and what fails must not go on above
-                timers.put(callers_timers)
+                timers.put(taken)
                 self._end.close()
                 os.close(self._plan_pipe)
                 passed_on = inherited.passed_on if inherited is not None else ()
@@ -115,7 +115,7 @@ class Sandbox(Waited):
 
             plan = replace(plan, sockets=host_sockets())
         self._receive()  # the user namespace
-        if idmap.can_map_range():
+        if entering.has_own(self.steps[-1], plan) and idmap.can_map_range():
             self._write_map()
         if plan.strict:
             adopt_orphans()  # the processes of the PID namespace, whose parent will have ended
@@ -194,7 +194,7 @@ class Sandbox(Waited):
             self._adopt(message)
             return None
         self.steps.append(message)
-        if message.error is not None:
+        if message.error is not None and message.is_final:
             os.waitpid(self.pid, 0)
             raise SandboxError(message.error, message.hint or REPORT)
         return None
@@ -224,10 +224,14 @@ class Sandbox(Waited):
     def listeners(self) -> Listeners:
         """Wait until the namespace is complete and take its listeners; raises SandboxError."""
         try:
-            while (listeners := self._receive()) is None:
-                pass
+            return self.unreleased()
         finally:
             self._end.close()
+
+    def unreleased(self) -> Listeners:
+        """Do the same before release(), which is to follow."""
+        while (listeners := self._receive()) is None:
+            pass
         return listeners
 
 

@@ -49,6 +49,7 @@ PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 SECCOMP_MODE_FILTER: Final = 2
 
+_SOCKADDR_BYTES: Final = 16
 _SIGSET_BYTES: Final = 128
 """The size of glibc's and musl's sigset_t."""
 
@@ -209,6 +210,12 @@ def umount(target: str, flags: int = 0) -> None:
         raise _unchanged(f"umount {target}")
 
 
+def disconnect(fd: int) -> None:
+    """Take the peer of a UDP socket away, connect(2) to AF_UNSPEC; socket.connect() cannot."""
+    address = ctypes.create_string_buffer(_SOCKADDR_BYTES)  # AF_UNSPEC is 0
+    _check(_libc.connect(fd, address, _SOCKADDR_BYTES), "connect")
+
+
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     """Set or read an attribute of the calling process."""
     return _check(_libc.prctl(option, arg2, arg3, 0, 0), "prctl")
@@ -228,6 +235,15 @@ def drop_own_capabilities() -> None:
     """Empty the sets of the calling thread, capset(2)."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+
+
+def clear_inheritable_capabilities() -> None:
+    """Empty the inheritable set of the calling thread, capset(2); the others stay as they are."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: the low halves first
+    _check(_libc.capget(header, sets), "capget")
+    sets[2] = sets[5] = 0
+    _check(_libc.capset(header, sets), "capset")
 
 
 def execve(path: bytes, argv: Sequence[bytes], environment: Sequence[bytes]) -> NoReturn:

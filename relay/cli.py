@@ -17,7 +17,7 @@ from typing import Final
 from netns.errors import KeeplineError
 from netns.hints import refused_call
 from netns.process import inherited
-from netns.sandbox import EndedEarlyError, Sandbox, SandboxError
+from netns.sandbox import Ended, EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, flags, session
 from relay.addresses import parse_pool
 from relay.auto_ports.setup import written_down
@@ -34,6 +34,9 @@ from relay.record.story import learned, telling
 
 COMMANDS_BESIDE_RUN: Final = {
     "proxy": "relay.proxy.command",
+    "docker": "relay.engines.docker",
+    "podman": "relay.engines.podman",
+    "relay": "relay.remote.command",
     "sidecar": "relay.sidecar.command",
 }
 """Modules by the first argument; each has `main(arguments: Sequence[str]) -> int`, which takes what
@@ -102,7 +105,9 @@ def _parser(*, of_run: bool) -> "argparse.ArgumentParser":
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=function)
         if name != "doctor":
-            command.add_argument("session", nargs="?", help=_SESSION_HELP)
+            _add_session(command)
+        if name == "status":
+            command.add_argument("--sidecar", action="store_true", help=_SIDECAR_HELP)
         if name == "explain":
             command.add_argument("-v", "--verbose", action="store_true", help="with the evidence")
         else:
@@ -125,7 +130,12 @@ def _add_policy(parser: "argparse.ArgumentParser") -> None:
     why.add_argument("destination", metavar="HOST[:PORT]", help="without a port: 443")
     learn = commands.add_parser("learn", help="the list that a session would have needed, as TOML")
     learn.set_defaults(run=_learn)
-    learn.add_argument("session", nargs="?", help=_SESSION_HELP)
+    _add_session(learn)
+
+
+def _add_session(parser: "argparse.ArgumentParser") -> None:
+    parser.add_argument("session", nargs="?", help=_SESSION_HELP)
+    parser.add_argument("--state", metavar="DIR", help=_STATE_HELP)
 
 
 _SESSION_HELP = "its name or how that begins, or latest; without it, that of $KEEPLINE_SESSION"
@@ -136,6 +146,8 @@ _WITHOUT: Final = (
     "   or: keepline run --intercept=proxy, which needs no namespace; programs that ignore proxies"
     " go past it"
 )
+_STATE_HELP = "the volume of a pod's relay, as keepline sidecar relay --state has it"
+_SIDECAR_HELP = "of the relay of this pod, and whether it is ready; status 1 if not"
 _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
 
 
@@ -154,7 +166,8 @@ def _start(
         return as_ended(running.run(sources, command, warn))
     sandbox, beside = sandbox or Sandbox(inherited.take()), beside or Beside.fork()
     try:
-        ended = session.run(sandbox, sources, command, warn, beside)
+        run = _relayed_outside() if sources.relay else session.run
+        ended = run(sandbox, sources, command, warn, beside)
     except EndedEarlyError as early:
         ended = early.ended
     except SandboxError as error:
@@ -164,6 +177,13 @@ def _start(
     finally:
         beside.end()
     return as_ended(ended)
+
+
+def _relayed_outside() -> Callable[..., Ended]:
+    """Return what runs a command in a sealed container; few are."""
+    from relay.remote import inside  # noqa: PLC0415 - 1 ms, and few need it
+
+    return inside.run
 
 
 def _doctor(arguments: "argparse.Namespace") -> int:
@@ -182,7 +202,7 @@ def _doctor(arguments: "argparse.Namespace") -> int:
 
 
 def _log(arguments: "argparse.Namespace") -> int:
-    path = _session(arguments.session)
+    path = _session(arguments)
     if arguments.json:
         write("".join(f"{line}\n" for line in files.lines(path, escaping.as_json)))
         return 0
@@ -191,7 +211,7 @@ def _log(arguments: "argparse.Namespace") -> int:
 
 
 def _explain(arguments: "argparse.Namespace") -> int:
-    path = _session(arguments.session)
+    path = _session(arguments)
     is_live = files.is_live(path)  # first: one that ends meanwhile has its end in the log
     write_lines(telling.lines(flightlog.read(path), verbose=arguments.verbose, is_live=is_live))
     return 0
@@ -215,24 +235,34 @@ def _why(arguments: "argparse.Namespace") -> int:
 
 
 def _learn(arguments: "argparse.Namespace") -> int:
-    path = _session(arguments.session)
+    path = _session(arguments)
     write_lines(learned.lines(path.stem, flightlog.read(path)))
     return 0
 
 
-def _session(name: str | None) -> Path:
+def _session(arguments: "argparse.Namespace") -> Path:
     """Find a session's file; raises SelectionError."""
-    folder = files.sessions_folder(os.environ)
+    folder = _folder(arguments)
     known = [path.stem for path in files.sessions(folder)]
-    own = os.environ.get(config.SESSION_VARIABLE)
-    return folder / f"{selection.select(known, name, own, str(folder))}.jsonl"
+    own = None if arguments.state else os.environ.get(config.SESSION_VARIABLE)
+    return folder / f"{selection.select(known, arguments.session, own, str(folder))}.jsonl"
+
+
+def _folder(arguments: "argparse.Namespace") -> Path:
+    """Return the folder of the sessions that are meant."""
+    named = arguments.state
+    return files.sessions_on(named) if named else files.sessions_folder(os.environ)
 
 
 def _status(arguments: "argparse.Namespace") -> int:
-    if arguments.session is not None or config.SESSION_VARIABLE in os.environ:
-        paths = [_session(arguments.session)]
+    is_ready, told = True, ""
+    if arguments.sidecar:
+        is_ready, told = importlib.import_module("relay.sidecar.ready").asked()
+    has_own = config.SESSION_VARIABLE in os.environ and not (arguments.sidecar or arguments.state)
+    if arguments.session is not None or has_own:
+        paths = [_session(arguments)]
     else:
-        paths = files.sessions(files.sessions_folder(os.environ))
+        paths = files.sessions(_folder(arguments))
     states = []
     for path in filter(files.is_live, paths):
         with contextlib.suppress(OSError):  # it is somebody else's, or was removed just now
@@ -242,8 +272,9 @@ def _status(arguments: "argparse.Namespace") -> int:
     if arguments.json:
         write(f"{shown_json(status.as_json(states))}\n")
     else:
+        write_lines([told] if told else [])
         write_lines(status.lines(states))
-    return 0
+    return 0 if is_ready else 1
 
 
 _COMMANDS: Final = (

@@ -30,7 +30,7 @@ from relay.outbound.door import Door
 from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
-from relay.outbound.proxied import bridges, dialer
+from relay.outbound.proxied import bridges, dialer, proxies, renewal
 from relay.outbound.standing import Standing, drop_vanished
 from relay.policy.current import CurrentPolicy
 from relay.policy.host_ports import HostPorts
@@ -95,7 +95,7 @@ class Relay:
         What was asked for listens already, and is closed by its owner. To be called before serve().
         """
         mode = self.settings.published().mode
-        if maker.pid and (mode != OFF or asked):
+        if maker.is_there and (mode != OFF or asked):
             self._published = maker, asked, mode
         else:
             maker.stop()
@@ -207,12 +207,12 @@ class _Running:
         out = relay.way_out
         if out is None:
             return direct
-        proxies = Dialer(dialer.resolving(out.known, relay.names.lookup), keepalive, door)
+        own = Dialer(proxies.resolving(out.known, relay.names.lookup), keepalive, door)
         resolve = relay.names.lookup if out.resolves_here else None
         self._bridges = bridges.Bridges(self._nursery, self._record)
-        made = dialer.ProxiedDialer(out.routes, direct, proxies, door, self._bridges)
-        made.context, made.resolve = out.context, resolve
-        return made
+        credentials = renewal.Renewal(out.command, out.why_once)
+        by = proxies.Proxies(own, self._bridges, credentials, out.context)
+        return dialer.ProxiedDialer(out.routes, direct, by, door, resolve)
 
     def start(self) -> None:
         """Start all services; they run until the nursery is cancelled."""

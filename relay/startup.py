@@ -31,6 +31,7 @@ DEFERRED: Final = frozenset({
     # 4 ms: what leads through a proxy, if there is one.
     "relay.config.way_out", "relay.outbound.proxied.bridges", "relay.outbound.proxied.dialer",
     "relay.outbound.proxied.dialogue", "relay.outbound.proxied.forwarding",
+    "relay.outbound.proxied.proxies", "relay.outbound.proxied.renewal",
     "relay.outbound.proxied.secured", "relay.outbound.proxied.socks", "relay.proxies.url",
     # 3 ms: what only other commands, or few sessions, need.
     "relay.auto_ports.editors",
@@ -132,9 +133,15 @@ def begin() -> None:
     sys.meta_path.insert(0, _Finder)
 
 
+_BETWEEN_COLLECTIONS: Final = 5000
+"""Objects: of 700, the default, most still belong to connections, and all are looked at in vain.
+A fiftieth of what a connection, or a request of the gateway, costs."""
+
+
 def end() -> None:
     """End the start: what is loaded by now stays, so that no collection looks at it again."""
     gc.freeze()
+    gc.set_threshold(_BETWEEN_COLLECTIONS)
     gc.enable()
 
 

@@ -126,5 +126,8 @@ IS_SENT_AGAIN: Final = [
     is_(struct.pack("=I", MARK)),
 ]
 """A SYN whose destination was reached."""
-HAS_SERVER: Final = [expression("socket", (1, _SOCKET_TRANSPARENT), (2, 1)), is_(b"\0")]
+_TRANSPARENT: Final = expression("socket", (1, _SOCKET_TRANSPARENT), (2, 1))
+HAS_SERVER: Final = [_TRANSPARENT, is_(b"\0")]
 """A socket of a program takes it: the relay's own are transparent, those of programs cannot be."""
+HAS_RELAYS: Final = [_TRANSPARENT, is_(b"\1")]
+"""A socket of the relay takes it."""

@@ -5,13 +5,15 @@ With tproxy they can also drop SYNs and log them, to be held until the destinati
 The rules live in one table of the namespace's own nf_tables, so nothing is shared with the host.
 """
 
+import contextlib
 import socket
 import struct
 from typing import Final, Literal
 
-from netns.network import host_addresses, host_ports, nft_tables
+from netns.network import host_addresses, host_ports, netlink, nft_tables
 from netns.network.expressions import (
     ACCEPT,
+    HAS_RELAYS,
     HAS_SERVER,
     IS_NO_SYN,
     IS_OURS,
@@ -68,7 +70,8 @@ def install(
     If `servers` are to be found, what goes to an address of host_addresses.py, at whose port a
     socket of the namespace listens, stays in the namespace, as it would stay on the host. Only so:
     one that listens at all addresses would otherwise have the whole internet's port. The relay's
-    own sockets are transparent, those of programs cannot be.
+    own sockets are transparent, those of programs cannot be. What goes to one of them and is no
+    SYN, as most is, ends at a rule of its own, which needs the same look-up.
     What bears PUBLISHED_MARK stays in the namespace, whether or not anybody listens.
     Where both are so, a connection to loopback that no socket of the namespace takes is held too,
     at the ports of host_ports.py; at all others the kernel refuses it, as it does anyway.
@@ -92,6 +95,14 @@ def install_ipv6(port: int) -> None:
     nft_tables.make(socket.AF_INET6, TABLE, _CHAINS["tproxy"], [_PORT_SET], rules)
 
 
+def remove() -> None:
+    """Remove what install() and install_ipv6() have made, if it is there; raises OSError."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        nft = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETFILTER)
+        with nft, contextlib.suppress(FileNotFoundError):
+            netlink.ask(nft, netlink.nftables_batch(nft_tables.delete_table(family, TABLE)))
+
+
 def _rules(
     way: Literal["tproxy", "redirect"], own_address: str, port: int, *, held: bool, servers: bool
 ) -> list[list[Expression]]:
@@ -101,6 +112,7 @@ def _rules(
     loopback = payload_is(NETWORK_HEADER, 16, _LOOPBACK_IPV4[:1])
     return [
         [*IS_OURS, *IS_NO_SYN, ACCEPT],  # tproxy would not find a socket that is bound to a device
+        *([[*IS_TCP, *IS_NO_SYN, *HAS_RELAYS, ACCEPT]] if servers else []),  # as most are
         *([_LOG_LOOPBACK_REFUSAL] if held else []),
         *(_unserved(socket.AF_INET, loopback, port) if held and servers else []),
         [*loopback, ACCEPT],

@@ -8,6 +8,7 @@ import contextlib
 import socket
 from pathlib import Path
 
+from netns.errors import SandboxError
 from netns.network import rtnetlink
 from netns.plan import Plan
 
@@ -44,6 +45,26 @@ def bring_up(plan: Plan) -> str:
                 why_not = f"no veth: {error.strerror or error}"
         rtnetlink.add_local_route(sock, index, source)
     return why_not
+
+
+def require_empty(own_address: str) -> None:
+    """Make sure that nothing leads out of this namespace, and remove what a session has left here.
+
+    Raises SandboxError if a device other than lo is up. One that is down, as the kernel may put
+    into each namespace (tunl0, sit0), takes NET_ADMIN to bring up.
+    """
+    with rtnetlink.opened() as sock:
+        up = [index for index in rtnetlink.devices_up(sock) if index != _LO_INDEX]
+        if up:
+            names = ", ".join(map(socket.if_indextoname, up))
+            raise SandboxError(
+                f"the network is not empty, and no new one can be made: {names}",
+                "start the container with --network=none, or allow unshare by its seccomp profile",
+            )
+        with contextlib.suppress(OSError):  # there is none
+            rtnetlink.remove_local_route(sock, _LO_INDEX)
+        with contextlib.suppress(OSError):
+            rtnetlink.remove_address(sock, _LO_INDEX, own_address, 32)
 
 
 def _add_device(sock: socket.socket, plan: Plan) -> int:

@@ -15,7 +15,10 @@ from netns.network.netlink import ACK, CREATE, NESTED, attribute
 _NEW_LINK: Final = 16  # RTM_NEWLINK
 _DELETE_LINK: Final = 17
 _NEW_ADDRESS: Final = 20
+_DELETE_ADDRESS: Final = 21
 _NEW_ROUTE: Final = 24
+_DELETE_ROUTE: Final = 25
+_GET_LINK: Final = 18
 _EXCLUSIVE: Final = 0x200  # NLM_F_EXCL
 
 _UP: Final = 1  # IFF_UP
@@ -87,6 +90,25 @@ def add_default_route(sock: socket.socket, index: int, gateway: str) -> None:
     body = _route(_MAIN_TABLE, 0, _UNICAST, _ON_LINK, index)
     body += attribute(5, socket.inet_aton(gateway))  # RTA_GATEWAY
     _ask(sock, _NEW_ROUTE, CREATE | _EXCLUSIVE, body)
+
+
+def devices_up(sock: socket.socket) -> list[int]:
+    """Return the indices of the devices that are up."""
+    links = (
+        _LINK.unpack_from(body) for body in netlink.dump(sock, _GET_LINK, _LINK.pack(*[0] * 5))
+    )
+    return [index for _family, _kind, index, flags, _change in links if flags & _UP]
+
+
+def remove_address(sock: socket.socket, index: int, address: str, length: int) -> None:
+    """Take an IPv4 address from a device."""
+    body = _ADDRESS.pack(socket.AF_INET, length, 0, 0, index)
+    _ask(sock, _DELETE_ADDRESS, 0, body + attribute(2, socket.inet_aton(address)))
+
+
+def remove_local_route(sock: socket.socket, index: int) -> None:
+    """Take back what add_local_route() has made."""
+    _ask(sock, _DELETE_ROUTE, 0, _route(_LOCAL_TABLE, _HOST_SCOPE, _LOCAL, 0, index))
 
 
 def _ask(sock: socket.socket, kind: int, flags: int, body: bytes) -> None:

@@ -15,20 +15,38 @@ from typing import Final, NamedTuple
 
 _PROC: Final = "/proc"
 _ENTRY: Final = re.compile(
-    rb"^[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} [0-9A-F]{8} [0-9A-F]{4} [0-9A-F]{2} +[0-9]+(?: |$)",
+    rb"^[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} ([0-9A-F]{8}) [0-9A-F]{4} [0-9A-F]{2} +([0-9]+)(?: |$)",
     re.MULTILINE,
 )
 """An entry of /proc/net/unix up to its path, in which there may be newlines: proc_net(5)."""
+_LISTENS: Final = 0x10000
+"""The flag of a socket that does: __SO_ACCEPTCON of <linux/net.h>."""
 
 
-def paths(table: bytes) -> Iterator[bytes]:
-    """Yield the paths of a /proc/net/unix; abstract names, which begin with an @, are none."""
+class Entry(NamedTuple):
+    """A socket that has a path."""
+
+    path: bytes
+    inode: int
+    listens: bool
+
+
+def entries(table: bytes) -> Iterator[Entry]:
+    """Yield those of a /proc/net/unix; abstract names, which begin with an @, are no paths.
+
+    What is in a path may look like an entry of its own.
+    """
     begins = list(_ENTRY.finditer(table))
     ends = [begin.start() - 1 for begin in begins[1:]] + [len(table.removesuffix(b"\n"))]
     for begin, end in zip(begins, ends, strict=False):
         path = table[begin.end() : end]
         if path and not path.startswith(b"@"):
-            yield path
+            yield Entry(path, int(begin[2]), bool(int(begin[1], 16) & _LISTENS))
+
+
+def paths(table: bytes) -> Iterator[bytes]:
+    """Yield the paths of a /proc/net/unix."""
+    return (entry.path for entry in entries(table))
 
 
 def host_sockets() -> list[str]:

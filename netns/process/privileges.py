@@ -8,12 +8,14 @@ from typing import Final
 from netns import syscalls
 from netns.errors import SandboxError
 from netns.hints import host_facts, kept_capability
+from netns.process import idmap
 
 # capabilities(7); what a package manager needs to write files as root and to become its own user:
 # CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, SYS_CHROOT
 # and SETFCAP.
 _ROOT_KEEPS: Final = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 18, 31})
 _MAX_CAPABILITY: Final = 64
+_SETPCAP: Final = 8
 _SETS: Final = ("CapInh", "CapBnd", "CapAmb")
 """The sets out of which exec makes a program's capabilities, as /proc/PID/status names them."""
 
@@ -23,9 +25,11 @@ def drop(*, keep_root: bool) -> None:
 
     With `keep_root`, uid 0 keeps what does not reach the network or the mounts of the
     namespace. For any other uid the capabilities themselves vanish at exec. What is left is read
-    back: raises SandboxError if it is more than that, and OSError if a call fails.
+    back: raises SandboxError if it is more than that, or the caller lacks SETPCAP, and OSError if
+    another call fails.
     """
     kept = _ROOT_KEEPS if keep_root else frozenset()
+    syscalls.clear_inheritable_capabilities()  # some container engines set it
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in range(_MAX_CAPABILITY):
         try:
@@ -35,8 +39,19 @@ def drop(*, keep_root: bool) -> None:
                 break  # past the kernel's last capability
             raise
         if held and capability not in kept:
-            syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+            _drop(capability)
     _read_back(sum(1 << capability for capability in kept))
+
+
+def _drop(capability: int) -> None:
+    """Take one out of the bounding set."""
+    try:
+        syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+    except OSError as error:
+        if error.errno == errno.EPERM and not idmap.effective_capabilities() & 1 << _SETPCAP:
+            cause = "capabilities cannot be dropped without SETPCAP"
+            raise SandboxError(cause, "start the container with --cap-add SETPCAP") from error
+        raise
 
 
 def _read_back(kept: int) -> None:

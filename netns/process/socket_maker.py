@@ -32,6 +32,10 @@ INET6: Final = b"6"
 DIAG: Final = b"d"
 """What can be asked for."""
 
+ENTER: Final = b"e"
+"""Asked first, with a socket of the namespace to enter; once that is done, it is a question whether
+it is done."""
+
 ANSWER: Final = struct.Struct("=i")
 """0 with a socket, or the errno for which there is none."""
 
@@ -41,6 +45,7 @@ MADE: Final = {
     DIAG: (socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG),
 }
 """Family, type and protocol of each."""
+_OWN_NETWORK: Final = "/proc/thread-self/ns/net"
 _SIOCGSKNS: Final = 0x894C  # linux/sockios.h
 _NS_GET_USERNS: Final = 0xB701  # ioctl_nsfs(2)
 
@@ -68,13 +73,21 @@ class SocketMaker:
             return cls(pid, end)
         return cls()
 
+    @property
+    def is_there(self) -> bool:
+        """Whether sockets can be asked for."""
+        return self.end is not None
+
+    def check(self, kind: bytes, sock: socket.socket) -> None:
+        """Accept what was handed over: the process is keepline's own. Else it raises OSError."""
+
     def enter(self, inside: socket.socket) -> None:
         """Have it enter the namespace of a socket, and answer once it is there; raises OSError.
 
         It has not been stopped before.
         """
         assert self.end is not None
-        socket.send_fds(self.end, [b"e"], [inside.fileno()])
+        socket.send_fds(self.end, [ENTER], [inside.fileno()])
 
     def stop(self) -> None:
         """Let it end; what waits for our children finds it no more."""
@@ -120,11 +133,13 @@ def _failure_of_entering(inside: int, parent: int) -> int:
     """Enter the namespaces of a socket, and keep no right over them; return 0 or the errno."""
     try:
         network = fcntl.ioctl(inside, _SIOCGSKNS)
-        user = fcntl.ioctl(network, _NS_GET_USERNS)
-        syscalls.setns(user, syscalls.CLONE_NEWUSER)
-        syscalls.setns(network, syscalls.CLONE_NEWNET)
+        if not os.path.samestat(os.fstat(network), os.stat(_OWN_NETWORK)):  # noqa: PTH116
+            user = fcntl.ioctl(network, _NS_GET_USERNS)
+            syscalls.setns(user, syscalls.CLONE_NEWUSER)
+            syscalls.setns(network, syscalls.CLONE_NEWNET)
+            os.close(user)
         syscalls.drop_own_capabilities()
-        for each in (inside, network, user):
+        for each in (inside, network):
             os.close(each)
         _bind_to(parent)  # again: a change of credentials takes both away
         seccomp.install(is_root=False, strict=True)
@@ -137,6 +152,9 @@ def _failure_of_entering(inside: int, parent: int) -> int:
 
 def _answer(end: socket.socket, asked: bytes) -> None:
     """Make what is asked for, and hand it over; raises OSError if the relay is gone."""
+    if asked == ENTER:
+        end.send(ANSWER.pack(0))
+        return
     try:
         sock = socket.socket(*MADE[asked])
     except OSError as error:

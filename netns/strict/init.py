@@ -39,10 +39,10 @@ def enter(lifeline: int) -> tuple[int, int] | None:
     init = os.fork()
     if init == 0:
         _stand(lifeline)
-    callers_timers = timers.take()
+    taken = timers.take()
     command = os.fork()
     if command == 0:
-        timers.put(callers_timers)
+        timers.put(taken)
         return None
     return init, command
 

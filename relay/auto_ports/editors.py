@@ -72,9 +72,17 @@ class EditorFolder:
         os.close(self.fd)
 
     def locks(self) -> Iterator[Lock]:
-        """Yield what the lock files say; raises OSError if the folder cannot be read."""
-        names = filter(lock_file.port_named, os.listdir(self.fd))  # noqa: PTH208 - of a descriptor
-        for name in sorted(names)[:MOST]:
+        """Yield what the lock files say; raises OSError if the folder cannot be read.
+
+        Those that were written last come first: editors that were killed have left theirs, and the
+        agent cannot remove these, as it does outside.
+        """
+        found: list[tuple[int, str]] = []
+        for name in filter(lock_file.port_named, os.listdir(self.fd)):  # noqa: PTH208
+            with contextlib.suppress(OSError):  # it is gone
+                status = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+                found.append((status.st_mtime_ns, name))
+        for _written, name in sorted(found, reverse=True)[:MOST]:
             with contextlib.suppress(OSError):  # it is gone, or none that is read
                 if (lock := lock_file.read(name, self._content(name))) is not None:
                     yield lock

@@ -9,6 +9,7 @@ from typing import Final
 
 from netns.network import netlink
 from relay.addresses import Endpoint
+from relay.host.processes import sockets
 from relay.inbound.socket_table import SocketTable
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
@@ -49,17 +50,9 @@ def _sockets(pid: int) -> Iterator[int]:
     own = Path("/proc/thread-self/ns/net").stat()
     for each in (str(pid), *_started_by(pid)):
         process = Path("/proc", each)
-        try:
-            if not os.path.samestat(own, Path(process, "ns/net").stat()):
-                continue
-            names = os.listdir(process / "fd")  # noqa: PTH208 - names alone
-        except OSError:  # it has ended, or is another user's
-            continue
-        for name in names:
-            with contextlib.suppress(OSError):  # it was closed meanwhile
-                link = os.readlink(process / "fd" / name)  # noqa: PTH115 - it is no path
-                if link.startswith("socket:["):
-                    yield int(link.removeprefix("socket:[").removesuffix("]"))
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if os.path.samestat(own, Path(process, "ns/net").stat()):
+                yield from sockets(process)
 
 
 def _started_by(pid: int) -> list[str]:

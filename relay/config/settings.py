@@ -143,7 +143,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool, _help("resolve names here, not at the proxy, and ask it for addresses")
     ] = False
     proxy_command: Annotated[
-        str, _help("command that prints USER:PASSWORD for the proxy, run once before the start")
+        str, _help("command that prints USER:PASSWORD for the proxy, run before the start")
     ] = ""
     gateway: Annotated[
         Literal["auto", GatewayMode, "off"],
@@ -174,6 +174,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     strict: Annotated[
         bool, _help("confine a program that is not trusted: its processes, files and sockets too")
     ] = False
+    relay: Annotated[
+        str, _help("socket of a keepline relay outside of this container, which does the relaying")
+    ] = ""
     share: Annotated[
         tuple[Share, ...], _help("services of the host that --strict leaves within reach")
     ] = ()

@@ -25,10 +25,20 @@ class Sources(NamedTuple):
     path: str = ""
     """Of config.toml, whether or not it exists."""
     projects: tuple[Project, ...] = ()
+    asked: tuple[Project, ...] = ()
+    """What a sealed container asks for: it can only tighten, and stays for the session."""
+
+    @property
+    def relay(self) -> str:
+        """The socket of a relay outside, where sessions have one; empty for most."""
+        trusted = (self.flags, self.environment, self.file)
+        return next((each["relay"] for each in trusted if "relay" in each), "")
 
     def settings(self) -> Settings:
         """Return what holds; raises ConfigError."""
-        return merge(self.file, self.environment, self.flags, projects=self.projects)
+        return merge(
+            self.file, self.environment, self.flags, projects=(*self.projects, *self.asked)
+        )
 
     def changed(self, file: Said, projects: Iterable[Project]) -> "Sources":
         """Return the sources after their files have changed while a session runs.

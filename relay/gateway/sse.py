@@ -23,6 +23,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 _HEAD: Final = 1024
 """Bytes kept of an unfinished line that was taken: enough for the name of any known type."""
 
+_LINE_ENDS: Final = (b"\n", b"\r")
+
 MANY: Final = 64
 SHORT: Final = 16
 """Bytes, of lines of which there are many only where somebody wants us to read many."""
@@ -44,8 +46,10 @@ class Splitter:
 
     def __init__(self) -> None:
         self._raw = bytearray()
+        self._is_open = False
+        """Whether a line is unfinished."""
         self._line = 0
-        """Where in `_raw` the unfinished line begins."""
+        """Where in `_raw` it begins."""
         self._begun = bytearray()
         """The beginning of the unfinished line, as far as it was taken."""
         self.kind = ""
@@ -53,8 +57,7 @@ class Splitter:
         self.idle = 0
         """How many lines shorter than SHORT have come after the first MANY of their events."""
         self._lines = 0
-        self._data = bytearray()
-        self._has_data = False
+        self._data: bytes | bytearray | None = None
         self._is_first_line = True
         self._is_after_cr = False
         self._is_taken = False
@@ -63,14 +66,16 @@ class Splitter:
         """Return the events that end in `data`."""
         if self._is_after_cr and data.startswith(b"\n"):
             self._raw += b"\n"
-            self._line = len(self._raw)
             self._is_after_cr = False
             data = data[1:]
-        events = []
+        events, raw = [], self._raw
         # bytes.splitlines, unlike str's, knows no other line ends than these three.
         for line in data.splitlines(keepends=True):
-            self._raw += line
-            if line.endswith((b"\n", b"\r")) and self._end_line():
+            raw += line
+            if not line.endswith(_LINE_ENDS):  # the last one
+                if not self._is_open:
+                    self._line, self._is_open = len(raw) - len(line), True
+            elif self._end_line(self._joined() if self._is_open else line):
                 events.append(self._end_event())
         if data:
             self._is_after_cr = data.endswith(b"\r")
@@ -92,22 +97,25 @@ class Splitter:
         The end of the event is still found; its raw bytes are then the rest, its data is empty.
         """
         taken = self.partial
-        self._begun += taken[self._line : self._line + _HEAD]
-        del self._begun[_HEAD:]
+        if self._is_open:
+            self._begun += taken[self._line : self._line + _HEAD]
+            del self._begun[_HEAD:]
         self._raw.clear()
         self._line = 0
-        self._data.clear()
-        self._has_data = False
+        self._data = None
         self._is_taken = True
         return taken
 
-    def _end_line(self) -> bool:
+    def _joined(self) -> bytes:
+        """Return a line that has come in several chunks, now that it has ended."""
+        line = bytes(self._begun + self._raw[self._line :])
+        self._begun.clear()
+        self._is_open = False
+        return line
+
+    def _end_line(self, line: bytes) -> bool:
         """Interpret a line, section 9.2.6; return whether it is empty."""
-        line = bytes(self._raw[self._line :]).rstrip(b"\r\n")
-        self._line = len(self._raw)
-        if self._begun:
-            line = bytes(self._begun) + line
-            self._begun.clear()
+        line = line.rstrip(b"\r\n")
         self._lines += 1
         if self._lines > MANY and len(line) < SHORT:
             self.idle += 1
@@ -119,19 +127,22 @@ class Splitter:
         if name == b"event":
             self.kind = value.decode(errors="replace")
         elif name == b"data" and not self._is_taken:
-            if self._has_data:
+            if self._data is None:
+                self._data = value
+            else:
+                if isinstance(self._data, bytes):  # most events have one line of data
+                    self._data = bytearray(self._data)
                 self._data += b"\n"
-            self._data += value
-            self._has_data = True
+                self._data += value
         return not line
 
     def _end_event(self) -> ServerSentEvent:
-        event = ServerSentEvent(bytes(self._raw), self.kind, bytes(self._data))
+        event = ServerSentEvent(bytes(self._raw), self.kind, bytes(self._data or b""))
         self._raw.clear()
-        self._line = self._lines = 0
+        self._lines = 0
         self.kind = ""
-        self._data.clear()
-        self._is_taken = self._has_data = False
+        self._data = None
+        self._is_taken = False
         return event
 
 

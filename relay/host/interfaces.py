@@ -31,7 +31,10 @@ NO_NETWORK: Final = (
     "there is no network here but loopback, as with --network=none: nothing outside is reached"
     " until an interface comes"
 )
-ATTACH: Final = "give the container a network: --network bridge, for one"
+ATTACH: Final = (
+    "give the container a network (--network bridge), or a relay outside: keepline relay --socket"
+    " PATH there, keepline run --relay PATH here"
+)
 
 _TUNNELS: Final = ("sit", "tunl", "gre", "erspan", "ip_vti", "ip6_vti", "ip6tnl", "ip6gre")
 """How devices begin that some kernels have in each new network namespace, leading nowhere."""

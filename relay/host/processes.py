@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Final
 
 _PROC: Final = Path("/proc")
-_LISTENS: Final = 0x10000
-"""The flag of a socket that does, proc_pid_net(5): __SO_ACCEPTCON."""
 
 
 def runs(names: Collection[str]) -> bool:
@@ -21,10 +19,11 @@ def listening(name: str) -> list[str]:
 
     A path is that by which the socket was made: ssh gives it another one, with an ending less.
     """
-    paths = dict(_listening())
-    return [
-        paths[inode] for process in _named([name]) for inode in _sockets(process) & paths.keys()
-    ]
+    from netns.private.unix_sockets import entries  # noqa: PLC0415 - for few commands
+
+    table = (_PROC / "net/unix").read_bytes()
+    paths = {entry.inode: os.fsdecode(entry.path) for entry in entries(table) if entry.listens}
+    return [paths[inode] for process in _named([name]) for inode in sockets(process) & paths.keys()]
 
 
 def _named(names: Collection[str]) -> Iterator[Path]:
@@ -35,19 +34,13 @@ def _named(names: Collection[str]) -> Iterator[Path]:
                 yield process
 
 
-def _listening() -> Iterator[tuple[str, str]]:
-    """Yield inode and path of each socket of /proc/net/unix that has a path and listens."""
-    for line in (_PROC / "net/unix").read_text(errors="surrogateescape").splitlines()[1:]:
-        _number, _references, _protocol, flags, _type, _state, inode, *path = line.split(maxsplit=7)
-        if path and int(flags, 16) & _LISTENS:
-            yield inode, path[0]
-
-
-def _sockets(process: Path) -> set[str]:
-    """Return the inodes of the sockets that a process has open."""
-    links: set[str] = set()
+def sockets(process: Path) -> set[int]:
+    """Return the inodes of the sockets that a process has open; none if it lets nobody look."""
+    found: set[int] = set()
     with contextlib.suppress(OSError):  # it has ended, or lets nobody look
-        for each in (process / "fd").iterdir():
+        for each in os.listdir(process / "fd"):  # noqa: PTH208 - names alone
             with contextlib.suppress(OSError):  # it was closed meanwhile
-                links.add(os.readlink(each))  # noqa: PTH115 - it is no path
-    return {link.removeprefix("socket:[").removesuffix("]") for link in links}
+                link = os.readlink(process / "fd" / each)  # noqa: PTH115 - it is no path
+                if link.startswith("socket:["):
+                    found.add(int(link.removeprefix("socket:[").removesuffix("]")))
+    return found

@@ -53,7 +53,7 @@ class Acceptor:
         """Accept every connection in the backlog; raises OSError, also if out of memory."""
         while True:
             try:
-                sock, (address, port, *_) = self._sock.accept()  # IPv6 has flow and scope too
+                sock, source = self._sock.accept()
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -66,7 +66,7 @@ class Acceptor:
                 continue
             with contained(self._record, "accept", saw="a reset") as attempt:
                 sock.setblocking(False)  # noqa: FBT003 - positional only
-                take(sock, (address, port))
+                take(sock, source[:2])  # IPv6 has flow and scope too
             if attempt.failed:
                 _reset(sock)
 

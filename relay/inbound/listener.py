@@ -103,8 +103,8 @@ class Listener:
 
 def _local_end(sock: socket.socket) -> Endpoint:
     """Return the original destination where no NAT has changed it: the socket's own address."""
-    address, port, *_ = sock.getsockname()  # of IPv6 with flow and scope
-    return address, port
+    end: Endpoint = sock.getsockname()[:2]  # IPv6 has flow and scope too
+    return end
 
 
 def _redirected(sock: socket.socket) -> Endpoint:

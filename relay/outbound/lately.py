@@ -11,7 +11,8 @@ class Lately(Generic[T]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._all: dict[T, None] = {}
+        self._all: dict[T, T] = {}
+        self._newest: T | None = None
 
     def __contains__(self, one: object) -> bool:
         """Return whether it is remembered."""
@@ -23,11 +24,14 @@ class Lately(Generic[T]):
 
     def add(self, one: T) -> None:
         """Remember it, in the place of the oldest if there is no other."""
+        if one == self._newest:
+            return
         self._all.pop(one, None)
-        self._all[one] = None
+        self._all[one] = self._newest = one
         if len(self._all) > self._most:
             del self._all[next(iter(self._all))]
 
     def discard(self, one: T) -> None:
         """Forget it, if it is remembered."""
-        self._all.pop(one, None)
+        if self._all.pop(one, None) == self._newest:
+            self._newest = None

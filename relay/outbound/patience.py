@@ -3,7 +3,8 @@
 Rules, in order:
 1. What no waiting can mend (forbidden, invalid, no such name) fails at once.
 2. A connection that was reset before it could be used had been accepted: it is no refusal, and is
-   dialled again at once, RESETS times. Then the program is told so: accepted, and reset.
+   dialled again at once, RESETS times. Then the program is told so: accepted, and reset. What a
+   proxy has met and does not say may have been such a reset, and is dialled again as often.
 3. A refusal by a destination never seen alive in this session fails at once.
 4. A network or host that cannot be reached is an outage, unless the network is seen to work: if
    another dial of the session got through after this one had failed, and this one, made again
@@ -144,11 +145,13 @@ class Patience:
         self.rounds += 1
         if failure.is_hopeless:
             return GiveUp(failure.cause, failure.kind, _code(failure))
-        if failure.number == errno.ECONNRESET:
-            is_early = self.rounds <= RESETS and elapsed < self._limit
-            return Retry(0.0) if is_early else GiveUp(failure.cause, failure.kind, RESET)
-        if failure.is_refusal and not self._known:
-            return GiveUp(failure.cause, failure.kind, icmp.REFUSED)
+        is_reset = failure.number == errno.ECONNRESET
+        may_be_one = is_reset or failure.kind is Kind.PROXY_FAILED
+        if may_be_one and self.rounds <= RESETS and elapsed < self._limit:
+            return Retry(0.0)
+        if is_reset or (failure.is_refusal and not self._known):
+            code = RESET if is_reset else icmp.REFUSED
+            return GiveUp(failure.cause, failure.kind, code)
         is_doubtful = failure.code in icmp.OUTAGES
         if is_doubtful and self._reached is not None and before > self._reached:
             cause = f"{failure.cause}, though others are reached"

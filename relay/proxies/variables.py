@@ -7,7 +7,9 @@ that is empty counts as unset.
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-_SCHEMES: Final = ("all", "ftp", "grpc", "http", "https", "no", "rsync", "socks", "ws", "wss")
+_SCHEMES: Final = (
+    *("all", "auto", "ftp", "grpc", "http", "https", "no", "rsync", "socks", "ws", "wss"),
+)
 _OF_PROXIES: Final = frozenset(
     {
         *(f"{scheme}_proxy" for scheme in _SCHEMES),
@@ -40,6 +42,11 @@ def said(environment: Mapping[str, str], scheme: str) -> Said | None:
 def exceptions(environment: Mapping[str, str]) -> str:
     """Return what NO_PROXY says."""
     return environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+
+
+def pac_file(environment: Mapping[str, str]) -> str:
+    """Return the variable that names a PAC file, empty if none does."""
+    return next((name for name in ("auto_proxy", "AUTO_PROXY") if environment.get(name)), "")
 
 
 def of_proxies(names: Iterable[str]) -> list[str]:

@@ -59,8 +59,17 @@ class Sockets:
                     await self._exchange(end, partial(self._maker.enter, self._inside))
                     self._has_entered = True
                 if (sock := await self._exchange(end, partial(end.send, kind))) is not None:
-                    return sock
+                    return self._checked(kind, sock)
             raise TimeoutError(errno.ETIMEDOUT, "the process that makes sockets inside is stopped")
+
+    def _checked(self, kind: bytes, sock: socket.socket) -> socket.socket:
+        """Return what was handed over; raises OSError if it is not what was asked for."""
+        try:
+            self._maker.check(kind, sock)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     async def _exchange(
         self, end: socket.socket, ask: Callable[[], object]

@@ -99,8 +99,13 @@ def _passing(environment: Mapping[str, str]) -> Iterator[Path]:
     for place in SHARED:
         with contextlib.suppress(OSError):
             status = place.stat()
-            if status.st_uid in {_ROOT, _NOBODY} and status.st_mode & stat.S_ISVTX:
+            if status.st_uid in {_ROOT, _NOBODY, os.geteuid()} and status.st_mode & stat.S_ISVTX:
                 yield place / f"keepline-{os.geteuid()}"
+
+
+def sessions_on(volume: str) -> Path:
+    """Return the folder of all sessions of a pod, whoever asks for it."""
+    return Path(volume) / _WITHIN
 
 
 def _is_roots(folder: Path) -> bool:

@@ -56,6 +56,8 @@ class SessionState(msgspec.Struct):
     session: str
     program: str = ""
     pid: int = 0
+    proxy: str = ""
+    """Which proxies are its way out, and what has named them."""
     connections: dict[int, OpenConnection] = {}
     host_ports: list[str] = []
     """The ports of the host's loopback that are open, by whose word, and how often used."""
@@ -75,7 +77,7 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
         ports.note(event)
         match event:
             case events.SessionStarted():
-                state.program, state.pid = event.program, event.pid
+                state.program, state.pid, state.proxy = event.program, event.pid, event.proxy
                 state.is_passed_by = event.intercept == "proxy"
             case events.LogFull():
                 state.complete = False
@@ -144,7 +146,7 @@ def lines(states: list[SessionState]) -> Iterator[str]:
             yield f"  {events.PASSABLE}"
         if not state.complete:
             yield "  the log is full: connections as they were then"
-        yield from (f"  {port}" for port in state.host_ports)
+        yield from (f"  {each}" for each in (state.proxy, *state.host_ports) if each)
         for published in state.published.values():
             yield f"  port {published.port} inside: {published.places} on the host"
         for open_ in state.connections.values():

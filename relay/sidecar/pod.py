@@ -19,7 +19,7 @@ from netns.network.pod import DNS_PORT, TCP_PORT
 from relay.barrier import Record
 from relay.dns.service import DnsSockets
 from relay.inbound.listener import Listener
-from relay.inbound.offer import Offer
+from relay.inbound.offer import Inbound, Offer
 from relay.inbound.socket_table import SocketTable
 from relay.outbound.host_loopback import HostLoopback
 from relay.sidecar.rules_watch import RulesWatch
@@ -39,15 +39,21 @@ class PodSockets:
     dns: Sequence[DnsSockets]
     """Of IPv4 and, where this kernel has it, of IPv6: a program may know such a name server."""
     diag: socket.socket
+    door: socket.socket | None = None
+    """Where programs connect by a base URL, which no rule has to lead to."""
 
     def close(self) -> None:
         """Close all of them: who connects from now on is refused at once."""
-        for sock in (self.tcp, *chain.from_iterable(self.dns), self.diag):
+        door = () if self.door is None else (self.door,)
+        for sock in (self.tcp, *chain.from_iterable(self.dns), self.diag, *door):
             sock.close()
 
 
-def open_sockets() -> PodSockets:
-    """Open them; raises KeeplineError if somebody has a port of them, and OSError."""
+def open_sockets(door: int | None = None) -> PodSockets:
+    """Open them; raises KeeplineError if somebody has a port of them, and OSError.
+
+    `door` is the port of a base URL, if there is one.
+    """
     with contextlib.ExitStack() as undo:
         tcp = undo.enter_context(listen(_LOOPBACK, TCP_PORT))
         dns = [_dns_sockets(_LOOPBACK, undo)]
@@ -60,8 +66,9 @@ def open_sockets() -> PodSockets:
             socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
         )
         diag.setblocking(False)  # noqa: FBT003 - positional only
+        opened = None if door is None else undo.enter_context(listen(_LOOPBACK, door))
         undo.pop_all()
-    return PodSockets(tcp, dns, diag)
+    return PodSockets(tcp, dns, diag, opened)
 
 
 def _dns_sockets(address: str, undo: contextlib.ExitStack) -> DnsSockets:
@@ -137,7 +144,12 @@ def ways_in(sockets: PodSockets, rules: RulesWatch) -> WaysIn:
 
     def make(
         _programs: SocketTable | None, record: Record, _loopback: HostLoopback
-    ) -> list[RedirectedConnections]:
-        return [RedirectedConnections(Listener(sockets.tcp, "redirect", record), rules)]
+    ) -> list[Inbound]:
+        made: list[Inbound] = [
+            RedirectedConnections(Listener(sockets.tcp, "redirect", record), rules)
+        ]
+        if sockets.door is not None:  # nothing has changed where its connections go
+            made.append(Listener(sockets.door, "tproxy", record))
+        return made
 
     return WaysIn(make, dns=sockets.dns, diag=sockets.diag)

@@ -4,7 +4,9 @@ The rules of `keepline sidecar rules` lead connections and questions to it. It m
 writes nothing but what it keeps on its volume, and starts no command.
 """
 
+import argparse
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -21,14 +23,14 @@ from relay.addresses import parse_pool
 from relay.barrier import kept_running
 from relay.command import signals
 from relay.config import Settings, Sources, way_out
-from relay.gateway.setup.prepare import Without
+from relay.gateway.setup.prepare import BASE_URL_PORT, Prepared, Without
 from relay.host.interfaces import require_ipv4
 from relay.host.resolvers import read_resolv_conf
 from relay.printing import warn
 from relay.record import files, writing
 from relay.record.events import FORMAT, AnyEvent, Event, SessionEnded, SessionStarted
 from relay.record.metrics import Metrics
-from relay.sidecar import pod
+from relay.sidecar import gateway, pod
 from relay.sidecar.draining import Ending
 from relay.sidecar.endpoint.http import Endpoint
 from relay.sidecar.kept.names import KeptNames
@@ -42,8 +44,8 @@ _MIB: Final = 1 << 20
 
 NOT_OF_PODS: Final = frozenset(
     {
-        *("auto_ports", "gateway", "gateway_hosts", "hold", "home", "host_ports", "intercept"),
-        *("linger", "ports", "publish", "share", "stream_silence", "strict"),
+        *("auto_ports", "home", "host_ports", "intercept", "linger", "ports", "publish"),
+        *("share", "strict"),
     }
 )
 """Settings about a command, and the namespace that is made for it."""
@@ -61,17 +63,19 @@ def main(arguments: Sequence[str]) -> int:
     _require_user(parsed.uid)
     require_ipv4()
     read_resolv_conf(settings.nameservers)
+    # Sent to a first process that does nothing about them yet, they would be lost; so they wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     with startup.without_library_search():
         startup.load(trio)
     with ExitStack() as opened:
-        made = _made(settings, sources, _sessions(parsed.state), opened)
+        made = _made(settings, sources, parsed, opened)
         trio.run(made.serve, float(parsed.drain_seconds))
     return 0
 
 
 def _sessions(state: str | None) -> Path:
     """Return the folder of the record, on the volume that was named or where `run` has it."""
-    return files.sessions_folder({"XDG_STATE_HOME": state} if state else os.environ)
+    return files.sessions_on(state) if state else files.sessions_folder(os.environ)
 
 
 def _add_flags(parser: flags.Parser) -> None:
@@ -84,18 +88,30 @@ def _add_flags(parser: flags.Parser) -> None:
     parser.add_argument(
         "--uid",
         metavar="N",
-        type=int,
+        type=_whole,
         default=RELAY_UID,
         help=f"the user that the pod's rules leave alone, and who this has to be ({RELAY_UID})",
     )
     parser.add_argument(
         "--drain-seconds",
         metavar="N",
-        type=int,
+        type=_whole,
         default=DRAIN_SECONDS,
         help=f"how long connections go on after SIGTERM, at most ({DRAIN_SECONDS})",
     )
+    parser.add_argument(
+        "--gateway-dir",
+        metavar="DIR",
+        help="volume by which programs learn of --gateway=tls or http; auto is off in a pod",
+    )
     flags.add_settings(parser, without=NOT_OF_PODS)
+
+
+def _whole(text: str) -> int:
+    """Read a number that is not negative."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def _require_user(uid: int) -> None:
@@ -108,15 +124,21 @@ def _require_user(uid: int) -> None:
         )
 
 
-def _made(settings: Settings, sources: Sources, folder: Path, opened: ExitStack) -> "_Pod":
+def _made(
+    settings: Settings, sources: Sources, parsed: "argparse.Namespace", opened: ExitStack
+) -> "_Pod":
     """Open all that a pod's relay needs; raises KeeplineError, and OSError."""
-    sockets = pod.open_sockets()
+    sockets = pod.open_sockets(BASE_URL_PORT if settings.gateway == "http" else None)
     opened.callback(sockets.close)
     http = opened.enter_context(closing(pod.listen_everywhere(HTTP_PORT)))
+    # Only now: another relay of the pod, if there is one, keeps what it has told programs.
+    prepared = opened.enter_context(gateway.opened(settings, parsed.gateway_dir, warn))
     out = session.found_way_out(settings, warn)
-    held = opened.enter_context(closing(signals.hold()))
+    held = opened.enter_context(closing(signals.hold()))  # from here on no program is started
+    started = _started(settings, prepared, out)
     metrics = Metrics()
-    parts = Parts(folder, _started(settings, out), limit=settings.log_limit * _MIB, warn=warn)
+    folder, limit = _sessions(parsed.state), settings.log_limit * _MIB
+    parts = Parts(folder, started, limit=limit, warn=warn)
     opened.callback(parts.close)
 
     def record(event: Event) -> None:
@@ -128,7 +150,7 @@ def _made(settings: Settings, sources: Sources, folder: Path, opened: ExitStack)
         settings,
         pod.ways_in(sockets, rules),
         record,
-        Without("a pod's relay has none", by_choice=True),
+        prepared,
         sources,
         way_out=out,
     )
@@ -137,7 +159,9 @@ def _made(settings: Settings, sources: Sources, folder: Path, opened: ExitStack)
     return _Pod(relay, ending, rules, endpoint, parts)
 
 
-def _started(settings: Settings, out: "way_out.WayOut | None") -> SessionStarted:
+def _started(
+    settings: Settings, prepared: Prepared | Without, out: "way_out.WayOut | None"
+) -> SessionStarted:
     return SessionStarted(
         session="",
         version=__version__,
@@ -146,6 +170,7 @@ def _started(settings: Settings, out: "way_out.WayOut | None") -> SessionStarted
         uid=os.getuid(),
         intercept="redirect",
         dns=settings.dns,
+        gateway=prepared.told,
         rules=settings.told_rules(),
         proxy=out.routes.told if out is not None else "",
         format=FORMAT,

@@ -12,7 +12,6 @@ table, which is made as a whole.
 import errno
 import os
 import socket
-from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -122,11 +121,11 @@ class RulesWatch:
                 del self._tried[own]
         return "a connection to the relay's own address has not come to it"
 
-    async def watch(self, changed: Callable[[], None] = lambda: None) -> None:
+    async def watch(self) -> None:
         """Look at each change of rules and addresses, and every AGAIN seconds, until cancelled.
 
-        `changed` is called after each look. The socket is emptied before a look, so that a change
-        meanwhile is one more look. Raises OSError if the kernel refuses the socket.
+        The socket is emptied before a look, so that a change meanwhile is one more look. Raises
+        OSError if the kernel refuses the socket.
         """
         with socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
@@ -135,7 +134,6 @@ class RulesWatch:
             while True:
                 with contained(self._record, "look at the pod's rules"):
                     await self.look()
-                changed()
                 with trio.move_on_after(AGAIN):
                     await trio.lowlevel.wait_readable(told)
                 _discard(told)

@@ -60,15 +60,15 @@ def _rows(numbers: Sequence[int], ways: Sequence[str], *, is_short: bool) -> lis
     """Return the rows of these numbers, or all, each behind each of the proxies, if there are any.
 
     In the short form those that differ when their waits are shortened; behind a proxy each fault
-    meets one client, as the way out is the same for all.
+    meets one client and lasts once as long, for the way out is the same for all.
     """
     possible = set(numbers or [row.number for row in ROWS]) & (PROXIED if ways else _ALL)
     rows = [row for row in ROWS if row.number in possible]
     if is_short:
         differing: dict[tuple[int, str, str], Row] = {}
         for row in rows:
-            client = "" if ways else row.client
-            differing.setdefault((row.number, row.fault_of(row.short), client), row)
+            kind = (row.fault, "") if ways else (row.fault_of(row.short), row.client)
+            differing.setdefault((row.number, *kind), row)
         rows = list(differing.values())
     return [replace(row, through=way) for row in rows for way in ways or ("",)]
 

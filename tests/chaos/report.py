@@ -102,9 +102,9 @@ _INTRO_OF_PROXIED: Final = """\
 `scripts/chaos --short --through squid --through microsocks --write` writes this page, and CI plays
 it. The rows of [chaos.md](chaos.md) whose fault is of a connection are played once more, shortened,
 with a real proxy for keepline's way out: squid by CONNECT with Basic, microsocks by SOCKS5 with a
-password; `--through dante` is there too. The proxy runs beside the servers. So the NAT that
-forgets, the outage and the new address are between keepline and the proxy; what a server does to a
-connection, it does to the proxy's. Each fault meets one client, once.
+password. The proxy runs beside the servers. So the NAT that forgets, the outage and the new address
+are between keepline and the proxy; what a server does to a connection, it does to the proxy's. Each
+fault meets one client, once.
 """
 
 _UNSEEN: Final = """

@@ -10,7 +10,6 @@ from tests.support.internet.hosts import Host
 from tests.support.internet.servers.real_proxies import (
     PASSWORD,
     USER,
-    start_dante,
     start_microsocks,
     start_squid,
 )
@@ -46,6 +45,5 @@ WAYS: Final[Mapping[str, Way]] = {
     "squid": Way(
         "http", partial(start_squid, ports=(80, RAW_PORT)), _KNOWN, unseen={13: _NO_RESET}
     ),
-    "dante": Way("socks5", start_dante, unseen={13: _NO_RESET}),
     "microsocks": Way("socks5", start_microsocks, _KNOWN, unseen={13: _NO_RESET}),
 }

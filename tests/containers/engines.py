@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final, Literal, TypeAlias
 
@@ -29,8 +29,8 @@ ASK: Final = "curl -sS --retry 50 --retry-delay 1 --retry-all-errors -m 20 http:
 _PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 _DOCKER: Final = "unix:///run/docker.sock"
 _START_SECONDS: Final = 60
-_IMAGE: Final = "keepline-lab"
-_PROGRAM: Final = ("--volume", f"{PROGRAM}:/opt/keepline:ro")
+IMAGE: Final = "keepline-lab"
+PROGRAM_OPTIONS: Final = ("--volume", f"{PROGRAM}:/opt/keepline:ro")
 _LIMITS: Final = '["nofile=16384:16384", "nproc=65536:65536"]'
 """Those that podman would set can be raised by CAP_SYS_RESOURCE alone."""
 
@@ -49,6 +49,10 @@ class Engine:
     prefix: Sequence[str] = field(default=())
     """What makes the caller the engine's user."""
 
+    def argv(self, *arguments: str) -> list[str]:
+        """Return the command line of a command of the engine."""
+        return [*self.prefix, self.program, *arguments]
+
     def call(
         self,
         *arguments: str,
@@ -58,7 +62,7 @@ class Engine:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of the engine to its end."""
         return subprocess.run(
-            [*self.prefix, self.program, *arguments],
+            self.argv(*arguments),
             env=dict(self.environment),
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             cwd="/",
@@ -71,11 +75,20 @@ class Engine:
     def take(self, image: Path) -> None:
         """Import an image; raises CalledProcessError. The engine may not be let to its folder."""
         with image.open("rb") as file:
-            self.call("import", "-", _IMAGE, stdin=file, check=True)
+            path = f"ENV PATH={_PATH}"
+            self.call("import", "--change", path, "-", IMAGE, stdin=file, check=True)
 
     def container(self, options: Sequence[str], script: str, *, how: Sequence[str]) -> list[str]:
         """Return the arguments that run a shell script in a container, by `how` of run(1)."""
         return ["run", *how, *self.options, *options, *self.image, *_argv(script)]
+
+
+def with_image(engine: Engine, image: Path) -> Engine:
+    """Return an engine whose containers are of an image, and not of the machine's root."""
+    if list(engine.image) == [IMAGE]:
+        return engine
+    engine.take(image)
+    return replace(engine, image=[IMAGE], options=PROGRAM_OPTIONS)
 
 
 def _argv(script: str) -> list[str]:
@@ -114,7 +127,7 @@ def _podman(_image: Path, _place: Place, _cgroup: str) -> Engine:
     folder = FOLDER / "podman"
     folder.mkdir()
     environment = _configured(folder, "/run/containers")
-    options = ["--cgroups=disabled", "--read-only-tmpfs=false", *_PROGRAM]
+    options = ["--cgroups=disabled", "--read-only-tmpfs=false", *PROGRAM_OPTIONS]
     options += ["--tmpfs", "/tmp:mode=1777,notmpcopyup"]
     return Engine("podman", "podman", environment, ["--rootfs", "/:O"], options)
 
@@ -130,7 +143,7 @@ def _rootless(image: Path, place: Place, _cgroup: str) -> Engine | str:
     for path in (folder, *folder.iterdir()):
         os.chown(path, USER, USER)
     prefix = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups"]
-    engine = Engine("rootless", "podman", environment, [_IMAGE], _PROGRAM, prefix)
+    engine = Engine("rootless", "podman", environment, [IMAGE], PROGRAM_OPTIONS, prefix)
     engine.take(image)
     return engine
 
@@ -150,7 +163,7 @@ def _docker(image: Path, _place: Place, cgroup: str) -> Engine | str:
             start_new_session=True,
         )
     environment = {"PATH": _PATH, "DOCKER_HOST": _DOCKER, "HOME": str(FOLDER)}
-    engine = Engine("docker", "/usr/bin/docker", environment, [_IMAGE], _PROGRAM)
+    engine = Engine("docker", "/usr/bin/docker", environment, [IMAGE], PROGRAM_OPTIONS)
     until = time.monotonic() + _START_SECONDS
     while engine.call("version").returncode:
         if daemon.poll() is not None or time.monotonic() > until:

@@ -6,6 +6,8 @@ from typing import Final
 from .engines import SHOWN
 from .playing import Outcome
 from .rows import NAMED, PAIRS, Row
+from .sealed import CASES
+from .steps import STEPS
 
 _INTRO: Final = """\
 # keepline inside containers
@@ -36,7 +38,26 @@ _HEAD: Final = (
 )
 _HEAD_OF_NAMED: Final = (*_HEAD[:7], "what", *_HEAD[7:])
 
+_PODS: Final = """
+## Pods
+
+A relay without any privilege (`keepline sidecar relay`: user 1337, no capability, no new
+privileges, a root file system that is read-only), rules that a container with NET_ADMIN alone has
+made (`keepline sidecar rules`), and an application, user 4711, without capabilities. *podman kube
+play* has them from one file, the rules as an init container; in Docker a third container has the
+network that all of them share. The server, `api`, is in another container, and goes by its name.
+"""
+
+_SEALED: Final = """
+## Sealed containers
+
+Containers without a network, as root, for which a relay outside dials. A page is fetched from
+`api`, by its address.
+"""
+
 Key = tuple[str, ...]
+Pods = dict[str, dict[str, str]]
+"""What is tried in a pod, with how it came out, by the pod's kind."""
 Found = Mapping[Key, Outcome]
 
 
@@ -54,13 +75,21 @@ def key(row: Row) -> Key:
     )
 
 
-def page(found: Found) -> Iterator[str]:
-    """Write it, of what was found for each row."""
+def page(found: Found, pods: Pods, sealed: Mapping[str, str]) -> Iterator[str]:
+    """Write it, of what was found for each row, in each pod and for each sealed container."""
     numbers = _numbers(found)
     yield _INTRO
     yield from _table(_HEAD, PAIRS, found, numbers)
     yield "\n## By name\n"
     yield from _table(_HEAD_OF_NAMED, NAMED, found, numbers)
+    yield _PODS
+    yield _line(["what is tried", *pods])
+    yield _line(["---"] * (1 + len(pods)))
+    yield from (_line([text, *(results[text] for results in pods.values())]) for text in STEPS)
+    yield _SEALED
+    yield _line(["what is tried", "works"])
+    yield _line(["---"] * 2)
+    yield from (_line([case, sealed[case]]) for case in CASES)
     yield "\n## What is said\n"
     yield from (f"{number}. {text}" for text, number in numbers.items())
 

@@ -303,8 +303,15 @@ async def test_what_a_program_writes_opens_nothing(person: Person) -> None:
             }
             async with editor_of(person, person.home / "moved/ide") as (_, opened):
                 assert (await session.until(HostPortOpened)).port == opened
-                session.write(b"again\n")
-                assert json.loads(await session.readline()) == {"the port": "ECONNREFUSED"}
+                elsewhere = listen(person.keepline.host, "127.0.0.5", opened)
+                for line, met in (
+                    (f"{port}", "ECONNREFUSED"),
+                    (f"{opened}", "reached"),
+                    (f"{opened} 127.0.0.5", "ECONNREFUSED"),  # where another server listens
+                ):
+                    session.write(f"{line}\n".encode())
+                    assert (await session.readline()).decode() == f"{met}\n"
+                await elsewhere.aclose()
                 done = await session.end()
     assert [event.port for event in done.all(HostPortOpened)] == [opened]
 
@@ -323,6 +330,32 @@ async def test_a_working_folder_in_the_editors_folder_is_read_only_too(person: P
     done = await person.keepline.run("sh", "-c", script, cwd=person.locks, check=False)
     assert done.stderr.count("Read-only file system") == 2
     assert (done.stdout, list(person.locks.iterdir())) == (b"", [])
+
+
+async def test_a_folder_behind_links_is_read_only_by_each_of_its_names(person: Person) -> None:
+    """The agent's folder is a link, as people have it who keep their settings elsewhere."""
+    kept, own = person.home / "kept", person.home / "own"
+    (person.home / ".claude").rename(kept)
+    (person.home / ".claude").symlink_to(kept)
+    (own / "ide").mkdir(parents=True)
+    (person.home / "link").symlink_to(own)
+    names = [".claude/ide", "kept/ide", "own/ide", "link/ide"]
+    script = 'for each; do touch "$HOME/$each/1.lock"; done; ln "$HOME/kept/ide/there" "$HOME/more"'
+    (kept / "ide/there").touch()
+    env = {"CLAUDE_CONFIG_DIR": str(person.home / "link")}
+    words = ["sh", "-c", script, "sh", *names]
+    done = await person.keepline.run(*words, env=env, cwd=person.work, check=False)
+    assert done.stderr.count("Read-only file system") == len(names)
+    assert done.stderr.count("Invalid cross-device link") == 1, (
+        "no second name for one that is there"
+    )
+    async with person.keepline.start("cat", env=env, cwd=person.work) as session:
+        ports = []
+        for locks in (kept / "ide", own / "ide"):
+            async with editor_of(person, locks) as (_, port):
+                ports.append(port)
+                await session.until(HostPortOpened, lambda event: event.port == ports[-1])
+        await session.end()
 
 
 async def test_an_inherited_folder_is_no_way_around(person: Person) -> None:

@@ -27,8 +27,7 @@ from tests.support.internet.servers.api.log import Request
 from tests.support.internet.servers.api.messages import Message
 from tests.support.internet.servers.api.server import Api, context
 from tests.support.internet.servers.api.stream import Position
-from tests.support.internet.servers.listening import connect, listen, over_tls, serve
-from tests.support.internet.servers.proxy import Proxy
+from tests.support.internet.servers.listening import listen, over_tls, serve
 from tests.support.internet.servers.real_proxies import PASSWORD, USER, listening, start_squid
 from tests.support.internet.world import CLIENT, GATEWAY, NAMES, SERVER, Internet
 
@@ -171,29 +170,26 @@ async def test_in_a_strict_session_it_sees_nothing_of_it(api: Api, keepline: Kee
     assert not done.all(RequestLost)
 
 
-async def way_out(internet: Internet, nursery: trio.Nursery, address: str) -> str:
-    """Serve a proxy, a real one if it is another host's, and return its URL."""
+async def way_out(internet: Internet, address: str) -> str:
+    """Start squid on another host, and on this one too if it is to be here; return its URL."""
+    internet.router.use_resolvers(NAMES)
+    start_squid(internet.router, GATEWAY, 3128)
+    await listening(internet.router, GATEWAY, 3128)
     if address == GATEWAY:
-        internet.router.use_resolvers(NAMES)
-        start_squid(internet.router, GATEWAY, 3128)
-        await listening(internet.router, GATEWAY, 3128)
         return f"http://{USER}:{quote(PASSWORD)}@{GATEWAY}:3128"
-
-    async def reach(_host: str, port: int) -> trio.SocketStream:
-        return await connect(internet.server, SERVER, port)
-
-    await nursery.start(serve, Proxy(reach).http, listen(internet.client, address, 3128))
+    start_squid(internet.client, address, 3128, behind=GATEWAY)
+    await listening(internet.client, address, 3128)
     return f"http://{address}:3128"
 
 
 @pytest.mark.parametrize("address", [GATEWAY, "127.0.0.1"])
 async def test_behind_a_proxy_it_sees_nothing_of_it(
-    internet: Internet, nursery: trio.Nursery, api: Api, keepline: Keepline, address: str
+    internet: Internet, api: Api, keepline: Keepline, address: str
 ) -> None:
-    """The API is reached through it alone, on another host or on this one."""
+    """The API is reached through it alone: a real one, on another host or on this one."""
     for end in (Fault.FIN, Fault.CLEAN_END, Fault.RST):
         api.script.add(Failure(end, Position.IN_TOOL_USE, pause=0.1), key=KEY)
-    keepline.environment["HTTPS_PROXY"] = await way_out(internet, nursery, address)
+    keepline.environment["HTTPS_PROXY"] = await way_out(internet, address)
     with drop(internet.router, Packets(source=CLIENT, destination="203.0.113.0/24")):
         done = await went_well(keepline)
     assert len(done.all(AskedAgain)) == 3

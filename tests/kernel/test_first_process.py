@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import trio
 
 from tests.support.command.keepline import Keepline, Session
 from tests.support.command.programs import needs
 from tests.support.internet.world import Internet
+from tests.support.pace import patience
 
 NAMESPACE: Final = [
     *("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"),
@@ -60,9 +62,19 @@ def start(keepline: Keepline, *command: str, options: tuple[str, ...] = ()) -> S
     return Session(process, keepline.sessions)
 
 
+def children(pid: int) -> list[int]:
+    """Return a process's children, as they are seen from here."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:  # it is another user's for a moment, or has ended
+        return []
+    return [int(each) for each in text.split()]
+
+
 def first_process(session: Session) -> int:
     """Return the process id of keepline, as seen from here: unshare's only child."""
-    return int(Path(f"/proc/{session.pid}/task/{session.pid}/children").read_text())
+    (first,) = children(session.pid)
+    return first
 
 
 async def test_orphans_are_reaped_and_the_status_is_the_commands(keepline: Keepline) -> None:
@@ -88,6 +100,17 @@ async def test_a_command_that_asks_for_no_signal_ends_by_it(keepline: Keepline) 
     session = start(keepline, "sh", "-c", "echo ready; exec sleep 60")
     assert await session.readline() == b"ready\n"
     os.kill(first_process(session), signal.SIGTERM)
+    done = await session.end()
+    assert (done.status, done.stderr) == (128 + signal.SIGTERM, "")
+
+
+async def test_a_signal_that_comes_while_it_starts_is_not_lost(keepline: Keepline) -> None:
+    """As soon as it has a child; the kernel would ignore what PID 1 has no handler for."""
+    session = start(keepline, "sleep", "60")
+    with trio.fail_after(patience(30)):
+        while not (first := children(session.pid)) or not children(first[0]):
+            await trio.lowlevel.checkpoint()
+    os.kill(first[0], signal.SIGTERM)
     done = await session.end()
     assert (done.status, done.stderr) == (128 + signal.SIGTERM, "")
 

@@ -1,6 +1,7 @@
 """What nobody listens on inside is the host's, at the ports that are open; all else is as alone."""
 
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -8,7 +9,14 @@ from typing import Final
 import pytest
 import trio
 
-from relay.record.events import ConnectionDenied, HostPortOpened, LoopbackRefused
+from relay.record.events import (
+    ConnectionDenied,
+    DialHeld,
+    HostPortClosed,
+    HostPortOpened,
+    LoopbackRefused,
+    PathDown,
+)
 from tests.support.command import ports
 from tests.support.command import program as at
 from tests.support.command.driver import bare, inside
@@ -63,6 +71,52 @@ async def test_open_ports_lead_to_the_hosts_servers(keepline: Keepline) -> None:
     }
 
 
+ENDS: Final = 5500
+
+
+class Ends:
+    """A server that ends in the way that is asked for, and hears what comes after that."""
+
+    def __init__(self) -> None:
+        self._hears, self.heard = trio.open_memory_channel[bytes](10)
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Say which family was dialled; then end."""
+        is_ipv6 = stream.socket.family == socket.AF_INET6
+        await stream.send_all(b"6" if is_ipv6 else b"4")
+        if await stream.receive_some() == b"reset":
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        await stream.send_eof()
+        await self._hears.send(b"".join([data async for data in stream]))
+
+
+@pytest.mark.parametrize("options", [(), ("--strict",), ("--allow", "server.test")])
+async def test_families_and_ends_are_the_servers_own(
+    internet: Internet, nursery: trio.Nursery, options: tuple[str, ...]
+) -> None:
+    """In each mode: somebody has written the port down."""
+    server = Ends()
+    for address in ("127.0.0.1", "::1"):
+        await nursery.start(serve, server.serve, listen(internet.client, address, ENDS))
+    flags = ["--host-port", f"{ENDS}", *options]
+    async with inside(Keepline(internet), options=flags) as program:
+        for host, family in (("127.0.0.1", b"4"), ("::1", b"6"), (HOST, b"4")):
+            number = await program(at.open_connection, host, ENDS)
+            await program(at.send, number, b"end")
+            assert await program(at.receive_to_end, number) == (family, "fin")
+            await program(at.send, number, b"more")
+            await program(at.close, number)
+            with trio.fail_after(patience(10)):
+                assert await server.heard.receive() == b"more"
+            number = await program(at.open_connection, host, ENDS)
+            assert await program(at.receive, number, 1) == family
+            await program(at.send, number, b"reset")
+            assert await program(at.receive_to_end, number) == (b"", "ConnectionResetError")
+        done = await program.session.end()
+    assert [event for event in done.events if isinstance(event, DialHeld | PathDown)] == []
+
+
 async def test_the_host_has_names(keepline: Keepline) -> None:
     async with inside(keepline, options=["--host-port", OPEN]) as program:
         assert await program(at.look_up, "host.internal") == [HOST]
@@ -89,6 +143,26 @@ async def test_rules_close_what_a_flag_has_opened(keepline: Keepline) -> None:
         done = await program.session.end()
     denials = done.all(ConnectionDenied)
     assert {(each.rule, each.told) for each in denials} == {(f"localhost:{BOTH}", "a refusal")}
+
+
+async def test_settings_that_change_close_ports_and_open_none(keepline: Keepline) -> None:
+    """A connection that stands goes on; status tells what is open."""
+    keepline.config.write_text(f"host_ports = [{BOTH}, {IPV4}]\n")
+    async with inside(keepline) as program:
+        standing = await program(at.open_connection, "127.0.0.1", BOTH)
+        keepline.config.write_text(f"host_ports = [{IPV4}, {CLOSED}]\n")
+        closed = await program.session.until(HostPortClosed)
+        for host in LOOPBACK:
+            assert await program(ports.refusal, host, BOTH) == "ECONNREFUSED"
+            assert await program(ports.refusal, host, CLOSED) == "ECONNREFUSED"
+        assert await program(ports.exchanged, "127.0.0.1", IPV4) == b"hello"
+        await program(at.send, standing, b"hello")
+        assert await program(at.receive, standing, 5) == b"hello"
+        status = (await keepline.call("status")).stdout.decode()
+        done = await program.session.end()
+    assert closed.port == BOTH
+    assert [f"port {port} of the host" in status for port in (BOTH, IPV4, CLOSED)] == [0, 1, 0]
+    assert "it allows more than before, which takes a new session" in done.stderr
 
 
 async def test_without_held_syns_the_name_alone_leads_there(keepline: Keepline) -> None:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import dns.message
+import dns.rcode
 import pytest
 import trio
 
@@ -19,7 +21,15 @@ from relay.record.events import (
 )
 from relay.record.kinds import Kind
 from tests.support.command import program as at
-from tests.support.command.asking import TLS, answers, ask, explained, keepline_of, serve_api
+from tests.support.command.asking import (
+    TLS,
+    answers,
+    ask,
+    explained,
+    keepline_of,
+    other_authority,
+    serve_api,
+)
 from tests.support.command.driver import Program, inside
 from tests.support.command.keepline import Keepline
 from tests.support.internet.faults import drop
@@ -28,7 +38,7 @@ from tests.support.internet.servers.http import Site
 from tests.support.internet.servers.listening import connect, listen, over_tls, serve
 from tests.support.internet.servers.plain import echo
 from tests.support.internet.servers.proxy import Proxy
-from tests.support.internet.world import CLIENT, GATEWAY, SECOND, SERVER, Internet
+from tests.support.internet.world import CLIENT, GATEWAY, NAMES, SECOND, SERVER, Internet
 from tests.support.pace import within
 
 NAME = "server.test"
@@ -275,3 +285,61 @@ async def test_the_gateway_is_reached_and_reaches_the_api(office: Office, host: 
     assert answers(done)[0].status == 200
     assert api.log.connections == 1
     assert office.proxy.asked == [f"{NAME}:443"]
+
+
+async def test_status_names_the_proxies_of_a_session_and_of_a_connection(office: Office) -> None:
+    await office.serving.start(serve, echo, listen(office.internet.server, SERVER, ECHO))
+    async with program(office, https_proxy=f"http://{USER}@{GATEWAY}:{PORT}") as made:
+        await made(at.look_up, NAME)  # it runs by now
+        told = (await office.keepline.call("status")).stdout.decode()
+        assert f"  proxy http://{GATEWAY}:{PORT} (https_proxy)\n" in told
+        await made(at.open_connection, NAME, ECHO)
+        await made.session.until(Dialled)
+        told = (await office.keepline.call("status")).stdout.decode()
+        assert f"through the proxy {GATEWAY}:{PORT}" in told
+        assert PASSWORD not in told
+
+
+async def test_a_proxy_of_http_1_0_that_ends_idle_tunnels(office: Office) -> None:
+    """What it ends is told as it was, and the next connection is dialled as ever."""
+    await office.serving.start(serve, echo, listen(office.internet.server, SERVER, ECHO))
+    office.proxy.established = b"HTTP/1.0 200 Connection established\r\nProxy-agent: old\r\n\r\n"
+    async with program(office, ALL_PROXY=f"http://{GATEWAY}:{PORT}") as made:
+        for _ in range(2):
+            number = await made(at.open_connection, NAME, ECHO)
+            await made(at.send, number, b"?")
+            assert await made(at.receive, number, 1) == b"?"
+            await office.proxy.end_tunnels()
+            assert await made(at.receive_to_end, number) == (b"", "fin")
+        done = await made.session.end()
+    closed = done.all(ConnectionClosed)
+    assert [(event.by, event.how) for event in closed] == [("upstream", "fin")] * 2
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"])
+async def test_a_proxy_that_looks_into_tls(office: Office, variable: str) -> None:
+    """Its certificates are the company's: programs trust them, and so does the gateway."""
+    company = other_authority(office.internet, "company")
+    api = await serve_api(office.internet, office.serving, authority=company)
+    trusting = {variable: str(company.file), "HTTPS_PROXY": f"http://{GATEWAY}:{PORT}"}
+    office.keepline.environment.pop("NODE_EXTRA_CA_CERTS", None)
+    asking = ask("node", "GET", f"https://{NAME}/v1/models")
+    done = await office.keepline.run(*asking, options=TLS, env=trusting)
+    assert answers(done)[0].status == 200
+    assert api.log.connections == 1
+    assert office.proxy.asked == [f"{NAME}:443"]
+    if variable == "SSL_CERT_FILE":  # which Node does not read, but curl
+        office.keepline.environment.pop("CURL_CA_BUNDLE", None)
+        done = await office.keepline.run("curl", "-sS", f"https://{NAME}/v1/models", env=trusting)
+        assert b"data" in done.stdout
+
+
+async def test_nothing_about_a_name_is_asked_but_of_the_proxy(office: Office) -> None:
+    office.proxy.reply = 2
+    async with program(office, "--proxy", f"socks5://{GATEWAY}:{PORT + 1}") as made:
+        for kind in ("A", "AAAA", "HTTPS", "TXT", "MX", "SRV", "NS", "PTR", "CAA", "ANY"):
+            query = dns.message.make_query(f"secret.{NAME}", kind)
+            answer = dns.message.from_wire(await made(at.ask, NAMES, query.to_wire()))
+            assert answer.rcode() == dns.rcode.NOERROR
+        await made(at.refused, f"other.{NAME}", 443)
+    assert not office.internet.zone.queries

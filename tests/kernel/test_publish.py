@@ -148,6 +148,8 @@ async def test_no_connection_goes_round_in_a_circle(internet: Internet, keepline
         for address in LOOPBACK:
             assert await tell(session, f"dial {address} 8250") == "ECONNREFUSED"
             await is_reset(host, address, 8250)
+        for address in ("127.0.0.2", "::ffff:127.0.0.1", "0.0.0.0", "198.18.0.2", CLIENT):
+            assert await tell(session, f"dial {address} 8250") == "ECONNREFUSED", address
         assert await tell(session, "close 8252") == "close 8252"
         assert await tell(session, "dial 127.0.0.1 8252") == "ECONNREFUSED"
         await ended(session)

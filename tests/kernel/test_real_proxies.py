@@ -6,14 +6,24 @@ from urllib.parse import quote
 import pytest
 import trio
 
-from relay.record.events import DialFailed, Dialled
+from relay.record.events import AskedAgain, DialFailed, Dialled
 from relay.record.kinds import Kind
 from tests.support.command import program as at
-from tests.support.command.asking import explained
+from tests.support.command.asking import (
+    HTTP,
+    TLS,
+    answers,
+    ask,
+    explained,
+    keepline_of,
+    serve_api,
+)
 from tests.support.command.driver import inside
 from tests.support.command.keepline import Keepline
 from tests.support.internet.faults import drop
 from tests.support.internet.patterns import Packets
+from tests.support.internet.servers.api.faults import Failure, Fault
+from tests.support.internet.servers.api.stream import Position
 from tests.support.internet.servers.http import Site
 from tests.support.internet.servers.listening import listen, serve
 from tests.support.internet.servers.plain import source
@@ -86,6 +96,24 @@ async def test_plain_http_by_a_real_proxy_that_allows_connect_for_tls_alone(
     assert done.stdout == b"hellobody"
     assert {event.proxy for event in done.all(Dialled)} == {f"{GATEWAY}:{PORTS[proxy]}"}
     assert not done.all(DialFailed)
+
+
+@pytest.mark.parametrize("door", [TLS, HTTP], ids=["tls", "http"])
+async def test_an_api_of_plain_http_is_asked_again_by_a_real_proxy(
+    internet: Internet, nursery: trio.Nursery, proxy: str, door: tuple[str, ...]
+) -> None:
+    """Its base URL is at port 80, where squid allows no CONNECT: requests are forwarded."""
+    api = await serve_api(internet, nursery, plain=(80,))
+    api.script.add(*[Failure(Fault.FIN, Position.IN_TOOL_USE, pause=0.1)] * 2)
+    own = {"ANTHROPIC_BASE_URL": f"http://{NAME}", "ALL_PROXY": url(proxy)}
+    keepline = keepline_of(internet)
+    done = await keepline.run(*ask("bun", "POST", "/v1/messages"), options=door, env=own)
+    (answer,) = answers(done)
+    assert (answer.status, answer.error) == (200, None)
+    assert len(done.all(AskedAgain)) == 2
+    assert len(api.log.asked) == 3
+    assert {event.proxy for event in done.all(Dialled)} == {f"{GATEWAY}:{PORTS[proxy]}"}
+    assert PASSWORD not in repr(done.events)
 
 
 async def test_a_real_proxy_wants_credentials(internet: Internet, proxy: str) -> None:

@@ -11,8 +11,11 @@ import trio
 from netns.network import netlink
 from netns.network.pod import RELAY_UID, TCP_PORT, tables
 from netns.plan import OWN_ADDRESS
+from relay.record.events.connections import DialHeld
 from tests.support.command.pod import APP, Pod
+from tests.support.command.pod_relay import PodRelay
 from tests.support.internet.servers.listening import listen, serve
+from tests.support.internet.servers.plain import echo
 from tests.support.internet.wire import Capture
 from tests.support.internet.world import (
     CLIENT,
@@ -36,6 +39,7 @@ async def pod(internet: Internet, nursery: trio.Nursery) -> Pod:
 
     for address in (SERVER, SECOND, SERVER_V6):
         await nursery.start(serve, hello, listen(internet.server, address, 80))
+    await nursery.start(serve, echo, listen(internet.server, SERVER, 7))
     return Pod(internet)
 
 
@@ -67,7 +71,7 @@ if os.getuid() == 0:
             f"raw {SERVER} {socket.IPPROTO_IGMP}": "EPERM",
             f"raw {SERVER} {socket.IPPROTO_GRE}": "EPERM",
             f"own {SERVER}": CLIENT,
-            f"by eth0 {SERVER} 80": "nothing",
+            f"by eth0 {SERVER} 80": "ECONNREFUSED",
             f"tcp 127.0.0.1 {UNUSED}": "ECONNREFUSED",
             f"tcp {CLIENT} {UNUSED}": "ECONNREFUSED",
         }
@@ -148,6 +152,33 @@ if os.getuid() == 0:
             "dns",
         ]
 
+    async def test_the_relay_itself_holds_what_a_lost_link_and_route_would_end(
+        pod: Pod, internet: Internet
+    ) -> None:
+        await pod.rules()
+        async with PodRelay(pod).running() as relay:
+            assert await pod.asked(f"tcp {SERVER} 80", f"tcp {SERVER} 81") == [
+                "hello",
+                "ECONNRESET",
+            ]
+            internet.access.left.down()
+            results: list[str] = []
+
+            async def ask() -> None:
+                results.extend(await pod.asked(f"tcp {SECOND} 80"))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                await relay.until(DialHeld)
+                assert results == []
+                internet.access.left.up()
+            assert results == ["hello"]
+            await pod.shell("nft delete table ip keepline_pod")
+            ready = await pod.keepline.call("sidecar", "ready")
+            assert ready.status == 1
+            await pod.rules()
+            assert (await pod.keepline.call("sidecar", "ready", "--wait", "30")).status == 0
+
     async def test_the_rules_are_made_once_compared_and_taken_away(
         pod: Pod, internet: Internet
     ) -> None:
@@ -155,9 +186,12 @@ if os.getuid() == 0:
         missing = (await pod.rules("--check", status=1)).stdout
         assert missing.startswith(b"+ nft table ip keepline_pod\n")
         assert await pod.shown() == before
-        await pod.rules()
-        ruled = await pod.shown()
         parts = missing.count(b"\n")
+        async with pod.program(f"hold {SERVER} 7") as program:
+            assert await program.answer("direct") == "direct"
+            await pod.rules()
+            assert await program.answer("more") == '["ECONNRESET"]'
+        ruled = await pod.shown()
         assert (await pod.rules("--check")).stdout == b"the rules stand, %d parts\n" % parts
         assert (await pod.rules()).stdout == b"the rules stand already, %d parts\n" % parts
         async with pod.relay(), pod.program(f"hold {SERVER} 7") as program:
@@ -171,7 +205,9 @@ if os.getuid() == 0:
             assert await program.answer("two") == "two"
         assert await pod.shown() == ruled
         await pod.shell("nft flush chain ip keepline_pod output; ip rule del pref 108")
-        assert (await pod.rules("--check", status=1)).stdout.count(b"\n") == 11
+        flushed = (await pod.rules("--check", status=1)).stdout.decode().splitlines()
+        assert flushed.pop() == "+ ip rule 108: from 0.0.0.0/32 uidrange 1337-1337 goto 111"
+        assert {line.partition(": ")[0] for line in flushed} == {"+ nft ip output"}
         await pod.rules()
         await pod.rules("--check")
         gone = (await pod.rules("--remove", "--check", status=1)).stdout

@@ -5,7 +5,6 @@ the tests need not know how any of them is called.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final, Self
 
@@ -61,7 +60,7 @@ def giving(data: bytes) -> Step:
 
 def whole(step: Step) -> Step:
     """Return a step with what it delivers in one piece."""
-    return replace(step, deliver=[bytearray(bytes_of(step))])
+    return Step([bytearray(bytes_of(step))], *step[1:])
 
 
 def count_in(owner: object) -> int:
@@ -79,14 +78,16 @@ def counted(owner: object) -> int:
 
 
 def held(owner: object) -> int:
-    """Return the number of bytes in all buffers."""
-    return sum(len(buffer) for _owner, _name, buffer in _buffers(owner))
+    """Return the number of bytes in all buffers, and in what is kept as bytes."""
+    return sum(len(buffer) for _owner, _name, buffer in _buffers(owner, (bytes, bytearray)))
 
 
-def _buffers(owner: object) -> Iterator[tuple[object, str, bytearray]]:
+def _buffers(
+    owner: object, kinds: tuple[type, ...] = (bytearray,)
+) -> Iterator[tuple[object, str, Any]]:
     """Yield the buffers of an object and of the relay's objects that it is made of."""
     for name, value in vars(owner).items():
-        if isinstance(value, bytearray):
+        if isinstance(value, kinds):
             yield owner, name, value
         elif type(value).__module__.startswith("relay.") and hasattr(value, "__dict__"):
-            yield from _buffers(value)
+            yield from _buffers(value, kinds)

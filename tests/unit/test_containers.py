@@ -9,8 +9,11 @@ import pytest
 
 from tests.containers import report
 from tests.containers.playing import Outcome, judged
+from tests.containers.pods import KINDS
 from tests.containers.profile import ADDED, ALONE, SHIPPED, extended, without_ours
 from tests.containers.rows import FACTORS, PAIRS, ROWS, Row
+from tests.containers.sealed import CASES
+from tests.containers.steps import STEPS
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/containers.md"
 
@@ -49,11 +52,15 @@ def test_a_page_is_read_as_it_was_written() -> None:
     found = {report.key(row): Outcome("works") for row in ROWS}
     found[report.key(ROWS[3])] = Outcome("refuses", ("this is not allowed. Really", "do that"))
     found[report.key(ROWS[-1])] = Outcome("refuses", ("this is another", "do that"))
-    assert report.read("\n".join(report.page(found))) == found
+    pods = {kind: dict.fromkeys(STEPS, "yes") for kind in KINDS}
+    assert report.read("\n".join(report.page(found, pods, dict.fromkeys(CASES, "yes")))) == found
 
 
 def test_the_committed_page_has_each_row() -> None:
-    assert report.read(PAGE.read_text()).keys() == {report.key(row) for row in ROWS}
+    text = PAGE.read_text()
+    assert report.read(text).keys() == {report.key(row) for row in ROWS}
+    assert all(f"| {step} | yes | yes | yes |" in text for step in STEPS)
+    assert all(f"| {case} | yes |" in text for case in CASES)
 
 
 REFUSED: Final = "keepline: no /srv\n  try: mkdir /srv\n"

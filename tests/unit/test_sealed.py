@@ -60,7 +60,13 @@ print(opened)
 """
 
 NOT_OURS = (
-    *("relay.__main__", "relay.doctor", "relay.flags", "relay.inbound.proxy", "relay.proxy"),
+    "relay.__main__",
+    "relay.doctor",
+    "relay.flags",
+    "relay.engines",
+    "relay.inbound.proxy",
+    "relay.proxy",
+    "relay.remote",
     "relay.sidecar",
 )
 """What other commands need alone."""

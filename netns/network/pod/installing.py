@@ -2,7 +2,7 @@
 
 What is there is read from the kernel each time, and compared line by line with what is asked for.
 The order keeps programs from getting past: routes and rules of routing are added first, by which
-connections come to nobody yet and are refused; then nf_tables changes in one batch, all or
+connections stay on lo, where nobody answers yet; then nf_tables changes in one batch, all or
 nothing; what is left over of other rules goes last. Whatever fails until then is undone.
 
 Whoever asks for this needs NET_ADMIN over the namespace.

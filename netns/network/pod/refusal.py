@@ -22,6 +22,10 @@ def refused(number: int, what: str) -> RulesError:
 def told(number: int, what: str, *, has_net_admin: bool) -> RulesError:
     """Return the error for what the kernel refused, with what most likely is missing."""
     cause = f"{what}: {os.strerror(number)}"
+    if number == errno.EEXIST:
+        return RulesError(cause, "let one init step run at a time, and run it again")
+    if number == errno.ENETDOWN:
+        return RulesError(cause, "bring lo up, as every container engine does")
     if number not in (errno.EPERM, errno.EACCES):
         return RulesError(cause, _NEEDED)
     if has_net_admin:

@@ -79,6 +79,7 @@ def ipv4(asked: Asked) -> Table:
     here = [*_destination(own), *_TCP, *_port(TCP_PORT)]
     answers = [payload(NETWORK_HEADER, 12, 4), masked(b"\xff\0\0\0"), is_(b"\x7f\0\0\0")]
     loopback = _within(IPv4Network("127.0.0.0/8"))
+    bound = [*loopback, _NEXT_HOP, masked(b"\xff\0\0\0"), is_not(b"\x7f\0\0\0")]
     multicast = _within(IPv4Network("224.0.0.0/4"))
     rules = [
         Rule(_NAT.name, "the relay is found if the rules stand", [*here, *redirected(TCP_PORT)]),
@@ -89,6 +90,8 @@ def ipv4(asked: Asked) -> Table:
         Rule(_NAT.name, "UDP goes where nobody listens", [*_UDP, *redirected(TCP_PORT)]),
         *_impostors(asked, answers),
         *_left_alone(_FILTER, asked, 4),
+        Rule(_FILTER.name, "TCP of a device alone is reset", [*_TCP, *bound, _RESET]),
+        Rule(_FILTER.name, "UDP of a device alone is refused", [*_UDP, *bound, _unreachable(3)]),
         *_not_refused(),
         Rule(_FILTER.name, "IGMP is the kernel's", [*_protocol(_IGMP), *multicast, ACCEPT]),
         Rule(_FILTER.name, "TCP that no rule leads is reset", [*_TCP, _RESET]),
@@ -258,6 +261,7 @@ _LEAVES: Final = [expression("meta", (2, 5), (1, 1)), is_not(_LO_INDEX)]  # NFT_
 _KIND: Final = expression("fib", (1, 1), (2, 3), (3, 2))
 _IS_LOCAL: Final = [_KIND, is_(_native(2))]
 """Its destination is of RTN_LOCAL, by the local table alone: NFT_FIB_RESULT_ADDRTYPE of DADDR."""
+_NEXT_HOP: Final = expression("rt", (1, 1), (2, 1))  # NFT_RT_NEXTHOP4, of the route by now
 _IS_ELSEWHERE: Final = [_KIND, is_not(_native(2))]
 _IS_ANSWER: Final = [expression("ct", (2, 1), (1, 1)), is_(b"\1")]
 """Of the direction IP_CT_DIR_REPLY."""

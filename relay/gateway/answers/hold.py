@@ -34,13 +34,11 @@ If nothing fails, what is handed over is what was received, byte for byte. The c
 quotes nothing of an answer but the name of a documented error. Pure: no sockets, no clock.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from relay.config import Hold
-from relay.gateway.answers.pieces import PIECE, Pieces
+from relay.gateway.answers.pieces import PIECE, Pieces, pieces_of
 from relay.gateway.bounds.room import Room, Share
 from relay.gateway.dialect import AnswerEvent, Reader, Role
 from relay.record.kinds import Kind
@@ -51,11 +49,13 @@ EVENT: Final = 4 * 1024 * 1024
 """Bytes of one event that is held: to read it takes three times as much."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+_NO_PIECES: Final[list[bytearray]] = []
+
+
+class Step(NamedTuple):
     """What to do after some bytes of an answer, or its end."""
 
-    deliver: list[bytearray] = field(default_factory=list)
+    deliver: list[bytearray] = _NO_PIECES
     """To be given to the program now, in pieces of PIECE bytes at most."""
     loss: str | None = None
     """Why the answer is lost; nothing more of it is fed."""
@@ -135,9 +135,10 @@ class Answer:
         self._state = _State.BEGIN
         self._held = Pieces()
         self._parts = self._unfinished_parts = 0
-        self._last: Sequence[AnswerEvent] = ()
         self._has_stopped = False
         self._fillers = 0
+        self.was_filler = False
+        """Whether what came last were whole events that say nothing."""
         self.is_too_much = False
         """Whether it was more than is held: rule 6."""
         self.committed = False
@@ -169,11 +170,6 @@ class Answer:
         return self._parts > 0 and self._unfinished_parts == 0 and self._state not in _FINAL
 
     @property
-    def was_filler(self) -> bool:
-        """Whether what came last were whole events that say nothing."""
-        return bool(self._last) and all(event.roles == _FILLER for event in self._last)
-
-    @property
     def idle(self) -> int:
         """How many events, or pieces of framing, have come that say nothing."""
         return self._fillers + self._reader.idle
@@ -185,22 +181,27 @@ class Answer:
 
     def receive(self, data: bytes) -> Step:
         """Take bytes of the body."""
-        out = Pieces()
-        events = self._last = self._reader.feed(data)
+        out: list[bytes | bytearray] = []
+        events, fillers = self._reader.feed(data), self._fillers
         unfinished = self._reader.size
+        self.was_filler = False
         for event in events:
-            loss = self._take(event)
+            loss = self._take(event, out)
             if loss is not None:
                 return loss
-            self._hand_over(unfinished, out)
+            if self._held.size or unfinished > self._limit:
+                self._hand_over(unfinished, out)
+        self.was_filler = 0 < len(events) == self._fillers - fillers
         # The unfinished event counts twice, for its data may be kept beside its bytes.
-        has_room = self._share.hold(out.size + self._held.size + 2 * unfinished)
+        size = sum(map(len, out))
+        has_room = self._share.hold(size + self._held.size + 2 * unfinished)
         if not has_room or unfinished > EVENT:
             self._give_way()
-        self._hand_over(unfinished, out)
+        if self._held.size or unfinished:
+            self._hand_over(unfinished, out)
         if unfinished:
             self._pass_on(unfinished, out)
-        return Step(out.take())
+        return Step(pieces_of(out))
 
     def drop(self) -> None:
         """Forget what is held, once it is given away or not wanted any more."""
@@ -215,8 +216,11 @@ class Answer:
             return Step(self._close(self._reader.closing))
         return Step(loss=f"ended without {self._reader.end_name}", kind=Kind.ENDED_EARLY)
 
-    def _take(self, event: AnswerEvent) -> Step | None:
-        """Hold an event, and let the state say whether it stays held; a Step is a loss."""
+    def _take(self, event: AnswerEvent, out: list[bytes | bytearray]) -> Step | None:
+        """Hold an event, or give it out if nothing is held by the state after it.
+
+        A Step is a loss.
+        """
         if _ERROR in event.roles and self._state not in _FINAL:
             if self.committed:
                 self._held.take()
@@ -230,7 +234,11 @@ class Answer:
                 self._parts += 1
             self._has_stopped = _STOPPED.get(role, self._has_stopped)
         self._fillers += event.roles == _FILLER
-        self._held.add(event.raw)
+        if self._held.size or self._state in _HOLDING:
+            self._held.add(event.raw)
+        else:
+            out.append(event.raw)
+            self.committed = self.may_insert = True
         return None
 
     def end_untold(self) -> Step:
@@ -254,17 +262,16 @@ class Answer:
             self._state = _State.FLOW
             self.is_too_much = True
 
-    def _hand_over(self, unfinished: int, out: Pieces) -> None:
+    def _hand_over(self, unfinished: int, out: list[bytes | bytearray]) -> None:
         """Give out what is held, if it need not be held or is too much: rule 6."""
         if self._held.size + unfinished > self._limit:
             self._give_way()
         if self._state in _HOLDING or not self._held.size:
             return
-        for piece in self._held.take():
-            out.add(piece)
+        out += self._held.take()
         self.committed = self.may_insert = True
 
-    def _pass_on(self, unfinished: int, out: Pieces) -> None:
+    def _pass_on(self, unfinished: int, out: list[bytes | bytearray]) -> None:
         """Give out the unfinished event's bytes, if they need not be waited for: rule 7."""
         is_big = not self.may_insert or unfinished > PIECE
         match self._state:
@@ -278,4 +285,4 @@ class Answer:
                 is_due = False
         if is_due:
             self.committed, self.may_insert = True, False
-            out.add(self._reader.take_partial())
+            out.append(self._reader.take_partial())

@@ -119,8 +119,10 @@ class Taking:
         limit = self.silence
         if limit is None:
             limit = self.manners.silence(self._silent_tries)
-        filled = self.manners.filled(self._silent_tries)
-        left = max(0.0, filled - pinged) if pinged else math.inf
+        filled = left = math.inf
+        if pinged:
+            filled = self.manners.filled(self._silent_tries)
+            left = max(0.0, filled - pinged)
         with trio.move_on_after(min(limit, left)):
             return await stream.receive()
         self._silent_tries += 1
@@ -141,28 +143,30 @@ class Taking:
 
     async def _events(self, answer: Answer, stream: Stream) -> LostAnswer | None:
         """Take the events of a stream; raises LostError."""
-        data, said, bucket = b"first", trio.current_time(), Bucket()
+        data, said, bucket, idle = b"first", trio.current_time(), Bucket(), 0
+        asked = said
         while data:
-            asked = trio.current_time()
             try:
-                data = await self._receive(stream, asked - said)
+                data = await self._receive(stream, asked - said if answer.was_filler else 0.0)
             except LostError:
                 if not answer.has_all:
                     raise
                 data = b""
-            silence = trio.current_time() - asked
+            came = trio.current_time()
             for at in range(0, len(data) or 1, _SLICE):
-                idle = answer.idle
                 step = answer.receive(data[at : at + _SLICE]) if data else self._end(answer)
-                await self._deliver(step, answer, is_more=at > 0)
+                if at or answer.committed:
+                    await self._deliver(step, answer, is_more=at > 0)
                 if step.loss is not None:
                     return LostAnswer(step.loss, step.kind, error=step.error)
-                if not bucket.spend(answer.idle - idle, trio.current_time()):
+                before, idle = idle, answer.idle
+                if idle != before and not bucket.spend(idle - before, trio.current_time()):
                     raise LostError(FLOODED, Kind.FLOOD)
+            if answer.was_filler and came - asked >= FILLED:
+                self.manners.note_filler(came - asked)
+            asked = trio.current_time()
             if not answer.was_filler:
-                said = trio.current_time()
-            elif silence >= FILLED:
-                self.manners.note_filler(silence)
+                said = asked
         await self.downstream.end(stream.trailers)
         return None
 

@@ -10,7 +10,7 @@ They are looked at as they come, before h2 has them: of each the header alone, s
   FIELDS bytes, which may stand for as many fields.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from struct import Struct
 from typing import Final
 
@@ -26,6 +26,8 @@ _SETTING: Final = 6
 """Bytes of one setting, section 6.5.1."""
 FIELDS: Final = 64
 _PADDED: Final = 0x8
+_PAYS: Final = _HEADER.size + OF_PIECE
+"""Bytes of content that pay for a frame of DATA."""
 
 
 class Frames:
@@ -37,18 +39,19 @@ class Frames:
         self._skip = 0
         """Bytes that are still to come of the last frame."""
 
-    def costs(
-        self, data: bytes | bytearray, awaited: Container[int]
-    ) -> Iterator[tuple[int, float]]:
-        """Yield where in `data` each frame begins, and its tokens.
+    def costs(self, data: bytes | bytearray, awaited: Container[int]) -> list[tuple[int, float]]:
+        """Return where in `data` each frame begins that costs something, and its tokens.
 
         `awaited` has the streams whose answers are to come. A frame that has begun before `data`
         begins at 0.
         """
+        found: list[tuple[int, float]] = []
         before = len(self._begun)
-        data = self._begun + data
+        if before:
+            data = self._begun + data
         at, self._skip, self._begun = self._skip, 0, b""
-        while at + _HEADER.size <= len(data):
+        last = len(data) - _HEADER.size
+        while at <= last:
             high, low, kind, flags, stream = _HEADER.unpack_from(data, at)
             length = high << 8 | low
             useful = 0
@@ -59,12 +62,17 @@ class Frames:
                         break  # how much of it is padding comes next
                     useful = max(0, length - 1 - data[at + _HEADER.size])
             is_awaited = stream & _STREAM in awaited
-            yield max(0, at - before), _cost(kind, length, useful if is_awaited else 0)
+            pays_for_itself = is_awaited and length == useful >= _PAYS  # as most frames do
+            if not pays_for_itself:
+                cost = _cost(kind, length, useful if is_awaited else 0)
+                if cost:
+                    found.append((max(0, at - before), cost))
             at += _HEADER.size + length
         if at < len(data):
             self._begun = bytes(data[at:])
         else:
             self._skip = at - len(data)
+        return found
 
 
 def _cost(kind: int, length: int, useful: int) -> float:

@@ -22,14 +22,18 @@ class Guard:
     def __init__(self) -> None:
         self._frames, self._bucket = Frames(), Bucket()
         self._unread = 0
+        self.is_content = False
+        """Whether all that was judged last is content that was asked for: nothing answers that."""
 
     def allowed(self, data: bytes | bytearray, awaited: Container[int], now: float) -> int:
         """Return how many bytes come before the frame that is one too many; all if none is.
 
         `awaited` has the streams whose answers are to come.
         """
-        for begin, cost in self._frames.costs(data, awaited):
-            if cost and not self._bucket.spend(cost, now):
+        costs = self._frames.costs(data, awaited)
+        self.is_content = not costs
+        for begin, cost in costs:
+            if not self._bucket.spend(cost, now):
                 return begin
         return len(data)
 

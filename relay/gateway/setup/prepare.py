@@ -146,7 +146,7 @@ def opened(
         assert openssl is not None
         try:
             made = certificates.make(chosen.certificate_hosts, openssl=openssl)
-            _write(made.ca, bundle, warn)
+            write_authority(made.ca, bundle, warn)
         except KeeplineError as error:
             if settings.gateway != "auto":
                 raise
@@ -203,7 +203,7 @@ def _warn_of_denial(
         )
 
 
-def _write(ca: str, path: Path, warn: Callable[[str], None]) -> None:
+def write_authority(ca: str, path: Path, warn: Callable[[str], None]) -> None:
     """Write the authorities that the program is to trust besides its own."""
     text = trust.extra_ca_text(os.environ, ca, warn=warn)
     try:

@@ -219,14 +219,14 @@ class Engine:
         if self.is_lost:
             return set()
         allowed = self._guard.allowed(data, self._streams, now)
-        is_broken, before = False, self._pending()
+        is_broken, before = False, 0 if self._guard.is_content else self._pending()
         try:
             self._h2.receive_data(data[:allowed])
         except h2.exceptions.ProtocolError:
             is_broken = True
         came, self._h2.events = self._h2.events, []
         changed = {number for event in came for number in self._handle(event)}
-        is_read = self._guard.is_read(self._pending() - before)
+        is_read = self._guard.is_content or self._guard.is_read(self._pending() - before)
         if is_broken:
             changed |= self._end(BROKEN, Kind.MALFORMED)
         elif allowed < len(data) or not is_read:

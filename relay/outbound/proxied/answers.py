@@ -9,6 +9,7 @@ import errno
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeAlias, assert_never
 
 from relay.outbound import icmp
@@ -34,6 +35,9 @@ _OF_SOCKS: Final = {
 """Replies of RFC 1928 section 6 that have an errno; 6 is an expired TTL."""
 _SOCKS_FAILED: Final = 1
 _SOCKS_DENIED: Final = 2
+
+_SCHEMES: Final = 8
+"""Ways to authenticate that are told."""
 
 _REASON: Final = 120
 """Characters of a proxy's own words that are told."""
@@ -112,7 +116,7 @@ def _of_status(answer: HttpRefusal) -> DialError:
 
 def _unknown(told: str, schemes: Iterable[str]) -> DialError:
     """Return the failure of a proxy that does not take our credentials, or has got none."""
-    offered = ", ".join(_shown(each) for each in schemes) or "no scheme"
+    offered = ", ".join(_shown(each) for each in islice(schemes, _SCHEMES)) or "no scheme"
     cause = f"the proxy wants credentials: {told} ({offered})"
     return DialError(cause, Kind.PROXY_CREDENTIALS, code=icmp.PROHIBITED, is_final=True)
 

@@ -78,7 +78,7 @@ async def forward(proxy: trio.abc.Stream, request: Forwarding, program: trio.Soc
     """Pass one request on to a proxy, and the answer back until its end; then `proxy` is closed."""
     async with proxy, trio.open_nursery() as nursery:
         nursery.start_soon(_pass_request, program, proxy, request)
-        await copied(proxy, program)
+        await _pass_answer(proxy, program, request)
         nursery.cancel_scope.cancel()
 
 
@@ -92,11 +92,15 @@ async def _pass_request(
             return
 
 
-async def copied(source: trio.abc.Stream, sink: trio.SocketStream) -> None:
-    """Copy until the source's end, and pass that on."""
-    while data := await source.receive_some():
-        await sink.send_all(data)
-    await sink.send_eof()
+async def _pass_answer(
+    proxy: trio.abc.Stream, program: trio.SocketStream, request: Forwarding
+) -> None:
+    """Pass it on until its end, or the proxy's, and then end too."""
+    while data := bytes(await proxy.receive_some()):
+        await program.send_all(data)
+        if request.has_answered(data):
+            break
+    await program.send_eof()
 
 
 async def _pair() -> tuple[socket.socket, socket.socket]:

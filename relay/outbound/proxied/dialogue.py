@@ -13,6 +13,9 @@ from relay.addresses import Destination
 from relay.outbound.proxied.answers import Answer, Cut, HttpRefusal, NoProxy, Through
 from relay.proxies.url import Credentials
 
+LONGEST: Final = 32768
+"""Bytes of an answer, interim ones (1xx) included: a proxy that never comes to its end is none."""
+
 _AGENT: Final = b"keepline"
 
 
@@ -22,7 +25,7 @@ class Dialogue:
     def __init__(self, destination: Destination, credentials: Credentials | None) -> None:
         """Make the request; `destination` is asked for as it is, by name or by address."""
         self._connection = h11.Connection(h11.CLIENT)
-        self._has_begun = False
+        self._taken = 0
         authority = str(destination).encode()
         headers = [(b"Host", authority), (b"User-Agent", _AGENT)]
         if credentials is not None:
@@ -40,8 +43,8 @@ class Dialogue:
         Bytes behind those are the destination's. None: more has to come.
         """
         if not data:
-            return 0, NoProxy("it ends within its answer") if self._has_begun else Cut()
-        self._has_begun = True
+            return 0, NoProxy("it ends within its answer") if self._taken else Cut()
+        self._taken += len(data)
         try:
             self._connection.receive_data(data)
             event = self._connection.next_event()
@@ -50,7 +53,8 @@ class Dialogue:
         except h11.RemoteProtocolError as error:
             return len(data), NoProxy(str(error))
         if not isinstance(event, h11.Response):
-            return len(data), None
+            is_endless = self._taken > LONGEST
+            return len(data), NoProxy("its answer does not end") if is_endless else None
         if 200 <= event.status_code < 300:
             behind, _ended = self._connection.trailing_data
             return len(data) - len(behind), Through()

@@ -56,8 +56,27 @@ class Forwarding:
             raise NotHttpError(str(error)) from error
         return b"".join(filter(None, out))
 
+    def has_answered(self, data: bytes) -> bool:
+        """Take what the proxy answers; return whether that is all, as far as it is HTTP/1.1.
+
+        A proxy may keep its connection, though it was asked to close it. An answer that cannot be
+        read is over when the connection is.
+        """
+        try:
+            self._proxy.receive_data(data)
+            while True:
+                event = self._proxy.next_event()
+                if isinstance(event, h11.EndOfMessage):
+                    return True
+                if not isinstance(event, h11.InformationalResponse | h11.Response | h11.Data):
+                    return False
+        except h11.RemoteProtocolError:
+            return False
+
     def _absolute(self, request: h11.Request) -> h11.Request:
         target = request.target
+        if request.method.upper() == b"CONNECT":  # to a proxy it is another thing, whatever follows
+            raise NotHttpError("it asks for a tunnel")
         if target.lower().startswith(b"http://"):
             target = b"/" + target[len(b"http://") :].partition(b"/")[2]
         elif target == b"*":
@@ -65,8 +84,12 @@ class Forwarding:
         elif not target.startswith(b"/"):
             raise NotHttpError("its target is no path")
         fields = request.headers.raw_items()
+        left_out = _OF_ONE_HOP
+        if any(name == b"transfer-encoding" for name, _value in request.headers):
+            # Who goes by the length would read the rest as another request: RFC 9112 section 6.3.
+            left_out |= {b"content-length"}
         own = [(b"Host", self._authority), (b"Connection", b"close")]
-        own += [(name, value) for name, value in fields if name.lower() not in _OF_ONE_HOP]
+        own += [(name, value) for name, value in fields if name.lower() not in left_out]
         if self._credentials is not None:
             own.append((b"Proxy-Authorization", basic(self._credentials)))
         absolute = b"http://" + self._authority + target

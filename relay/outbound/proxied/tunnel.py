@@ -35,6 +35,7 @@ async def ask(sock: socket.socket, dialogue: Dialogue) -> Answer:
             sock.recv(count)
         if answer is not None:
             return answer
+        await trio.lowlevel.checkpoint()  # more may have come already
 
 
 async def send_all(sock: socket.socket, data: bytes) -> None:

@@ -30,6 +30,8 @@ class SessionStarted(Event):
     """What the gateway reads, for people; empty if it is off."""
     rules: str = ""
     """What policy denies, for people; empty if nothing."""
+    peer: str = ""
+    """Who runs the command in a sealed container, for people; empty if keepline does itself."""
     proxy: str = ""
     """The way out, for people, without credentials; empty if it is direct."""
     format: int = 0
@@ -42,6 +44,7 @@ class SessionStarted(Event):
         return (
             f"session {self.session} of {self.program} started {begun:%Y-%m-%d %H:%M:%S}"
             f" (pid {self.pid}, uid {self.uid}, {caught})"
+            + (f"; {self.peer}" if self.peer else "")
             + (f"; {self.gateway}" if self.gateway else "")
             + (f"; {self.rules}" if self.rules else "")
             + (f"; {self.proxy}" if self.proxy else "")

@@ -6,7 +6,7 @@ whoever else reaches it. Nothing that it says names a host, a program or an addr
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
@@ -23,7 +23,8 @@ SECONDS: Final = 10.0
 """For a request and its answer, together."""
 
 MOST: Final = 32
-"""Requests at a time; a further one is reset."""
+"""Requests at a time; for a further one that which has taken longest is broken off. So whoever says
+nothing on many connections keeps no probe away, which takes a millisecond."""
 
 _PIECE: Final = 4096
 _LONGEST: Final = 16384
@@ -48,28 +49,31 @@ class Endpoint:
     record: Record
     is_ending: Callable[[], bool] = lambda: False
     """Whether the relay drains: others are to send it no more."""
-    _busy: int = 0
+    _busy: dict[trio.CancelScope, None] = field(default_factory=dict)
+    """Those under way, the oldest first."""
 
     async def serve(self) -> None:
         """Serve until cancelled; raises OSError."""
         async with trio.open_nursery() as nursery:
 
             def take(sock: socket.socket, _source: object) -> None:
-                if self._busy >= MOST:
-                    sock.close()
-                    return
-                self._busy += 1
-                nursery.start_soon(self._serve, sock)
+                if len(self._busy) >= MOST:
+                    oldest = next(iter(self._busy))
+                    oldest.cancel()
+                    del self._busy[oldest]
+                scope = trio.CancelScope(deadline=trio.current_time() + SECONDS)
+                self._busy[scope] = None
+                nursery.start_soon(self._serve, sock, scope)
 
             await Acceptor(self.listener, "the HTTP endpoint", self.record).serve(take)
 
-    async def _serve(self, sock: socket.socket) -> None:
+    async def _serve(self, sock: socket.socket, scope: trio.CancelScope) -> None:
         """Serve a connection to its end, and close it."""
         try:
-            with contained(self.record, "HTTP endpoint"), trio.move_on_after(SECONDS):
+            with contained(self.record, "HTTP endpoint"), scope:
                 await self._converse(trio.SocketStream(trio.socket.from_stdlib_socket(sock)))
         finally:
-            self._busy -= 1
+            self._busy.pop(scope, None)
             sock.close()
 
     async def _converse(self, stream: trio.SocketStream) -> None:

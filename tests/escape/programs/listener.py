@@ -1,12 +1,16 @@
-"""A server of the host's loopback: tells its port, then writes to stdout whatever comes."""
+"""A server of the host's loopback: tells its port, then writes to stdout whatever comes.
+
+python listener.py ADDRESS PORT
+"""
 
 import os
 import socket
+import sys
 
 
-def main() -> None:
+def main(address: str, port: str) -> None:
     """Serve until it is killed."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((address, int(port))) as listener:
         os.write(1, f"{listener.getsockname()[1]}\n".encode())
         while True:
             connection, _address = listener.accept()
@@ -16,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -55,6 +55,17 @@ ROWS: Final = [
         options=(),
     ),
     Row(
+        way="another server of the host's, at an editor's port and another address of the loopback",
+        program="ports.editors_port",
+        witness=ports.listener_heard,
+        at={
+            "default": Closed("who listens at the very address is asked before each connection"),
+            "strict": Closed("no port is open by itself"),
+        },
+        stage=ports.beside_an_editor,
+        options=(),
+    ),
+    Row(
         way="a port of the host's, which settings and an MCP server name while it runs",
         program="ports.settings",
         witness=ports.listener_heard,

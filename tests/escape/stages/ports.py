@@ -1,6 +1,7 @@
 """Ports of the host's loopback, settings that name them, proxies, and who sees what comes of it."""
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -24,10 +25,12 @@ from tests.support.internet.world import CLIENT
 _AT_ONCE: Final = 0.3
 """Seconds for a connection to an address of the host, where somebody listens or nobody does."""
 _NAME: Final = "socket-maker"
+_ANOTHER: Final = "127.1.2.3"
+"""An address of the loopback that programs.ports dials too."""
 
 
 @asynccontextmanager
-async def listener(attempt: Attempt) -> AsyncIterator[None]:
+async def listener(attempt: Attempt, address: str = "127.0.0.1") -> AsyncIterator[None]:
     """A server of the caller's at the host's loopback, and a home with a folder for editors."""
     arena = attempt.arena
     home = arena.home / f"{attempt.token}-home"
@@ -35,20 +38,47 @@ async def listener(attempt: Attempt) -> AsyncIterator[None]:
     ide.mkdir(parents=True)
     for each in (home, ide.parent, ide):
         arena.own(each)
+    async with _listening(attempt, address, 0) as (pid, port, stdout):
+        attempt.kept |= {"heard": b"", "stdout": stdout}
+        attempt.environment |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")}
+        attempt.facts |= {"ide": str(ide), "listener": pid, "port": port}
+        attempt.facts["settings"] = list(_settings(home, attempt.folder, port))
+        attempt.kept["paths"] = [path for path, _text in attempt.facts["settings"]]
+        yield
+
+
+@asynccontextmanager
+async def beside_an_editor(attempt: Attempt) -> AsyncIterator[None]:
+    """The same, at an address where another server has the port of an editor."""
+    async with listener(attempt, _ANOTHER):
+        port = attempt.facts["port"]
+        async with _listening(attempt, "127.0.0.1", port) as (pid, _port, _stdout):
+            _write_lock(attempt, port, pid)
+            yield
+
+
+def _write_lock(attempt: Attempt, port: int, pid: int) -> None:
+    """Say as an editor does that a process serves an agent."""
+    lock = Path(attempt.facts["ide"], f"{port}.lock")
+    lock.write_text(json.dumps({"pid": pid}))
+    attempt.arena.own(lock)
+
+
+@asynccontextmanager
+async def _listening(
+    attempt: Attempt, address: str, port: int
+) -> AsyncIterator[tuple[int, int, int]]:
+    """Start a server of the caller's; yield process, port, and from where its words are read."""
+    arena = attempt.arena
+    script = str(arena.folder / "programs/listener.py")
     process = arena.internet.client.popen(
-        arena.argv(arena.python, "-I", "-S", str(arena.folder / "programs/listener.py")),
-        stdout=subprocess.PIPE,
+        arena.argv(arena.python, "-I", "-S", script, address, str(port)), stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    port = int(await trio.to_thread.run_sync(process.stdout.readline))
-    os.set_blocking(process.stdout.fileno(), False)
-    attempt.kept |= {"heard": b"", "stdout": process.stdout.fileno()}
-    attempt.environment |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")}
-    attempt.facts |= {"ide": str(ide), "listener": process.pid, "port": port}
-    attempt.facts["settings"] = list(_settings(home, attempt.folder, port))
-    attempt.kept["paths"] = [path for path, _text in attempt.facts["settings"]]
     try:
-        yield
+        its_port = int(await trio.to_thread.run_sync(process.stdout.readline))
+        os.set_blocking(process.stdout.fileno(), False)
+        yield process.pid, its_port, process.stdout.fileno()
     finally:
         process.kill()
         await trio.to_thread.run_sync(process.wait)

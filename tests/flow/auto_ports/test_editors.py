@@ -302,6 +302,17 @@ async def test_of_very_many_files_some_are_read(watched: Watched) -> None:
     assert len(set(watched.asked)) == MOST
 
 
+async def test_what_killed_editors_have_left_hides_none_that_is_new(watched: Watched) -> None:
+    with process() as editor:
+        watched.serving = {(editor.pid, 9999)}
+        for port in range(1000, 1000 + 2 * MOST):
+            os.utime(watched.says(editor.pid, port), (port, port))
+        watched.says(editor.pid, 9999)
+        async with watched.running():
+            await watched.opened(9999)
+            assert len(set(watched.asked)) <= MOST
+
+
 async def test_another_folder_in_its_place_says_nothing(watched: Watched) -> None:
     with process() as editor:
         watched.serving = {(editor.pid, PORT), (editor.pid, PORT + 1)}

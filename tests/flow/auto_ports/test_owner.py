@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from relay.auto_ports.owner import serves
+from relay.auto_ports.owner import listener, serves
 from tests.support.machine.limits import at_the_limit
 
 _LISTEN = """
@@ -82,6 +82,16 @@ def test_nobody_listens() -> None:
 def test_it_cannot_be_found_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, at_the_limit():
         assert not serves(os.getpid(), server.getsockname()[1])
+        assert not listener(server.getsockname())
+
+
+def test_which_socket_would_take_a_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert listener(("127.0.0.1", port)) == os.fstat(server.fileno()).st_ino
+        assert {listener(("127.0.0.1", port))} == serves(os.getpid(), port)
+        assert not listener(("::1", port))
+        assert not listener(("127.0.0.5", port))
 
 
 def test_a_process_that_has_ended() -> None:

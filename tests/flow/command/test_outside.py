@@ -60,7 +60,7 @@ def test_a_link_of_another_name_is_followed(
 
 def test_a_socket_that_listens_is_found_by_its_process(tmp_path: Path) -> None:
     own = Path(f"/proc/{os.getpid()}/comm").read_text().rstrip("\n")
-    at, other = str(tmp_path / "listens"), str(tmp_path / "is bound alone")
+    at, other = str(tmp_path / "listens\n0: no entry"), str(tmp_path / "is bound alone")
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as bound:
         server.bind(at)
         server.listen()

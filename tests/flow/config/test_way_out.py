@@ -1,5 +1,6 @@
 """The way out as it is found before the start: who names it, who it is known by, where it is."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,18 @@ def test_a_variable_that_cannot_be_used_is_told(hosts: Path) -> None:
     assert "secret" not in told[0]
 
 
+def test_a_pac_file_is_named_where_nothing_else_is(hosts: Path) -> None:
+    told: list[str] = []
+    named = {"auto_proxy": "http://wpad/wpad.dat"}
+    assert way_out.find(Settings(), named, told.append, hosts=hosts) is None
+    assert told == [
+        "auto_proxy names a PAC file, which is a program and not read; --proxy URL names one"
+    ]
+    assert way_out.find(Settings(proxy="off"), named, pytest.fail, hosts=hosts) is None
+    out = found(way_out.find(Settings(), VARIABLES | named, pytest.fail, hosts=hosts))
+    assert out.routes.environment(named)["auto_proxy"] is None
+
+
 def test_a_command_prints_credentials(find: Find) -> None:
     out = found(find(proxy_command="echo me:p:w"))
     assert [each.credentials for each in out.routes.proxies] == [Credentials(b"me", b"p:w")]
@@ -94,3 +107,27 @@ def test_a_command_that_does_not_end(find: Find, monkeypatch: pytest.MonkeyPatch
 def test_credentials_that_the_proxy_cannot_be_told(find: Find) -> None:
     with pytest.raises(KeeplineError, match="SOCKS5 cannot carry"):
         find(proxy="socks5://10.0.0.1", proxy_command="echo me:")
+
+
+def changes_nothing(_path: Path) -> bool:
+    return False
+
+
+def test_a_command_is_run_again_by_its_path_if_nobody_inside_can_change_it(hosts: Path) -> None:
+    made = Settings(proxy_command="echo me:pw")
+
+    def out_of(settings: Settings, can_change: Callable[[Path], bool] | None) -> WayOut:
+        return found(
+            way_out.find(settings, VARIABLES, pytest.fail, hosts=hosts, can_change=can_change)
+        )
+
+    out = out_of(made, changes_nothing)
+    assert (out.command, out.why_once) == ((shutil.which("echo"), "me:pw"), "")
+    strict = Settings(proxy_command="echo me:pw", strict=True)
+    assert "--strict" in out_of(strict, changes_nothing).why_once
+    assert "can change /" in out_of(made, lambda path: path.name == "echo").why_once
+    script = hosts.with_name("print")
+    script.write_text("echo me:pw")
+    out = out_of(Settings(proxy_command=f"sh {script}"), None)
+    assert "can change /" in out.why_once
+    assert out_of(Settings(), None).command == ()

@@ -42,8 +42,11 @@ class Draining:
         self.over.set()
 
     async def send(self, number: int) -> None:
-        """Send this process a signal, and let it be read: that is real, and time is not."""
-        os.kill(os.getpid(), number)
+        """Send this thread a signal, and let it be read: that is real, and time is not.
+
+        Other threads of the process do not hold it back.
+        """
+        signal.raise_signal(number)
         await trio.testing.wait_all_tasks_blocked(0.01)
 
 

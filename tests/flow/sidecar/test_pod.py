@@ -2,11 +2,16 @@
 
 import errno
 import socket
+from typing import cast
 
 import pytest
 
 from netns.errors import KeeplineError
+from relay.inbound.offer import Offer
+from relay.outbound.host_loopback import HostLoopback
+from relay.record.events import Event
 from relay.sidecar import pod
+from relay.sidecar.rules_watch import RulesWatch
 
 
 @pytest.fixture
@@ -78,6 +83,28 @@ def test_another_error_of_ipv6_is_one(
     monkeypatch.setattr(socket, "socket", without)
     with pytest.raises(OSError, match="no memory"):
         pod.open_sockets()
+
+
+def test_an_address_that_cannot_be_had_is_an_error() -> None:
+    with pytest.raises(OSError) as caught:
+        pod.listen("192.0.2.1", 0)
+    assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+async def test_by_a_base_url_a_connection_has_its_own_destination(free: tuple[int, int]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        door = server.getsockname()[1]
+    sockets = pod.open_sockets(door)
+    events: list[Event] = []
+    ways = pod.ways_in(sockets, RulesWatch("198.18.0.1", events.append))
+    _redirected, by_door = ways.make(None, events.append, cast("HostLoopback", None))
+    offered: list[Offer] = []
+    with socket.create_connection(("127.0.0.1", door)):
+        by_door.take_waiting(offered.append)
+        assert [offer.destination for offer in offered] == [("127.0.0.1", door)]
+        offered[0].close()
+    sockets.close()
+    assert events == []
 
 
 def test_probes_may_come_by_ipv4_and_ipv6() -> None:

@@ -9,9 +9,11 @@ import pytest
 import trio
 import trio.testing
 
+from relay import sockets
+from relay.barrier import Record
 from relay.inbound.listener import Listener
 from relay.inbound.offer import Offer
-from relay.record.events import Event, RulesLacking, RulesStand
+from relay.record.events import Event, Fault, RulesLacking, RulesStand
 from relay.sidecar import pod, routes, rules_watch
 from relay.sidecar.rules_watch import RulesWatch
 from tests.support.pace import patience
@@ -128,6 +130,17 @@ async def test_a_connection_that_does_not_come_to_the_relay_shows_the_same(
     assert "has not come" in await watched.watch.look()
 
 
+async def test_a_connection_that_fails_in_another_way_says_how(
+    watched: Watched, routed: Routed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(*_: object) -> int:
+        await trio.lowlevel.checkpoint()
+        return errno.EPERM
+
+    monkeypatch.setattr(sockets, "connect", connect)
+    assert await watched.watch.look() == "it cannot be looked: Operation not permitted"
+
+
 async def test_each_half_of_the_routes_is_seen(watched: Watched, routed: Routed) -> None:
     routed.others = False
     assert "not there" in await watched.watch.look()
@@ -150,15 +163,30 @@ async def test_a_change_is_recorded_once_in_each_direction(
     nursery.cancel_scope.cancel()
 
 
-async def test_it_looks_again_after_a_time(
-    watched: Watched, routed: Routed, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+class Looking(RulesWatch):
+    """Tells of each look, of which the second fails."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(LOOPBACK, record)
+        self.looks = trio.Semaphore(0)
+
+    async def look(self) -> str:
+        await trio.lowlevel.checkpoint()
+        self.looks.release()
+        if self.looks.value == 2:
+            raise KeyError("a defect")
+        return ""
+
+
+async def test_it_looks_again_after_a_time_whatever_a_look_comes_to(
+    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
     monkeypatch.setattr(rules_watch, "AGAIN", 0.01)
-    routed.others = False
-    looks = trio.Semaphore(0)
-    nursery.start_soon(watched.watch.watch, looks.release)
+    events: list[Event] = []
+    watch = Looking(events.append)
+    nursery.start_soon(watch.watch)
     with trio.fail_after(patience(10)):
-        for _ in range(3):
-            await looks.acquire()
-    assert len(watched.events) == 1
+        while watch.looks.value < 4:  # noqa: ASYNC110 - each look adds to it
+            await trio.sleep(0.001)
+    assert [type(event) for event in events] == [Fault]
     nursery.cancel_scope.cancel()

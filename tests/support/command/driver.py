@@ -30,7 +30,8 @@ _MAIN: Final = "from tests.support.command.program import main; main()"
 _MEASURES: Final = "COVERAGE_PROCESS_CONFIG"
 _UNMEASURED: Final = ("env", "-u", _MEASURES) if _MEASURES in os.environ else ()
 """The program is none of what is measured, and would take thrice as long to start."""
-_ARGV: Final = (*_UNMEASURED, sys.executable, "-I", "-c", _MAIN)
+PROGRAM: Final = (*_UNMEASURED, sys.executable, "-I", "-c", _MAIN)
+"""Its command line."""
 _POLL: Final = 0.01
 _PATIENCE: Final = 10.0
 
@@ -60,7 +61,7 @@ async def inside(
     keepline: Keepline, options: Sequence[str] = (), **popen: Any
 ) -> AsyncIterator[Program]:
     """Run the program inside keepline."""
-    async with keepline.start(*_ARGV, options=options, **popen) as session:
+    async with keepline.start(*PROGRAM, options=options, **popen) as session:
         yield Program(session)
 
 
@@ -68,7 +69,7 @@ async def inside(
 async def bare(host: Host) -> AsyncIterator[Program]:
     """Run the program in a host without keepline."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with host.popen(_ARGV, bufsize=0, **pipes) as process:
+    with host.popen(PROGRAM, bufsize=0, **pipes) as process:
         try:
             yield Program(Session(process, host.directory))
         finally:

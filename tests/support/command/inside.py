@@ -77,7 +77,7 @@ def facts() -> None:
 
 
 def open_a_port(pid: str, port: str, home: str) -> None:
-    """Try to have a port of the host opened, and to reach it; and to reach it again when asked."""
+    """Try to have a port of the host opened, and to reach it; then what each line names."""
     lock, content = Path(home, ".claude/ide", f"{port}.lock"), json.dumps({"pid": int(pid)})
     told = {"a lock file": written(lock, content)}
     script = 'mount -o remount,bind,rw "$1"; umount -l "$1"; echo "$2" >"$1/$3"'
@@ -94,8 +94,8 @@ def open_a_port(pid: str, port: str, home: str) -> None:
     told["a setting"] = written(Path(home, ".claude.json"), settings)
     os.environ["OPENAI_BASE_URL"] = server["url"]
     tell(json.dumps(told | {"the port": reached(port)}))
-    sys.stdin.readline()
-    tell(json.dumps({"the port": reached(port)}))
+    for line in sys.stdin:
+        tell(reached(*line.split()))
 
 
 def written(path: Path, content: str) -> str:
@@ -107,10 +107,10 @@ def written(path: Path, content: str) -> str:
     return "written"
 
 
-def reached(port: str) -> str:
+def reached(port: str, host: str = "127.0.0.1") -> str:
     """Connect to a port of loopback; return the errno's name if that fails."""
     try:
-        socket.create_connection(("127.0.0.1", int(port)), _PATIENCE).close()
+        socket.create_connection((host, int(port)), _PATIENCE).close()
     except OSError as error:
         return errno.errorcode[error.errno or 0]
     return "reached"

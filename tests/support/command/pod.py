@@ -97,6 +97,10 @@ class Program:
         cast("IO[str]", self._process.stdin).write(f"{line}\n")
         return await self.line()
 
+    def end(self) -> None:
+        """Let it end, as nothing more is said to it."""
+        cast("IO[str]", self._process.stdin).close()
+
 
 def _program(name: str, uid: int, *arguments: str) -> list[str]:
     return [sys.executable, "-I", str(_HERE / name), str(uid), *arguments]

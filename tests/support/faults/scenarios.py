@@ -108,7 +108,7 @@ async def race(session: Session) -> None:
 
 
 async def through_proxies(session: Session) -> None:
-    """Connect through a proxy, by CONNECT and by SOCKS5."""
+    """Connect through proxies, of whom one may have to be told another password."""
     address = await session.address_of(session.new_name())
     for port in (ECHO, HTTP_ECHO):
         async with await session.connect(address, port) as stream:
@@ -405,9 +405,10 @@ async def upgrade(session: Session) -> None:
 
 
 async def rules(session: Session) -> None:
-    """A rule is added while the relay runs."""
-    session.add_rule()
-    await _noticed(session, PolicyTightened)
+    """A rule is added while the relay runs, and another one: by then the files are watched."""
+    for count in (1, 2):
+        session.add_rule(count)
+        await _noticed(session, PolicyTightened, count)
 
 
 async def editor(session: Session) -> None:
@@ -419,10 +420,10 @@ async def editor(session: Session) -> None:
         await _noticed(session, HostPortClosed)
 
 
-async def _noticed(session: Session, kind: type[Event]) -> None:
-    """Wait until an event of a kind is recorded, as long as that takes if nothing fails."""
+async def _noticed(session: Session, kind: type[Event], count: int = 1) -> None:
+    """Wait until so many events of a kind are recorded, as long as that takes if nothing fails."""
     with trio.move_on_after(_NOTICED):
-        while not any(isinstance(event, kind) for event in session.events):  # noqa: ASYNC110
+        while sum(isinstance(event, kind) for event in session.events) < count:  # noqa: ASYNC110
             await trio.sleep(0.05)
 
 
@@ -466,6 +467,7 @@ SCENARIOS: Final = (
     Scenario(host_port),
     Scenario(race),
     Scenario(through_proxies, proxied="socks5"),
+    Scenario(through_proxies, proxied="changed"),
     Scenario(forwarded, proxied="http"),
     Scenario(forwarded, proxied="https"),
     Scenario(published, published=True),

@@ -39,6 +39,7 @@ from tests.support.faults import calls
 from tests.support.faults.injector import INJECTOR
 from tests.support.faults.maker import MakerAtOnce
 from tests.support.faults.world import (
+    CHANGED,
     CONNECT,
     ECHO,
     OPEN,
@@ -82,6 +83,7 @@ _PROXIES: Final = {
     "socks5": Proxy("socks5", "proxy.test", SOCKS, Credentials(b"me", b"pw")),
     "http": _CONNECT,
     "https": Proxy("https", "proxy.test", TLS_PROXY),
+    "changed": Proxy("http", "proxy.test", CHANGED, Credentials(b"me", b"old")),
 }
 """For port 80, by a scenario's word; by HTTP it forwards. All others are reached by CONNECT."""
 
@@ -92,7 +94,10 @@ def _way_out(proxied: str) -> WayOut | None:
     bypass = Bypass.parse("203.0.113.0/24")
     routes = Routes(_PROXIES[proxied], _CONNECT, bypass, "a scenario")
     context = ssl.create_default_context() if proxied == "https" else None
-    return WayOut(routes, {"proxy.test": SERVER}, resolves_here=False, context=context)
+    command = ("printf", "me:new")
+    return WayOut(
+        routes, {"proxy.test": SERVER}, resolves_here=False, command=command, context=context
+    )
 
 
 class NoAnswerError(Exception):
@@ -156,7 +161,8 @@ class Session:
 
     @property
     def _sources(self) -> Sources:
-        return Sources(flags={"deny": _SETTINGS.deny}, path=str(self._config))
+        flags = {"deny": _SETTINGS.deny, "host_ports": OPEN}
+        return Sources(flags=flags, path=str(self._config))
 
     @property
     def _config(self) -> Path:
@@ -180,9 +186,10 @@ class Session:
         lock.write_text(f'{{"pid": {os.getpid()}}}')
         return lock
 
-    def add_rule(self) -> None:
-        """Deny an address that nobody dials, as somebody who edits the settings does."""
-        self._config.write_text('deny = ["192.0.2.250"]\n')
+    def add_rule(self, count: int) -> None:
+        """Deny as many addresses that nobody dials, as somebody who edits the settings does."""
+        denied = [f"192.0.2.{250 + number}" for number in range(count)]
+        self._config.write_text(f"deny = {denied}\n")
 
     def _record(self, event: Event) -> None:
         self.events.append(event)

@@ -60,6 +60,8 @@ H1_API: Final = 8444
 CONNECT: Final = 3128
 SOCKS: Final = 1080
 TLS_PROXY: Final = 3129
+CHANGED: Final = 3130
+"""Of a proxy whose password is another by now."""
 HTTP_ECHO: Final = 80
 """Of the proxies that a session may have, and of what is reached by SOCKS5."""
 
@@ -187,6 +189,8 @@ class World:
         await fake_resolver.start(nursery, _answer, (NAMES, 53))
         proxy = Proxy(_reach)
         proxy.forwards = True
+        changed = Proxy(_reach)
+        changed.credentials = "me:new"
         handlers: dict[int, Handler] = {
             ECHO: echo,
             SINK: sink,
@@ -200,6 +204,7 @@ class World:
             H1_API: over_tls(api, self._h1),
             CONNECT: proxy.http,
             SOCKS: proxy.socks,
+            CHANGED: changed.http,
             TLS_PROXY: over_tls(proxy.http, self._proxys),
             HTTP_ECHO: echo,
         }

@@ -15,13 +15,22 @@ KNOWN = {
     ("relay/tcp/watch/liveness.py", "self._door.connect"): "the door",
     ("relay/doctor/__init__.py", "socket.create_connection"): "a proxy, tried by keepline doctor",
     ("relay/outbound/proxied/bridges.py", "sockets.connect"): "its own listener, on loopback",
+    ("relay/inbound/proxy/socks.py", "self._connect"): "a message's reader, which has no socket",
     ("relay/outbound/proxied/socks.py", "asked.connect"): "over a socket that is connected already",
+    ("relay/sidecar/ready.py", "socket.create_connection"): "the relay's own endpoint, on loopback",
+    ("relay/sidecar/rules_watch.py", "sockets.connect"): "the relay's own listener, on loopback",
     ("relay/publishing/connections.py", "sockets.connect"): "a server within the namespace",
     ("relay/sockets.py", "sock.connect_ex"): "what the door calls",
     ("relay/dns/lookup/question.py", "sock.connect"): "a name server of the host's",
     ("relay/dns/nameserver.py", "udp.sendmsg"): "an answer, within the namespace",
     ("relay/inbound/held/holder.py", "raw.sendto"): "SYN or RST, within the namespace",
     ("relay/host/interfaces.py", "probe.connect_ex"): "UDP, and nothing is sent",
+    ("relay/remote/link.py", "sock.connect"): "the relay's UNIX socket, from a sealed container",
+    ("relay/remote/socket_file.py", "asking.connect_ex"): "a UNIX socket: does anybody listen?",
+    (
+        "relay/remote/kept.py",
+        "self._listeners.dns_udp.connect",
+    ): "UDP within the namespace, to none",
 }
 
 

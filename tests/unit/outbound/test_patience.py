@@ -48,6 +48,14 @@ def test_a_reset_after_the_accept_is_dialled_again_three_times_and_told_as_one(k
     assert state.failed(RESET, 0.1) == GiveUp("Connection reset by peer", Kind.RESET, -2)
 
 
+def test_what_a_proxy_does_not_say_is_dialled_again_as_often_and_then_a_refusal() -> None:
+    vague = DialError("503", Kind.PROXY_FAILED, errno.ECONNREFUSED)
+    state = patience()
+    assert [state.failed(vague, 0.1) for _ in range(3)] == [Retry(0.0)] * 3
+    assert state.failed(vague, 0.1) == GiveUp("503", Kind.PROXY_FAILED, 3)
+    assert patience().failed(vague, 300) == GiveUp("503", Kind.PROXY_FAILED, 3)
+
+
 def test_a_reset_after_the_deadline_is_told() -> None:
     assert patience().failed(RESET, 300) == GiveUp("Connection reset by peer", Kind.RESET, -2)
 

@@ -11,6 +11,7 @@ from relay.record.events import AnyEvent
 from relay.record.kinds import Kind
 from relay.record.metrics import METRICS, Metric, Metrics
 from relay.record.repeats import Repeats
+from tests.support import metrics_table
 from tests.support.counted import counted
 
 
@@ -174,3 +175,7 @@ def test_names_are_unique_and_labels_few() -> None:
     assert {label for each in METRICS for label in each.labels} == {
         *("by", "how", "kind", "visibility")
     }
+
+
+def test_the_table_is_what_is_counted() -> None:
+    assert metrics_table.FILE.read_text() == metrics_table.rendered(), "try: scripts/schema"

@@ -2,6 +2,8 @@
 
 import json
 
+from msgspec import structs
+
 from relay.record import status
 from relay.record.events import (
     AnyEvent,
@@ -58,6 +60,13 @@ def closed(number: int) -> ConnectionClosed:
 def test_a_session_is_what_its_start_says() -> None:
     state = status.state_of("s1", [STARTED])
     assert (state.session, state.program, state.pid, state.connections) == ("s1", "curl", 77, {})
+
+
+def test_the_proxies_are_named() -> None:
+    told = "proxy http://a:1 (https_proxy)"
+    state = status.state_of("s1", [structs.replace(STARTED, proxy=told)])
+    assert list(status.lines([state])) == ["s1  curl (pid 77)", f"  {told}"]
+    assert json.loads(status.as_json([state]))[0]["proxy"] == told
 
 
 def test_the_gateway_has_connections_of_its_own() -> None:
@@ -121,6 +130,7 @@ def test_json_for_programs() -> None:
             "session": "s1",
             "program": "curl",
             "pid": 77,
+            "proxy": "",
             "connections": {
                 "1": {
                     "connection": 1,

@@ -1,5 +1,6 @@
 """Dialling through a proxy: what it is asked for, what is left in the socket, what a failure is."""
 
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +21,9 @@ from relay.outbound.keepalive import KeepAlive
 from relay.outbound.opener import Opener
 from relay.outbound.patience import RESET, DialError
 from relay.outbound.proxied.bridges import LAST_WORDS, Bridges
-from relay.outbound.proxied.dialer import ProxiedDialer, resolving
+from relay.outbound.proxied.dialer import ProxiedDialer
+from relay.outbound.proxied.proxies import Proxies, resolving
+from relay.outbound.proxied.renewal import Renewal
 from relay.outbound.proxied.secured import PAUSE
 from relay.outbound.standing import Standing
 from relay.policy.policy import Policy
@@ -54,6 +57,7 @@ class Dialling:
         assert nursery is not None
         self.bridges = Bridges(nursery, self.events.append)
         self.context: ssl.SSLContext | None = None
+        self.renewal = Renewal()
         self.use_direct()
 
     def use_direct(self) -> None:
@@ -64,9 +68,8 @@ class Dialling:
         return Opener(made, NetworkWatch(), Standing(), self.events.append, patience=PATIENCE)
 
     def dialer_of(self, direct: Dialer, resolve: Resolve | None = None) -> ProxiedDialer:
-        made = ProxiedDialer(self.routes, direct, self.own, self.door, self.bridges)
-        made.context, made.resolve = self.context, resolve
-        return made
+        proxies = Proxies(self.own, self.bridges, self.renewal, self.context)
+        return ProxiedDialer(self.routes, direct, proxies, self.door, resolve)
 
     async def lookup(self, destination: Destination, *, fresh: bool) -> list[str]:
         self.looked_up.append(destination.host)
@@ -277,6 +280,18 @@ async def test_what_is_no_proxy_is_told(autojump_clock: trio.testing.MockClock) 
                 await made.banner()
 
 
+async def test_a_proxy_that_answers_without_end_keeps_nobody_waiting() -> None:
+    async def flood(stream: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    async with serving(flood) as port:
+        made = Dialling(Policy(), f"http://127.0.0.1:{port}", {})
+        with pytest.raises(DialError, match="its answer does not end"), trio.fail_after(10):
+            await made.banner()
+
+
 async def test_a_proxy_that_is_silent_has_no_answer(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -379,6 +394,15 @@ async def test_plain_http_is_forwarded_where_connect_is_for_tls_alone() -> None:
         assert b"evil.test" not in b"".join(proxy.heads)
         with trio.fail_after(5):
             await made.bridges.finish()
+
+
+async def test_a_proxy_that_keeps_the_connection_of_a_request() -> None:
+    async with proxied() as (proxy, made):
+        proxy.refuse, proxy.forwards = b"HTTP/1.1 403 Not for you\r\n\r\n", True
+        proxy.keeps = True
+        with trio.fail_after(5):
+            answer = await forwarded(made, REQUEST, b"dy")
+        assert answer == (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody", "fin")
 
 
 async def test_what_is_no_http_is_not_forwarded() -> None:

@@ -156,18 +156,43 @@ async def test_whoever_breaks_off_ends_no_other(
     assert served.events == []
 
 
-async def test_those_who_say_nothing_have_a_bound(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    silent = [await served.connect() for _ in range(http.MOST)]
+async def test_whoever_is_gone_before_the_answer_ends_no_other(served: Served) -> None:
+    asked, gone = trio.Event(), trio.Event()
+
+    async def look() -> str:
+        asked.set()
+        await gone.wait()
+        return ""
+
+    served.rules.look = look  # type: ignore[method-assign]
+    async with await served.connect() as stream:
+        await stream.send_all(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asked.wait()
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    gone.set()
+    assert (await served.get("/live"))[0] == "HTTP/1.1 200 OK"
+    assert served.events == []
+
+
+async def test_whoever_resets_before_it_is_read_ends_no_other(served: Served) -> None:
+    with socket.create_connection(served.listener.getsockname()) as sock:
+        sock.sendall(b"GET /live HTTP/1.1\r\n")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert (await served.get("/live"))[0] == "HTTP/1.1 200 OK"
+    assert served.events == []
+
+
+async def test_those_who_say_nothing_keep_no_probe_away(served: Served) -> None:
+    silent = [await served.connect() for _ in range(3 * http.MOST)]
     await trio.testing.wait_all_tasks_blocked()
-    async with await served.connect() as refused:
-        with trio.fail_after(patience(10)):
-            assert await refused.receive_some() == b""
+    assert await served.get("/ready") == ("HTTP/1.1 200 OK", b"ready\n")
+    with trio.fail_after(patience(10)):
+        assert await silent[0].receive_some() == b"", "the oldest is broken off"
     for each in silent:
         await each.aclose()
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert (await served.get("/live"))[0] == "HTTP/1.1 200 OK"
+    assert served.events == []
 
 
 async def test_a_request_has_its_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,8 @@ class Proxy:
         self.forwards = False
         """Whether it takes requests with absolute targets, answers with their bodies, and allows no
         CONNECT to port 80."""
+        self.keeps = False
+        """Whether it keeps such a connection, though it was asked to close it."""
         self.cuts = False
         """Whether it resets such a connection in place of an answer."""
         self.heads: list[bytes] = []
@@ -90,6 +92,12 @@ class Proxy:
             _reset(stream)
             return
         body = await _exactly(stream, int(head.partition(b"Content-Length: ")[2].split(b"\r")[0]))
+        if self.keeps:
+            await stream.send_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            await stream.receive_some()
+            return
         await stream.send_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
         await _end(stream)
 
@@ -141,6 +149,11 @@ class Proxy:
                 await _copy(upstream, stream)
         finally:
             self.connections -= {stream, upstream}
+
+    async def end_tunnels(self) -> None:
+        """End all connections of clients, as if they had been idle for too long."""
+        for stream in tuple(self.connections):
+            await _end(stream)
 
     def forget(self) -> None:
         """End all connections by a reset."""

@@ -1,4 +1,4 @@
-"""Real proxies in a host of the small internet: squid with Basic, SOCKS5 by microsocks and dante.
+"""Real proxies in a host of the small internet: squid with Basic, microsocks with a password.
 
 squid = start_squid(internet.router, GATEWAY, 3128)         # for USER:PASSWORD alone
 await listening(internet.router, GATEWAY, 3128)             # and has ended with its host
@@ -7,7 +7,6 @@ Squid's settings are those of Debian's package where these decide: CONNECT to po
 """
 
 import os
-import subprocess
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,13 +25,9 @@ USER: Final = "me"
 PASSWORD: Final = "p@ss w%rd"
 _SETTINGS: Final = """
 http_port {address}:{port}
-auth_param basic program {folder}/authenticate
-auth_param basic children 1 startup=1
-acl known proxy_auth REQUIRED
 acl tls port 443 {ports}
 http_access deny CONNECT !tls
-http_access deny !known
-http_access allow known
+{users}
 dns_nameservers {names}
 hosts_file none
 cache deny all
@@ -46,23 +41,32 @@ pinger_enable off
 shutdown_lifetime 0 seconds
 {user}
 """
+_KNOWN: Final = """
+auth_param basic program {folder}/authenticate
+auth_param basic children 1 startup=1
+acl known proxy_auth REQUIRED
+http_access deny !known
+http_access allow known
+"""
+_BEHIND: Final = """
+http_access allow all
+never_direct allow all
+cache_peer {parent} parent {port} 0 no-query no-digest default login={user}:{password}
+"""
 _AUTHENTICATE: Final = """#!/bin/sh
 while read -r line; do [ "$line" = '{user} {password}' ] && echo OK || echo ERR; done
-"""
-_DANTES: Final = """
-logoutput: /dev/null
-internal: {address} port = {port}
-external: {address}
-clientmethod: none
-socksmethod: none
-client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
-socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
 """
 _STARTED: Final = 20.0
 
 
-def start_squid(host: Host, address: str, port: int, ports: Sequence[int] = ()) -> None:
-    """Start it; beside 443 it connects to these ports."""
+def start_squid(
+    host: Host, address: str, port: int, ports: Sequence[int] = (), *, behind: str = ""
+) -> None:
+    """Start it; beside 443 it connects to these ports.
+
+    One that is `behind` another, at the same port, is for everybody and knows that one's password,
+    as cntlm and px on a user's own machine do.
+    """
     folder = host.directory
     folder.chmod(0o755)
     helper = folder / "authenticate"
@@ -71,11 +75,15 @@ def start_squid(host: Host, address: str, port: int, ports: Sequence[int] = ()) 
     helper.chmod(0o755)
     settings = folder / "squid.conf"
     allowed = " ".join(map(str, ports))
+    users = _KNOWN.format(folder=folder)
+    if behind:
+        written = PASSWORD.replace("%", "%%").replace(" ", "%20")  # cache_peer's own way
+        users = _BEHIND.format(parent=behind, port=port, user=USER, password=written)
     settings.write_text(
         _SETTINGS.format(
             address=address,
             port=port,
-            folder=folder,
+            users=users,
             names=NAMES,
             ports=allowed,
             user="" if os.geteuid() else "cache_effective_user nobody",  # it refuses to be root
@@ -83,18 +91,6 @@ def start_squid(host: Host, address: str, port: int, ports: Sequence[int] = ()) 
     )
     host.call(partial(mount, "tmpfs", "/dev/shm", "tmpfs"))  # where it leaves files
     host.popen([_program("squid"), "-N", "-f", str(settings)])
-
-
-def start_dante(host: Host, address: str, port: int) -> None:
-    """Start it, for everybody: a password of dante's is one of the machine's users.
-
-    It outlives a SIGKILL in processes of its own, so it has a PID namespace, which ends with it.
-    """
-    settings = host.directory / "danted.conf"
-    settings.write_text(_DANTES.format(address=address, port=port))
-    words = [_program("danted"), "-f", str(settings), "-p", str(host.directory / "danted.pid")]
-    alone = ["unshare", "--user", "--map-current-user", "--pid", "--fork", "--kill-child"]
-    host.popen([*alone, "--", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 def start_microsocks(host: Host, address: str, port: int) -> None:
@@ -115,6 +111,6 @@ async def listening(host: Host, address: str, port: int) -> None:
 
 
 def _program(name: str) -> str:
-    """Return its path; squid and dante are where only root looks."""
+    """Return its path; squid is where only root looks."""
     path = Path("/usr/sbin", name)
     return str(path) if path.exists() else needs(name)

@@ -1,5 +1,6 @@
 """Which commands run an agent, as words and files tell; and which do not, however near they are."""
 
+import shlex
 from shlex import split as words_of
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.gateway.dialects.anthropic import DIALECT as ANTHROPIC
-from relay.gateway.setup.command import Agent, File, Finder, agent_of, unwrapped
+from relay.gateway.setup.command import Agent, File, Finder, agent_of, started, unwrapped
 from relay.gateway.setup.shell import simple_commands
 
 PACKAGE = "@anthropic-ai/claude-code"
@@ -200,3 +201,14 @@ def test_what_starts_others_is_left_out_to_a_bounded_depth() -> None:
     assert unwrapped(words_of("env A=1 nice -n 5 docker run")) == ["docker", "run"]
     assert unwrapped([]) == []
     assert unwrapped(["nice"] * 9 + ["docker"]) == ["nice"] * 3 + ["docker"]
+
+
+def test_the_programs_of_a_text_for_the_shell() -> None:
+    assert list(started(words_of("nice docker run"))) == [["docker", "run"]]
+    assert list(started(["sh", "-c", "A=1 a b; sudo c | sh -c 'd'"])) == [["a", "b"], ["c"], ["d"]]
+    assert list(started(["sh", "script"])) == [["sh", "script"]]
+    assert list(started([])) == [[]]
+    words = ["docker"]
+    for _ in range(9):
+        words = ["sh", "-c", shlex.join(words)]
+    assert list(started(words)) == [], "texts within texts are read so deep"

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from relay.outbound import icmp
-from relay.outbound.patience import NO_ANSWER, RESET, GiveUp, Patience, Retry
+from relay.outbound.patience import NO_ANSWER, RESET, RESETS, GiveUp, Patience, Retry
 from relay.outbound.proxied.answers import (
     Cut,
     HttpRefusal,
@@ -62,13 +62,21 @@ def test_what_the_proxy_has_met(answer: Refused, number: int, kind: Kind) -> Non
 
 
 def test_a_refusal_is_one_for_strangers_alone() -> None:
-    failure = failure_of(HttpRefusal(502, "Bad Gateway"))
-    stranger = Patience(300, known=False, jitter=lambda: 0.5).failed(failure, 0.1)
-    assert isinstance(stranger, GiveUp)
-    assert stranger.code == icmp.REFUSED
-    assert isinstance(Patience(300, known=True, jitter=lambda: 0.5).failed(failure, 0.1), Retry)
+    answers: list[Refused] = [HttpRefusal(502, "Bad Gateway"), SocksRefusal(1, "failure")]
+    for failure in map(failure_of, answers):
+        stranger = Patience(300, known=False, jitter=lambda: 0.5)
+        verdicts = [stranger.failed(failure, 0.1) for _ in range(RESETS + 1)]
+        assert isinstance(verdicts[-1], GiveUp)
+        assert verdicts[-1].code == icmp.REFUSED
+        known = Patience(300, known=True, jitter=lambda: 0.5)
+        assert all(isinstance(known.failed(failure, 0.1), Retry) for _ in range(RESETS + 1))
     late = Patience(300, known=True, jitter=lambda: 0.5).failed(failure_of(squids("")), 300)
     assert isinstance(late, GiveUp)
+
+
+def test_of_ways_to_authenticate_few_are_told() -> None:
+    schemes = tuple(f"scheme{number}" for number in range(500))
+    assert len(failure_of(HttpRefusal(407, "x" * 9000, schemes)).cause) < 400
 
 
 def test_no_answer_is_held_until_the_deadline() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from relay.addresses import Destination
 from relay.outbound.proxied.answers import Answer, Cut, HttpRefusal, NoProxy, Through
-from relay.outbound.proxied.dialogue import Dialogue
+from relay.outbound.proxied.dialogue import LONGEST, Dialogue
 from relay.proxies.url import Credentials
 
 TO = Destination("api.example.com", 443)
@@ -69,6 +69,14 @@ def test_an_end_before_the_answer() -> None:
 @pytest.mark.parametrize("data", [BANNER, b"\x05\x00", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000])
 def test_what_is_no_proxy(data: bytes) -> None:
     assert isinstance(answer_to(data + b"\r\n\r\n", 4096)[1], NoProxy)
+
+
+@pytest.mark.parametrize("size", [1, 4096])
+def test_an_answer_that_does_not_end_is_none(size: int) -> None:
+    endless = b"HTTP/1.1 100 Continue\r\n\r\n" * 2000
+    taken, answer = answer_to(endless, size)
+    assert answer == NoProxy("its answer does not end")
+    assert taken <= LONGEST + size
 
 
 def test_the_request_names_the_destination() -> None:

@@ -54,6 +54,17 @@ def test_a_body_passes_and_nothing_behind_it(fields: bytes, body: bytes, size: i
     assert b"".join(line for line in inside.split(b"\r\n") if line.isalpha()) == b"body"
 
 
+def test_no_second_request_hides_in_a_body_of_two_lengths() -> None:
+    """A proxy that goes by the length would take the chunks for it."""
+    both = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+    hidden = b"GET http://evil.test/ HTTP/1.1\r\n\r\n"
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(hidden), hidden)
+    out = passed(b"POST / HTTP/1.1\r\nHost: x\r\n" + both + chunks)
+    head, _, _body = out.partition(b"\r\n\r\n")
+    assert b"content-length" not in head.lower()
+    assert b"transfer-encoding: chunked" in head.lower()
+
+
 def test_another_port_and_credentials() -> None:
     forwarding = Forwarding(Destination("web.test", 8080), Credentials(b"me", b"pw"))
     out = forwarding.receive(b"GET / HTTP/1.0\r\n\r\n")
@@ -66,6 +77,10 @@ def test_another_port_and_credentials() -> None:
     [
         b"SSH-2.0-x\r\n\r\n",
         b"CONNECT evil.test:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"connect http://evil.test/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n",
         b"GET x HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70_000,
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n",
@@ -82,3 +97,29 @@ def test_an_end_in_the_middle() -> None:
     with pytest.raises(NotHttpError):
         forwarding.receive(b"")
     assert Forwarding(TO, None).receive(b"") == b""
+
+
+@pytest.mark.parametrize("size", [1, 4096])
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        (b"GET", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"),
+        (b"GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"),
+    ],
+)
+def test_an_answer_is_over_by_its_own_word(method: bytes, answer: bytes, size: int) -> None:
+    forwarding = Forwarding(TO, None)
+    forwarding.receive(method + b" / HTTP/1.1\r\nHost: x\r\n\r\n")
+    pieces = [answer[at : at + size] for at in range(0, len(answer), size)]
+    over = [forwarding.has_answered(piece) for piece in pieces]
+    assert over == [False] * (len(pieces) - 1) + [True]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\n\r\nbody", b"ICY 200 OK\r\n\r\nbody"])
+def test_or_when_the_connection_is(answer: bytes) -> None:
+    forwarding = Forwarding(TO, None)
+    forwarding.receive(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert not forwarding.has_answered(answer)
+    assert not forwarding.has_answered(b"more")

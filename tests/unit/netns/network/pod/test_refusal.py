@@ -13,6 +13,8 @@ from netns.network.pod import refusal
         (errno.EPERM, False, "this process has no NET_ADMIN", "add: [NET_ADMIN]"),
         (errno.EPERM, True, "although this process has NET_ADMIN", "the user namespace"),
         (errno.ENOENT, True, "No such file", "modprobe -a nft_chain_nat"),
+        (errno.EEXIST, True, "File exists", "one init step"),
+        (errno.ENETDOWN, True, "Network is down", "bring lo up"),
         (errno.EPROTONOSUPPORT, True, "Protocol not supported", "use a kernel with nf_tables"),
     ],
 )

@@ -1,0 +1,1 @@
+"""`keepline podman run` and `keepline docker run`: containers whose only way out is a session."""

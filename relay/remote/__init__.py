@@ -1,0 +1,1 @@
+"""A relay outside of a sealed container, to which the container's sockets come by a UNIX socket."""
