@@ -81,6 +81,10 @@ _declare("setns", ctypes.c_int, ctypes.c_int)
 _declare("inotify_add_watch", ctypes.c_int, _text, ctypes.c_uint32)
 
 
+HAS_INOTIFY: Final = hasattr(_libc, "inotify_init1")
+"""Whether files can be watched by inotify(7), which is Linux's."""
+
+
 def _check(result: int, call: str) -> int:
     """Turn -1 into the OSError that the os module would have raised."""
     if result == -1:
