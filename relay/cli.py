@@ -27,7 +27,6 @@ from relay.config import files as config_files
 from relay.host.itself import host_itself
 from relay.policy import presets, why
 from relay.printing import fail, warn, write, write_lines
-from relay.proxy import running
 from relay.record import escaping, files, flightlog, selection, status, view
 from relay.record.escaping import shown_json, shown_lines
 from relay.record.story import learned, telling
@@ -163,7 +162,7 @@ def _start(
 ) -> int:
     """Run a command, in what has been started for it; return the exit status."""
     if sandbox is None and sources.settings().intercept == "proxy":
-        return as_ended(running.run(sources, command, warn))
+        return as_ended(_without_namespace()(sources, command, warn))
     sandbox, beside = sandbox or Sandbox(inherited.take()), beside or Beside.fork()
     try:
         run = _relayed_outside() if sources.relay else session.run
@@ -171,12 +170,20 @@ def _start(
     except EndedEarlyError as early:
         ended = early.ended
     except SandboxError as error:
-        if {step.name for step in sandbox.steps if step.error is None} - _OF_IDS:
+        is_begun = {step.name for step in sandbox.steps if step.error is None} - _OF_IDS
+        if is_begun or sources.relay:
             raise
         raise SandboxError(error.cause, f"{error.next_step}\n{_WITHOUT}") from error
     finally:
         beside.end()
     return as_ended(ended)
+
+
+def _without_namespace() -> Callable[..., Ended]:
+    """Return what runs a command that is told of a proxy; few are."""
+    from relay.proxy import running  # noqa: PLC0415 - 1 ms, and few need it
+
+    return running.run
 
 
 def _relayed_outside() -> Callable[..., Ended]:

@@ -35,9 +35,8 @@ DEFERRED: Final = frozenset({
     "relay.outbound.proxied.secured", "relay.outbound.proxied.socks", "relay.proxies.url",
     # 3 ms: what only other commands, or few sessions, need.
     "relay.auto_ports.editors",
-    "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.proxy.running",
-    "relay.record.selection", "relay.record.status", "relay.record.story.learned",
-    "relay.record.story.telling",
+    "relay.doctor", "relay.policy.presets", "relay.policy.why", "relay.record.selection",
+    "relay.record.status", "relay.record.story.learned", "relay.record.story.telling",
     "relay.record.view", "tomllib", "traceback",
     # 5 ms: Prometheus' library, at the first request for metrics.
     "relay.sidecar.endpoint.exposition",

@@ -225,6 +225,7 @@ async def test_doctor_finds_nothing_where_all_works(keepline: Keepline) -> None:
         "a connect() is held until its destination is reached",
         "servers inside are reached from the host (--publish)",
         "all that --strict promises",
+        "a proxy, which needs no namespace (run --intercept=proxy, keepline proxy)",
         "short retransmission back-off (TCP_RTO_MAX_MS)",
         "flight log",
     ]
