@@ -82,14 +82,15 @@ class Enabled:
         wanted = Destination(canonical(host), port)
         return next((origin for origin in self.origins if origin.destination == wanted), None)
 
-    def environment(self, port: int) -> dict[str, str]:
+    def environment(self, port: int, below: str = "") -> dict[str, str]:
         """Return the variables that lead the program to a gateway at `port` of its loopback.
 
+        Paths begin with what they are `below`, if that is given: /SECRET.
         With `tls` there are none: its base URL stays, and the caller names the certificates.
         """
         if self.mode == "tls":
             return {}
-        return {self.base.dialect.base_url: f"http://127.0.0.1:{port}{self.base.prefix}"}
+        return {self.base.dialect.base_url: f"http://127.0.0.1:{port}{below}{self.base.prefix}"}
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,11 @@ def _configured(text: str, default: Dialect) -> Origin:
 
 def _lack_of_tls(settings: Settings, has_openssl: Callable[[], bool]) -> GatewayError | None:
     """Return why the `tls` gateway cannot be had here; None if it can."""
+    if settings.intercept == "proxy" and settings.gateway == "auto":
+        return GatewayError(
+            "a program that is told of a proxy can be told of a base URL too",
+            "use --gateway=tls for a program that heeds NODE_EXTRA_CA_CERTS alone",
+        )
     if settings.dns == "real":
         return GatewayError(
             "the tls gateway needs dns = synthetic: with real addresses a connection has no name",
