@@ -1,7 +1,7 @@
 """`keepline sidecar relay`: relays for all containers of a pod, with no privilege at all.
 
 The rules of `keepline sidecar rules` lead connections and questions to it. It makes no namespace,
-writes nothing but what it keeps on its volume, and starts no command.
+and writes nothing but on the volumes that it is given.
 """
 
 import argparse
