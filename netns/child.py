@@ -58,10 +58,7 @@ def main(
         listeners = _build(plan, end, lifeline, is_root=is_root, has_own=has_own)
         handoff.send_listeners(end, listeners)
         listeners.close()
-        if plan.command:
-            handoff.await_release(end)
-        if plan.strict:
-            handoff.await_adoption(end)
+        handoff.await_start(end, is_released=bool(plan.command), is_adopted=plan.strict)
         end.close()
         if not plan.command:
             os._exit(0)

@@ -138,20 +138,26 @@ def release(end: socket.socket) -> None:
     end.send(_RELEASE)
 
 
-def await_release(end: socket.socket) -> None:
-    """Wait until the command may start; raises EOFError if the parent is gone."""
-    if end.recv(len(_RELEASE)) != _RELEASE:
-        raise EOFError("keepline ended before the command was started")
-
-
 def adopt(end: socket.socket) -> None:
     """Tell the command-to-be whose child it is by now; raises OSError if it is gone."""
     end.send(_ADOPTED)
 
 
-def await_adoption(end: socket.socket) -> None:
-    """Wait until the process that has forked this one is gone; nothing is left unread then."""
-    end.recv(len(_ADOPTED))
+def await_start(end: socket.socket, *, is_released: bool, is_adopted: bool) -> None:
+    """Wait until the command may start, and the process that has forked this one is gone.
+
+    Which of both is to be waited for is given; they may come in any order, and nothing is left
+    unread. Raises EOFError if the parent is gone before the release.
+    """
+    awaited = {*([_RELEASE] if is_released else []), *([_ADOPTED] if is_adopted else [])}
+    while awaited:
+        message = end.recv(len(_ADOPTED))
+        if message:
+            awaited.discard(message)
+        elif _RELEASE in awaited:
+            raise EOFError("keepline ended before the command was started")
+        else:
+            return
 
 
 def send_listeners(end: socket.socket, listeners: Listeners) -> None:

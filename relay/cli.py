@@ -16,6 +16,7 @@ from typing import Final
 
 from netns.errors import KeeplineError
 from netns.hints import refused_call
+from netns.process import inherited
 from netns.sandbox import Ended, EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, flags, session
 from relay.addresses import parse_pool
@@ -31,6 +32,7 @@ from relay.record.escaping import shown_json, shown_lines
 from relay.record.story import learned, telling
 
 COMMANDS_BESIDE_RUN: Final = {
+    "proxy": "relay.proxy.command",
     "docker": "relay.engines.docker",
     "podman": "relay.engines.podman",
     "relay": "relay.remote.command",
@@ -136,6 +138,13 @@ def _add_session(parser: "argparse.ArgumentParser") -> None:
 
 
 _SESSION_HELP = "its name or how that begins, or latest; without it, that of $KEEPLINE_SESSION"
+_OF_IDS: Final = frozenset({"user namespace", "id map"})
+"""Steps of a namespace that are done before anything of the network's."""
+
+_WITHOUT: Final = (
+    "   or: keepline run --intercept=proxy, which needs no namespace; programs that ignore proxies"
+    " go past it"
+)
 _STATE_HELP = "the volume of a pod's relay, as keepline sidecar relay --state has it"
 _SIDECAR_HELP = "of the relay of this pod, and whether it is ready; status 1 if not"
 _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
@@ -152,15 +161,29 @@ def _start(
     sources: config.Sources, command: Sequence[str], sandbox: Sandbox | None, beside: Beside | None
 ) -> int:
     """Run a command, in what has been started for it; return the exit status."""
-    sandbox, beside = sandbox or Sandbox(), beside or Beside.fork()
+    if sandbox is None and sources.settings().intercept == "proxy":
+        return as_ended(_without_namespace()(sources, command, warn))
+    sandbox, beside = sandbox or Sandbox(inherited.take()), beside or Beside.fork()
     try:
         run = _relayed_outside() if sources.relay else session.run
         ended = run(sandbox, sources, command, warn, beside)
     except EndedEarlyError as early:
         ended = early.ended
+    except SandboxError as error:
+        is_begun = {step.name for step in sandbox.steps if step.error is None} - _OF_IDS
+        if is_begun or sources.relay:
+            raise
+        raise SandboxError(error.cause, f"{error.next_step}\n{_WITHOUT}") from error
     finally:
         beside.end()
     return as_ended(ended)
+
+
+def _without_namespace() -> Callable[..., Ended]:
+    """Return what runs a command that is told of a proxy; few are."""
+    from relay.proxy import running  # noqa: PLC0415 - 1 ms, and few need it
+
+    return running.run
 
 
 def _relayed_outside() -> Callable[..., Ended]:

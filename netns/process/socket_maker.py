@@ -39,10 +39,12 @@ it is done."""
 ANSWER: Final = struct.Struct("=i")
 """0 with a socket, or the errno for which there is none."""
 
+_AF_NETLINK: Final = 16  # linux/socket.h; where keepline is a proxy alone, Python may not know it
+
 MADE: Final = {
     INET: (socket.AF_INET, socket.SOCK_STREAM, 0),
     INET6: (socket.AF_INET6, socket.SOCK_STREAM, 0),
-    DIAG: (socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG),
+    DIAG: (_AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG),
 }
 """Family, type and protocol of each."""
 _OWN_NETWORK: Final = "/proc/thread-self/ns/net"

@@ -1,5 +1,7 @@
 """A container without a network is relayed for by a relay outside, and nothing else leaves it."""
 
+import os
+import shlex
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -83,6 +85,31 @@ async def test_a_container_lives_through_several_sessions(relay: Relay) -> None:
     done = await relay.keepline.host.run_process([*stays(), *words], env=relay.keepline.environment)
     assert (done.stdout, done.stderr) == (b"hello\nhello\n", b"")
     assert len(relay.records()) == 2
+
+
+async def test_a_strict_command_is_confined_as_ever(relay: Relay) -> None:
+    told = f"ls /proc | grep -c '^[0-9]'; {EXCHANGE}"
+    options = ["--strict", "--allow", "server.test"]  # its address is of no host of the internet
+    done = await relay.run("bash", "-c", told, container=makes_its_own(), options=options)
+    count, hello = done.stdout.splitlines()
+    assert (int(count) < 6, hello, done.stderr) == (True, b"hello", "")
+    done = await relay.run("true", container=stays(), options=["--strict"], check=False)
+    assert done.status == 125
+    assert "--strict needs namespaces of its own" in done.stderr
+
+
+async def test_one_session_at_a_time_has_the_containers_own_namespace(relay: Relay) -> None:
+    fifo = str(relay.keepline.folder / "fifo")
+    os.mkfifo(fifo)
+    first = shlex.join(relay.argv("sh", "-c", f"echo >{fifo}; read -r _ <{fifo}"))
+    second = f"{shlex.join(relay.argv('true'))}; echo $?; echo >{fifo}"
+    script = f"{first} & read -r _ <{fifo}; {second}; wait"
+    done = await relay.keepline.host.run_process(
+        [*stays(), needs("bash"), "-c", script], env=relay.keepline.environment
+    )
+    assert done.stdout == b"125\n"
+    assert b"port 53 of the container: Address already in use" in done.stderr
+    assert b"another keepline run" in done.stderr
 
 
 LACKS: Final = {

@@ -36,6 +36,11 @@ Redial: TypeAlias = Callable[[OSError | None, str], Awaitable[Opened | None]]
 cannot be had."""
 
 
+def _is_plain(sock: socket.socket) -> bool:
+    """Return whether what is read from a socket is what the kernel has: a pipe reads that alone."""
+    return type(sock) is socket.socket
+
+
 class After(Enum):
     """What comes after a direction's turn."""
 
@@ -61,6 +66,7 @@ class Pump(Pair):
         urgent.watch(program)
         urgent.watch(upstream.sock)
         self._redial = redial
+        self._is_proxied = upstream.is_proxied
         self.flight = FirstFlight()
         if redial is None:
             self.flight.close()
@@ -121,7 +127,7 @@ class Pump(Pair):
         try:
             while not self.is_over:
                 is_bulk = source.received >= _BULK and not (self.flight.is_open or self.is_left)
-                pipe = pipes.borrow() if is_bulk else None
+                pipe = pipes.borrow() if is_bulk and _is_plain(source.sock) else None
                 try:
                     after = await self._turn(source, sink, pipe)
                 finally:
@@ -239,7 +245,8 @@ class Pump(Pair):
         new connection, on which nothing was sent, is not used, and the loss is passed on.
         """
         loss = side.loss or loss
-        if side is not self.upstream or not self.flight.claim_replay(reset=loss is not None):
+        is_reset = loss is not None or self._is_proxied
+        if side is not self.upstream or not self.flight.claim_replay(reset=is_reset):
             return False
         self._redialled = trio.Event()
         side.sock.close()

@@ -1,5 +1,8 @@
 """What one end has said is heard by the other, however it ended."""
 
+import socket
+from collections.abc import Callable
+
 import pytest
 
 from netns import handoff
@@ -25,3 +28,27 @@ def test_an_end_without_a_word_is_an_end() -> None:
         theirs.close()
         with pytest.raises(EOFError):
             handoff.receive(ours)
+
+
+@pytest.mark.parametrize("first", [handoff.release, handoff.adopt])
+def test_the_release_and_the_adoption_come_in_any_order(
+    first: Callable[[socket.socket], None],
+) -> None:
+    ours, theirs = handoff.channel()
+    with ours, theirs:
+        first(ours)
+        (handoff.adopt if first is handoff.release else handoff.release)(ours)
+        handoff.await_start(theirs, is_released=True, is_adopted=True)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1, socket.MSG_DONTWAIT)
+
+
+def test_without_a_release_nothing_starts() -> None:
+    ours, theirs = handoff.channel()
+    with theirs:
+        handoff.adopt(ours)
+        ours.close()
+        with pytest.raises(EOFError):
+            handoff.await_start(theirs, is_released=True, is_adopted=True)
+        handoff.await_start(theirs, is_released=False, is_adopted=True)
+        handoff.await_start(theirs, is_released=False, is_adopted=False)
