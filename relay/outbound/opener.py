@@ -16,7 +16,7 @@ import trio
 from relay.addresses import Destination, Endpoint
 from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Denied, Dials, Reached
-from relay.outbound.door import DeniedError
+from relay.outbound.door import DeniedError, Own
 from relay.outbound.lately import Lately
 from relay.outbound.patience import NO_ANSWER, DialError, GiveUp, Patience, Retry
 from relay.outbound.standing import Standing
@@ -45,6 +45,11 @@ class Opened(NamedTuple):
     """What was asked for, by which another dial to where it ends is judged; or a proxy."""
     carrier: socket.socket | None = None
     """The socket that liveness watches, if it is another one: it is not this owner's to close."""
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether it leads to a proxy, which may make a FIN of a reset."""
+        return isinstance(self.destination, Own)
 
 
 @dataclass(eq=False)

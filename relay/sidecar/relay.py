@@ -5,9 +5,10 @@ writes nothing but what it keeps on its volume, and starts no command.
 """
 
 import argparse
+import importlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -104,6 +105,11 @@ def _add_flags(parser: flags.Parser) -> None:
         metavar="DIR",
         help="volume by which programs learn of --gateway=tls or http; auto is off in a pod",
     )
+    parser.add_argument(
+        "--otlp",
+        metavar="URL",
+        help="push metrics to a collector, http://HOST:4318/v1/metrics (default: nobody)",
+    )
     flags.add_settings(parser, without=NOT_OF_PODS)
 
 
@@ -137,6 +143,8 @@ def _made(
     held = opened.enter_context(closing(signals.hold()))  # from here on no program is started
     started = _started(settings, prepared, out)
     metrics = Metrics()
+    if parsed.otlp is not None:
+        opened.callback(pushing(parsed.otlp, metrics))
     folder, limit = _sessions(parsed.state), settings.log_limit * _MIB
     parts = Parts(folder, started, limit=limit, warn=warn)
     opened.callback(parts.close)
@@ -157,6 +165,21 @@ def _made(
     ending = Ending(held, record)
     endpoint = Endpoint(http, rules, metrics, record, is_ending=ending.has_begun.is_set)
     return _Pod(relay, ending, rules, endpoint, parts)
+
+
+def pushing(url: str, metrics: Metrics) -> Callable[[], None]:
+    """Begin to push metrics; return what ends that.
+
+    Raises KeeplineError where the library for that is missing, which few want and none else load.
+    """
+    try:
+        push = importlib.import_module("relay.sidecar.endpoint.otlp").Push(url, metrics)
+    except ModuleNotFoundError as error:
+        raise KeeplineError(
+            f"metrics cannot be pushed: there is no {error.name}", "pip install 'keepline[otlp]'"
+        ) from error
+    close: Callable[[], None] = push.close
+    return close
 
 
 def _started(

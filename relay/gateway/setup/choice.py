@@ -23,7 +23,7 @@ EXTRA: Final = "NODE_EXTRA_CA_CERTS"
 """The variable by which a program learns of the session's authority."""
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
+_PATH: Final = r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*"
 
 
 class GatewayError(KeeplineError):
@@ -252,7 +252,7 @@ def parse_base_url(text: str, dialect: Dialect = DEFAULT) -> Origin:
         raise ValueError("has a user or a password, which clients do not send")
     host, port = parse_destination(authority, port)
     path = slash + path
-    if not _PATH.fullmatch(path) or _has_dot_segments(path):
+    if not re.fullmatch(_PATH, path) or _has_dot_segments(path):
         raise ValueError("has a path that clients would write in another way")
     return Origin(host, port, scheme.lower() == "https", path.removesuffix("/"), dialect)
 

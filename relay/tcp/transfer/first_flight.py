@@ -66,7 +66,7 @@ class FirstFlight:
         """Upstream is lost, by a reset or a FIN: return whether to dial again, and count it.
 
         A reset before the program has sent anything needs another connection but no replay; a
-        FIN at that time is passed on.
+        FIN at that time is passed on, but for one of a proxy, which may be a reset to it.
         """
         unused = self._open and self._replays < TRIES and reset and not self.sent
         if not (unused or self.may_replay):

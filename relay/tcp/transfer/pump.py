@@ -66,6 +66,7 @@ class Pump(Pair):
         urgent.watch(program)
         urgent.watch(upstream.sock)
         self._redial = redial
+        self._is_proxied = upstream.is_proxied
         self.flight = FirstFlight()
         if redial is None:
             self.flight.close()
@@ -244,7 +245,8 @@ class Pump(Pair):
         new connection, on which nothing was sent, is not used, and the loss is passed on.
         """
         loss = side.loss or loss
-        if side is not self.upstream or not self.flight.claim_replay(reset=loss is not None):
+        is_reset = loss is not None or self._is_proxied
+        if side is not self.upstream or not self.flight.claim_replay(reset=is_reset):
             return False
         self._redialled = trio.Event()
         side.sock.close()

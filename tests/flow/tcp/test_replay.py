@@ -1,13 +1,16 @@
 """Replay through the pump: upstream is replaced unseen before its first byte, never after."""
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
+from relay.outbound.door import Own
 from relay.outbound.opener import Opened
 from relay.tcp.transfer.first_flight import TRIES
+from relay.tcp.transfer.pump import Pump, Redial
 from tests.support.inprocess import client_hello, tcp
 from tests.support.pace import patience
 
@@ -39,10 +42,12 @@ class Upstreams:
 
 
 @asynccontextmanager
-async def pumping(upstreams: Upstreams) -> AsyncIterator[tcp.Pumped]:
+async def pumping(
+    upstreams: Upstreams, make: Callable[[socket.socket, Opened, Redial], Pump] = Pump
+) -> AsyncIterator[tcp.Pumped]:
     with trio.fail_after(patience(20)):
         async with trio.open_nursery() as nursery:
-            pumped = await tcp.start(nursery, upstreams.redial)
+            pumped = await tcp.start(nursery, upstreams.redial, make)
             with pumped:
                 yield pumped
                 await pumped.ended.wait()
@@ -160,6 +165,31 @@ async def test_a_reset_before_the_first_word_is_dialled_again() -> None:
         await server.aclose()
         assert await pumped.program.receive_some() == b""
         await pumped.program.aclose()
+
+
+def behind_a_proxy(program: socket.socket, opened: Opened, redial: Redial) -> Pump:
+    return Pump(program, opened._replace(destination=Own("proxy.test", 3128)), redial)
+
+
+async def test_a_fin_of_a_proxys_before_the_first_word_may_have_been_a_reset() -> None:
+    upstreams = Upstreams()
+    async with pumping(upstreams, behind_a_proxy) as pumped:
+        close(pumped, pumped.server)
+        for _ in range(TRIES):
+            server = await upstreams.next()
+            await server.aclose()
+        assert await pumped.program.receive_some() == b""
+        await pumped.program.aclose()
+    assert upstreams.losses == [None] * TRIES
+
+
+async def test_a_fin_of_a_servers_own_is_passed_on() -> None:
+    upstreams = Upstreams()
+    async with pumping(upstreams) as pumped:
+        close(pumped, pumped.server)
+        assert await pumped.program.receive_some() == b""
+        await pumped.program.aclose()
+    assert upstreams.losses == []
 
 
 async def test_words_spoken_while_another_upstream_is_dialled_make_the_loss_visible() -> None:

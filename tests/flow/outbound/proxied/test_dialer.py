@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -169,6 +170,26 @@ async def test_none_where_the_proxy_wants_some(scheme: str) -> None:
         with pytest.raises(DialError, match="the proxy wants") as told:
             await made.banner()
         assert told.value.kind is Kind.PROXY_CREDENTIALS
+
+
+async def test_each_proxy_is_told_its_own_credentials_alone() -> None:
+    async with serving(greet) as server:
+
+        async def reach(_host: str, _port: int) -> trio.SocketStream:
+            return await trio.open_tcp_stream("127.0.0.1", server)
+
+        one, two = Proxy(reach), Proxy(reach)
+        async with serving(one.http) as first, serving(two.http) as second:
+            variables = {
+                "https_proxy": f"http://me:one@127.0.0.1:{first}",
+                "http_proxy": f"http://you:two@127.0.0.1:{second}",
+            }
+            made = Dialling(Policy(), "auto", variables)
+            for port in (443, 80):
+                assert await made.banner(port=port) == BANNER
+    known = [b64encode(each) for each in (b"me:one", b"you:two")]
+    told = [[each in b"".join(proxy.heads) for each in known] for proxy in (one, two)]
+    assert told == [[True, False], [False, True]]
 
 
 async def test_a_proxy_by_name_is_looked_up_here() -> None:

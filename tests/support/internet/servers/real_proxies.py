@@ -7,6 +7,7 @@ Squid's settings are those of Debian's package where these decide: CONNECT to po
 """
 
 import os
+import subprocess
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -96,7 +97,8 @@ def start_squid(
 def start_microsocks(host: Host, address: str, port: int) -> None:
     """Start it."""
     credentials = ("-u", USER, "-P", PASSWORD)
-    host.popen([_program("microsocks"), "-i", address, "-p", str(port), *credentials])
+    words = [_program("microsocks"), "-i", address, "-p", str(port), *credentials]
+    host.popen(words, stderr=subprocess.DEVNULL)  # it tells of each connection
 
 
 async def listening(host: Host, address: str, port: int) -> None:
