@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Final
 
 from netns import child, entering, handoff, needed, syscalls
@@ -18,27 +18,28 @@ from netns.plan import Plan
 from netns.process import idmap, timers
 from netns.process.inherited import Inherited
 from netns.process.members import children
+from netns.process.waited import (
+    Ended,
+    Stopped,
+    Waited,
+    ended,
+    is_first_process,
+    remember_how_children_end,
+)
 from netns.strict.init import ADOPTED, ALONE
 
-__all__ = ["EXIT_OWN_FAILURE", "Ended", "Listeners", "Plan", "Sandbox", "SandboxError", "Stopped"]
-
-_SIGNAL_STATUS: Final = 128
+__all__ = [
+    "EXIT_OWN_FAILURE",
+    "Ended",
+    "Listeners",
+    "Plan",
+    "Sandbox",
+    "SandboxError",
+    "Stopped",
+    "is_first_process",
+]
 
 _ENDING_SECONDS: Final = 5
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The command has ended; `status` is what a shell would show: 128+N for a signal."""
-
-    status: int
-    signal: int = 0
-    """The signal that ended it; 0 for none."""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """The command was stopped by a signal, such as Ctrl-Z's."""
 
 
 class EndedEarlyError(Exception):
@@ -55,7 +56,7 @@ _ASK_TO_END: Final = frozenset(
 )
 
 
-class Sandbox:
+class Sandbox(Waited):
     """One command in its namespace, from fork to exit."""
 
     withheld: Sequence[str] = ()
@@ -102,7 +103,7 @@ class Sandbox:
             inherited.close()
         childs_end.close()
         os.close(childs_pipe)
-        _remember_how_children_end()
+        remember_how_children_end()
 
     def build(self, plan: Plan) -> None:
         """Let the child build the namespace and run the command; raises SandboxError.
@@ -203,13 +204,13 @@ class Sandbox:
 
         A signal to the group, such as Ctrl-C's, meets the child as it would have met the command.
         """
-        ended = self._reap(os.waitpid(self.pid, 0)[1])
-        if ended.signal in _ASK_TO_END:
-            return EndedEarlyError(ended)
-        if ended.signal:
-            how = f"killed by {signal.Signals(ended.signal).name}"
-            return SandboxError(f"the child was {how} early", end_hint(ended.signal, host_facts()))
-        cause = f"the child ended early, with status {ended.status}"
+        out = ended(os.waitpid(self.pid, 0)[1])
+        if out.signal in _ASK_TO_END:
+            return EndedEarlyError(out)
+        if out.signal:
+            how = f"killed by {signal.Signals(out.signal).name}"
+            return SandboxError(f"the child was {how} early", end_hint(out.signal, host_facts()))
+        cause = f"the child ended early, with status {out.status}"
         return SandboxError(cause, silent_hint(host_facts()))
 
     def release(self) -> None:
@@ -232,47 +233,6 @@ class Sandbox:
         while (listeners := self._receive()) is None:
             pass
         return listeners
-
-    def poll(self) -> Ended | Stopped | None:
-        """Return what became of the command since the last call, without waiting, waitpid(2).
-
-        If somebody else has waited for it, its status is not known, which is our own failure. As
-        the first process of a PID namespace, a container's, everything is waited for that has lost
-        its parent there, pid_namespaces(7): nobody else would, and each would stay as a zombie.
-        """
-        asked = -1 if is_first_process() else self.pid
-        try:
-            pid, status = os.waitpid(asked, os.WNOHANG | os.WUNTRACED)
-            while pid not in {0, self.pid}:
-                pid, status = os.waitpid(asked, os.WNOHANG | os.WUNTRACED)
-        except ChildProcessError:
-            return Ended(EXIT_OWN_FAILURE)
-        if pid == 0:
-            return None
-        if os.WIFSTOPPED(status):
-            return Stopped()
-        return self._reap(status)
-
-    def has_news(self) -> bool:
-        """Return whether poll() would have news: it went on, stopped or ended, waitid(2)."""
-        kinds = os.WCONTINUED | os.WSTOPPED | os.WEXITED
-        return os.waitid(os.P_PID, self.pid, kinds | os.WNOHANG | os.WNOWAIT) is not None
-
-    @staticmethod
-    def _reap(status: int) -> Ended:
-        code = os.waitstatus_to_exitcode(status)
-        return Ended(code) if code >= 0 else Ended(_SIGNAL_STATUS - code, -code)
-
-
-def is_first_process() -> bool:
-    """Return whether all that is in our PID namespace ends with us, and its orphans are ours."""
-    return os.getpid() == 1
-
-
-def _remember_how_children_end() -> None:
-    """Where whoever started us ignores SIGCHLD, the kernel would forget how the command ends."""
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _await_end(pidfd: int) -> None:

@@ -1,11 +1,12 @@
 """System calls that the os module lacks, see section 2 of the manual; failures raise OSError."""
 
+import contextlib
 import ctypes
 import errno
 import os
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 # Clone flags, clone(2).
 CLONE_NEWNS: Final = 0x0002_0000
@@ -60,21 +61,28 @@ _AT_RECURSIVE: Final = 0x8000
 _MOUNT_ATTR_RDONLY: Final = 0x1
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.mount.argtypes = [
-    ctypes.c_char_p,
-    ctypes.c_char_p,
-    ctypes.c_char_p,
-    ctypes.c_ulong,
-    ctypes.c_char_p,
-]
-_libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
-_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-_libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong]
-_libc.syscall.argtypes = [ctypes.c_long] + [ctypes.c_ulong] * 5
-_libc.syscall.restype = ctypes.c_long
-_libc.unshare.argtypes = [ctypes.c_int]
-_libc.setns.argtypes = [ctypes.c_int, ctypes.c_int]
-_libc.inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
+
+
+def _declare(name: str, *arguments: Any, result: Any = ctypes.c_int) -> None:
+    """Declare a function; where the C library lacks it, its call raises AttributeError."""
+    with contextlib.suppress(AttributeError):  # it is not Linux's
+        function = getattr(_libc, name)
+        function.argtypes, function.restype = arguments, result
+
+
+_text, _unsigned = ctypes.c_char_p, ctypes.c_ulong
+_declare("mount", _text, _text, _text, _unsigned, _text)
+_declare("umount2", _text, ctypes.c_int)
+_declare("prctl", ctypes.c_int, *[_unsigned] * 4)
+_declare("ioctl", ctypes.c_int, _unsigned, _unsigned)
+_declare("syscall", ctypes.c_long, *[_unsigned] * 5, result=ctypes.c_long)
+_declare("unshare", ctypes.c_int)
+_declare("setns", ctypes.c_int, ctypes.c_int)
+_declare("inotify_add_watch", ctypes.c_int, _text, ctypes.c_uint32)
+
+
+HAS_INOTIFY: Final = hasattr(_libc, "inotify_init1")
+"""Whether files can be watched by inotify(7), which is Linux's."""
 
 
 def _check(result: int, call: str) -> int:

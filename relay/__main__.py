@@ -4,14 +4,15 @@ from relay.command import first
 
 first.prepare()
 
-import sys  # noqa: E402 - what is imported from here on finds all in order
+import os  # noqa: E402 - what is imported from here on finds all in order
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
 
 from relay import startup  # noqa: E402
 
 startup.begin()
 
 import contextlib  # noqa: E402 - what follows is loaded as startup.py has it
-import os  # noqa: E402
 from typing import NoReturn  # noqa: E402
 
 from netns import hints  # noqa: E402
@@ -26,7 +27,7 @@ def main() -> int:
     """Run the command line; return the exit status."""
     sandbox: Sandbox | OSError | SandboxError | None = None
     forked: beside.Beside | None = None
-    if sys.argv[1:2] == ["run"]:
+    if sys.argv[1:2] == ["run"] and not _may_ask_for_proxy(sys.argv[2:]):
         try:
             sandbox = Sandbox(inherited.take())
         except (OSError, SandboxError) as error:  # told by what can print
@@ -50,6 +51,16 @@ def _leave(status: int) -> NoReturn:
             with contextlib.suppress(OSError, ValueError):  # nobody reads it
                 stream.flush()
     os._exit(status)
+
+
+def _may_ask_for_proxy(words: Sequence[str]) -> bool:
+    """Return whether `run` may be to make no namespace, which the settings then tell for sure."""
+    own = words[: words.index("--")] if "--" in words else words
+    return (
+        os.environ.get("KEEPLINE_INTERCEPT") == "proxy"
+        or "--intercept=proxy" in own
+        or any(own[at : at + 2] == ["--intercept", "proxy"] for at in range(len(own)))
+    )
 
 
 def _not_loaded(error: OSError) -> int:

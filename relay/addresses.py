@@ -13,10 +13,10 @@ DNS_PORT: Final = 53
 
 _OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-_PORT: Final = re.compile(r"[0-9]{1,5}")
+_PORT: Final = r"[0-9]{1,5}"
 _MOST_CHARACTERS: Final = 253
 _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_NAME: Final = rf"{_LABEL}(\.{_LABEL})*"
 _OF_LOOPBACK: Final = ("0.0.0.0", "::1")  # noqa: S104 - compared, not bound
 _BROADCAST: Final = "255.255.255.255"
 _LONGEST_PREFIX: Final = 22
@@ -40,8 +40,8 @@ _PRIVATE: Final = tuple(
         ),
     )
 )
-_C_NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}")
-_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_C_NUMBER: Final = r"0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}"
+_NUMBER: Final = r"[0-9]+|0x[0-9a-f]*"
 
 
 class Destination(NamedTuple):
@@ -97,7 +97,7 @@ def numbers_and_dots(text: str) -> str | None:
     There may be one to four numbers, decimal, octal or hexadecimal; the last one fills the rest.
     """
     parts = text.split(".")
-    if len(parts) > 4 or not all(map(_C_NUMBER.fullmatch, parts)):
+    if len(parts) > 4 or not all(re.fullmatch(_C_NUMBER, part) for part in parts):
         return None
     *first, last = map(_c_number, parts)
     if any(number > 255 for number in first) or last >= 1 << 8 * (4 - len(first)):
@@ -164,7 +164,7 @@ def split_port(text: str, *, lowest: int = 1) -> tuple[str, int | None]:
     host, colon, port = text.partition(":")
     if not colon:
         return host, None
-    if not _PORT.fullmatch(port) or not lowest <= int(port) <= MAX_PORT:
+    if not re.fullmatch(_PORT, port) or not lowest <= int(port) <= MAX_PORT:
         raise ValueError(f"the port is no number from {lowest} to {MAX_PORT}")
     return host, int(port)
 
@@ -181,7 +181,7 @@ def parse_destination(text: str, default_port: int) -> Destination:
     except ValueError:
         raise ValueError(f"has a port that is no number from 1 to {MAX_PORT}") from None
     host = canonical(written)
-    if len(host) > _MOST_CHARACTERS or not (written.isascii() and _NAME.fullmatch(host)):
+    if len(host) > _MOST_CHARACTERS or not (written.isascii() and re.fullmatch(_NAME, host)):
         raise ValueError("has no host name or IPv4 address in ASCII")
     if _means_this_host(host):
         raise ValueError("is on loopback, which the gateway does not serve")
@@ -190,7 +190,7 @@ def parse_destination(text: str, default_port: int) -> Destination:
 
 def _means_this_host(host: str) -> bool:
     """Judge an address or a name, RFC 6761 section 6.3; raises ValueError for no such address."""
-    if not _NUMBER.fullmatch(host.rpartition(".")[2]):
+    if not re.fullmatch(_NUMBER, host.rpartition(".")[2]):
         return host == "localhost" or host.endswith(".localhost")
     if not is_ipv4(host):  # such as 127.1 or 0x7f.0.0.1, which C libraries read as addresses
         raise ValueError("has an IPv4 address that is not four decimal numbers")

@@ -16,6 +16,7 @@ from typing import Final
 
 from netns.errors import KeeplineError
 from netns.hints import refused_call
+from netns.process import inherited
 from netns.sandbox import Ended, EndedEarlyError, Sandbox, SandboxError
 from relay import __version__, config, doctor, flags, session
 from relay.addresses import parse_pool
@@ -31,13 +32,14 @@ from relay.record.escaping import shown_json, shown_lines
 from relay.record.story import learned, telling
 
 COMMANDS_BESIDE_RUN: Final = {
-    "docker": "relay.engines.docker",
-    "podman": "relay.engines.podman",
-    "relay": "relay.remote.command",
-    "sidecar": "relay.sidecar.command",
+    "proxy": ("relay.proxy.command", "a relay as a proxy, where no namespace may be made"),
+    "docker": ("relay.engines.docker", "docker run, whose only way out is a session"),
+    "podman": ("relay.engines.podman", "podman run, whose only way out is a session"),
+    "relay": ("relay.remote.command", "the relay of containers without a network, outside"),
+    "sidecar": ("relay.sidecar.command", "the relay of a pod, its rules, and whether it is ready"),
 }
-"""Modules by the first argument; each has `main(arguments: Sequence[str]) -> int`, which takes what
-follows that word and may raise KeeplineError and OSError, and a parser of its own."""
+"""Modules by the first argument, with their help. Each has `main(arguments: Sequence[str]) -> int`,
+which takes what follows that word and may raise KeeplineError and OSError, and its own parser."""
 
 
 def main(
@@ -65,8 +67,8 @@ def _command(words: Sequence[str], sandbox: Sandbox | None, beside: Beside | Non
     """Run the command that the words name; return the exit status."""
     if bare := _bare(words):
         return _start(config_files.gathered({}), bare, sandbox, beside)
-    module = COMMANDS_BESIDE_RUN.get(words[0]) if words else None
-    if module is not None:
+    module, _help = COMMANDS_BESIDE_RUN.get(words[0], ("", "")) if words else ("", "")
+    if module:
         status_of_it: int = importlib.import_module(module).main(words[1:])
         return status_of_it
     parsed = _parser(of_run=words[:1] == ["run"]).parse_args(words)
@@ -110,6 +112,8 @@ def _parser(*, of_run: bool) -> "argparse.ArgumentParser":
         else:
             command.add_argument("--json", action="store_true", help="for programs")
     if not of_run:
+        for word, (_module, text) in COMMANDS_BESIDE_RUN.items():
+            commands.add_parser(word, help=text, add_help=False)
         _add_policy(
             commands.add_parser("policy", help="which destinations may be reached, and why")
         )
@@ -136,6 +140,13 @@ def _add_session(parser: "argparse.ArgumentParser") -> None:
 
 
 _SESSION_HELP = "its name or how that begins, or latest; without it, that of $KEEPLINE_SESSION"
+_OF_IDS: Final = frozenset({"user namespace", "id map"})
+"""Steps of a namespace that are done before anything of the network's."""
+
+_WITHOUT: Final = (
+    "   or: keepline run --intercept=proxy, which needs no namespace; programs that ignore proxies"
+    " go past it"
+)
 _STATE_HELP = "the volume of a pod's relay, as keepline sidecar relay --state has it"
 _SIDECAR_HELP = "of the relay of this pod, and whether it is ready; status 1 if not"
 _RUN_USAGE = "keepline run [options] -- COMMAND [ARG ...]"
@@ -152,15 +163,29 @@ def _start(
     sources: config.Sources, command: Sequence[str], sandbox: Sandbox | None, beside: Beside | None
 ) -> int:
     """Run a command, in what has been started for it; return the exit status."""
-    sandbox, beside = sandbox or Sandbox(), beside or Beside.fork()
+    if sandbox is None and sources.settings().intercept == "proxy":
+        return as_ended(_without_namespace()(sources, command, warn))
+    sandbox, beside = sandbox or Sandbox(inherited.take()), beside or Beside.fork()
     try:
         run = _relayed_outside() if sources.relay else session.run
         ended = run(sandbox, sources, command, warn, beside)
     except EndedEarlyError as early:
         ended = early.ended
+    except SandboxError as error:
+        is_begun = {step.name for step in sandbox.steps if step.error is None} - _OF_IDS
+        if is_begun or sources.relay:
+            raise
+        raise SandboxError(error.cause, f"{error.next_step}\n{_WITHOUT}") from error
     finally:
         beside.end()
     return as_ended(ended)
+
+
+def _without_namespace() -> Callable[..., Ended]:
+    """Return what runs a command that is told of a proxy; few are."""
+    from relay.proxy import running  # noqa: PLC0415 - 1 ms, and few need it
+
+    return running.run
 
 
 def _relayed_outside() -> Callable[..., Ended]:

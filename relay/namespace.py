@@ -1,9 +1,13 @@
 """The ways in of a namespace that keepline has made, in which the command runs."""
 
+from collections.abc import Sequence
 from functools import partial
 
+from netns.errors import KeeplineError
 from netns.handoff import Listeners
+from netns.plan import WAYS, Intercept
 from relay.barrier import Record
+from relay.config import Settings
 from relay.descriptors import LIMIT
 from relay.inbound.held.holder import MOST_HELD, PART, SynHolder
 from relay.inbound.listener import Listener
@@ -25,6 +29,23 @@ def ways_in(listeners: Listeners) -> WaysIn:
         own=tuple(listeners.listening()),
         read_only=listeners.read_only,
     )
+
+
+def ways(settings: Settings) -> Sequence[Intercept]:
+    """Return how connections may be caught; raises KeeplineError where none are to be.
+
+    Here the namespace has been begun, as it is before the settings are read.
+    """
+    match settings.intercept:
+        case "auto":
+            return WAYS
+        case "proxy":
+            raise KeeplineError(
+                "intercept = proxy was read too late: a namespace was begun",
+                "keepline run --intercept=proxy -- COMMAND, or KEEPLINE_INTERCEPT=proxy",
+            )
+        case way:
+            return (way,)
 
 
 def _make(

@@ -39,7 +39,7 @@ _CHECKED: Final = 0b10
 _32_BITS: Final = 0xFFFF_FFFF
 
 _NOT_CODE: Final = frozenset(
-    {"__pycache__", "_tests", "tests", "testing", "_tools", "sidecar"},
+    {"__pycache__", "_tests", "tests", "testing", "_tools", "proxy", "sidecar"},
 )
 """Folders of packages that hold nothing that the relay of a command imports."""
 

@@ -15,7 +15,7 @@ import trio
 
 from netns import syscalls
 from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
-from netns.plan import COMMON_PORTS, WAYS, Plan
+from netns.plan import COMMON_PORTS, Plan
 from netns.process.socket_maker import SocketMaker
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans, is_first_process
 from relay import __version__, namespace, server, startup
@@ -239,7 +239,7 @@ def plan(
         instead_of_files={_RES_OPTIONS: f"{os.environ.get(_RES_OPTIONS, '')} {WAIT}".lstrip()},
         has_rules=settings.has_rules,
         own_address=own_address,
-        intercept=WAYS if settings.intercept == "auto" else (settings.intercept,),
+        intercept=namespace.ways(settings),
         ports=settings.ports or COMMON_PORTS,
         loopback_port=prepared.port if prepared is not None else None,
         connect_seconds=settings.patience,

@@ -17,12 +17,13 @@ from relay import sealed
 # fmt: off
 DEFERRED: Final = frozenset({
     # 6 ms: after the fork. While the child loads its part, the parent reads the settings.
-    "netns.child", "relay.cli", "relay.command.beside",
-    # 40 ms: pyroute2, the child's work alone.
-    "netns.network.links",
+    "netns.child", "netns.network.interception", "netns.network.links",
+    "relay.cli", "relay.command.beside",
     # 9 ms: flags, which most starts have none of, and the size of the terminal for their help.
     "argparse", "relay.flags", "shutil",
     # 2 ms: what others import and a start does not use: digests, IDNA.
+    # (Patterns of settings and environment are texts, which re compiles, and keeps, when they are
+    # first matched: 3 ms.)
     "ctypes.util", "hashlib", "idna",
     # 1 ms: what is published as it was asked for; the rest after the command has started.
     "relay.publishing.on_host", "relay.publishing.publishing",

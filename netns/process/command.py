@@ -25,8 +25,14 @@ Changes = Mapping[str, str | None]
 
 
 def callers_environment() -> list[bytes]:
-    """Return the entries that this process was started with, proc_pid_environ(5)."""
-    return Path("/proc/self/environ").read_bytes().split(b"\0")[:-1]
+    """Return the entries that this process was started with, proc_pid_environ(5).
+
+    Without a /proc they are those that the interpreter knows.
+    """
+    try:
+        return Path("/proc/self/environ").read_bytes().split(b"\0")[:-1]
+    except FileNotFoundError:
+        return [name + b"=" + value for name, value in os.environb.items()]
 
 
 def changed(entries: Iterable[bytes], changes: Changes) -> list[bytes]:

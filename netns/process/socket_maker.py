@@ -22,6 +22,7 @@ from typing import Final, NoReturn
 
 from netns import syscalls
 from netns.network import netlink
+from netns.network.holding import PUBLISHED_MARK, SO_MARK
 from netns.process import beside
 from netns.process.filter import seccomp
 
@@ -39,10 +40,12 @@ it is done."""
 ANSWER: Final = struct.Struct("=i")
 """0 with a socket, or the errno for which there is none."""
 
+_AF_NETLINK: Final = 16  # linux/socket.h; where keepline is a proxy alone, Python may not know it
+
 MADE: Final = {
     INET: (socket.AF_INET, socket.SOCK_STREAM, 0),
     INET6: (socket.AF_INET6, socket.SOCK_STREAM, 0),
-    DIAG: (socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG),
+    DIAG: (_AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG),
 }
 """Family, type and protocol of each."""
 _OWN_NETWORK: Final = "/proc/thread-self/ns/net"
@@ -80,6 +83,13 @@ class SocketMaker:
 
     def check(self, kind: bytes, sock: socket.socket) -> None:
         """Accept what was handed over: the process is keepline's own. Else it raises OSError."""
+
+    def mark(self, sock: socket.socket) -> None:
+        """Have the rules of interception leave a socket alone; raises OSError.
+
+        The relay may: it owns the namespace.
+        """
+        sock.setsockopt(socket.SOL_SOCKET, SO_MARK, PUBLISHED_MARK)
 
     def enter(self, inside: socket.socket) -> None:
         """Have it enter the namespace of a socket, and answer once it is there; raises OSError.

@@ -7,7 +7,7 @@ import msgspec
 
 from relay.addresses import MAX_PORT
 
-_NAME: Final = re.compile(r"([1-9][0-9]{0,4})\.lock")
+_NAME: Final = r"([1-9][0-9]{0,4})\.lock"
 _FIRST_PROCESS: Final = 1
 
 
@@ -26,7 +26,7 @@ class _Content(msgspec.Struct):
 
 def port_named(name: str) -> int | None:
     """Return the port that a file's name says; None if it is no lock file."""
-    found = _NAME.fullmatch(name)
+    found = re.fullmatch(_NAME, name)
     port = int(found[1]) if found is not None else 0
     return port if 0 < port <= MAX_PORT else None
 

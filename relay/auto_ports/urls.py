@@ -43,11 +43,9 @@ _SCHEMES: Final = {
 }
 """Ports that a URL need not say: IANA's, and those that the programs have for a default."""
 
-_SCHEME: Final = re.compile(r"([a-z][a-z0-9.-]{0,30})(?:\+[a-z0-9.-]{1,30})?://", re.IGNORECASE)
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(?::([0-9]{1,5})?)?")
-_WITHIN: Final = re.compile(
-    r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,60}://[^\s\"'<>|\\^`,]+", re.IGNORECASE
-)
+_SCHEME: Final = r"(?i:([a-z][a-z0-9.-]{0,30})(?:\+[a-z0-9.-]{1,30})?://)"
+_HOST: Final = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(?::([0-9]{1,5})?)?"
+_WITHIN: Final = r"(?i:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,60}://[^\s\"'<>|\\^`,]+)"
 
 
 def port_of(text: str, default: int | None = None) -> int | None:
@@ -56,11 +54,11 @@ def port_of(text: str, default: int | None = None) -> int | None:
     `default` is that of a text without a scheme.
     """
     text = text.strip()[:LONGEST]
-    scheme = _SCHEME.match(text)
+    scheme = re.match(_SCHEME, text)
     if scheme is not None:
         default = _SCHEMES.get(scheme[1].lower())
     authority = re.split(r"[/?#]", text[scheme.end() :] if scheme else text, maxsplit=1)[0]
-    found = _HOST.fullmatch(authority.rpartition("@")[2])
+    found = re.fullmatch(_HOST, authority.rpartition("@")[2])
     if found is None or not _is_this_machine(found[1]):
         return None
     port = int(found[2]) if found[2] else default
@@ -69,7 +67,7 @@ def port_of(text: str, default: int | None = None) -> int | None:
 
 def ports_within(text: str) -> Iterator[int]:
     """Yield the ports to which the URLs within a text lead, such as an argument of a program."""
-    for url in _WITHIN.findall(text[:LONGEST]):
+    for url in re.findall(_WITHIN, text[:LONGEST]):
         if (port := port_of(url)) is not None:
             yield port
 

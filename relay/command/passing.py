@@ -14,11 +14,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Collection
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
-from netns.sandbox import Sandbox
+from netns.sandbox import Ended, Stopped
 from relay.barrier import Record, contained
 from relay.command import signals
 from relay.command.signals import Sent, Signals
@@ -31,10 +31,27 @@ _ALL_HAVE_IT: Final = 0.01
 has come to the command and to the witness."""
 
 
+class Command(Protocol):
+    """What keepline runs, in a namespace or without."""
+
+    pid: int
+    init: int
+    """The first process of its PID namespace, if that is keepline's; else 0."""
+
+    def poll(self) -> Ended | Stopped | None:
+        """Return what became of it since the last call, without waiting."""
+
+    def has_news(self) -> bool:
+        """Return whether poll() would have news."""
+
+    def leave_orphans(self) -> None:
+        """Let what it has left behind go on until it ends."""
+
+
 class Passing:
     """Passes on what is sent to keepline."""
 
-    def __init__(self, sandbox: Sandbox, held: Signals, witness: Witness) -> None:
+    def __init__(self, sandbox: Command, held: Signals, witness: Witness) -> None:
         self.sandbox = sandbox
         self._held = held
         self._witness = witness

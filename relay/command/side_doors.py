@@ -103,8 +103,8 @@ DOORS: Final[Mapping[str, Door]] = {
 _ASKS_NOBODY: Final = frozenset({"--version", "-v", "--help", "-h", "help", "version"})
 
 _OF_SSH: Final = Options("BbcDEeFIiJLlmOoPpQRSWw")
-_CONTROL_PATH: Final = re.compile(r"\s*ControlPath(?:\s*=\s*|\s+)(.*)", re.IGNORECASE)
-_HASH: Final = re.compile(r"[0-9a-f]{40}")
+_CONTROL_PATH: Final = r"(?i:\s*ControlPath(?:\s*=\s*|\s+)(.*))"
+_HASH: Final = r"[0-9a-f]{40}"
 """What `%C` of a path stands for: whose it is cannot be told."""
 
 
@@ -159,7 +159,7 @@ def _has_master(words: Sequence[str], host: Host) -> bool:
     destination = (operands_of(list(words[1:]), _OF_SSH) or [""])[0].removeprefix("ssh://")
     name = destination.rpartition("@")[2].partition("/")[0].partition(":")[0]
     paths = host.listening("ssh") if name else ()
-    return any(name in path or _HASH.search(path) for path in paths)
+    return any(name in path or re.search(_HASH, path) for path in paths)
 
 
 def _control_paths(words: Sequence[str]) -> Iterator[str]:
@@ -170,6 +170,6 @@ def _control_paths(words: Sequence[str]) -> Iterator[str]:
         elif before.startswith("-S"):
             yield before.removeprefix("-S")
         elif before.startswith("-o") and (
-            option := _CONTROL_PATH.fullmatch(before.removeprefix("-o") or word)
+            option := re.fullmatch(_CONTROL_PATH, before.removeprefix("-o") or word)
         ):
             yield option[1]

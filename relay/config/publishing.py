@@ -30,8 +30,8 @@ MOST: Final = 1000
 
 _DNS_PORT: Final = 53
 _WRITE: Final = "write PORT, PORT:PORT or ADDRESS:PORT:PORT, that of the host first"
-_RANGE: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
-_PARTS: Final = re.compile(r"(?:(\[[^\]]*\]|[^:\[\]]*[.a-z*][^:\[\]]*):)?([0-9-]*)(?::([0-9-]+))?")
+_RANGE: Final = r"([0-9]{1,5})(?:-([0-9]{1,5}))?"
+_PARTS: Final = r"(?:(\[[^\]]*\]|[^:\[\]]*[.a-z*][^:\[\]]*):)?([0-9-]*)(?::([0-9-]+))?"
 
 
 class Publication(NamedTuple):
@@ -75,7 +75,7 @@ def parse(text: str) -> list[Publication]:
     ports, _slash, protocol = text.strip().partition("/")
     if protocol == "udp":
         raise ValueError(f"{text!r}: UDP does not come in; TCP does, which is {ports}")
-    parts = _PARTS.fullmatch(ports)
+    parts = re.fullmatch(_PARTS, ports)
     if protocol not in ("", "tcp") or parts is None:
         raise ValueError(f"{text!r}: {_WRITE}")
     host, outside, inside = parts.groups()
@@ -105,7 +105,7 @@ def _addresses(host: str | None, text: str) -> tuple[str, ...]:
 
 def _range(text: str, whole: str) -> Iterator[int]:
     """Yield the ports of PORT or FIRST-LAST; raises ValueError."""
-    found = _RANGE.fullmatch(text)
+    found = re.fullmatch(_RANGE, text)
     first, last = (int(each) for each in (found[1], found[2] or found[1])) if found else (0, 0)
     if not 0 < first <= last <= MAX_PORT:
         raise ValueError(f"{whole!r}: a port is a number from 1 to {MAX_PORT}, a range two of them")

@@ -43,7 +43,7 @@ _RULES: Final = ("allow", "deny")
 _LISTED: Final = (*_RULES, "presets")
 """Lists of which an empty one is a mistake: it is meant to say something, and says nothing."""
 
-_QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
+_QUOTED: Final = r"\"[^\"]*\"|'[^']*'"
 """A string within a line."""
 
 _EMPTY: Final = "it is empty: name what it is about, or leave it out"
@@ -121,7 +121,7 @@ class _File:
         begin = _line_of(key, self._text)
         lines: dict[str, int] = {}
         for number, line in enumerate(self._text.splitlines()[begin - 1 :], begin):
-            for quoted in _QUOTED.findall(line):
+            for quoted in re.findall(_QUOTED, line):
                 lines.setdefault(quoted[1:-1], number)
         for each in entries:
             entry = Entry(host=each) if isinstance(each, str) else each

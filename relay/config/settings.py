@@ -122,8 +122,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = (publishing.AUTO,)
     intercept: Annotated[
-        Literal["auto", "tproxy", "redirect", "ports"],
-        _help("how connections are caught; auto takes the first that works"),
+        Literal["auto", "tproxy", "redirect", "ports", "proxy"],
+        _help(
+            "how connections are caught; auto takes the first that works of these but proxy, with"
+            " which none are caught: programs are told of a proxy, and go past it if they ignore it"
+        ),
     ] = "auto"
     ports: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=65535)], ...],

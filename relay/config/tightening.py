@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from netns import syscalls
 from relay.barrier import Record
 from relay.config import ConfigError, Project, Settings, Sources, files, from_toml, publishing
 from relay.descriptors import SPARE
@@ -35,6 +36,9 @@ whose end may keep a process waiting for 20 ms, until no other processor uses it
 
 SETTLE: Final = 0.2
 """Seconds after a change before the files are read: most editors truncate a file, then write."""
+
+LOOK: Final = 1.0
+"""Seconds between two looks where the kernel has no inotify(7)."""
 
 _LACKS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EIO})
 
@@ -74,6 +78,9 @@ class Tightening:
         read once that stands: what changes before it is read, and what changes after it is noticed.
         """
         await trio.sleep(_FIRST_LOOK)
+        while not syscalls.HAS_INOTIFY:
+            self._look()
+            await trio.sleep(LOOK)
         while True:
             paths = [Path(self._sources.path), *files.project_paths()]
             with FileWatch(paths) as watch:

@@ -59,7 +59,9 @@ def examine(settings: Settings | ConfigError) -> Iterator[Check]:
         yield _resolvers(settings, resolv_conf)
     yield from _way_out(settings)
     yield _pool(settings)
-    yield from _namespace(settings, resolv_conf)
+    if settings.intercept != "proxy":
+        yield from _namespace(settings, resolv_conf)
+    yield _proxy(settings)
     yield _rto_max()
     yield _flight_log()
     yield from _left_open()
@@ -250,6 +252,16 @@ def _ways(listeners: Listeners) -> Iterator[Check]:
             [*listeners.held_notes, *([] if holds else ["it succeeds at once, then is reset"])]
         ),
         fix="tproxy on a kernel with nfnetlink_log, in a container that allows raw sockets",
+    )
+
+
+def _proxy(settings: Settings) -> Check:
+    """Name what needs no namespace, and what that is worth."""
+    rules = ", whatever the rules are" if settings.has_rules else ""
+    return Check(
+        "a proxy, which needs no namespace (run --intercept=proxy, keepline proxy)",
+        works=True,
+        detail=f"programs that ignore proxies go past it{rules}",
     )
 
 

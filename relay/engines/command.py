@@ -54,18 +54,20 @@ def status_of(argv: Sequence[str]) -> int:
 
     Raises KeeplineError if there is none. Whoever asks this process to end asks the client.
     """
+    early: list[int] = []
+    pass_on = early.append
+
+    for number in _PASSED_ON:
+        signal.signal(number, lambda number, _frame: pass_on(number))
     try:
         process = subprocess.Popen(argv)  # noqa: S603 - what was asked for
     except OSError as error:
         raise KeeplineError(
             f"{argv[0]} cannot be started: {error.strerror}", f"install {argv[0]}"
         ) from error
-
-    def pass_on(number: int, _frame: object) -> None:
-        process.send_signal(number)
-
-    for number in _PASSED_ON:
-        signal.signal(number, pass_on)
+    pass_on = process.send_signal
+    for came in early:  # before there was anybody to tell
+        process.send_signal(came)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     status = process.wait()

@@ -6,6 +6,7 @@ has no network at all. The relay, and its socket, are this container's alone and
 """
 
 import os
+import secrets
 import subprocess
 import tempfile
 import time
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     with _relay(asked.settings) as folder:
         sealed = ["--network=none", "--cap-add=NET_ADMIN", f"--volume={folder}:{_INSIDE}"]
         sealed += [f"--env=KEEPLINE_RELAY={_INSIDE}/{_NAME}"]
+        sealed += asked.run.named(secrets.token_hex(6))
         return command.status_of(["docker", "run", *sealed, *asked.run.words])
 
 

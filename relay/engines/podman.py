@@ -8,6 +8,7 @@ podman sends no packet for a container that joins a namespace by its path, and p
 that is the session's work.
 """
 
+import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     asked = command.asked("podman", arguments)
     with _held(asked.settings) as pid:
         network = f"--network=ns:/proc/{pid}/ns/net"
-        return command.status_of(["podman", "run", network, *_WAITS, *asked.run.words])
+        given = (network, *_WAITS, *asked.run.named(secrets.token_hex(6)))
+        return command.status_of(["podman", "run", *given, *asked.run.words])
 
 
 @contextmanager

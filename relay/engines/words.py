@@ -16,9 +16,12 @@ _WITHOUT_VALUE: Final = frozenset(
     | {"--replace", "--rm", "--rmi", "--rootfs", "--sig-proxy", "--tls-verify", "--tty"}
     | {"--unsetenv-all"}
 )
-_SHORT_WITHOUT_VALUE: Final = "dhiPqt"
+_SHORT_WITHOUT_VALUE: Final = "diPqt"
 
-_SHORT: Final = {"-d": "--detach", "-P": "--publish-all", "-p": "--publish"}
+_OF_ITS_NAME: Final = frozenset({"--no-hosts", "--uts"})
+"""With these, the container's name is not ours to put into its /etc/hosts."""
+
+_SHORT: Final = {"-d": "--detach", "-h": "--hostname", "-P": "--publish-all", "-p": "--publish"}
 
 _REFUSED: Final = {
     "--detach": "leave it out, and put the whole command into the background: the session is to"
@@ -30,18 +33,37 @@ _REFUSED: Final = {
 }
 
 
+_ITSELF: Final = "127.0.1.1"
+
+
 class Run(NamedTuple):
     """What is to be run."""
 
     words: tuple[str, ...]
     """What follows `run`, but for what is published."""
-    published: tuple[str, ...]
+    published: tuple[str, ...] = ()
     """As --publish has it."""
+    hostname: str = ""
+    """That of the container, if it was given."""
+    has_hosts: bool = True
+    """Whether an /etc/hosts is to be made, in which it may be."""
+
+    def named(self, name: str) -> tuple[str, ...]:
+        """Return the options by which the container knows its name, `name` if none was given.
+
+        An engine has it in /etc/hosts with an address of the network that it has made. Here it has
+        made none, and programs that look up what hostname(1) says would ask DNS.
+        """
+        if not self.has_hosts:
+            return ()
+        given = () if self.hostname else (f"--hostname={name}",)
+        return (*given, f"--add-host={self.hostname or name}:{_ITSELF}")
 
 
 def read(words: Sequence[str]) -> Run:
     """Read what follows `run`; raises KeeplineError for what contradicts a session's network."""
     kept, published, at = list[str](), list[str](), 0
+    hostname, has_hosts = "", True
     while at < len(words) and words[at].startswith("-") and words[at] != "-":
         count, found = _option(words, at)
         for name, value in found:
@@ -49,6 +71,9 @@ def read(words: Sequence[str]) -> Run:
                 raise KeeplineError(f"{name} cannot be had here", _REFUSED[name])
             if name == "--publish":
                 published.append(value)
+            if name == "--hostname":
+                hostname = value
+            has_hosts = has_hosts and name not in _OF_ITS_NAME
         names = [name for name, _value in found]
         if "--publish" in names:
             kept += [name for name in names if name != "--publish"]  # letters before -p
@@ -57,7 +82,7 @@ def read(words: Sequence[str]) -> Run:
         at += count
         if words[at - count] == "--":
             break
-    return Run((*kept, *words[at:]), tuple(published))
+    return Run((*kept, *words[at:]), tuple(published), hostname, has_hosts)
 
 
 def _option(words: Sequence[str], at: int) -> tuple[int, list[tuple[str, str]]]:

@@ -5,7 +5,7 @@ What speaks HTTP is loaded when the first connection comes; see relay/startup.py
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -25,7 +25,7 @@ from relay.gateway.downstream.program_stream import ProgramStream
 from relay.gateway.http import Request, values
 from relay.gateway.inner import Inner
 from relay.gateway.setup.choice import Origin
-from relay.gateway.setup.prepare import BASE_URL_PORT, Prepared
+from relay.gateway.setup.prepare import BASE_URL_PORT, UNKNOWN_PATH, Prepared
 from relay.gateway.upstream import pool
 from relay.inbound.offer import Offer
 from relay.outbound.opener import Opener
@@ -177,7 +177,7 @@ class Gateway:
     ) -> None:
         """Answer one request after the other."""
         upstream = self._pool(origin)
-        while (request := await side.request()) is not None:
+        while (request := await self._next(side, origin)) is not None:
             guest.has_asked()
             self.clients.has_sent_data(client)
             if await self._has_refused(request, side, origin, number):
@@ -206,6 +206,18 @@ class Gateway:
         if side.received:  # also of what is no HTTP
             self.clients.has_sent_data(client)
         await side.close()
+
+    async def _next(self, side: "downstream.Downstream", origin: Origin) -> Request | None:
+        """Return the next request, below the base URL's secret if it has one; answer any other."""
+        request = await side.request()
+        if request is None or self.prepared.chosen.mode != "http":
+            return request
+        target = self.prepared.place.below(request.target)
+        if target is not None:
+            return replace(request, target=target)
+        async with side.exchange():
+            await side.fail(*origin.dialect.error_fields(UNKNOWN_PATH, retry=False))
+        return None
 
     async def _has_refused(
         self, request: Request, side: "downstream.Downstream", origin: Origin, number: int

@@ -74,7 +74,12 @@ def _has_ipv6() -> bool:
 
 
 def local_addresses() -> frozenset[str]:
-    """Read this network namespace's IPv4 addresses, SIOCGIFCONF of netdevice(7)."""
+    """Read this network namespace's IPv4 addresses, SIOCGIFCONF of netdevice(7).
+
+    Where the kernel is not Linux, that which this host sends from.
+    """
+    if not hasattr(socket, "AF_NETLINK"):
+        return frozenset({_source()} - {""})
     return frozenset(map(_address_in, at_all_costs(_read)))
 
 

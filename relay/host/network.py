@@ -59,6 +59,8 @@ async def watch(
     Raises OSError if the kernel refuses the socket; `again`, after that, begins with a call, for a
     change may have been missed.
     """
+    if not hasattr(socket, "AF_NETLINK"):  # of another kernel: dead paths are found by probes alone
+        await trio.sleep_forever()
     addresses = Addresses()
     with _open() as sock:
         again = again or not _looked(addresses, _nobody, record)

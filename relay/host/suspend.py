@@ -1,4 +1,8 @@
-"""Suspends of the machine: CLOCK_BOOTTIME runs on in them, CLOCK_MONOTONIC does not."""
+"""Suspends of the machine: CLOCK_BOOTTIME runs on in them, CLOCK_MONOTONIC does not.
+
+On systems without the first the clock of the wall is compared. A jump of it is taken for a suspend
+then, after which connections are probed: that costs a packet each.
+"""
 
 import time
 from collections.abc import Callable
@@ -23,5 +27,10 @@ class SuspendDetector:
 
 
 def time_suspended() -> float:
-    """Return the seconds since boot in which the machine was suspended, clock_gettime(2)."""
+    """Return the seconds since boot in which the machine was suspended, clock_gettime(2).
+
+    Elsewhere than on Linux they have another beginning: their difference counts.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return time.time() - time.monotonic()
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -65,7 +65,7 @@ class AcceptedOffer:
         """Return the socket that the kernel has accepted."""
         return self._sock
 
-    def refuse(self, refusal: Refusal) -> None:  # noqa: ARG002 - a reset is all that it can send
+    def refuse(self, refusal: Refusal, why: str = "") -> None:  # noqa: ARG002 - a reset is all
         """Reset the connection, unless it was closed before."""
         if self._sock.fileno() != -1:
             resets_on_close(self._sock)

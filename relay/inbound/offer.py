@@ -37,7 +37,7 @@ class Offer(Protocol):
     source: Endpoint
     """The program's end."""
     destination: Endpoint
-    """What the program dialled: an address, which may stand for a name, and a port."""
+    """What the program dialled: an address, which may stand for a name, or a name; and a port."""
 
     withdrawal: str
     """Why it was withdrawn, for people, if it was."""
@@ -67,8 +67,11 @@ class Offer(Protocol):
     async def accept(self) -> socket.socket:
         """Complete the connection; return the program's socket, non-blocking, the offer's own."""
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Refuse the connection, with as much of the reason as the way in can express."""
+    def refuse(self, refusal: Refusal, why: str = "") -> None:
+        """Refuse the connection, with as much of the reason as the way in can express.
+
+        `why` is the cause in words, for ways in that have room for words.
+        """
 
     def has_time_wait(self, received: int) -> bool:
         """End the TIME_WAIT that an accepted socket has left, from which so much was `received`.

@@ -119,7 +119,8 @@ class Dialer:
         limit = max(ATTEMPT, self._unanswered / ROUNDS)
         limit = min(limit, max(deadline - trio.current_time(), 0.0))
         first = addresses[0]
-        if len(addresses) == 1 and (first, destination.port) in self._answering:
+        is_answering = (first, destination.port) in self._answering
+        if len(addresses) == 1 and is_answering and sockets.HAS_USER_TIMEOUT:
             # No cancel scope: that costs a tenth more, and the kernel ends it after `limit` too.
             return await self._connect(destination, first, limit)
         self._unanswered += 1
@@ -196,7 +197,7 @@ class Dialer:
     ) -> Reached:
         endpoint = address, destination.port
         try:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sock = sockets.stream(socket.AF_INET)
         except OSError as error:  # no descriptor or memory left
             raise _failure(error.errno or 0) from error
         try:

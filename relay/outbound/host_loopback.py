@@ -44,12 +44,12 @@ class HostLoopback:
 
     def covers(self, address: str) -> bool:
         """Return whether an address that a program dials means the host's loopback."""
-        return is_loopback(address) or address == self.itself.address
+        return is_loopback(address) or address in (self.itself.address, *self.itself.names)
 
     def destination(self, dialled: Endpoint) -> Destination:
         """Return an endpoint as it is recorded, and judged."""
         address, port = dialled
-        if address == self.itself.address:
+        if address in (self.itself.address, *self.itself.names):
             return Destination(self.itself.names[0], port)
         return Destination(IPV6 if address == "::1" else address, port)
 
@@ -88,7 +88,7 @@ class HostLoopback:
             raise _failure(errno.ECONNREFUSED)
         family = socket.AF_INET if is_ipv4(address) else socket.AF_INET6
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sock = sockets.stream(family)
         except OSError as error:  # no descriptor left, or no IPv6
             raise _failure(error.errno or 0) from error
         number = errno.EIO

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final, Self
 
+from relay import sockets
 from relay.config import Settings
 
 TCP_RTO_MAX_MS: Final = 44
@@ -14,6 +15,14 @@ TCP_RTO_MAX_MS: Final = 44
 
 IP_RECVERR: Final = 11
 """ip(7): ICMP errors are queued with their type and code."""
+
+KEEPIDLE: Final[int | None] = getattr(
+    socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None)
+)
+"""The second is macOS's name for it. None: the system's, of two hours, holds."""
+
+_KEEPINTVL: Final[int | None] = getattr(socket, "TCP_KEEPINTVL", None)
+_KEEPCNT: Final[int | None] = getattr(socket, "TCP_KEEPCNT", None)
 
 
 @dataclass(frozen=True)
@@ -50,12 +59,18 @@ class KeepAlive:
         """
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         tcp = socket.IPPROTO_TCP
-        sock.setsockopt(tcp, socket.TCP_KEEPIDLE, self.idle)
-        sock.setsockopt(tcp, socket.TCP_KEEPINTVL, self.interval)
-        sock.setsockopt(tcp, socket.TCP_KEEPCNT, self.count)
-        sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, max(int(limit * 1000), 1))
+        if KEEPIDLE is not None:
+            sock.setsockopt(tcp, KEEPIDLE, self.idle)
+        if _KEEPINTVL is not None:
+            sock.setsockopt(tcp, _KEEPINTVL, self.interval)
+        if _KEEPCNT is not None:
+            sock.setsockopt(tcp, _KEEPCNT, self.count)
         sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        if sockets.HAS_ERROR_QUEUE:
+            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        if not sockets.HAS_USER_TIMEOUT:
+            return
+        sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, max(int(limit * 1000), 1))
         if self.rto_max:
             try:  # noqa: SIM105 - for each dial; suppress() costs as much as the call
                 sock.setsockopt(tcp, TCP_RTO_MAX_MS, self.rto_max)
@@ -68,5 +83,7 @@ class KeepAlive:
         With IP_RECVERR an ICMP error, which is only a hint then (RFC 1122 section 4.2.3.9), would
         end it.
         """
-        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 0)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.user_timeout * 1000)
+        if sockets.HAS_ERROR_QUEUE:
+            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 0)
+        if sockets.HAS_USER_TIMEOUT:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.user_timeout * 1000)

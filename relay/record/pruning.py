@@ -57,12 +57,13 @@ def _remove_ended(folder: int, name: str, session: Path) -> None:
             os.unlink(name, dir_fd=folder)
 
 
-def prune_to(folder: Path, size: int) -> None:
-    """Remove the oldest ended sessions until all files together have `size` bytes at most.
+def prune_to(folder: Path, size: int, named: str) -> None:
+    """Remove the oldest ended sessions until their files together have `size` bytes at most.
 
-    A file that cannot be removed stays. Raises OSError if the folder is not to be trusted.
+    Sessions are meant that have `named` in their names. A file that cannot be removed stays. Raises
+    OSError if the folder is not to be trusted.
     """
-    known = files.session_names(folder)
+    known = [name for name in files.session_names(folder) if named in name]
     with files.opened_folder(folder) as opened:
         sizes = {name: _size(opened, name) for name in known}
         total = sum(sizes.values())

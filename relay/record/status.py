@@ -63,6 +63,8 @@ class SessionState(msgspec.Struct):
     """The ports of the host's loopback that are open, by whose word, and how often used."""
     published: dict[int, PublishedPort] = {}
     """By their ports on the host."""
+    is_passed_by: bool = False
+    """Whether programs may go past keepline, which then does not know of it: it is a proxy."""
     complete: bool = True
     """False once the log has reached its limit: what came later is not known."""
 
@@ -76,6 +78,7 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
         match event:
             case events.SessionStarted():
                 state.program, state.pid, state.proxy = event.program, event.pid, event.proxy
+                state.is_passed_by = event.intercept == "proxy"
             case events.LogFull():
                 state.complete = False
             case events.Published() | events.PublishEnded():
@@ -139,6 +142,8 @@ def lines(states: list[SessionState]) -> Iterator[str]:
         yield "no live session"
     for state in states:
         yield f"{state.session}  {state.program} (pid {state.pid})"
+        if state.is_passed_by:
+            yield f"  {events.PASSABLE}"
         if not state.complete:
             yield "  the log is full: connections as they were then"
         yield from (f"  {each}" for each in (state.proxy, *state.host_ports) if each)

@@ -22,7 +22,7 @@ from relay.remote import channel, messages
 from relay.remote.channel import BrokenError
 from relay.remote.kept import Kept
 
-_HANDSHAKE: Final = 30.0
+HANDSHAKE: Final = 30.0
 """Seconds for each answer of the relay."""
 
 _PAUSE: Final = 0.2
@@ -52,7 +52,7 @@ class Link:
         self._path = path
         self._hello = hello
         self._sock = _connected(path)
-        self._sock.settimeout(_HANDSHAKE)
+        self._sock.settimeout(HANDSHAKE)
         self._kept: Kept | None = None
         self._welcome: messages.Welcome | None = None
         self.notes: list[str] = []
@@ -117,7 +117,7 @@ class Link:
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             with contextlib.suppress(*_FAILURES, trio.TooSlowError):
-                with trio.fail_after(_HANDSHAKE):
+                with trio.fail_after(HANDSHAKE):
                     await self._handed_over_again(sock, kept)
                 return
             kept.deafen()

@@ -155,7 +155,7 @@ def _welcome(
         session=name,
         dns_pool=settings.dns_pool,
         resolv_conf=resolv_conf,
-        intercept=settings.intercept,
+        intercept="auto" if settings.intercept == "proxy" else settings.intercept,
         ports=settings.ports,
         patience=settings.patience,
         loopback_port=prepared.port,

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from netns.errors import KeeplineError
 
-_BACKLOG: Final = 16
+_BACKLOG: Final = 128
 _CREDENTIALS: Final = struct.Struct("=iII")
 """struct ucred: pid, uid, gid."""
 _ROOT: Final = 0

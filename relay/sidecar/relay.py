@@ -1,13 +1,15 @@
 """`keepline sidecar relay`: relays for all containers of a pod, with no privilege at all.
 
 The rules of `keepline sidecar rules` lead connections and questions to it. It makes no namespace,
-writes nothing but what it keeps on its volume, and starts no command.
+and writes nothing but on the volumes that it is given.
 """
 
 import argparse
+import contextlib
+import importlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -74,8 +76,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _sessions(state: str | None) -> Path:
-    """Return the folder of the record, on the volume that was named or where `run` has it."""
-    return files.sessions_on(state) if state else files.sessions_folder(os.environ)
+    """Return the folder of the record, on the volume that was named or where `run` has it.
+
+    The folder above it, which is for names, is made for this user alone, whatever the umask is.
+    """
+    sessions = files.sessions_on(state) if state else files.sessions_folder(os.environ)
+    with contextlib.suppress(OSError):  # whoever needs it says so
+        sessions.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return sessions
 
 
 def _add_flags(parser: flags.Parser) -> None:
@@ -103,6 +111,11 @@ def _add_flags(parser: flags.Parser) -> None:
         "--gateway-dir",
         metavar="DIR",
         help="volume by which programs learn of --gateway=tls or http; auto is off in a pod",
+    )
+    parser.add_argument(
+        "--otlp",
+        metavar="URL",
+        help="push metrics to a collector, http://HOST:4318/v1/metrics (default: nobody)",
     )
     flags.add_settings(parser, without=NOT_OF_PODS)
 
@@ -137,6 +150,8 @@ def _made(
     held = opened.enter_context(closing(signals.hold()))  # from here on no program is started
     started = _started(settings, prepared, out)
     metrics = Metrics()
+    if parsed.otlp is not None:
+        opened.callback(pushing(parsed.otlp, metrics))
     folder, limit = _sessions(parsed.state), settings.log_limit * _MIB
     parts = Parts(folder, started, limit=limit, warn=warn)
     opened.callback(parts.close)
@@ -156,7 +171,22 @@ def _made(
     )
     ending = Ending(held, record)
     endpoint = Endpoint(http, rules, metrics, record, is_ending=ending.has_begun.is_set)
-    return _Pod(relay, ending, rules, endpoint, parts)
+    return _Pod(relay, ending, rules, endpoint, parts, folder.parent)
+
+
+def pushing(url: str, metrics: Metrics) -> Callable[[], None]:
+    """Begin to push metrics; return what ends that.
+
+    Raises KeeplineError where the library for that is missing, which few want and none else load.
+    """
+    try:
+        push = importlib.import_module("relay.sidecar.endpoint.otlp").Push(url, metrics)
+    except ModuleNotFoundError as error:
+        raise KeeplineError(
+            f"metrics cannot be pushed: there is no {error.name}", "pip install 'keepline[otlp]'"
+        ) from error
+    close: Callable[[], None] = push.close
+    return close
 
 
 def _started(
@@ -186,6 +216,8 @@ class _Pod:
     rules: RulesWatch
     endpoint: Endpoint
     parts: Parts
+    folder: Path
+    """Of names."""
 
     async def serve(self, drain_seconds: float) -> None:
         """Relay until it is time to end, and deliver what was sent last."""
@@ -214,12 +246,9 @@ class _Pod:
 
     def _kept(self, now: float) -> KeptNames | None:
         """Have names kept; where that is impossible, say so, and go on without."""
-        path = self.parts.path
-        if path is None:
-            return None
+        synthetic = self.relay.names.synthetic
         try:
-            folder, synthetic = path.parent.parent, self.relay.names.synthetic
-            return KeptNames(folder, synthetic, self.relay.record, now)
+            return KeptNames(self.folder, synthetic, self.relay.record, now)
         except OSError as error:
             warn(f"names are not kept, and have other addresses after a restart: {error.strerror}")
             return None

@@ -149,7 +149,7 @@ def refuse(connection: Connection, error: DialError) -> None:
     """Record it, and tell the program."""
     refusal = refusal_for(error)
     note_failure(connection, error, told(connection.offer, refusal))
-    connection.offer.refuse(refusal)
+    connection.offer.refuse(refusal, error.cause)
 
 
 def told(offer: Offer, refusal: Refusal) -> Told:

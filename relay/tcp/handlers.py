@@ -9,7 +9,7 @@ from typing import Protocol, assert_never
 
 import trio
 
-from relay.addresses import Destination, Endpoint, is_dialable
+from relay.addresses import Destination, Endpoint, is_dialable, is_ipv4
 from relay.inbound.offer import Refusal
 from relay.outbound.host_loopback import HostLoopback
 from relay.outbound.opener import Opened, Opener
@@ -66,7 +66,7 @@ class Handlers:
     def handler_for(self, dialled: Endpoint) -> Handler:
         """Return what serves a connection to the endpoint that a program has dialled."""
         address, port = dialled
-        name = None if ":" in address else self._naming.dialled(address, trio.current_time())
+        name = self._name_of(address)
         destination = Destination(name or address, port)
         pump = PumpHandler(
             destination,
@@ -89,6 +89,12 @@ class Handlers:
                 return handler
             case _:
                 assert_never(verdict)
+
+    def _name_of(self, dialled: str) -> str | None:
+        """Return the name that was dialled, by an address that stands for it or as it is."""
+        if is_ipv4(dialled):
+            return self._naming.dialled(dialled, trio.current_time())
+        return None if ":" in dialled else dialled
 
     def _mistake_in(self, destination: Destination) -> str:
         """Return why nothing can be dialled there, whatever the rules are; empty if it can."""
@@ -113,7 +119,7 @@ class RefusalHandler:
         offer = connection.offer
         seen = told(offer, Refusal.PROHIBITED)
         note_denial(connection, self._denied, told=seen, kind=self._kind)
-        offer.refuse(Refusal.PROHIBITED)
+        offer.refuse(Refusal.PROHIBITED, f"denied: {self._denied.told}")
 
 
 @dataclass(slots=True)

@@ -39,7 +39,7 @@ class HostPortHandler:
         verdict = self._loopback.judge(self.destination)
         if isinstance(verdict, Deny):
             note_denial(connection, verdict, told=told(offer, Refusal.REFUSED))
-            offer.refuse(Refusal.REFUSED)
+            offer.refuse(Refusal.REFUSED, f"denied: {verdict.told}")
             return
         try:
             dial = partial(self._loopback.open, self.destination, connection.number)

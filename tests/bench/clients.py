@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -32,7 +31,7 @@ class Client:
     ) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the client
         self._process = world.client.popen(
-            [*variant.prefix, sys.executable, "-I", "-m", "tests.bench.client"],
+            [*variant.prefix, *variant.client],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -74,10 +73,8 @@ class Client:
         if self._relay_name is None:
             return 0
         for pid in (self._process.pid, *_children(self._process.pid)):
-            status = Path(f"/proc/{pid}/status").read_text()
-            fields = dict(line.split(":", 1) for line in status.splitlines())
-            if fields["Name"].strip().startswith(self._relay_name):
-                return int(fields["VmRSS"].split()[0]) * 1024
+            if status_of(pid)["Name"].strip().startswith(self._relay_name):
+                return memory_of(pid)
         raise LoadError(f"there is no process called {self._relay_name}")
 
     def processor_seconds(self) -> float:
@@ -101,6 +98,17 @@ class Client:
         lines = self._errors.read().decode(errors="replace").splitlines()
         said = [line.strip(" |+-") for line in lines if line.strip(" |+-")]
         return said[-1] if said else f"ended with status {self._process.returncode}"
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """Return the fields of a process's status, proc(5)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return dict(line.split(":", 1) for line in status.splitlines())
+
+
+def memory_of(pid: int) -> int:
+    """Return the resident bytes of a process."""
+    return int(status_of(pid)["VmRSS"].split()[0]) * 1024
 
 
 def _children(pid: int) -> list[int]:

@@ -14,8 +14,6 @@ from typing import Final
 _START: Final = "; from relay.__main__ import main; import sys; sys.argv = {argv}; sys.exit(main())"
 _COMMAND: Final = ["keepline", "run", "--", "true"]
 
-_SEARCHING: Final = "import contextlib; startup.without_library_search = contextlib.nullcontext"
-
 
 def _but(prefix: str) -> str:
     return f"startup.DEFERRED = {{n for n in startup.DEFERRED if not n.startswith({prefix!r})}}"
@@ -24,17 +22,23 @@ def _but(prefix: str) -> str:
 WITHOUT: Final = {
     "all of them": "",
     "gc.disable": "startup.gc.disable = lambda: None",
-    "no ldconfig for trio": _SEARCHING,
     "trio and server: while the child builds": "startup.DEFERRED -= {'relay.server', 'trio'}",
+    "the child's part: in the child": (
+        "startup.DEFERRED -= {'netns.child', 'netns.network.interception', 'netns.network.links'}"
+    ),
+    "flags: where there are any": "startup.DEFERRED -= {'argparse', 'relay.flags', 'shutil'}",
     "cli: after the fork": "startup.DEFERRED -= {'relay.cli'}",
     "dnspython: at the first question": _but("relay.dns"),
-    "the gateway: when there is one": _but("relay.gateway"),
+    "the gateway: when there is one": (
+        _but("relay.gateway") + "; startup.PACKAGES += startup.GATEWAY_PACKAGES;"
+        " startup.LIBRARY += startup.GATEWAY_LIBRARY"
+    ),
     "what other commands need": (
         "startup.DEFERRED -= {'relay.doctor', 'relay.record.story.telling', 'relay.record.status',"
         " 'relay.record.view', 'tomllib', 'traceback'}"
     ),
     "any of them": (
-        "startup.DEFERRED = frozenset(); startup.gc.disable = lambda: None;" + _SEARCHING
+        "startup.DEFERRED = startup.UNUSED = frozenset(); startup.gc.disable = lambda: None"
     ),
 }
 

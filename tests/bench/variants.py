@@ -14,6 +14,8 @@ class Variant:
     prefix: tuple[str, ...]
     relay: str | None = None
     """How the name of the process that moves the bytes begins; None: nothing does."""
+    client: tuple[str, ...] = (sys.executable, "-I", "-m", "tests.bench.client")
+    """What is started behind the prefix."""
 
     @property
     def installed(self) -> bool:

@@ -39,6 +39,7 @@ def test_what_is_private_is_counted(source: str) -> None:
         "made.key",
         "made.__dict__",
         "os._exit(0)",
+        "made._replace(key=1)",
         "setattr(made, 'key', 1)",
     ],
 )

@@ -65,6 +65,7 @@ NOT_OURS = (
     "relay.flags",
     "relay.engines",
     "relay.inbound.proxy",
+    "relay.proxy",
     "relay.remote",
     "relay.sidecar",
 )

@@ -23,7 +23,7 @@ EXTRA: Final = "NODE_EXTRA_CA_CERTS"
 """The variable by which a program learns of the session's authority."""
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
+_PATH: Final = r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*"
 
 
 class GatewayError(KeeplineError):
@@ -82,14 +82,15 @@ class Enabled:
         wanted = Destination(canonical(host), port)
         return next((origin for origin in self.origins if origin.destination == wanted), None)
 
-    def environment(self, port: int) -> dict[str, str]:
+    def environment(self, port: int, below: str = "") -> dict[str, str]:
         """Return the variables that lead the program to a gateway at `port` of its loopback.
 
+        Paths begin with what they are `below`, if that is given: /SECRET.
         With `tls` there are none: its base URL stays, and the caller names the certificates.
         """
         if self.mode == "tls":
             return {}
-        return {self.base.dialect.base_url: f"http://127.0.0.1:{port}{self.base.prefix}"}
+        return {self.base.dialect.base_url: f"http://127.0.0.1:{port}{below}{self.base.prefix}"}
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,11 @@ def _configured(text: str, default: Dialect) -> Origin:
 
 def _lack_of_tls(settings: Settings, has_openssl: Callable[[], bool]) -> GatewayError | None:
     """Return why the `tls` gateway cannot be had here; None if it can."""
+    if settings.intercept == "proxy" and settings.gateway == "auto":
+        return GatewayError(
+            "a program that is told of a proxy can be told of a base URL too",
+            "use --gateway=tls for a program that heeds NODE_EXTRA_CA_CERTS alone",
+        )
     if settings.dns == "real":
         return GatewayError(
             "the tls gateway needs dns = synthetic: with real addresses a connection has no name",
@@ -246,7 +252,7 @@ def parse_base_url(text: str, dialect: Dialect = DEFAULT) -> Origin:
         raise ValueError("has a user or a password, which clients do not send")
     host, port = parse_destination(authority, port)
     path = slash + path
-    if not _PATH.fullmatch(path) or _has_dot_segments(path):
+    if not re.fullmatch(_PATH, path) or _has_dot_segments(path):
         raise ValueError("has a path that clients would write in another way")
     return Origin(host, port, scheme.lower() == "https", path.removesuffix("/"), dialect)
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from netns.errors import KeeplineError
 from relay.config import Hold, Settings
@@ -20,8 +20,34 @@ from relay.gateway.setup.files import looker
 from relay.policy.verdicts import Deny
 from relay.record import files
 
+if TYPE_CHECKING:  # a session in a namespace has none
+    from relay.inbound.proxy.secret import Secret
+
 BASE_URL_PORT: Final = 4430
 """The port of the base URL with `http`: on the namespace's loopback, where every port is free."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where programs find the base URL, with `http`."""
+
+    port: int = BASE_URL_PORT
+    """Of loopback."""
+    secret: "Secret | None" = None
+    """What paths begin with, where others than the program can connect; see relay/proxy."""
+
+    def environment(self, chosen: Enabled) -> dict[str, str]:
+        """Return the variables that lead programs here."""
+        return chosen.environment(self.port, self.secret.path if self.secret is not None else "")
+
+    def below(self, target: bytes) -> bytes | None:
+        """Return a request's target below the secret; None if it does not begin with that."""
+        return target if self.secret is None else self.secret.below(target)
+
+
+_INSIDE: Final = Place()
+
+UNKNOWN_PATH: Final = "the base URL has a token, which this request lacks"
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,7 @@ class Prepared:
     of the upstream, see answers/manners.py."""
     patience: float
     """Seconds in which a lost answer must have begun anew, once the program has its head."""
+    place: Place = _INSIDE
 
     @property
     def told(self) -> str:
@@ -95,12 +122,15 @@ def _require_trust(chosen: Enabled, environment: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def opened(
-    settings: Settings, command: Sequence[str], bundle: Path, warn: Callable[[str], None]
+    settings: Settings,
+    command: Sequence[str],
+    bundle: Path,
+    warn: Callable[[str], None],
+    place: Place = _INSIDE,
 ) -> Iterator[Prepared | Without]:
-    """Prepare what the chosen mode needs, for as long as the session lasts.
+    """Prepare what the chosen mode needs, for as long as the session lasts; raises KeeplineError.
 
-    The session's CA is written to `bundle`. Raises KeeplineError; where the gateway was not asked
-    for by name, `warn` is called with why it cannot be had.
+    The session's CA is written to `bundle`. If it was not asked for, `warn` is told what it lacks.
     """
     chosen = choose(settings, command, os.environ)
     _warn_of_denial(settings, command, warn)
@@ -110,7 +140,7 @@ def opened(
         yield Without(chosen.why, by_choice=settings.gateway == "off")
         return
     _check_identities(chosen, warn)
-    made, variables = None, chosen.environment(BASE_URL_PORT)
+    made, variables = None, place.environment(chosen)
     if chosen.certificate_hosts:
         openssl = certificates.find()
         assert openssl is not None
@@ -124,16 +154,19 @@ def opened(
             yield Without(error.cause, by_choice=False)
             return
         variables = {choice.EXTRA: str(bundle)}
-    hold = settings.hold
-    if hold == "auto":  # on a terminal somebody reads along; else it may come at once
-        hold = "block" if os.isatty(1) else "message"
     try:
-        silence = settings.stream_silence or None
+        hold, silence = _hold(settings), settings.stream_silence or None
         with trust.copied(os.environ, _identities(chosen)):
-            yield Prepared(chosen, made, variables, hold, silence, settings.patience)
+            yield Prepared(chosen, made, variables, hold, silence, settings.patience, place)
     finally:
         with contextlib.suppress(OSError):
             bundle.unlink()
+
+
+def _hold(settings: Settings) -> Hold:
+    if settings.hold == "auto":  # on a terminal somebody reads along; else it may come at once
+        return "block" if os.isatty(1) else "message"
+    return settings.hold
 
 
 def _check_identities(chosen: Enabled, warn: Callable[[str], None]) -> None:

@@ -95,7 +95,7 @@ class HeldOffer:
             raise ConnectionAbortedError(errno.ECONNABORTED, self.withdrawal)
         return await self._accepted.accept()
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal, why: str = "") -> None:  # noqa: ARG002 - SYNs have no words
         """Answer the SYN by a RST or an ICMP message, or leave it without an answer."""
         if self._accepted is not None:
             self._accepted.refuse(refusal)

@@ -159,9 +159,9 @@ class Dialogue:
         message = self._take(end + 2)
         if message[1] != _CONNECT:  # BIND and UDP ASSOCIATE: what comes in, and UDP, is not relayed
             return self._end(reply(answers.NO_SUCH_COMMAND))
-        return self._connect(kind, message[start:end], int.from_bytes(message[end:], "big"))
+        return self._asked(kind, message[start:end], int.from_bytes(message[end:], "big"))
 
-    def _connect(self, kind: int, address: bytes, port: int) -> Step:
+    def _asked(self, kind: int, address: bytes, port: int) -> Step:
         try:
             to = _host(kind, address), checked_port(port)
         except NoIPv6Error:

@@ -109,7 +109,7 @@ async def _pair() -> tuple[socket.socket, socket.socket]:
     Whoever else on this host connects in between is not the other end, and turned away.
     """
     with contextlib.ExitStack() as undo:
-        new = partial(socket.socket, socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        new = partial(sockets.stream, socket.AF_INET)
         listener = undo.enter_context(new())
         listener.bind(("127.0.0.1", 0))
         listener.listen(8)

@@ -27,14 +27,14 @@ from relay.record.events.publishing import (
     Bound, Published, PublishEnded, PublishingBounded, PublishingFailed,
 )
 from relay.record.events.session import (
-    ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
-    PolicyTightened, ServiceDown, SessionEnded, SessionStarted, Shown, SideDoor,
+    PASSABLE, ConnectLeft, Fault, LeftBehind, LogChanged, LogFull, LogLost, PolicyChangeIgnored,
+    PolicyTightened, ProxyRefused, ServiceDown, SessionEnded, SessionStarted, Shown, SideDoor,
     Slept, TurnedAway,
 )
 
 AnyEvent: TypeAlias = (
     SessionStarted | SessionEnded | LeftBehind | LogFull | LogLost | LogChanged | Slept | Fault
-    | ServiceDown | TurnedAway | PolicyTightened | PolicyChangeIgnored
+    | ServiceDown | TurnedAway | ProxyRefused | PolicyTightened | PolicyChangeIgnored
     | ConnectionOpened | ConnectionDenied | AddressDenied | Dialled | DialFailed | DialHeld
     | Replaying | InnerDiffers | InnerSeen | Suspected | Cleared | PathDown | PathUp
     | ConnectionClosed | LoopbackRefused | ConnectLeft | HostPortOpened
@@ -48,16 +48,16 @@ AnyEvent: TypeAlias = (
 )
 
 __all__ = [
-    "FORMAT", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "Bound", "CausedEvent",
-    "Cleared", "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied", "ConnectionOpened",
-    "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled", "Distrust",
-    "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused", "HostPortClosed",
-    "HostPortOpened", "How", "InnerDiffers", "InnerSeen", "LeftBehind", "LogChanged",
-    "LogContinued", "LogFull", "LogLost", "LookupFailed", "LookupHeld", "LoopbackRefused",
-    "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded", "PathDown",
-    "PathUp", "PolicyChangeIgnored", "PolicyTightened", "PublishEnded", "Published",
-    "PublishingBounded", "PublishingFailed", "Replaying", "RequestLost", "ResolverSilent",
-    "ResolversChanged", "RulesLacking", "RulesStand", "Saw", "ServedStale", "ServiceDown",
-    "SessionEnded", "SessionStarted", "Shown", "SideDoor", "Slept", "Suspected", "Told",
-    "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
+    "FORMAT", "PASSABLE", "AddressDenied", "AnswerWithheld", "AnyEvent", "AskedAgain", "Bound",
+    "CausedEvent", "Cleared", "Closer", "ConnectLeft", "ConnectionClosed", "ConnectionDenied",
+    "ConnectionOpened", "ConnectionServed", "CountedEvent", "DialFailed", "DialHeld", "Dialled",
+    "Distrust", "Distrusted", "Event", "Excuse", "Fault", "FurtherNames", "GatewayUnused",
+    "HostPortClosed", "HostPortOpened", "How", "InnerDiffers", "InnerSeen", "LeftBehind",
+    "LogChanged", "LogContinued", "LogFull", "LogLost", "LookupFailed", "LookupHeld",
+    "LoopbackRefused", "LossEvent", "NameAssigned", "NameForwarded", "NameRefused", "NamesBounded",
+    "PathDown", "PathUp", "PolicyChangeIgnored", "PolicyTightened", "ProxyRefused", "PublishEnded",
+    "Published", "PublishingBounded", "PublishingFailed", "Replaying", "RequestLost",
+    "ResolverSilent", "ResolversChanged", "RulesLacking", "RulesStand", "Saw", "ServedStale",
+    "ServiceDown", "SessionEnded", "SessionStarted", "Shown", "SideDoor", "Slept", "Suspected",
+    "Told", "TurnedAway", "UpstreamClosed", "UpstreamOpened", "UpstreamReady", "WentPast", "size",
 ]

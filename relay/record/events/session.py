@@ -1,6 +1,6 @@
 """The events of a session as a whole: its start and end, its log, the machine it runs on."""
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -9,6 +9,9 @@ from relay.record.times import local
 
 Shown: TypeAlias = Literal["", "a reset", "SERVFAIL"]
 """What a program saw of a fault; empty if nothing."""
+
+
+PASSABLE: Final = "proxy: programs that ignore it go past keepline"
 
 
 class SessionStarted(Event):
@@ -20,7 +23,8 @@ class SessionStarted(Event):
     """The command's first word alone: arguments may hold secrets."""
     pid: int
     uid: int
-    intercept: Literal["tproxy", "redirect", "ports"]
+    intercept: Literal["tproxy", "redirect", "ports", "proxy"]
+    """How connections are caught; `proxy`: none is, programs ask for them."""
     dns: Literal["synthetic", "real"]
     gateway: str = ""
     """What the gateway reads, for people; empty if it is off."""
@@ -36,9 +40,10 @@ class SessionStarted(Event):
     def text(self) -> str:
         """Return it as a line for people, with its local time."""
         begun = local(self.at)
+        caught = PASSABLE if self.intercept == "proxy" else f"{self.intercept}, {self.dns} names"
         return (
             f"session {self.session} of {self.program} started {begun:%Y-%m-%d %H:%M:%S}"
-            f" (pid {self.pid}, uid {self.uid}, {self.intercept}, {self.dns} names)"
+            f" (pid {self.pid}, uid {self.uid}, {caught})"
             + (f"; {self.peer}" if self.peer else "")
             + (f"; {self.gateway}" if self.gateway else "")
             + (f"; {self.rules}" if self.rules else "")
@@ -174,6 +179,22 @@ class TurnedAway(LossEvent):
     def text(self) -> str:
         """Return it as a line for people."""
         return f"{self.where} reset a connection ({self.cause}), {self.count} so far"
+
+
+class ProxyRefused(Event):
+    """Somebody asked the proxy without the session's token, or for what is no place.
+
+    Recorded of the first, the second, the fourth, and so on.
+    """
+
+    how: str
+    """What was answered: a line of HTTP, or two octets of SOCKS5."""
+    count: int
+    """How many in this session so far."""
+
+    def text(self) -> str:
+        """Return it as a line for people."""
+        return f"the proxy did not serve a request ({self.how}), {self.count} so far"
 
 
 class ConnectLeft(CountedEvent):

@@ -22,6 +22,9 @@ from relay.sidecar.kept.carried import Carried
 FILES: Final = 4
 """Into which the size is divided."""
 
+NAMED: Final = "-sidecar-"
+"""In the names of its files, by which they are told from those of commands in the same folder."""
+
 AGAIN: Final = 60.0
 """Seconds until it is tried again to begin a file, where that has failed."""
 
@@ -101,9 +104,9 @@ class Parts:
     def _begun(self) -> FlightLog:
         """Begin a file, after others have made room for it; raises OSError."""
         with contextlib.suppress(OSError):
-            prune_to(self._folder, self._limit - self._limit // FILES)
+            prune_to(self._folder, self._limit - self._limit // FILES, NAMED)
         moment = time.gmtime(self._clock())
-        wanted = f"{time.strftime('%Y%m%d-%H%M%S', moment)}-{self._started.pid}"
+        wanted = f"{time.strftime('%Y%m%d-%H%M%S', moment)}{NAMED}{self._started.pid}"
         name = files.unused_name(self._folder, wanted)
         log = FlightLog(
             self._folder / f"{name}.jsonl", clock=self._clock, limit=self._limit // FILES

@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from relay.record.events import How
-from relay.sockets import TCP_CLOSE, pending_error, state
+from relay.sockets import TCP_CLOSE, TCP_INFO, pending_error, state
 
 _FIRST_WAIT: Final = 0.001
 _LONGEST_WAIT: Final = 0.25
@@ -62,6 +62,11 @@ def unread(sock: socket.socket) -> int:
 
 
 def unacknowledged(sock: socket.socket) -> int:
-    """Return how many sent bytes the peer has not acknowledged; a FIN counts as one."""
+    """Return how many sent bytes the peer has not acknowledged; a FIN counts as one.
+
+    It is Linux that tells (SIOCOUTQ), and elsewhere nobody is asked: none.
+    """
+    if TCP_INFO is None:
+        return 0
     (length,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))
     return int(length)

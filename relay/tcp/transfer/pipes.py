@@ -12,7 +12,10 @@ from typing import Final
 _CAPACITY: Final = 1 << 20
 """What /proc/sys/fs/pipe-max-size allows everyone by default."""
 
-_FLAGS: Final = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
+_IS_POSSIBLE: Final = all(hasattr(os, name) for name in ("splice", "pipe2", "SPLICE_F_MOVE"))
+"""Linux alone has it; without, and where Python does not know of it, all is copied."""
+
+_FLAGS: Final = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE if _IS_POSSIBLE else 0
 
 _free: list["Pipe"] = []
 
@@ -49,6 +52,8 @@ def borrow() -> Pipe | None:
     """Return an empty pipe, or None if there can be no other."""
     if _free:
         return _free.pop()
+    if not _IS_POSSIBLE:
+        return None
     try:
         out, into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

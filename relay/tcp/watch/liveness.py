@@ -1,7 +1,8 @@
 """Finds upstream connections that are dead, and holds those that only an outage keeps silent.
 
 Once a second it looks at two numbers of each connection; TCP_INFO is read only of those that wait
-for an answer or have been idle for as long as keepalive takes. diagnosis.py judges.
+for an answer or have been idle for as long as keepalive takes. diagnosis.py judges. On kernels that
+do not tell so much the connections are the kernel's keepalive's alone.
 """
 
 import errno
@@ -22,7 +23,7 @@ from relay.outbound.standing import Watched
 from relay.policy.verdicts import Allow
 from relay.record.events import Cleared, Event, PathDown, PathUp, Slept, Suspected
 from relay.record.kinds import ForgottenError, Kind
-from relay.sockets import resets_on_close
+from relay.sockets import TCP_INFO, resets_on_close, stream
 from relay.tcp.watch import diagnosis
 from relay.tcp.watch.diagnosis import Path, TcpInfo, Verdict
 
@@ -93,6 +94,8 @@ class Liveness:
         self._probe_all(diagnosis.GRACE)
 
     def _probe_all(self, grace: float) -> None:
+        if TCP_INFO is None:
+            return
         for connection in self._connections:
             notes = self._notes.setdefault(connection, _Notes())
             notes.grace = min(notes.grace, grace)
@@ -121,7 +124,7 @@ class Liveness:
 
     def _is_due(self, connection: Watched, now: float) -> bool:
         """Return whether a connection's TCP_INFO is worth reading, by what has moved on it."""
-        if connection.sock is None:
+        if TCP_INFO is None or connection.sock is None:
             return False
         notes = self._notes.get(connection)
         asked, answered = connection.asked, connection.answered
@@ -134,8 +137,9 @@ class Liveness:
     def _look(self, connection: Watched, now: float, nursery: trio.Nursery) -> None:
         sock = connection.sock
         assert sock is not None
+        assert TCP_INFO is not None
         notes = self._notes.setdefault(connection, _Notes())
-        info = TcpInfo.parse(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TcpInfo.SIZE))
+        info = TcpInfo.parse(sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, TcpInfo.SIZE))
         waiting = connection.asked > connection.answered
         if notes.suspect:
             self._judge(connection, notes, info, now)
@@ -237,7 +241,7 @@ class Liveness:
         """Dial once; a refusal is an answer too."""
         with (
             trio.move_on_after(DIAL),
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock,
+            stream(socket.AF_INET) as sock,
         ):
             resets_on_close(sock)
             number = await self._door.connect(sock, destination, address)

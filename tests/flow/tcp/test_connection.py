@@ -37,7 +37,7 @@ class Offered:
     async def accept(self) -> socket.socket:
         raise AssertionError
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal, why: str = "") -> None:
         raise AssertionError(refusal)
 
     def has_time_wait(self, received: int) -> bool:

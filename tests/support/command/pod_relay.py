@@ -49,7 +49,15 @@ class PodRelay:
 
     def argv(self, *arguments: str) -> list[str]:
         """Return the command line of `keepline ARGUMENTS`, in the relay's container."""
-        return [sys.executable, "-I", str(_RUNS), str(self.uid), str(self.volume), *arguments]
+        return [
+            sys.executable,
+            "-I",
+            str(_RUNS),
+            str(self.uid),
+            str(self.volume),
+            "relay",
+            *arguments,
+        ]
 
     async def call(self, *arguments: str) -> Done:
         """Run `keepline ARGUMENTS` in the relay's container, to its end."""

@@ -24,6 +24,7 @@ from tests.support.pace import patience
 
 _DEADLINE: Final = 30.0
 _POLL: Final = 0.02
+_ENDS_IN: Final = 5.0
 _DOCKERS: Final = (
     "chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw,"
     "sys_chroot,mknod,audit_write,setfcap"
@@ -41,7 +42,8 @@ def stays(more: str = ",net_admin", *, less: str = "") -> list[str]:
     kept = f"{_DOCKERS}{more}".split(",")
     bounding = ",".join(["-all", *(f"+{each}" for each in kept if each != less)])
     started = [needs("unshare"), "-n"] if os.getuid() == 0 else [needs("unshare"), "-rn"]
-    return [*started, needs("setpriv"), "--bounding-set", bounding, *lacking("unshare")]
+    sets = ["--inh-caps", "+chown", "--bounding-set", bounding]
+    return [*started, needs("setpriv"), *sets, *lacking("unshare")]
 
 
 class Relay:
@@ -134,6 +136,9 @@ async def relaying(
                 await trio.sleep(_POLL)
         yield Relay(keepline, process, path)
     finally:
+        process.terminate()  # what is measured of its sessions is written
+        with trio.move_on_after(patience(_ENDS_IN), shield=True):
+            await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
         process.kill()
         process.wait()
         if process.stderr is not None:

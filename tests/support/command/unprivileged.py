@@ -1,6 +1,6 @@
-"""Runs keepline as a container of a pod does: `python -I unprivileged.py UID VOLUME ARGUMENT...`.
+"""Runs a module as a container of a pod does: `python -I unprivileged.py UID VOLUME MODULE ...`.
 
-For a root of a user namespace: `keepline ARGUMENT...` becomes a process of the user UID, without a
+For a root of a user namespace: `python -m MODULE ...` becomes a process of the user UID, without a
 capability and without a way to get one, whose root file system is read-only but for its volume,
 /mnt/volume. It stays in the network, and in the PID namespace, where it is. Python and keepline
 are mounted too, since that user may not reach where they are.
@@ -17,17 +17,16 @@ from netns.process import privileges
 PLACE = Path("/mnt")
 ROOT = Path(__file__).parents[3]
 CODE = """
+import runpy
 import sys
 sys.path[:0] = {paths!r}
-sys.argv[0] = "keepline"
-from relay.__main__ import main
-sys.exit(main())
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
 
 def main() -> None:
     """Become it."""
-    uid, volume, *arguments = sys.argv[1:]
+    uid, volume, module, *words = sys.argv[1:]
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("none", str(PLACE), "tmpfs", data="mode=755")
@@ -52,7 +51,7 @@ def main() -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     python = PLACE / "python/bin" / version
     environment = os.environ | {"LD_LIBRARY_PATH": str(PLACE / "python/lib")}  # its libpython
-    argv = [str(python), "-I", "-c", CODE.format(paths=paths), *arguments]
+    argv = [str(python), "-I", "-c", CODE.format(paths=paths, module=module), *words]
     os.execve(python, argv, environment)
 
 

@@ -22,8 +22,10 @@ NOT_WHILE_RELAYING: Final = (
     "relay/gateway/setup/prepare.py",
     "relay/host/programs.py",
     "relay/host/ssh_config.py",
+    "relay/inbound/proxy/",
     "relay/policy/presets/__init__.py",
     "relay/printing.py",
+    "relay/proxy/",
     "relay/record/files.py",
     "relay/record/pruning.py",
     "relay/record/story/losses.py",
@@ -43,6 +45,7 @@ NOT_WHILE_RELAYING: Final = (
 )
 """What runs before the command starts or after it has ended, and in other commands.
 
+keepline as a proxy is another way in: tests/flow/inbound/proxy has its own dialogues.
 A sealed container's sockets are handed over before its command starts, and again in no scenario:
 tests/kernel/test_sealed_container.py.
 """
@@ -56,6 +59,7 @@ _SMALL: Final = "what is sent first on a connection has room in its buffer"
 _FAILED: Final = "a call before it has failed: its errnos are of runs, not of a scenario"
 _AT_ONCE: Final = "what is asked for comes within the call: tests/support/faults/maker.py"
 _TAKEN_OVER: Final = "a descriptor that has come is taken over"
+_ELSEWHERE: Final = "of other kernels, or of a proxy: tests/flow/proxy"
 _SAME_TICK: Final = "two tasks that end in the same tick; it is a close like those beside it"
 
 NOT_MADE: Final[dict[tuple[str, str], str]] = {
@@ -85,6 +89,10 @@ NOT_MADE: Final[dict[tuple[str, str], str]] = {
     ("relay/outbound/dialer.py", "sock.close"): _SAME_TICK,
     ("relay/outbound/dialer.py", "reached.sock.close"): _SAME_TICK,
     ("relay/outbound/proxied/tunnel.py", "trio.lowlevel.wait_writable"): _SMALL,
+    ("relay/sockets.py", "sock.setblocking"): _ELSEWHERE,
+    ("relay/sockets.py", "sock.recv"): _ELSEWHERE,
+    ("relay/sockets.py", "sock.send"): _ELSEWHERE,
+    ("relay/sockets.py", "trio.lowlevel.wait_writable"): _ELSEWHERE,
     ("relay/tcp/transfer/pump.py", "self.upstream.sock.close"): _SAME_TICK,
     ("relay/publishing/connections.py", "sock.close"): _FAILED,
     ("relay/publishing/look.py", "self._diag.close"): _AFTER,

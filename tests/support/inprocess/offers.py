@@ -54,7 +54,7 @@ class Pending:
         self.accepted.set()
         return self._accepted
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal, why: str = "") -> None:
         """Let it fail."""
         assert self.refusal is None
         self.refusal = refusal

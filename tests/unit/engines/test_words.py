@@ -22,7 +22,7 @@ KEPT = [
 
 @pytest.mark.parametrize("given", KEPT)
 def test_what_is_no_matter_of_the_network_is_kept(given: list[str]) -> None:
-    assert words.read(given) == (tuple(given), ())
+    assert words.read(given)[:2] == (tuple(given), ())
 
 
 def test_what_is_published_is_the_sessions() -> None:
@@ -36,7 +36,7 @@ def test_what_is_published_is_the_sessions() -> None:
         "-p",
         "1",
     ]
-    assert words.read(given) == (
+    assert words.read(given)[:2] == (
         ("--rm", "-i", "-t", "image", "-p", "1"),
         ("8080:80", "127.0.0.1:90:90", "5000:5000"),
     )
@@ -53,3 +53,11 @@ def test_what_contradicts_it_is_refused_with_what_to_do(given: list[str]) -> Non
     with pytest.raises(KeeplineError, match="cannot be had here") as caught:
         words.read([*given, "image"])
     assert caught.value.next_step
+
+
+def test_a_container_knows_its_name() -> None:
+    assert words.read(["image"]).named("abc") == ("--hostname=abc", "--add-host=abc:127.0.1.1")
+    for given in (["-h", "own"], ["-ithown"], ["--hostname=own"], ["--hostname", "own"]):
+        assert words.read([*given, "image"]).named("abc") == ("--add-host=own:127.0.1.1",)
+    for given in (["--no-hosts"], ["--uts=host"]):
+        assert words.read([*given, "image"]).named("abc") == ()

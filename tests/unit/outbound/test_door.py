@@ -15,7 +15,6 @@ KNOWN = {
     ("relay/tcp/watch/liveness.py", "self._door.connect"): "the door",
     ("relay/doctor/__init__.py", "socket.create_connection"): "a proxy, tried by keepline doctor",
     ("relay/outbound/proxied/bridges.py", "sockets.connect"): "its own listener, on loopback",
-    ("relay/inbound/proxy/socks.py", "self._connect"): "a message's reader, which has no socket",
     ("relay/outbound/proxied/socks.py", "asked.connect"): "over a socket that is connected already",
     ("relay/sidecar/ready.py", "socket.create_connection"): "the relay's own endpoint, on loopback",
     ("relay/sidecar/rules_watch.py", "sockets.connect"): "the relay's own listener, on loopback",

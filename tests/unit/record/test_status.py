@@ -145,6 +145,7 @@ def test_json_for_programs() -> None:
             },
             "host_ports": [],
             "published": {},
+            "is_passed_by": False,
             "complete": True,
         }
     ]

@@ -45,6 +45,7 @@ from relay.record.events import (
     PathUp,
     PolicyChangeIgnored,
     PolicyTightened,
+    ProxyRefused,
     Published,
     PublishEnded,
     PublishingBounded,
@@ -132,6 +133,10 @@ TOLD: list[tuple[AnyEvent, str]] = [
     (
         ServiceDown(service="name server", kind=Kind.DEFECT, failures=4, seconds=60.0),
         "name server has failed 4 times in a minute: it rests for 60 s",
+    ),
+    (
+        ProxyRefused(how="HTTP/1.1 407 Proxy Authentication Required", count=2),
+        "the proxy did not serve a request (HTTP/1.1 407 Proxy Authentication Required), 2 so far",
     ),
     (
         TurnedAway(where="the listener", kind=Kind.RESOURCES, cause="Too many open files", count=8),

@@ -95,6 +95,17 @@ def test_all_files_together_are_bounded(record: Record) -> None:
     assert max(sizes) <= LIMIT // FILES
 
 
+def test_the_records_of_commands_are_left_alone(record: Record) -> None:
+    other = record.folder / "20200101-000000-7.jsonl"
+    other.write_bytes(b"x" * 2 * LIMIT)
+    for number in range(1, 4000):
+        record.connection(number)
+        record.close(number)
+    assert other.exists()
+    record.parts.flush()
+    assert sum(path.stat().st_size for path in record.files() if path != other) <= LIMIT
+
+
 def test_the_record_and_the_metrics_come_to_the_same(record: Record) -> None:
     """Over several files, and with failures that it has in few lines."""
     for number in range(1, 600):
