@@ -36,11 +36,6 @@ Redial: TypeAlias = Callable[[OSError | None, str], Awaitable[Opened | None]]
 cannot be had."""
 
 
-def _is_plain(sock: socket.socket) -> bool:
-    """Return whether what is read from a socket is what the kernel has: a pipe reads that alone."""
-    return type(sock) is socket.socket
-
-
 class After(Enum):
     """What comes after a direction's turn."""
 
@@ -128,7 +123,7 @@ class Pump(Pair):
         try:
             while not self.is_over:
                 is_bulk = source.received >= _BULK and not (self.flight.is_open or self.is_left)
-                pipe = pipes.borrow() if is_bulk and _is_plain(source.sock) else None
+                pipe = pipes.borrow() if is_bulk and pipes.is_plain(source.sock) else None
                 try:
                     after = await self._turn(source, sink, pipe)
                 finally:
