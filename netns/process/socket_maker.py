@@ -22,6 +22,7 @@ from typing import Final, NoReturn
 
 from netns import syscalls
 from netns.network import netlink
+from netns.network.holding import PUBLISHED_MARK, SO_MARK
 from netns.process import beside
 from netns.process.filter import seccomp
 
@@ -82,6 +83,13 @@ class SocketMaker:
 
     def check(self, kind: bytes, sock: socket.socket) -> None:
         """Accept what was handed over: the process is keepline's own. Else it raises OSError."""
+
+    def mark(self, sock: socket.socket) -> None:
+        """Have the rules of interception leave a socket alone; raises OSError.
+
+        The relay may: it owns the namespace.
+        """
+        sock.setsockopt(socket.SOL_SOCKET, SO_MARK, PUBLISHED_MARK)
 
     def enter(self, inside: socket.socket) -> None:
         """Have it enter the namespace of a socket, and answer once it is there; raises OSError.

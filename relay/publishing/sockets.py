@@ -9,7 +9,6 @@ from typing import Final
 
 import trio
 
-from netns.network.holding import PUBLISHED_MARK, SO_MARK
 from netns.process.socket_maker import ANSWER, DIAG, INET, INET6, SocketMaker
 
 _PATIENCE: Final = 10.0
@@ -32,12 +31,11 @@ class Sockets:
         """Return a TCP socket, non-blocking, that is to connect to a server inside.
 
         It bears the mark by which the rules of interception leave it alone, so that a port at which
-        nobody listens any more refuses it. The relay may set one: it owns the namespace. Raises
-        OSError.
+        nobody listens any more refuses it. Raises OSError.
         """
         sock = await self._make(INET6 if ipv6 else INET)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, SO_MARK, PUBLISHED_MARK)
+            self._maker.mark(sock)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             sock.close()

@@ -1,10 +1,11 @@
 """`keepline sidecar relay`: relays for all containers of a pod, with no privilege at all.
 
 The rules of `keepline sidecar rules` lead connections and questions to it. It makes no namespace,
-writes nothing but what it keeps on its volume, and starts no command.
+and writes nothing but on the volumes that it is given.
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
@@ -75,8 +76,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _sessions(state: str | None) -> Path:
-    """Return the folder of the record, on the volume that was named or where `run` has it."""
-    return files.sessions_on(state) if state else files.sessions_folder(os.environ)
+    """Return the folder of the record, on the volume that was named or where `run` has it.
+
+    The folder above it, which is for names, is made for this user alone, whatever the umask is.
+    """
+    sessions = files.sessions_on(state) if state else files.sessions_folder(os.environ)
+    with contextlib.suppress(OSError):  # whoever needs it says so
+        sessions.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return sessions
 
 
 def _add_flags(parser: flags.Parser) -> None:
@@ -164,7 +171,7 @@ def _made(
     )
     ending = Ending(held, record)
     endpoint = Endpoint(http, rules, metrics, record, is_ending=ending.has_begun.is_set)
-    return _Pod(relay, ending, rules, endpoint, parts)
+    return _Pod(relay, ending, rules, endpoint, parts, folder.parent)
 
 
 def pushing(url: str, metrics: Metrics) -> Callable[[], None]:
@@ -209,6 +216,8 @@ class _Pod:
     rules: RulesWatch
     endpoint: Endpoint
     parts: Parts
+    folder: Path
+    """Of names."""
 
     async def serve(self, drain_seconds: float) -> None:
         """Relay until it is time to end, and deliver what was sent last."""
@@ -237,12 +246,9 @@ class _Pod:
 
     def _kept(self, now: float) -> KeptNames | None:
         """Have names kept; where that is impossible, say so, and go on without."""
-        path = self.parts.path
-        if path is None:
-            return None
+        synthetic = self.relay.names.synthetic
         try:
-            folder, synthetic = path.parent.parent, self.relay.names.synthetic
-            return KeptNames(folder, synthetic, self.relay.record, now)
+            return KeptNames(self.folder, synthetic, self.relay.record, now)
         except OSError as error:
             warn(f"names are not kept, and have other addresses after a restart: {error.strerror}")
             return None

@@ -102,7 +102,8 @@ def started(name: Name, image: Path, place: Place, cgroup: str) -> Engine | str:
         if isinstance(engine, str):
             return engine
         engine.call("network", "create", "--subnet", _SUBNETS[name], "far", check=True)
-        serve = engine.container(["--network", "far", "--name", "api"], SERVED, how=["-d"])
+        names = ["--name", "api", "--network-alias", "other"]
+        serve = engine.container(["--network", "far", *names], SERVED, how=["-d"])
         engine.call(*serve, check=True)
         asked = engine.call(*engine.container(["--network", "far"], ASK, how=["--rm"]))
     except subprocess.CalledProcessError as error:

@@ -23,6 +23,8 @@ _STATE: Final = FOLDER / "state"
 _RULES: Final = f"{KEEPLINE} sidecar rules"
 _RELAY: Final = f"exec {KEEPLINE} sidecar relay --state /state"
 _SLEEP: Final = "exec sleep inf"
+_WAITS: Final = ("--dns-option", "timeout:30", "--dns-option", "attempts:5")
+"""How long the application waits for a name; by default, 10 s."""
 _NO_PRIVILEGE: Final = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 _YAML: Final = """\
@@ -31,6 +33,8 @@ kind: Pod
 metadata: {{ name: kube }}
 spec:
   restartPolicy: Never
+  dnsConfig:
+    options: [{{ name: timeout, value: "30" }}, {{ name: attempts, value: "5" }}]
   initContainers:
   - name: rules
     image: {image}
@@ -127,12 +131,11 @@ def _by_hand(engine: Engine, kind: str) -> Pod:
     """Start the containers one by one; raises CalledProcessError."""
     if engine.name == "docker":
         owner, joined = "net", ["--network", "container:net"]
-        engine.call(
-            *engine.container(["--network", "far", "--name", "net"], _SLEEP, how=["-d"]), check=True
-        )
+        options = ["--network", "far", "--name", "net", *_WAITS]
+        engine.call(*engine.container(options, _SLEEP, how=["-d"]), check=True)
     else:
         owner, joined = "app", ["--pod", "agent"]
-        engine.call("pod", "create", "--name", "agent", "--network", "far", check=True)
+        engine.call("pod", "create", "--name", "agent", "--network", "far", *_WAITS, check=True)
     state = _state(kind)
     volume = ["--volume", f"{state}:/state"]
     rules = [*joined, "--cap-drop", "ALL", "--cap-add", "NET_ADMIN"]

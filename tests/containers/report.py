@@ -51,8 +51,8 @@ network that all of them share. The server, `api`, is in another container, and 
 _SEALED: Final = """
 ## Sealed containers
 
-Containers without a network, as root, for which a relay outside dials. A page is fetched from
-`api`, by its address.
+Containers without a network, as root, for which a relay outside dials, started by the engine's
+user. A page is fetched by its address: from `api`, for rootless podman from the relay's host.
 """
 
 Key = tuple[str, ...]

@@ -16,6 +16,11 @@ _OUTAGE_SECONDS: Final = 5
 """Bare, a connect() to a host of the same network that is away fails after 3 s."""
 _AT_ONCE_SECONDS: Final = 3
 """Longer than a busy machine takes to start a container's process, and less than any wait."""
+_DNS_SECONDS: Final = 12
+_LEFT: Final = (
+    "table inet lab { chain left { type filter hook postrouting priority 300;"
+    ' oifname "eth0" ct direction original meta skuid != 1337 counter; }; }'
+)
 _READY: Final = f"{KEEPLINE} sidecar ready --wait 20"
 _ASK: Final = "curl -sS -m 20 http://api/"
 _REFUSED: Final = 7
@@ -33,6 +38,8 @@ _MANY: Final = (
 
 
 def _is_first(pod: Pod) -> bool:
+    """Begin to count what leaves and is not the relay's."""
+    pod.net("nft", _LEFT)
     done = pod.app(f"{_READY} && {_ASK} && getent hosts api >/tmp/api")
     pod.address = pod.app("cut -d ' ' -f 1 /tmp/api").stdout
     return done.status == 0 and done.stdout.splitlines() == ["ready", HELLO]
@@ -65,6 +72,31 @@ def _outlives(pod: Pod, change: Callable[[str], object]) -> bool:
     time.sleep(_OUTAGE_SECONDS)
     change("up")
     return asking.communicate()[0].strip() == HELLO
+
+
+def _outlives_dns(pod: Pod) -> bool:
+    """Have nobody answer the relay's questions, for longer than a program waits by default.
+
+    The rule is where packets come in: a sender is told of those that are dropped on their way out.
+    """
+    drop = 'iifname "eth0" th sport 53 drop'
+    if pod.engine.name == "docker":  # whose name server is another port of this loopback
+        drop = "ip daddr 127.0.0.11 drop"
+    table = f"table inet away {{ chain away {{ type filter hook input priority 0; {drop}; }}; }}"
+    pod.net("nft", table)
+    argv = pod.engine.argv("exec", pod.named("app"), "sh", "-c", "curl -sS -m 60 http://other/")
+    asking = subprocess.Popen(
+        argv, env=dict(pod.engine.environment), cwd="/", text=True, stdout=subprocess.PIPE
+    )
+    time.sleep(_DNS_SECONDS)
+    pod.net("nft", "delete table inet away")
+    return asking.communicate()[0].strip() == HELLO
+
+
+def _is_alone(pod: Pod) -> bool:
+    """Look at what has left since the first step, but for answers of the application's server."""
+    shown = pod.net("nft", "list chain inet lab left")
+    return "counter packets 0 " in shown
 
 
 def _outlives_flush(pod: Pod) -> bool:
@@ -132,10 +164,12 @@ STEPS: Final[Mapping[str, Callable[[Pod], bool]]] = {
     ),
     "the server is away for 5 s: nothing is seen of it": _outlives_server,
     "the pod's own link and default route are away for 5 s: nothing is seen of it": _outlives_link,
+    "DNS is away for 12 s: nothing is seen of it": _outlives_dns,
     "`iptables -F` in the pod: connections go on being relayed": _outlives_flush,
     "IPv6 fails at once": _refuses_ipv6,
     "a server of the application's is reached from outside": _serves,
     "1,000 connections: as many in `/metrics` as in the record": _counts,
+    "no packet has left that is not the relay's": _is_alone,
     "the relay is killed: connections are refused at once": _fails_closed,
     "the relay starts again: an address of before stands for the same name": _knows_again,
     "the relay is stopped: it ends with status 0": _drains,

@@ -74,7 +74,7 @@ async def test_without_rules_it_serves_and_is_not_ready(internet: Internet) -> N
     keepline = Keepline(internet)
     state, uid = keepline.folder / "volume", str(os.getuid())
     argv = keepline.argv("sidecar", "relay", "--uid", uid, "--state", str(state))
-    process = keepline.host.popen(argv, env=keepline.environment, **PIPES)
+    process = keepline.host.popen(argv, env=keepline.environment, umask=0, **PIPES)
     session = Session(process, state / "keepline/sessions")
     try:
         assert "not there" in (await session.until(RulesLacking)).cause
@@ -111,7 +111,6 @@ async def test_it_goes_on_without_what_it_cannot_keep(internet: Internet) -> Non
     session = Session(process, state / "keepline/sessions")
     try:
         await session.until(RulesLacking)
-        (state / "keepline/sessions").chmod(0o777)  # a volume that others may write to
         second = await keepline.call(*argv[argv.index("sidecar") :])
         assert second.status == 125
         assert "port 15001 of 127.0.0.1 is taken" in second.stderr
@@ -119,8 +118,11 @@ async def test_it_goes_on_without_what_it_cannot_keep(internet: Internet) -> Non
         done = await session.end()
         assert done.status == 0
         assert "names are not kept" in done.stderr
+        argv[argv.index(str(state))] = "/proc/1/no such volume"
         process = keepline.host.popen(argv, env=keepline.environment, **PIPES)
-        assert b"no record: " in await Session(process, state).readline_of_stderr()
+        said = [await Session(process, state).readline_of_stderr() for _ in range(2)]
+        assert b"no record: " in said[0]
+        assert b"names are not kept, " in said[1]
         process.send_signal(signal.SIGTERM)
         assert (await Session(process, state).end()).status == 0
     finally:

@@ -14,7 +14,7 @@ _TESTS: Final = Path(__file__).resolve().parents[1]
 _OWN: Final = {"self", "cls"}
 _ALLOWED: Final = {"os._exit"}
 _OF_NAMEDTUPLE: Final = {"_asdict", "_fields", "_make", "_replace"}
-"""Public, with an underscore lest they meet a field's name: the library reference of collections."""
+"""Public, with an underscore lest they meet a field's name."""
 
 
 def reached() -> list[str]:

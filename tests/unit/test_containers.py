@@ -95,3 +95,31 @@ def test_names_of_sessions_and_other_programs_are_not_told() -> None:
     assert judged(Row("docker"), 0, "hello", stderr).said == (
         "the record is SESSION of sleep (PID)",
     )
+
+
+NEEDS: Final = {
+    "| podman, rootful and rootless | nothing | nothing |": (
+        *(Row("podman"), Row("podman", user="user")),
+        *(Row("rootless"), Row("rootless", user="user")),
+    ),
+    "| Docker | the profile | the profile |": (
+        Row("docker", seccomp="shipped"),
+        Row("docker", user="user", seccomp="shipped"),
+    ),
+}
+"""Lines of the README, and the rows that show them."""
+
+
+def test_the_readme_says_what_the_page_shows() -> None:
+    readme = (PAGE.parents[1] / "README.md").read_text()
+    found = report.read(PAGE.read_text())
+    for line, rows in NEEDS.items():
+        assert line in readme
+        assert {found[report.key(row)].result for row in rows} == {"works"}
+    without = [
+        outcome
+        for key, outcome in found.items()
+        if key[1:3] == ("root", "none") and outcome.result == "refuses"
+    ]
+    assert without
+    assert all("--cap-add SETFCAP" in outcome.said[-1] for outcome in without)

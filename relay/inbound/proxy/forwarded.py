@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class ForwardedSocket(socket.socket):
     """Reads the head of a request in its new form, and then its body."""
 
-    _head: memoryview
-    _rest: Rest
+    _head = memoryview(b"")
+    _rest: Rest | None = None
+    """None of a copy, which has no part in it: it reads what the kernel has."""
 
     @classmethod
     def of(cls, sock: socket.socket, request: Forward) -> Self:
@@ -40,7 +41,7 @@ class ForwardedSocket(socket.socket):
             room[:count], self._head = self._head[:count], self._head[count:]
             return count
         count = super().recv_into(room, 0, flags)
-        return self._rest.part(room[:count])
+        return count if self._rest is None else self._rest.part(room[:count])
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         """Return what came of the request; what is only looked at is the socket's own."""

@@ -32,7 +32,7 @@ from relay.gateway.gateway import Gateway
 from relay.gateway.http import Flush
 from relay.gateway.setup import certificates
 from relay.gateway.setup.choice import Enabled, Origin
-from relay.gateway.setup.prepare import Prepared
+from relay.gateway.setup.prepare import Place, Prepared
 from relay.host.network import NetworkWatch
 from relay.outbound.dialer import Dialer
 from relay.outbound.door import Door
@@ -51,6 +51,9 @@ Connect: TypeAlias = Callable[[socket.socket, Endpoint], Awaitable[int]]
 """Connects a socket; returns 0 or the errno."""
 
 KEEPALIVE = KeepAlive(idle=20, interval=5, count=3, user_timeout=300, rto_max=1000)
+
+
+_INSIDE = Place()
 
 
 @dataclass
@@ -233,6 +236,7 @@ async def gateway(
     dialect: Dialect = ANTHROPIC,
     connect: Connect = sockets.connect,
     is_tls: bool = False,
+    place: Place = _INSIDE,
 ) -> AsyncIterator[Running]:
     """Run a gateway for a fake API, reached by `connect`; with `is_tls` programs meet TLS."""
     events: list[Event] = []
@@ -243,7 +247,7 @@ async def gateway(
     origin = Origin(host, served.port, served.authority is not None, prefix, dialect)
     chosen = Enabled("tls" if is_tls else "http", (origin,), "a test")
     made = certificates.make([host], openssl=needs("openssl")) if is_tls else None
-    prepared = Prepared(chosen, made, {}, hold, silence, patience)
+    prepared = Prepared(chosen, made, {}, hold, silence, patience, place)
     with _trusting(served if is_trusted else None):
         async with trio.open_nursery() as nursery:
             standing = Standing()

@@ -10,8 +10,12 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from relay.inbound.proxy import listener
+from relay.addresses import Destination
+from relay.inbound.offer import Refusal
+from relay.inbound.proxy import listener, requests
 from relay.inbound.proxy.answers import reply
+from relay.inbound.proxy.forwarded import ForwardedSocket
+from relay.inbound.proxy.offer import ProxyOffer
 from relay.inbound.proxy.secret import USER
 from relay.record.events import (
     ConnectionClosed,
@@ -23,8 +27,11 @@ from relay.record.events import (
     ProxyRefused,
 )
 from relay.record.kinds import Kind
+from relay.sockets import resets_on_close
+from relay.tcp.connection import Connection, Handler
 from tests.support.inprocess.proxy import LOGIN, SECRET, echo, proxied, until
-from tests.support.inprocess.tcp import read_all, read_until_reset
+from tests.support.inprocess.tcp import connected, read_all, read_until_reset
+from tests.support.pace import patience
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 BASIC = base64.b64encode(f"{USER}:{SECRET.token}".encode())
@@ -423,3 +430,76 @@ async def test_an_offer_that_a_session_drops_closes_its_socket() -> None:
         await it.seen(ConnectionOpened)
         await it.connections.finish()
         assert (await answer(program))[0] == 504
+
+
+class Server:
+    """A gateway's stand-in: it reads what the program has asked, whole."""
+
+    destination = Destination("www.example", 443)
+
+    async def serve(self, connection: Connection) -> None:
+        assert not connection.offer.is_held
+        sock = await connection.offer.accept()
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        asked = await stream.receive_some()
+        await stream.send_all(b"read: " + asked)
+        await stream.aclose()
+
+
+async def test_a_path_below_the_token_is_left_to_the_gateway_unread() -> None:
+    server = Server()
+
+    def gateway(destination: Destination, _past: Handler) -> Handler | None:
+        return server if destination == base_url else None
+
+    base_url = ("127.0.0.1", 4430)
+    async with proxied(secret=SECRET, base_url=base_url, gateway=gateway) as it:
+        asked = f"GET {SECRET.path}/v1 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        async with it.program() as program:
+            await program.send_all(asked)
+            assert await read_all(program) == b"read: " + asked
+        for path in (b"/v1", b"/", b"/" + bytes(22)):
+            async with it.program() as program:
+                await program.send_all(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+                assert (await answer(program))[0] in {400, 404}
+
+
+async def test_a_copy_of_a_forwarded_socket_is_a_plain_one() -> None:
+    mine, other = connected()
+    with other:
+        request = requests.Reader(None).receive(b"GET http://h/ HTTP/1.0\r\n\r\n")
+        assert isinstance(request, requests.Forward)
+        with ForwardedSocket.of(mine, request) as sock, sock.dup() as copy:
+            other.send(b"x")
+            assert copy.recv(9) == b"x"
+            assert sock.recv(9).startswith(b"GET / HT")
+
+
+async def test_what_was_accepted_is_refused_by_a_reset() -> None:
+    mine, other = connected()
+    program = trio.SocketStream(trio.socket.from_stdlib_socket(other))
+    offer = ProxyOffer(mine, ("127.0.0.1", 1), requests.Tunnel(("h", 1)), ("h", 1))
+    with trio.fail_after(patience(20)):
+        assert await offer.accept() is await offer.accept()
+        offer.refuse(Refusal.HOST_UNREACHABLE)
+        offer.refuse(Refusal.HOST_UNREACHABLE)
+        assert not offer.has_time_wait(0)
+        assert await read_until_reset(program) in {b"", ESTABLISHED}
+    offer.close()
+    await program.aclose()
+
+
+async def test_a_reset_while_it_waits_is_a_withdrawal() -> None:
+    mine, other = connected()
+    request = requests.Reader(None).receive(b"GET http://h/ HTTP/1.0\r\n\r\n")
+    assert isinstance(request, requests.Forward)
+    offer = ProxyOffer(mine, ("127.0.0.1", 1), request, request.to)
+    withdrawn = trio.Event()
+    offer.on_withdrawal(withdrawn.set)
+    resets_on_close(other)
+    other.close()
+    with trio.fail_after(patience(20)):
+        await offer.watch()
+        assert withdrawn.is_set()
+    assert not offer.has_words
+    offer.close()
