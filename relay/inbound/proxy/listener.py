@@ -2,12 +2,13 @@
 
 What asks without the session's token, or for what is no place, is answered here, and nothing is
 dialled for it. All on this host can connect to it: so no more than MOST connections may be without
-a whole request, the oldest of which gives way, and each for HEAD seconds at most.
+a whole request or behind a refusal, the oldest of which gives way, and each for HEAD seconds, or
+LINGER, at most.
 """
 
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import trio
@@ -31,7 +32,7 @@ HEAD: Final = 60.0
 
 MOST: Final = 1024
 PART: Final = 8
-"""Connections that have not sent a whole request: a share of the descriptors, and MOST at most."""
+"""Connections without a whole request, or refused: a share of the descriptors, MOST at most."""
 
 LINGER: Final = 2.0
 """Seconds for a program that still sends to take an answer, RFC 9112 section 9.6."""
@@ -93,7 +94,9 @@ class ProxyListener:
                         start(offer)
                         await _settled(offer)
                         told = offer.answer or b""
-                    await _end(sock, told)
+                    if told:
+                        with self._idle(LINGER) as scope, scope:
+                            await _end(sock, told)
         finally:
             if offer is None or offer.answer is not None:
                 sock.close()
@@ -102,30 +105,42 @@ class ProxyListener:
         self, sock: socket.socket
     ) -> tuple[Tunnel | Forward | OwnPath | socks.Connect, Endpoint] | bytes:
         """Return what the program asks for, and where that is; or how it is refused."""
-        scope = trio.CancelScope(deadline=trio.current_time() + HEAD)
-        self._waiting[scope] = None
-        if len(self._waiting) > self._most:
-            next(iter(self._waiting)).cancel()
-        try:
-            with scope:
-                first = await _peek(sock)
-                if first[:1] in (bytes([socks.VERSION]), bytes([socks.VERSION_4])):
-                    return await self._by_socks(sock)
-                return await self._by_http(sock)
-        finally:
-            del self._waiting[scope]
+        with self._idle(HEAD) as scope, scope:
+            first = await _peek(sock)
+            if first[:1] in (bytes([socks.VERSION]), bytes([socks.VERSION_4])):
+                return await self._by_socks(sock)
+            return await self._by_http(sock)
         resets_on_close(sock)
         return b""
+
+    @contextlib.contextmanager
+    def _idle(self, seconds: float) -> Iterator[trio.CancelScope]:
+        """Count a connection as one for which nothing is dialled; yield what ends it in time.
+
+        Many may come in one step, before the tasks of those that gave way run: these are forgotten
+        at once, so that the next one has another give way.
+        """
+        scope = trio.CancelScope(deadline=trio.current_time() + seconds)
+        self._waiting[scope] = None
+        if len(self._waiting) > self._most:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            oldest.cancel()
+        try:
+            yield scope
+        finally:
+            self._waiting.pop(scope, None)
 
     async def _by_http(
         self, sock: socket.socket
     ) -> tuple[Tunnel | Forward | OwnPath, Endpoint] | bytes:
+        path = requests.own_path(await _first_line(sock))
+        if path is not None:
+            return self._by_path(path)
         reader = requests.Reader(self._secret)
         while True:
             data = await _peek(sock)
             found = reader.receive(data)
-            if isinstance(found, OwnPath):
-                return self._by_path(found)
             sock.recv(len(data) - reader.behind)
             match found:
                 case None:
@@ -196,11 +211,26 @@ async def _peek(sock: socket.socket) -> bytes:
             await trio.lowlevel.wait_readable(sock)
 
 
+async def _first_line(sock: socket.socket) -> bytes:
+    """Wait until it shows whether a request is for this server; all stays unread. Raises OSError.
+
+    A line may come in pieces. Those that are there would wake us for ever, so the kernel is told
+    how many bytes are too few (SO_RCVLOWAT, socket(7)); a wake-up without more is the end.
+    """
+    size, data = 0, await _peek(sock)
+    while len(data) > size and requests.may_be_own_path(data):
+        size = len(data)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size + 1)
+        await trio.lowlevel.wait_readable(sock)
+        data = await _peek(sock)
+    if size:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+    return data
+
+
 async def _end(sock: socket.socket, told: bytes) -> None:
     """Say something last, and have the program read it: unread data would make the end a reset."""
-    if not told:
-        return
-    with trio.move_on_after(LINGER), contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
         await send_all(sock, told)
         sock.shutdown(socket.SHUT_WR)
         while await _peek(sock):

@@ -3,8 +3,10 @@
 CONNECT asks for a tunnel: what stands behind its head is the tunnel's own, and left alone. A
 request whose target is an absolute URL is forwarded: to the authority of the URL, whatever its Host
 says (section 3.2.2), and it alone. What comes behind it could be a request to another host.
+A request by a path is for this server, which reads it itself: its first line alone is looked at.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -17,6 +19,13 @@ from relay.inbound.proxy.secret import Secret
 
 MOST: Final = 64 * 1024
 """Bytes of a head."""
+
+MOST_OF_LINE: Final = 8 * 1024
+"""Bytes of a request's first line up to the end of its path, RFC 9112 section 3."""
+
+_METHOD: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+_BY_PATH: Final = re.compile(_METHOD + rb"+ (/[!-~]*) ")
+_BEGINNING: Final = re.compile(_METHOD + rb"*|" + _METHOD + rb"+ (/[!-~]*)?")
 
 _HTTP_PORT: Final = 80
 _SCHEME: Final = b"http://"
@@ -63,7 +72,18 @@ class Refused:
     answer: bytes
 
 
-Asked: TypeAlias = Tunnel | Forward | OwnPath | Refused
+Asked: TypeAlias = Tunnel | Forward | Refused
+
+
+def own_path(data: bytes) -> OwnPath | None:
+    """Return what is asked of this server by a path, if that is what the bytes begin with."""
+    found = _BY_PATH.match(data)
+    return OwnPath(found[1]) if found is not None else None
+
+
+def may_be_own_path(data: bytes) -> bool:
+    """Return whether more bytes could make own_path() of these."""
+    return len(data) < MOST_OF_LINE and _BEGINNING.fullmatch(data) is not None
 
 
 class Rest:
@@ -100,7 +120,7 @@ class Rest:
 
 
 class Reader:
-    """Reads the head of the first request of a connection."""
+    """Reads the head of the first request of a connection, which is not own_path()."""
 
     def __init__(self, secret: Secret | None) -> None:
         """Require the secret, if there is one."""
@@ -122,8 +142,6 @@ class Reader:
         if not isinstance(event, h11.Request):
             return None if data else Refused(b"")
         self.behind = len(self._h11.trailing_data[0])
-        if event.target.startswith(b"/"):  # the path has the secret, if it has to have any
-            return OwnPath(event.target)
         if not self._knows(event):
             words = "the proxy's URL needs the user and the token of this session"
             return Refused(answer(407, words, _LOGIN))
@@ -172,7 +190,10 @@ def _names(request: h11.Request) -> set[bytes]:
 
 
 def _head(request: h11.Request, authority: bytes, path: bytes) -> bytes:
-    """Return a request's head as a server is to see it; its version and its framing stay."""
+    """Return a request's head as a server is to see it; its version and its framing stay.
+
+    Of two framings Transfer-Encoding counts, and the other goes, RFC 9112 section 6.3.
+    """
     fields = request.headers.raw_items()
     named = {
         member.strip().lower()
@@ -180,6 +201,8 @@ def _head(request: h11.Request, authority: bytes, path: bytes) -> bytes:
         if name.lower() == b"connection"
         for member in value.split(b",")
     } - {b"content-length", b"transfer-encoding"}
+    if b"transfer-encoding" in _names(request):
+        named.add(b"content-length")
     kept = [each for each in fields if each[0].lower() not in _OF_ONE_HOP | named]
     lines = [
         b" ".join((request.method, path, b"HTTP/" + request.http_version)),

@@ -3,6 +3,7 @@
 import base64
 import errno
 import socket
+from contextlib import AsyncExitStack
 
 import h11
 import pytest
@@ -27,7 +28,7 @@ from relay.record.events import (
     ProxyRefused,
 )
 from relay.record.kinds import Kind
-from relay.sockets import resets_on_close
+from relay.sockets import TCP_CLOSE, resets_on_close, state
 from relay.tcp.connection import Connection, Handler
 from tests.support.inprocess.proxy import LOGIN, SECRET, echo, proxied, until
 from tests.support.inprocess.tcp import connected, read_all, read_until_reset
@@ -406,6 +407,39 @@ async def test_of_too_many_without_a_request_the_oldest_gives_way(
                 assert await take(each, len(ESTABLISHED)) == ESTABLISHED
 
 
+def standing(programs: list[trio.SocketStream]) -> list[bool]:
+    return [state(each.socket) != TCP_CLOSE for each in programs]  # type: ignore[arg-type]
+
+
+async def test_of_many_at_once_no_more_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are accepted in one step, in which none of them has run yet; trio starts them in any
+    order.
+    """
+    monkeypatch.setattr(listener, "MOST", 2)
+    async with proxied() as it, AsyncExitStack() as opened:
+        programs: list[trio.SocketStream] = []
+        for _ in range(10):
+            sock = socket.create_connection(it.address)
+            sock.setblocking(False)
+            made = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+            programs.append(await opened.enter_async_context(made))
+        await until(lambda: sum(standing(programs)) == 2)
+
+
+async def test_who_was_refused_and_stays_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MOST", 2)
+    monkeypatch.setattr(listener, "LINGER", 1000)
+    async with proxied(secret=SECRET) as it, AsyncExitStack() as opened:
+        programs: list[trio.SocketStream] = []
+        for _ in range(5):
+            programs.append(await opened.enter_async_context(it.program()))
+            await programs[-1].send_all(connect())
+            assert (await answer(programs[-1]))[0] == 407
+        for each in programs:
+            await each.send_all(b"x")  # who is not there any more resets
+        await until(lambda: standing(programs) == [False] * 3 + [True] * 2)
+
+
 async def test_the_end_of_a_session_delivers_what_was_sent_last() -> None:
     got = bytearray()
 
@@ -503,3 +537,27 @@ async def test_a_reset_while_it_waits_is_a_withdrawal() -> None:
         assert withdrawn.is_set()
     assert not offer.has_words
     offer.close()
+
+
+async def test_a_request_by_a_path_that_comes_in_pieces_is_served_whole() -> None:
+    """Its server reads the whole of it, also what had come before it was known to be one."""
+    got = bytearray()
+
+    class Server:
+        destination = Destination("www.example", 443)
+
+        async def serve(self, connection: Connection) -> None:
+            sock = await connection.offer.accept()
+            while not got.endswith(b"end"):
+                await trio.lowlevel.wait_readable(sock)
+                got.extend(sock.recv(4096))
+
+    base_url = "127.0.0.1", 1
+    head = b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
+    async with proxied(base_url=base_url, gateway=lambda _to, _past: Server()) as it:
+        async with it.program() as program:
+            for each in (head[:3], head[3:6], head[6:20], head[20:40], head[40:], b"end"):
+                await program.send_all(each)
+                await trio.testing.wait_all_tasks_blocked()
+            await until(lambda: got.endswith(b"end"))
+        assert bytes(got) == head + b"end"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from relay.inbound.proxy.requests import (
     MOST,
+    MOST_OF_LINE,
     Asked,
     Forward,
     OwnPath,
@@ -16,6 +17,8 @@ from relay.inbound.proxy.requests import (
     Refused,
     Rest,
     Tunnel,
+    may_be_own_path,
+    own_path,
 )
 from relay.inbound.proxy.secret import USER, Secret
 
@@ -209,7 +212,47 @@ def test_the_token_is_asked_for() -> None:
 
 
 def test_a_path_is_this_servers_own() -> None:
-    assert asked(request("GET /v1/x HTTP/1.1", "Host: x"), SECRET) == OwnPath(b"/v1/x")
+    data = request("GET /v1/x?a HTTP/1.1", "Host: x")
+    assert own_path(data) == OwnPath(b"/v1/x?a")
+    known = len(b"GET /v1/x?a ")
+    for at in range(len(data)):
+        assert (own_path(data[:at]) is not None) == (at >= known)
+        assert may_be_own_path(data[:at]) == (at < known)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"CONNECT h",
+        b"GET http://h/ HTTP/1.1",
+        b"GET * ",
+        b" /v1/x ",
+        b"GET  /v1/x ",
+        b"G\0T /",
+        b"GET /\r\n",
+        b"\x16\x03\x01",
+        b"GET /" + b"x" * MOST_OF_LINE,
+    ],
+)
+def test_what_is_no_path(data: bytes) -> None:
+    assert own_path(data) is None
+    assert not may_be_own_path(data)
+    assert not isinstance(Reader(None).receive(data), Tunnel)
+
+
+def test_a_path_that_is_too_long_is_refused() -> None:
+    assert status(asked(request(f"GET /{'x' * MOST_OF_LINE} HTTP/1.1", "Host: h"))) == 400
+    assert status(asked(request("GET /x HTTP/1.1", "Host: h"), SECRET)) == 407
+
+
+def test_a_request_with_two_lengths_is_forwarded_with_the_one_that_counts() -> None:
+    """RFC 9112 section 6.3: else a server that heeds the other reads another request."""
+    fields = ["Content-Length: 3", "Transfer-Encoding: chunked"]
+    for each in (fields, fields[::-1]):
+        found = asked(request("POST http://h/ HTTP/1.1", "Host: h", *each))
+        assert isinstance(found, Forward)
+        assert b"Content-Length" not in found.head
+        assert b"Transfer-Encoding: chunked\r\n" in found.head
 
 
 def rest(*fields: str) -> Rest:
@@ -250,12 +293,14 @@ def test_a_body_that_is_none_ends_it() -> None:
 def test_any_bytes_are_read_without_a_fault(data: bytes) -> None:
     for secret in SECRETS:
         found = Reader(secret).receive(data)
-        assert found is None or isinstance(found, Tunnel | Forward | OwnPath | Refused)
+        assert found is None or isinstance(found, Tunnel | Forward | Refused)
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60))
 def test_any_target_is_served_or_refused_in_words(target: str) -> None:
     for method in ("CONNECT", "GET"):
-        found = asked(request(f"{method} {target} HTTP/1.1", "Host: h"))
+        data = request(f"{method} {target} HTTP/1.1", "Host: h")
+        assert (own_path(data) is not None) == target.startswith("/")
+        found = asked(data)
         if isinstance(found, Refused):
             assert status(found) in {400, 501}
