@@ -150,6 +150,8 @@ def _close_off(
     if plan.strict:
         confinement.confine(plan, end, is_root=is_root)
     with step("capabilities dropped", end):
+        if not has_own:
+            syscalls.clear_inheritable_capabilities()  # which some container engines set
         privileges.drop(keep_root=is_root)
     stays_open = confinement.scope(end) if plan.strict else []
     with step("system calls refused", end):

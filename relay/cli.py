@@ -32,14 +32,14 @@ from relay.record.escaping import shown_json, shown_lines
 from relay.record.story import learned, telling
 
 COMMANDS_BESIDE_RUN: Final = {
-    "proxy": "relay.proxy.command",
-    "docker": "relay.engines.docker",
-    "podman": "relay.engines.podman",
-    "relay": "relay.remote.command",
-    "sidecar": "relay.sidecar.command",
+    "proxy": ("relay.proxy.command", "a relay as a proxy, where no namespace may be made"),
+    "docker": ("relay.engines.docker", "docker run, whose only way out is a session"),
+    "podman": ("relay.engines.podman", "podman run, whose only way out is a session"),
+    "relay": ("relay.remote.command", "the relay of containers without a network, outside"),
+    "sidecar": ("relay.sidecar.command", "the relay of a pod, its rules, and whether it is ready"),
 }
-"""Modules by the first argument; each has `main(arguments: Sequence[str]) -> int`, which takes what
-follows that word and may raise KeeplineError and OSError, and a parser of its own."""
+"""Modules by the first argument, with their help. Each has `main(arguments: Sequence[str]) -> int`,
+which takes what follows that word and may raise KeeplineError and OSError, and its own parser."""
 
 
 def main(
@@ -67,8 +67,8 @@ def _command(words: Sequence[str], sandbox: Sandbox | None, beside: Beside | Non
     """Run the command that the words name; return the exit status."""
     if bare := _bare(words):
         return _start(config_files.gathered({}), bare, sandbox, beside)
-    module = COMMANDS_BESIDE_RUN.get(words[0]) if words else None
-    if module is not None:
+    module, _help = COMMANDS_BESIDE_RUN.get(words[0], ("", "")) if words else ("", "")
+    if module:
         status_of_it: int = importlib.import_module(module).main(words[1:])
         return status_of_it
     parsed = _parser(of_run=words[:1] == ["run"]).parse_args(words)
@@ -112,6 +112,8 @@ def _parser(*, of_run: bool) -> "argparse.ArgumentParser":
         else:
             command.add_argument("--json", action="store_true", help="for programs")
     if not of_run:
+        for word, (_module, text) in COMMANDS_BESIDE_RUN.items():
+            commands.add_parser(word, help=text, add_help=False)
         _add_policy(
             commands.add_parser("policy", help="which destinations may be reached, and why")
         )

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -18,7 +17,7 @@ from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, Plan
 from netns.process.socket_maker import SocketMaker
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans, is_first_process
-from relay import __version__, namespace, server, startup
+from relay import namespace, recorded, server, startup
 from relay.addresses import HOST_NAME, parse_pool
 from relay.auto_ports import setup as auto_ports
 from relay.barrier import Record, kept_running
@@ -32,13 +31,10 @@ from relay.host.interfaces import ATTACH, host_network, require_ipv4
 from relay.host.resolv_conf import WAIT, for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
-from relay.policy.host_ports import HostPorts
 from relay.publishing import on_host
 from relay.record import opening, writing
-from relay.record.events import FORMAT, HostPortOpened, LeftBehind, SessionEnded, SessionStarted
-from relay.record.files import sessions_folder, unused_name
-from relay.record.flightlog import FlightLog, read
-from relay.record.story import telling
+from relay.record.events import LeftBehind, SessionEnded
+from relay.record.flightlog import FlightLog
 
 _SIGNALLED: Final = 128
 """A status above it tells by which signal the command ended, or a program that it waited for."""
@@ -67,7 +63,7 @@ def run(
     settings = sources.settings()
     _require_network(warn)
     resolv_conf = read_resolv_conf(settings.nameservers)
-    name, bundle = new_name()
+    name, bundle = recorded.new_name()
     out = found_way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
@@ -78,19 +74,19 @@ def run(
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), beside.witness)
         if settings.linger:
             adopt_orphans()
-        tell_withheld(sandbox.withheld, warn)
         asked = on_host.open_all(settings.published().asked, opened)
         log = opened.enter_context(opening.opened(name, settings.log_limit * _MIB, warn))
-        release(sandbox, prepared, has_proxy=out is not None)
+        release(sandbox, prepared, warn, has_proxy=out is not None)
         listeners = sandbox.listeners()
         tell_lacking(listeners, settings, warn)
-        begin(log, _started(name, command, settings, listeners, prepared, out), ports)
+        first = recorded.started(settings, prepared, out, name, command[0], listeners.intercept)
+        recorded.begin(log, first, ports)
         outside.tell(command, settings, log.record, warn)
         ways_in = namespace.ways_in(listeners)
         relay = server.Relay(settings, ways_in, log.record, prepared, sources, ports, out, locks)
         relay.publish(beside.maker, asked)
         ended, notes = trio.run(_relay, relay, passing, log, beside.maker)
-    tell_end(log, name, warn, ended.status, notes)
+    recorded.tell_end(log, name, warn, ended.status, notes)
     return ended
 
 
@@ -98,13 +94,6 @@ def _require_network(warn: Callable[[str], None]) -> None:
     """Raise HostError where there is no IPv4; say where there is nothing but loopback."""
     if lacking := require_ipv4():
         warn(f"{lacking}; {ATTACH}")
-
-
-def new_name() -> tuple[str, Path]:
-    """Return a name for the session, and where the gateway's certificate would be."""
-    folder = sessions_folder(os.environ)
-    name = unused_name(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-    return name, folder / f"{name}.pem"
 
 
 def found_way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
@@ -127,7 +116,11 @@ def _is_of_proxy(variable: str) -> bool:
 
 
 def release(
-    sandbox: Sandbox, prepared: gateway.Prepared | gateway.Without, *, has_proxy: bool
+    sandbox: Sandbox,
+    prepared: gateway.Prepared | gateway.Without,
+    warn: Callable[[str], None],
+    *,
+    has_proxy: bool,
 ) -> None:
     """Let the command start, once it can neither change what runs here nor look into it.
 
@@ -135,6 +128,7 @@ def release(
     namespace meanwhile. A process that is not dumpable is read and traced by root alone, ptrace(2),
     and leaves no core file; its folder in /proc is root's.
     """
+    _tell_withheld(sandbox.withheld, warn)
     startup.seal(gateway=isinstance(prepared, gateway.Prepared), proxy=has_proxy)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     sandbox.release()
@@ -142,7 +136,7 @@ def release(
         startup.load(trio)
 
 
-def tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
+def _tell_withheld(withheld: Sequence[str], warn: Callable[[str], None]) -> None:
     """Name the descriptors that the command does not get."""
     if withheld:
         what = "; ".join(withheld)
@@ -160,57 +154,6 @@ def tell_lacking(listeners: Listeners, settings: Settings, warn: Callable[[str],
         warn(listeners.unmounted)
     if listeners.stays_open:
         warn(f"within reach on this kernel, though --strict: {'; '.join(listeners.stays_open)}")
-
-
-def tell_end(
-    log: FlightLog, name: str, warn: Callable[[str], None], status: int, notes: Sequence[str]
-) -> None:
-    """Say what was lost, and why a command may have failed; what fails here changes no status.
-
-    `notes` are said before.
-    """
-    for note in notes:
-        warn(note)
-    summary, has_failed = "", status != 0
-    with contextlib.suppress(Exception):
-        if (log.has_losses or (has_failed and log.has_failures)) and log.path is not None:
-            summary = telling.end_line(read(log.path), has_failed=has_failed)
-    if log.failure:
-        summary = f"{summary} The record is not complete: {log.failure}.".lstrip()
-    if summary:
-        warn(f"{summary} See: keepline explain {name}")
-
-
-def begin(log: FlightLog, started: SessionStarted, host_ports: HostPorts) -> None:
-    """Record the start, and which ports are open; nobody is woken yet, who would write it."""
-    log.record(started)
-    for first, last, source in host_ports:
-        last_of_several = last if last != first else 0
-        log.record(HostPortOpened(port=first, last=last_of_several, source=source))
-    log.flush()
-
-
-def _started(  # noqa: PLR0913, PLR0917 - what the first event tells
-    name: str,
-    command: Sequence[str],
-    settings: Settings,
-    listeners: Listeners,
-    prepared: gateway.Prepared | gateway.Without,
-    out: "way_out.WayOut | None",
-) -> SessionStarted:
-    return SessionStarted(
-        session=name,
-        version=__version__,
-        program=command[0],
-        pid=os.getpid(),
-        uid=os.getuid(),
-        intercept=listeners.intercept,
-        dns=settings.dns,
-        gateway=prepared.told,
-        rules=settings.told_rules(),
-        proxy=out.routes.told if out is not None else "",
-        format=FORMAT,
-    )
 
 
 def plan(

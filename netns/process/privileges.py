@@ -29,7 +29,6 @@ def drop(*, keep_root: bool) -> None:
     another call fails.
     """
     kept = _ROOT_KEEPS if keep_root else frozenset()
-    syscalls.clear_inheritable_capabilities()  # some container engines set it
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in range(_MAX_CAPABILITY):
         try:

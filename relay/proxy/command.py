@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import trio
 
-from relay import flags, server, session, startup
+from relay import flags, recorded, server, session, startup
 from relay.addresses import MAX_PORT
 from relay.config import SESSION_VARIABLE, Settings, Sources
 from relay.gateway.setup import prepare as gateway
@@ -17,7 +17,7 @@ from relay.host.resolvers import read_resolv_conf
 from relay.inbound.proxy.place import PlaceError, parse_port
 from relay.printing import warn, write
 from relay.proxy import entrance, variables
-from relay.proxy.serving import hidden, started, until_told
+from relay.proxy.serving import hidden, until_told
 from relay.record import opening
 
 _MIB: Final = 1 << 20
@@ -56,7 +56,7 @@ def serve(sources: Sources, port: int, *, is_open: bool) -> None:
     entrance.require_possible(settings)
     require_ipv4()
     read_resolv_conf(settings.nameservers)
-    name, bundle = session.new_name()
+    name, bundle = recorded.new_name()
     out = session.found_way_out(settings, warn)
     with ExitStack() as opened:
         door = opened.enter_context(entrance.opened(port, is_open=is_open))
@@ -66,7 +66,8 @@ def serve(sources: Sources, port: int, *, is_open: bool) -> None:
         startup.seal(gateway=True, proxy=out is not None)
         hidden()
         ports = door.host_ports(settings)
-        session.begin(log, started(name, _PROGRAM, settings, prepared, out), ports)
+        first = recorded.started(settings, prepared, out, name, _PROGRAM, "proxy")
+        recorded.begin(log, first, ports)
         warn(entrance.told(door, settings))
         added = {SESSION_VARIABLE: name, **prepared.environment}
         told = variables.set_by(door.port, door.secret) | added
@@ -75,7 +76,7 @@ def serve(sources: Sources, port: int, *, is_open: bool) -> None:
             settings, door.ways_in(prepared), log.record, prepared, sources, ports, out
         )
         notes = trio.run(until_told, relay, log, *_ENDING)
-    session.tell_end(log, name, warn, 0, notes)
+    recorded.tell_end(log, name, warn, 0, notes)
 
 
 def _of_proxy(settings: Settings) -> Settings:

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from netns.sandbox import Ended, adopt_orphans
-from relay import server, session, startup
+from relay import recorded, server, session, startup
 from relay.command import outside, signals
 from relay.command.passing import Passing
 from relay.command.witness import Witness
@@ -18,7 +18,7 @@ from relay.host.interfaces import require_ipv4
 from relay.host.resolvers import read_resolv_conf
 from relay.proxy import entrance, variables
 from relay.proxy.process import Process
-from relay.proxy.serving import hidden, started, until_end
+from relay.proxy.serving import hidden, until_end
 from relay.record import opening
 
 _MIB: Final = 1 << 20
@@ -33,7 +33,7 @@ def run(sources: Sources, command: Sequence[str], warn: Callable[[str], None]) -
     entrance.require_possible(settings)
     require_ipv4()
     read_resolv_conf(settings.nameservers)
-    name, bundle = session.new_name()
+    name, bundle = recorded.new_name()
     out = session.found_way_out(settings, warn)
     witness = Witness()
     with ExitStack() as opened:
@@ -49,7 +49,8 @@ def run(sources: Sources, command: Sequence[str], warn: Callable[[str], None]) -
         hidden()
         warn(entrance.told(door, settings))
         ports = door.host_ports(settings)
-        session.begin(log, started(name, command[0], settings, prepared, out), ports)
+        first = recorded.started(settings, prepared, out, name, command[0], "proxy")
+        recorded.begin(log, first, ports)
         outside.tell(command, settings, log.record, warn)
         proxied = variables.changes(door.port, door.secret, os.environ)
         process.release({SESSION_VARIABLE: name, **proxied, **prepared.environment})
@@ -57,5 +58,5 @@ def run(sources: Sources, command: Sequence[str], warn: Callable[[str], None]) -
             settings, door.ways_in(prepared), log.record, prepared, sources, ports, out
         )
         ended, notes = trio.run(until_end, relay, passing, log)
-    session.tell_end(log, name, warn, ended.status, notes)
+    recorded.tell_end(log, name, warn, ended.status, notes)
     return ended

@@ -1,7 +1,6 @@
 """What both forms of the proxy do while they serve, and say of it in the record."""
 
 import contextlib
-import os
 import signal
 from functools import partial
 from typing import Final
@@ -10,14 +9,12 @@ import trio
 
 from netns import syscalls
 from netns.sandbox import Ended
-from relay import __version__, server, startup
+from relay import server, startup
 from relay.barrier import kept_running
 from relay.command import waiting
 from relay.command.passing import Passing
-from relay.config import Settings, way_out
-from relay.gateway.setup.prepare import Prepared, Without
 from relay.record import writing
-from relay.record.events import FORMAT, SessionEnded, SessionStarted
+from relay.record.events import SessionEnded
 from relay.record.flightlog import FlightLog
 
 _SIGNALLED: Final = 128
@@ -29,29 +26,6 @@ def hidden() -> None:
     """Let no other process of the user look into this one, ptrace(2), where the kernel can."""
     with contextlib.suppress(OSError, AttributeError):
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-
-
-def started(
-    name: str,
-    program: str,
-    settings: Settings,
-    prepared: Prepared | Without,
-    out: "way_out.WayOut | None",
-) -> SessionStarted:
-    """Return the first event of a session."""
-    return SessionStarted(
-        session=name,
-        version=__version__,
-        program=program,
-        pid=os.getpid(),
-        uid=os.getuid(),
-        intercept="proxy",
-        dns=settings.dns,
-        gateway=prepared.told,
-        rules=settings.told_rules(),
-        proxy=out.routes.told if out is not None else "",
-        format=FORMAT,
-    )
 
 
 def start(nursery: trio.Nursery, relay: "server.Relay", log: FlightLog) -> None:

@@ -71,11 +71,10 @@ def run(
         passing = Passing(sandbox, opened.enter_context(closing(signals.hold())), beside.witness)
         if settings.linger:
             adopt_orphans()
-        session.tell_withheld(sandbox.withheld, warn)
         listeners = sandbox.unreleased()
         session.tell_lacking(replace(listeners, unmounted=""), settings, warn)
         link.hand_over(listeners, beside.maker)
-        session.release(sandbox, Without("", by_choice=True), has_proxy=False)
+        session.release(sandbox, Without("", by_choice=True), warn, has_proxy=False)
         return trio.run(_run, link, passing, settings, warn, beside.maker.pid)
 
 

@@ -5,7 +5,6 @@ its connection, whatever it leaves behind: then nothing of it is served any more
 """
 
 import contextlib
-import os
 import signal
 import socket
 import time
@@ -20,7 +19,7 @@ import trio
 from netns.errors import KeeplineError
 from netns.handoff import Listeners
 from netns.network.holding import SynSockets
-from relay import __version__, namespace, server, session, startup
+from relay import __version__, namespace, recorded, server, session, startup
 from relay.barrier import kept_running
 from relay.config import SESSION_VARIABLE, Settings, Sources
 from relay.gateway.dialects import programs
@@ -31,7 +30,7 @@ from relay.host.resolvers import read_resolv_conf
 from relay.policy.host_ports import HostPorts
 from relay.publishing import on_host
 from relay.record import opening, writing
-from relay.record.events import FORMAT, SessionEnded, SessionStarted
+from relay.record.events import SessionEnded
 from relay.record.flightlog import FlightLog
 from relay.remote import channel, descriptors, messages
 from relay.remote.channel import BrokenError
@@ -100,36 +99,31 @@ def _serve(sock: socket.socket, peer: Peer, sources: Sources, warn: Callable[[st
     settings = _settled(sources.settings(), hello)
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
-    (name, bundle), out = session.new_name(), session.found_way_out(settings, warn)
+    (name, bundle), out = recorded.new_name(), session.found_way_out(settings, warn)
     agent = (hello.agent,) if hello.agent in programs() else ()
     with gateway.opened(settings, agent, bundle, warn) as prepared, ExitStack() as opened:
         asked = on_host.open_all(settings.published().asked, opened)
         log = opened.enter_context(opening.opened(name, settings.log_limit << 20, warn))
         channel.send(sock, _welcome(name, settings, resolv_conf, prepared))
         listeners, maker = _handed_over(sock)
-        started = SessionStarted(
-            session=name,
-            version=__version__,
-            program=hello.program,
-            pid=os.getpid(),
-            uid=os.getuid(),
+        started = recorded.started(
+            settings,
+            prepared,
+            out,
+            name,
+            hello.program,
+            listeners.intercept,
             peer=f"in {_told(peer)}",
-            intercept=listeners.intercept,
-            dns=settings.dns,
-            gateway=prepared.told,
-            rules=settings.told_rules(),
-            proxy=out.routes.told if out is not None else "",
-            format=FORMAT,
         )
         ports = HostPorts(settings.opened_ports())
-        session.begin(log, started, ports)
+        recorded.begin(log, started, ports)
         ways_in = namespace.ways_in(listeners)
         relay = server.Relay(settings, ways_in, log.record, prepared, sources, ports, out)
         relay.publish(maker, asked)
         channel.send(sock, messages.Serving())
         status, notes = trio.run(_relay, relay, sock, log)
     said: list[str] = []
-    session.tell_end(log, name, said.append, status, notes)
+    recorded.tell_end(log, name, said.append, status, notes)
     if not _is_told(sock, "; ".join(said)):
         for line in said:
             warn(f"{hello.program}: {line}")

@@ -1,7 +1,7 @@
 """`keepline sidecar relay`: relays for all containers of a pod, with no privilege at all.
 
 The rules of `keepline sidecar rules` lead connections and questions to it. It makes no namespace,
-writes nothing but what it keeps on its volume, and starts no command.
+and writes nothing but on the volumes that it is given.
 """
 
 import argparse
@@ -20,17 +20,17 @@ import trio
 
 from netns.errors import KeeplineError
 from netns.network.pod import HTTP_PORT, RELAY_UID
-from relay import __version__, flags, server, session, startup
+from relay import flags, recorded, server, session, startup
 from relay.addresses import parse_pool
 from relay.barrier import kept_running
 from relay.command import signals
-from relay.config import Settings, Sources, way_out
-from relay.gateway.setup.prepare import BASE_URL_PORT, Prepared, Without
+from relay.config import Settings, Sources
+from relay.gateway.setup.prepare import BASE_URL_PORT
 from relay.host.interfaces import require_ipv4
 from relay.host.resolvers import read_resolv_conf
 from relay.printing import warn
 from relay.record import files, writing
-from relay.record.events import FORMAT, AnyEvent, Event, SessionEnded, SessionStarted
+from relay.record.events import AnyEvent, Event, SessionEnded
 from relay.record.metrics import Metrics
 from relay.sidecar import gateway, pod
 from relay.sidecar.draining import Ending
@@ -148,7 +148,7 @@ def _made(
     prepared = opened.enter_context(gateway.opened(settings, parsed.gateway_dir, warn))
     out = session.found_way_out(settings, warn)
     held = opened.enter_context(closing(signals.hold()))  # from here on no program is started
-    started = _started(settings, prepared, out)
+    started = recorded.started(settings, prepared, out, "", "sidecar", "redirect")
     metrics = Metrics()
     if parsed.otlp is not None:
         opened.callback(pushing(parsed.otlp, metrics))
@@ -187,24 +187,6 @@ def pushing(url: str, metrics: Metrics) -> Callable[[], None]:
         ) from error
     close: Callable[[], None] = push.close
     return close
-
-
-def _started(
-    settings: Settings, prepared: Prepared | Without, out: "way_out.WayOut | None"
-) -> SessionStarted:
-    return SessionStarted(
-        session="",
-        version=__version__,
-        program="sidecar",
-        pid=os.getpid(),
-        uid=os.getuid(),
-        intercept="redirect",
-        dns=settings.dns,
-        gateway=prepared.told,
-        rules=settings.told_rules(),
-        proxy=out.routes.told if out is not None else "",
-        format=FORMAT,
-    )
 
 
 @dataclass(eq=False)

@@ -12,7 +12,8 @@ from relay import cli, session
 from relay.printing import EXIT_OWN_FAILURE
 from relay.sidecar import command
 
-MODULES = [*cli.COMMANDS_BESIDE_RUN.values(), *(module for module, _help in command.WORDS.values())]
+BOTH = (*cli.COMMANDS_BESIDE_RUN.values(), *command.WORDS.values())
+MODULES = [module for module, _help in BOTH]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -162,8 +162,9 @@ class Reader:
         if not target.lower().startswith(_SCHEME):
             words = "a proxy is asked for http://HOST/..., or by CONNECT HOST:PORT"
             return Refused(answer(501 if b"://" in target else 400, words))
-        if request.http_version == b"1.0" and b"transfer-encoding" in _names(request):
-            return Refused(answer(400, "HTTP/1.0 has no Transfer-Encoding"))
+        is_counted = b"content-length" in _names(request) or request.http_version == b"1.0"
+        if is_counted and b"transfer-encoding" in _names(request):  # RFC 9112 section 6.1
+            return Refused(answer(400, "the length of its body can be read in two ways"))
         rest = target[len(_SCHEME) :]
         if b"#" in rest:
             raise PlaceError("its URL has a fragment, which is not sent")

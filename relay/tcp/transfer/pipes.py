@@ -66,3 +66,8 @@ def borrow() -> Pipe | None:
         pipe.release()
         return None
     return pipe
+
+
+def is_plain(sock: socket.socket) -> bool:
+    """Return whether what is read from a socket is what the kernel has: a pipe reads that alone."""
+    return type(sock) is socket.socket

@@ -36,11 +36,6 @@ Redial: TypeAlias = Callable[[OSError | None, str], Awaitable[Opened | None]]
 cannot be had."""
 
 
-def _is_plain(sock: socket.socket) -> bool:
-    """Return whether what is read from a socket is what the kernel has: a pipe reads that alone."""
-    return type(sock) is socket.socket
-
-
 class After(Enum):
     """What comes after a direction's turn."""
 
@@ -72,6 +67,7 @@ class Pump(Pair):
             self.flight.close()
         self._redialled: trio.Event | None = None
         """While another upstream is being dialled."""
+        self._said = b""  # by the program meanwhile
         self._second_done = trio.Event()
         self._fault: BaseException | None = None
         """What the second direction ended with, if that was not its own business."""
@@ -127,7 +123,7 @@ class Pump(Pair):
         try:
             while not self.is_over:
                 is_bulk = source.received >= _BULK and not (self.flight.is_open or self.is_left)
-                pipe = pipes.borrow() if is_bulk and _is_plain(source.sock) else None
+                pipe = pipes.borrow() if is_bulk and pipes.is_plain(source.sock) else None
                 try:
                     after = await self._turn(source, sink, pipe)
                 finally:
@@ -226,16 +222,22 @@ class Pump(Pair):
         return True
 
     async def _keep_first_flight(self, source: Side, data: memoryview) -> memoryview:
-        """Keep what the program has sent until upstream's first byte; wait out a redial."""
+        """Keep what the program has sent until upstream's first byte; return what is to be sent.
+
+        Nothing if another upstream is dialled: whoever dials sends it. By the time that this task
+        runs, the new one may be lost and its words replayed on a third: they would come twice.
+        """
         if source is self.upstream:
             self.flight.close()
             return data
         self.flight.program_sent(data)
         if self._redialled is None:
             return data
-        data = memoryview(bytes(data))
+        self._said = bytes(data)
         await self._redialled.wait()
-        return data
+        if self.is_over:
+            raise trio.ClosedResourceError
+        return data[:0]
 
     async def _redial_and_replay(self, side: Side, loss: OSError | None) -> bool:
         """After a loss of upstream, put another in its place if the replay rule allows it.
@@ -257,8 +259,8 @@ class Pump(Pair):
         finally:
             self._redialled.set()
             self._redialled = None
-        has_spoken = bool(sent) and self.flight.sent != sent
-        if opened is not None and (has_spoken or self.program.ended):
+            said, self._said = self._said, b""
+        if opened is not None and ((sent and said) or self.program.ended):
             resets_on_close(opened.sock)
             opened.sock.close()
             opened = None
@@ -270,7 +272,7 @@ class Pump(Pair):
         self.reached, self.carrier = opened.reached, opened.carrier
         if self.is_over:
             return False
-        return await self._send(side, memoryview(sent))
+        return await self._send(side, memoryview(sent + said))
 
     def _end(self, source: Side, sink: Side, loss: OSError | None) -> None:
         """After a FIN or a loss of `source`: pass a FIN on, end everything after a loss.

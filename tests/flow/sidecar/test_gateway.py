@@ -56,6 +56,8 @@ def test_what_it_tells_is_there_for_as_long_as_it_is(tmp_path: Path, mode: str) 
         assert folder.stat().st_mode & 0o777 == 0o755
         assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o644}
     assert list(folder.iterdir()) == []
+    if prepared.certificates is not None:
+        prepared.certificates.close()
 
 
 def test_a_volume_that_others_have_prepared_is_not_taken(tmp_path: Path) -> None:

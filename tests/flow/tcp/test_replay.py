@@ -167,6 +167,38 @@ async def test_a_reset_before_the_first_word_is_dialled_again() -> None:
         await pumped.program.aclose()
 
 
+async def test_first_words_that_come_during_a_redial_are_sent_once() -> None:
+    """The first other upstream is dead too, and found to be so before anybody else has a turn."""
+
+    class DeadAtFirst(Upstreams):
+        async def redial(self, loss: OSError | None, avoid: str) -> Opened | None:
+            opened = await super().redial(loss, avoid)
+            if len(self.losses) == 1:
+                assert opened is not None
+                (await self.next()).socket.close()
+                await trio.lowlevel.wait_readable(opened.sock)
+            else:
+                living.set()
+            return opened
+
+    living = trio.Event()
+    upstreams = DeadAtFirst(held=True)
+    async with pumping(upstreams) as pumped:
+        reset(pumped, pumped.server)
+        await upstreams.dialling.wait()
+        await pumped.program.send_all(HELLO)
+        while pumped.pump.program.received < len(HELLO):
+            await trio.lowlevel.checkpoint()
+        upstreams.answer.set()
+        await living.wait()
+        server = await upstreams.next()
+        await pumped.program.send_eof()
+        assert await tcp.read_all(server) == HELLO
+        await server.aclose()
+        await pumped.program.aclose()
+    assert len(upstreams.losses) == 2
+
+
 def behind_a_proxy(program: socket.socket, opened: Opened, redial: Redial) -> Pump:
     return Pump(program, opened._replace(destination=Own("proxy.test", 3128)), redial)
 

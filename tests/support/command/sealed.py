@@ -42,7 +42,8 @@ def stays(more: str = ",net_admin", *, less: str = "") -> list[str]:
     kept = f"{_DOCKERS}{more}".split(",")
     bounding = ",".join(["-all", *(f"+{each}" for each in kept if each != less)])
     started = [needs("unshare"), "-n"] if os.getuid() == 0 else [needs("unshare"), "-rn"]
-    return [*started, needs("setpriv"), "--bounding-set", bounding, *lacking("unshare")]
+    sets = ["--inh-caps", "+chown", "--bounding-set", bounding]
+    return [*started, needs("setpriv"), *sets, *lacking("unshare")]
 
 
 class Relay:

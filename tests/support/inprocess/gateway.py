@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import h11
 import trio
@@ -259,16 +259,31 @@ async def gateway(
     check_events(events)
 
 
+_BEFORE: Final = os.environ.get("SSL_CERT_FILE")
+_trusted: Final[list[str]] = []
+"""Authorities of the gateways that run now; those of two fixtures may end in any order."""
+
+
 @contextmanager
 def _trusting(served: Served | None) -> Iterator[None]:
     """Have the gateway trust the fake API, by the variable that says so."""
-    before = os.environ.get("SSL_CERT_FILE")
-    if served is not None and served.authority is not None:
-        os.environ["SSL_CERT_FILE"] = str(served.authority.file)
+    if served is None or served.authority is None:
+        yield
+        return
+    file = str(served.authority.file)
+    _trusted.append(file)
+    _set_trusted()
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop("SSL_CERT_FILE", None)
-        else:
-            os.environ["SSL_CERT_FILE"] = before
+        _trusted.remove(file)
+        _set_trusted()
+
+
+def _set_trusted() -> None:
+    """Name the authority of the gateway that was started last, or what was named at first."""
+    file = _trusted[-1] if _trusted else _BEFORE
+    if file is None:
+        os.environ.pop("SSL_CERT_FILE", None)
+    else:
+        os.environ["SSL_CERT_FILE"] = file

@@ -67,7 +67,7 @@ def test_the_rules_have_net_admin_and_nobody_else_has_anything() -> None:
     assert SERVICES["rules"]["user"] == "0:0"
     for name, service in SERVICES.items():
         assert (service["cap_drop"], service["read_only"]) == (["ALL"], True), name
-        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["security_opt"] == ["no-new-privileges"], name
         assert service["image"] == IMAGE, name
         assert ("cap_add" in service) is (name == "rules"), name
 

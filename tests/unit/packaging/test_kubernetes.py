@@ -96,6 +96,19 @@ def test_users_and_ports_are_keepline_s() -> None:
     assert asked == {"startupProbe": ready, "readinessProbe": ready, "livenessProbe": live}
 
 
+def test_the_pod_for_podman_has_the_same_users_and_commands() -> None:
+    played = read("pod.yaml")["spec"]
+    by_name = {each["name"]: each for each in played["initContainers"] + played["containers"]}
+    for name, ours in zip(
+        ("keepline-rules", "keepline"), POD["spec"]["initContainers"], strict=True
+    ):
+        context = ours["securityContext"]
+        assert by_name[name]["command"] == ours["command"]
+        assert by_name[name]["securityContext"].items() <= context.items()
+    assert by_name["agent"]["securityContext"]["runAsUser"] not in {0, RELAY_UID}
+    assert played["dnsConfig"] == POD["spec"]["dnsConfig"]
+
+
 def test_there_is_time_to_drain_and_room_for_the_record() -> None:
     relay, (volume,) = POD["spec"]["initContainers"][1], POD["spec"]["volumes"]
     assert POD["spec"]["terminationGracePeriodSeconds"] > DRAIN_SECONDS

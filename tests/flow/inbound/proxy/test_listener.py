@@ -12,9 +12,11 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay.addresses import Destination
+from relay.inbound.offer import Refusal
 from relay.inbound.proxy import listener, requests
 from relay.inbound.proxy.answers import reply
 from relay.inbound.proxy.forwarded import ForwardedSocket
+from relay.inbound.proxy.offer import ProxyOffer
 from relay.inbound.proxy.secret import USER
 from relay.record.events import (
     ConnectionClosed,
@@ -26,10 +28,11 @@ from relay.record.events import (
     ProxyRefused,
 )
 from relay.record.kinds import Kind
-from relay.sockets import TCP_CLOSE, state
+from relay.sockets import TCP_CLOSE, resets_on_close, state
 from relay.tcp.connection import Connection, Handler
 from tests.support.inprocess.proxy import LOGIN, SECRET, echo, proxied, until
 from tests.support.inprocess.tcp import connected, read_all, read_until_reset
+from tests.support.pace import patience
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 BASIC = base64.b64encode(f"{USER}:{SECRET.token}".encode())
@@ -504,6 +507,36 @@ async def test_a_copy_of_a_forwarded_socket_is_a_plain_one() -> None:
             other.send(b"x")
             assert copy.recv(9) == b"x"
             assert sock.recv(9).startswith(b"GET / HT")
+
+
+async def test_what_was_accepted_is_refused_by_a_reset() -> None:
+    mine, other = connected()
+    program = trio.SocketStream(trio.socket.from_stdlib_socket(other))
+    offer = ProxyOffer(mine, ("127.0.0.1", 1), requests.Tunnel(("h", 1)), ("h", 1))
+    with trio.fail_after(patience(20)):
+        assert await offer.accept() is await offer.accept()
+        offer.refuse(Refusal.HOST_UNREACHABLE)
+        offer.refuse(Refusal.HOST_UNREACHABLE)
+        assert not offer.has_time_wait(0)
+        assert await read_until_reset(program) in {b"", ESTABLISHED}
+    offer.close()
+    await program.aclose()
+
+
+async def test_a_reset_while_it_waits_is_a_withdrawal() -> None:
+    mine, other = connected()
+    request = requests.Reader(None).receive(b"GET http://h/ HTTP/1.0\r\n\r\n")
+    assert isinstance(request, requests.Forward)
+    offer = ProxyOffer(mine, ("127.0.0.1", 1), request, request.to)
+    withdrawn = trio.Event()
+    offer.on_withdrawal(withdrawn.set)
+    resets_on_close(other)
+    other.close()
+    with trio.fail_after(patience(20)):
+        await offer.watch()
+        assert withdrawn.is_set()
+    assert not offer.has_words
+    offer.close()
 
 
 async def test_a_request_by_a_path_that_comes_in_pieces_is_served_whole() -> None:

@@ -161,6 +161,11 @@ def test_a_version_stays() -> None:
         ("GET http://h/ HTTP/1.1", ["Host: h", "Host: i"], 400),
         ("GET http://h/ HTTP/1.1", ["Host: h", "Content-Length: 1", "Content-Length: 2"], 400),
         ("POST http://h/ HTTP/1.0", ["Transfer-Encoding: chunked"], 400),
+        (
+            "POST http://h/ HTTP/1.1",
+            ["Host: h", "Content-Length: 1", "Transfer-Encoding: chunked"],
+            400,
+        ),
         ("GET http://h/ HTTP/1.1", ["Host: h", "Transfer-Encoding: gzip"], 501),
         ("GET http://h/ HTTP/1.1", ["Host: h", "X: a", " folded"], 0),
         ("\x16\x03\x01", [], 400),
