@@ -190,10 +190,7 @@ def _names(request: h11.Request) -> set[bytes]:
 
 
 def _head(request: h11.Request, authority: bytes, path: bytes) -> bytes:
-    """Return a request's head as a server is to see it; its version and its framing stay.
-
-    Of two framings Transfer-Encoding counts, and the other goes, RFC 9112 section 6.3.
-    """
+    """Return a request's head as a server is to see it; its version and its framing stay."""
     fields = request.headers.raw_items()
     named = {
         member.strip().lower()
@@ -201,8 +198,6 @@ def _head(request: h11.Request, authority: bytes, path: bytes) -> bytes:
         if name.lower() == b"connection"
         for member in value.split(b",")
     } - {b"content-length", b"transfer-encoding"}
-    if b"transfer-encoding" in _names(request):
-        named.add(b"content-length")
     kept = [each for each in fields if each[0].lower() not in _OF_ONE_HOP | named]
     lines = [
         b" ".join((request.method, path, b"HTTP/" + request.http_version)),

@@ -245,16 +245,6 @@ def test_a_path_that_is_too_long_is_refused() -> None:
     assert status(asked(request("GET /x HTTP/1.1", "Host: h"), SECRET)) == 407
 
 
-def test_a_request_with_two_lengths_is_forwarded_with_the_one_that_counts() -> None:
-    """RFC 9112 section 6.3: else a server that heeds the other reads another request."""
-    fields = ["Content-Length: 3", "Transfer-Encoding: chunked"]
-    for each in (fields, fields[::-1]):
-        found = asked(request("POST http://h/ HTTP/1.1", "Host: h", *each))
-        assert isinstance(found, Forward)
-        assert b"Content-Length" not in found.head
-        assert b"Transfer-Encoding: chunked\r\n" in found.head
-
-
 def rest(*fields: str) -> Rest:
     found = asked(request("POST http://h/ HTTP/1.1", "Host: h", *fields))
     assert isinstance(found, Forward)
