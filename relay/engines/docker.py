@@ -2,7 +2,9 @@
 
 Docker lets no container join a namespace by its path, so keepline has to be in the image, and the
 command to be run by it: `keepline docker run IMAGE keepline run -- COMMAND`. What is run otherwise
-has no network at all. The relay, and its socket, are this container's alone and end with it.
+has no network at all. The relay, and its socket, are this container's alone and end with it. The
+folder of the socket is mounted to be read: connect(2) needs no more, and what a container's root
+left there could not be removed by an ordinary user.
 """
 
 import os
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run a container beside a relay of its own; return its status."""
     asked = command.asked("docker", arguments)
     with _relay(asked.settings) as folder:
-        sealed = ["--network=none", "--cap-add=NET_ADMIN", f"--volume={folder}:{_INSIDE}"]
+        sealed = ["--network=none", "--cap-add=NET_ADMIN", f"--volume={folder}:{_INSIDE}:ro"]
         sealed += [f"--env=KEEPLINE_RELAY={_INSIDE}/{_NAME}"]
         sealed += asked.run.named(secrets.token_hex(6))
         return command.status_of(["docker", "run", *sealed, *asked.run.words])

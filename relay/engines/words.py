@@ -14,7 +14,7 @@ _WITHOUT_VALUE: Final = frozenset(
     | {"--interactive", "--no-healthcheck", "--no-hosts", "--no-hostname", "--oom-kill-disable"}
     | {"--passwd", "--privileged", "--publish-all", "--quiet", "--read-only", "--read-only-tmpfs"}
     | {"--replace", "--rm", "--rmi", "--rootfs", "--sig-proxy", "--tls-verify", "--tty"}
-    | {"--unsetenv-all"}
+    | {"--unsetenv-all", "--use-api-socket"}
 )
 _SHORT_WITHOUT_VALUE: Final = "diPqt"
 
@@ -29,6 +29,7 @@ _REFUSED: Final = {
     "--net": "leave it out: the network is keepline's",
     "--network": "leave it out: the network is keepline's",
     "--pod": "leave it out: a pod has a network of its own; see keepline sidecar",
+    "--pod-id-file": "leave it out: a pod has a network of its own; see keepline sidecar",
     "--publish-all": "name the ports: --publish PORT:PORT",
 }
 

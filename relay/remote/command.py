@@ -8,6 +8,7 @@ inside is refused.
 
 import codecs
 import contextlib
+import math
 import os
 import select
 import signal
@@ -34,10 +35,12 @@ MOST_SESSIONS: Final = 64
 
 _USAGE: Final = "keepline relay --socket PATH [options]"
 _ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-_ENDS_IN: Final = outside.DRAIN + 5
-"""Seconds after which a session that was asked to end is killed."""
+ENDS_IN: Final = outside.DRAIN + 5
+"""Seconds after which a session is killed that was asked to end, or has lost its container."""
 _CODECS: Final = ("ascii", "idna", "latin-1", "punycode")
 """What sessions read and write text by: they are made once no module comes from a file."""
+_POLL: Final = 1.0
+"""Seconds between two looks whether containers are gone, while there are sessions."""
 _PAUSE: Final = 1.0
 """Seconds after which a container that could not be accepted is tried again."""
 _SIGINFO: Final = 128
@@ -77,14 +80,24 @@ def _require(sources: Sources) -> None:
     descriptors.own_cookie()
 
 
+class _Session:
+    """A process that serves a container, and what shows here that its container is gone."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Take a copy of the connection over, from which nothing is read here."""
+        self.sock = sock
+        self.killed_at = math.inf
+        """On the monotonic clock: a container may have made its session block for ever."""
+
+
 class _Relay:
     """The process that accepts, and its sessions."""
 
     def __init__(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
         self._listener = listener
         self._serve = serve
-        self._sessions: set[int] = set()
-        """The ids of their processes."""
+        self._sessions: dict[int, _Session] = {}
+        """By the ids of their processes."""
         held = {*_ENDING, signal.SIGCHLD}
         self._signals = syscalls.signalfd(held, os.O_CLOEXEC | os.O_NONBLOCK)
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
@@ -96,13 +109,13 @@ class _Relay:
         poll.register(self._signals, select.POLLIN)
         poll.register(self._listener, select.POLLIN)
         while not self._came() & _ENDING:
-            poll.poll()
+            poll.poll(_POLL * 1000 if self._end_lost() else None)
             self._reap()
             self._accept()
         self._signal(signal.SIGTERM)
         poll.unregister(self._listener)
         self._listener.close()
-        deadline = time.monotonic() + _ENDS_IN
+        deadline = time.monotonic() + ENDS_IN
         while self._sessions and (left := deadline - time.monotonic()) > 0:
             poll.poll(left * 1000)
             if self._came() & _ENDING:
@@ -111,6 +124,20 @@ class _Relay:
         self._signal(signal.SIGKILL)
         for pid in self._sessions:
             os.waitpid(pid, 0)
+
+    def _end_lost(self) -> bool:
+        """Kill sessions whose containers have been gone for ENDS_IN; return whether any is left."""
+        poll, now = select.poll(), time.monotonic()
+        by_fd = {session.sock.fileno(): pid for pid, session in self._sessions.items()}
+        for fd in by_fd:
+            poll.register(fd, 0)  # POLLHUP alone
+        lost = [by_fd[fd] for fd, _events in poll.poll(0)]
+        for pid in lost:
+            session = self._sessions[pid]
+            session.killed_at = min(session.killed_at, now + ENDS_IN)
+            if session.killed_at <= now:
+                os.kill(pid, signal.SIGKILL)
+        return bool(by_fd)
 
     def _came(self) -> set[int]:
         """Return the signals that have come."""
@@ -129,24 +156,27 @@ class _Relay:
         """Forget the sessions that have ended; their results are theirs."""
         for pid in tuple(self._sessions):
             if os.waitpid(pid, os.WNOHANG)[0]:
-                self._sessions.discard(pid)
+                self._sessions.pop(pid).sock.close()
 
     def _accept(self) -> None:
-        """Fork a session for each container that waits."""
-        while True:
-            try:
-                sock, _path = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                warn(f"a container was not accepted: {error.strerror}")
-                time.sleep(_PAUSE)  # it waits: without a pause nothing else would be done
-                return
-            with sock:
-                if len(self._sessions) >= MOST_SESSIONS:
-                    _turn_away(sock)
-                else:
-                    self._fork(sock)
+        """Fork a session for a container that waits, if one does.
+
+        No more than one: who connects again and again would keep us from all else, such as the
+        signal to end, and the sessions that have ended and hold places.
+        """
+        try:
+            sock, _path = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            warn(f"a container was not accepted: {error.strerror}")
+            time.sleep(_PAUSE)  # it waits: without a pause nothing else would be done
+            return
+        with sock:
+            if len(self._sessions) >= MOST_SESSIONS:
+                _turn_away(sock)
+            else:
+                self._fork(sock)
 
     def _fork(self, sock: socket.socket) -> None:
         parent = os.getpid()
@@ -157,7 +187,7 @@ class _Relay:
             return
         if pid == 0:
             self._be_session(sock, parent)
-        self._sessions.add(pid)
+        self._sessions[pid] = _Session(sock.dup())
 
     def _be_session(self, sock: socket.socket, parent: int) -> NoReturn:
         """Be a session, and end with the process that accepts, prctl(2)."""
@@ -167,6 +197,8 @@ class _Relay:
             syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
             if os.getppid() == parent:
                 self._listener.close()
+                for session in self._sessions.values():
+                    session.sock.close()
                 os.close(self._signals)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, self._held)
                 self._serve(sock)

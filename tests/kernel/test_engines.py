@@ -34,7 +34,7 @@ exec nsenter -t "$pid" $user -n "$@"
 """
 DOCKER: Final = """#!/bin/sh
 for word; do case $word in
-    --volume=*:/run/keepline) folder=${word#*=}; folder=${folder%%:*} ;;
+    --volume=*:/run/keepline:ro) folder=${word#*=}; folder=${folder%%:*} ;;
     --env=KEEPLINE_RELAY=*) name=${word##*/} ;;
 esac; done
 while [ "$1" != image ]; do shift; done

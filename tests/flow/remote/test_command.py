@@ -81,6 +81,40 @@ def test_who_has_left_makes_room(path: Path, relay: "subprocess.Popen[bytes]") -
         assert relay.wait(patience(20)) == 0
 
 
+IN_HASTE: Final = """
+import sys
+from relay.remote import command
+command.ENDS_IN = 0.1
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+def test_a_session_that_is_stuck_does_not_outlive_its_container(
+    path: Path, environment: dict[str, str]
+) -> None:
+    argv = [sys.executable, "-I", "-c", IN_HASTE, "--socket", str(path)]
+    with subprocess.Popen(argv, env=environment) as process, ExitStack() as opened:
+        opened.callback(process.kill)
+        until = time.monotonic() + patience(20)
+        while not path.is_socket() and time.monotonic() < until:
+            time.sleep(0.02)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        with welcomed(path) as other:
+            before = children.read_text().split()
+            stuck = welcomed(path)
+            (session,) = set(children.read_text().split()) - set(before)
+            os.kill(int(session), signal.SIGSTOP)
+            stuck.close()
+            while session in children.read_text().split() and time.monotonic() < until:
+                time.sleep(0.02)
+            assert children.read_text().split() == before
+            other.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                other.recv(1)  # it is served
+        process.terminate()
+        assert process.wait(patience(20)) == 0
+
+
 WRONG: Final = {
     "no socket": ([], "--socket"),
     "no folder": (["--socket", "none/relay.sock"], "mkdir -m 700"),

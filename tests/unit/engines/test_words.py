@@ -44,6 +44,7 @@ def test_what_is_published_is_the_sessions() -> None:
 
 REFUSED = [
     *(["--network", "host"], ["--network=host"], ["--net=none"], ["--pod", "p"], ["--pod=p"]),
+    *(["--pod-id-file", "p"], ["--pod-id-file=p"], ["--use-api-socket", "--network=host"]),
     *(["-d"], ["-itd"], ["--detach"], ["--detach=true"], ["-P"], ["-v", "/a", "--publish-all"]),
 ]
 
