@@ -7,6 +7,7 @@ and so is a file that cannot be read. Both are said once, when the command has e
 the terminal to itself until then.
 """
 
+import contextlib
 import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -77,7 +78,9 @@ class Tightening:
         Each change is followed by a new watch, for it may be one of the folders. The files are
         read once that stands: what changes before it is read, and what changes after it is noticed.
         """
-        await trio.sleep(_FIRST_LOOK)
+        # Its descriptor is the later watch's: until then the program may have used up all others.
+        with FileWatch(()) if syscalls.HAS_INOTIFY else contextlib.nullcontext():
+            await trio.sleep(_FIRST_LOOK)
         while not syscalls.HAS_INOTIFY:
             self._look()
             await trio.sleep(LOOK)

@@ -16,6 +16,11 @@ REFUSED = [(call, error) for call in NEEDED for error in ("EPERM", "ENOSYS")] + 
 ]
 
 
+OF_NAMESPACE = {"sendto", "unshare"}
+"""What makes the namespace, and asks for its devices."""
+WITHOUT = ["   or: keepline run --intercept=proxy"]
+
+
 @pytest.fixture
 def keepline(internet: Internet) -> Keepline:
     return Keepline(internet)
@@ -27,11 +32,12 @@ async def test_a_call_that_is_forbidden_is_told_with_what_to_try(
 ) -> None:
     argv = lacking(f"{call}:{error}", *keepline.argv("run", "--", "true"))
     done = await keepline.host.run_process(argv, env=keepline.environment, check=False)
-    cause, fix = done.stderr.decode().splitlines()
+    cause, fix, *others = done.stderr.decode().splitlines()
     assert (done.returncode, done.stdout) == (125, b"")
     assert cause.startswith("keepline: ")
     assert "defect" not in cause + fix
     assert "seccomp" in fix or call == "socket"
+    assert [each.split(",")[0] for each in others] == WITHOUT * (call in OF_NAMESPACE)
 
 
 FILTERS = ("seccomp:EPERM", "prctl.22:EPERM")
