@@ -1,7 +1,7 @@
 """`keepline sidecar rules`: leads the connections of a pod's programs to its relay, and ends."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, TypeVar
@@ -108,16 +108,21 @@ def _asked(parsed: argparse.Namespace) -> Asked:
         parsed.uid,
         str(pool[1]),
         tuple(parsed.exclude_uid),
-        tuple(parsed.exclude_cidr),
-        tuple(parsed.exclude_port),
-        docker.asks(_resolv_conf()),
+        _once(parsed.exclude_cidr),
+        _once(parsed.exclude_port),
+        _once(docker.asks(_resolv_conf())),
     )
+
+
+def _once(values: Iterable[_Value]) -> tuple[_Value, ...]:
+    """Return each value once: the kernel takes no rule of routing twice."""
+    return tuple(dict.fromkeys(values))
 
 
 def _resolv_conf() -> str:
     """Read the file that the pod's programs have too; an empty one if there is none."""
     try:
-        return Path("/etc/resolv.conf").read_text()
+        return Path("/etc/resolv.conf").read_text(errors="replace")
     except FileNotFoundError:
         return ""
 
@@ -159,8 +164,9 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 def _ports(text: str) -> tuple[int, int]:
     """Read a port or a range of them."""
-    first, _, last = text.partition("-")
-    numbers = [int(each) for each in (first, last or first) if each.isascii() and each.isdigit()]
+    first, dash, last = text.partition("-")
+    ends = (first, last if dash else first)
+    numbers = [int(each) for each in ends if each.isascii() and each.isdigit()]
     if len(numbers) == 2 and 1 <= numbers[0] <= numbers[1] <= MAX_PORT:
         return numbers[0], numbers[1]
     raise argparse.ArgumentTypeError(f"{text!r} is no port, or FIRST-LAST, from 1 to {MAX_PORT}")
