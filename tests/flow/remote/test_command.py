@@ -81,6 +81,27 @@ def test_who_has_left_makes_room(path: Path, relay: "subprocess.Popen[bytes]") -
         assert relay.wait(patience(20)) == 0
 
 
+def children(process: "subprocess.Popen[bytes]") -> list[str]:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+
+def test_who_has_lost_the_session_is_told_so_at_once(
+    path: Path, relay: "subprocess.Popen[bytes]"
+) -> None:
+    with welcomed(path) as other:
+        (kept,) = children(relay)
+        for _ in range(3):
+            with welcomed(path) as sock:
+                (session,) = {*children(relay)} - {kept}
+                os.kill(int(session), signal.SIGKILL)
+                with pytest.raises(EOFError):
+                    channel.receive(sock)
+        assert children(relay) == [kept]
+        other.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            other.recv(1)
+
+
 IN_HASTE: Final = """
 import sys
 from relay.remote import command
@@ -98,16 +119,15 @@ def test_a_session_that_is_stuck_does_not_outlive_its_container(
         until = time.monotonic() + patience(20)
         while not path.is_socket() and time.monotonic() < until:
             time.sleep(0.02)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         with welcomed(path) as other:
-            before = children.read_text().split()
+            before = children(process)
             stuck = welcomed(path)
-            (session,) = set(children.read_text().split()) - set(before)
+            (session,) = {*children(process)} - {*before}
             os.kill(int(session), signal.SIGSTOP)
             stuck.close()
-            while session in children.read_text().split() and time.monotonic() < until:
+            while session in children(process) and time.monotonic() < until:
                 time.sleep(0.02)
-            assert children.read_text().split() == before
+            assert children(process) == before
             other.settimeout(0)
             with pytest.raises(BlockingIOError):
                 other.recv(1)  # it is served
