@@ -18,8 +18,6 @@ from netns.plan import Plan
 from netns.process import idmap
 
 _DNS_PORT: Final = 53
-_NET_ADMIN: Final = 12
-"""Of capabilities(7)."""
 
 
 def enter_user_namespace(end: socket.socket) -> bool:
@@ -44,7 +42,7 @@ def enter_user_namespace(end: socket.socket) -> bool:
                 except OSError as error:
                     raise idmap.refused(error, uid, held) from error
     except SandboxError as error:
-        if not (is_refused and held & 1 << _NET_ADMIN):
+        if not (is_refused and held & 1 << idmap.CAP_NET_ADMIN):
             raise
         refused = handoff.Step("user namespace", error.cause, error.next_step, is_final=False)
         handoff.send_step(end, refused)

@@ -61,7 +61,9 @@ def _relay(settings: Sequence[str]) -> Iterator[Path]:
             try:
                 while not path.is_socket():
                     if relay.poll() is not None:
-                        raise KeeplineError("the relay has not begun", "see what stands above")
+                        raise KeeplineError(
+                            "the relay has not started", "see its own message above"
+                        )
                     time.sleep(_POLL)
                 yield Path(name)
             finally:
