@@ -27,8 +27,8 @@ def main(arguments: Sequence[str]) -> int:
         raise RulesError(
             "this is the machine's own network, not a pod's: everything on it would be led to"
             " the relay",
-            "take hostNetwork, or --network=host, away; or --force, if the machine is this pod's"
-            " alone, as in Kata",
+            "remove hostNetwork, or --network=host; or give --force, if the machine is this pod's"
+            " alone, as with Kata",
         )
     if parsed.remove:
         return _remove(check=parsed.check)
@@ -115,7 +115,7 @@ def _asked(parsed: argparse.Namespace) -> Asked:
 
 
 def _once(values: Iterable[_Value]) -> tuple[_Value, ...]:
-    """Return each value once: the kernel takes no rule of routing twice."""
+    """Return each value once: the kernel takes no rule of routing twice, ip-rule(8)."""
     return tuple(dict.fromkeys(values))
 
 
@@ -140,7 +140,7 @@ def require_mapped(uids: Sequence[int], uid_map: str) -> None:
 
 
 def _listed(kind: Callable[[str], _Value]) -> Callable[[str], list[_Value]]:
-    """Return what reads several, with commas between them."""
+    """Return a reader of several values with commas between them."""
 
     def read(text: str) -> list[_Value]:
         return [kind(each.strip()) for each in text.split(",")]
