@@ -38,9 +38,9 @@ SERVERS_OF: Final = {
     "mdns6_minimal": ("/run/avahi-daemon",),
     "sss": ("/var/lib/sss/pipes",),
     "ldap": ("/run/nslcd",),
-    "wins": ("/run/samba", "/run/winbindd"),
+    "wins": ("/run/samba/winbindd",),
 }
-"""Where whoever answers for a source of nsswitch.conf(5) has its sockets."""
+"""The folders in which whoever answers for a source of nsswitch.conf(5) has its sockets."""
 
 
 def require_without(plan: Plan, error: OSError) -> str:
