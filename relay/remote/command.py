@@ -119,6 +119,7 @@ class _Relay:
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         deadline = time.monotonic() + ENDS_IN
+        self._reap()  # of those that have ended by now the signal may have been read
         while self._sessions and (left := deadline - time.monotonic()) > 0:
             poll.poll(left * 1000)
             if self._came() & _ENDING:
