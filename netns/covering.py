@@ -1,4 +1,4 @@
-"""Covers files; where nothing may be mounted, tells whether that can be done without, and how."""
+"""Covers files; where nothing may be mounted, says whether the session can do without, and how."""
 
 import errno
 import os
@@ -8,10 +8,10 @@ from netns.plan import Plan
 
 
 def cover(plan: Plan, *, has_own: bool = True) -> str:
-    """Cover the plan's files; return why none is, for people, if that can be done without.
+    """Cover the plan's files; return an empty text, or, for people, why none of them is covered.
 
-    If not `has_own`, the mount namespace is the caller's, and left as it is. Raises OSError, or
-    SandboxError.
+    That is where nothing may be mounted, and the session can do without. If not `has_own`, the
+    mount namespace is the caller's, and left as it is. Raises OSError, or SandboxError.
     """
     try:
         if not has_own:

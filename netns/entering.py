@@ -4,6 +4,7 @@ A container may refuse unshare(2), and give NET_ADMIN instead. Where its network
 what `--network=none` makes, that is as good a namespace as a new one: nothing leads out of it.
 """
 
+import errno
 import os
 import socket
 from typing import Final
@@ -17,8 +18,6 @@ from netns.plan import Plan
 from netns.process import idmap
 
 _DNS_PORT: Final = 53
-_NET_ADMIN: Final = 12
-"""Of capabilities(7)."""
 
 
 def enter_user_namespace(end: socket.socket) -> bool:
@@ -43,7 +42,7 @@ def enter_user_namespace(end: socket.socket) -> bool:
                 except OSError as error:
                     raise idmap.refused(error, uid, held) from error
     except SandboxError as error:
-        if not (is_refused and held & 1 << _NET_ADMIN):
+        if not (is_refused and held & 1 << idmap.CAP_NET_ADMIN):
             raise
         refused = handoff.Step("user namespace", error.cause, error.next_step, is_final=False)
         handoff.send_step(end, refused)
@@ -73,12 +72,15 @@ def enter_network(plan: Plan, end: socket.socket, *, has_own: bool) -> None:
 def _stay(plan: Plan, end: socket.socket) -> None:
     """Take the caller's own network namespace, if it is empty and nobody else has taken it.
 
-    It may have been another session's before, in the same container. Raises SandboxError.
+    It may have been another session's before, in the same container. Of two that start at once
+    both may find the port free. One of them gets it then, and the other ends; should that one have
+    removed the rules of the first, its connections fail: no link leads out.
+    Raises SandboxError.
     """
     if plan.strict:
         raise SandboxError(
             "--strict needs namespaces of its own, and unshare is refused",
-            "allow unshare by the container's seccomp profile, or leave --strict out",
+            "allow unshare in the container's seccomp profile, or leave --strict out",
         )
     with step("the container's own network", end):
         _require_free_port()
@@ -87,13 +89,18 @@ def _stay(plan: Plan, end: socket.socket) -> None:
 
 
 def _require_free_port() -> None:
-    """Raise SandboxError if somebody listens where the name server is to."""
+    """Raise SandboxError if somebody listens where the name server is to, or we may not."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("0.0.0.0", _DNS_PORT))  # noqa: S104 - of a namespace without a link
         except OSError as error:
-            raise SandboxError(
-                f"port {_DNS_PORT} of the container: {error.strerror}",
-                "end what listens there: another keepline run, or a name server",
-            ) from error
+            raise no_port(error) from error
+
+
+def no_port(error: OSError) -> SandboxError:
+    """Return how it is told that the name server's port cannot be had, and why."""
+    next_step = "end what listens there: another keepline run, or a name server"
+    if error.errno == errno.EACCES:
+        next_step = "start the container with --cap-add NET_BIND_SERVICE"
+    return SandboxError(f"port {_DNS_PORT} of the container: {error.strerror}", next_step)

@@ -38,9 +38,9 @@ SERVERS_OF: Final = {
     "mdns6_minimal": ("/run/avahi-daemon",),
     "sss": ("/var/lib/sss/pipes",),
     "ldap": ("/run/nslcd",),
-    "wins": ("/run/samba", "/run/winbindd"),
+    "wins": ("/run/samba/winbindd",),
 }
-"""Where whoever answers for a source of nsswitch.conf(5) has its sockets."""
+"""The folders in which whoever answers for a source of nsswitch.conf(5) has its sockets."""
 
 
 def require_without(plan: Plan, error: OSError) -> str:
@@ -58,7 +58,7 @@ def require_without(plan: Plan, error: OSError) -> str:
             f"{why}, and {', '.join(doors)} would resolve names past keepline",
             f"{ALLOW_MOUNT}; or start without {'it' if len(doors) == 1 else 'them'}",
         )
-    if plan.has_rules and _is_programs(RESOLV_CONF):
+    if plan.has_rules and _is_replaceable(RESOLV_CONF):
         raise SandboxError(
             f"{why}: this user's program could write {RESOLV_CONF}, and so get around rules",
             f"run as a user who may not write it; or {ALLOW_MOUNT}; or leave the rules out",
@@ -104,7 +104,7 @@ def _doors(nsswitch: str) -> Iterator[str]:
     yield from (f"the source `{name}` of {NSSWITCH_CONF}" for name in unknown)
 
 
-def _is_programs(path: str) -> bool:
+def _is_replaceable(path: str) -> bool:
     """Return whether the caller may write a file, or put another in its place."""
     real = os.path.realpath(path)
     places = {path, real, os.path.dirname(path), os.path.dirname(real)}  # noqa: PTH120 - strings

@@ -59,7 +59,7 @@ def require_empty(own_address: str) -> None:
             names = ", ".join(map(socket.if_indextoname, up))
             raise SandboxError(
                 f"the network is not empty, and no new one can be made: {names}",
-                "start the container with --network=none, or allow unshare by its seccomp profile",
+                "start the container with --network=none, or allow unshare in its seccomp profile",
             )
         with contextlib.suppress(OSError):  # there is none
             rtnetlink.remove_local_route(sock, _LO_INDEX)

@@ -70,12 +70,18 @@ class Answer(NamedTuple):
 
 
 def numbered(messages: Sequence[bytes]) -> bytes:
-    """Join messages, and number them from 1 on."""
-    start = _HEADER.size - 8
-    return b"".join(
-        each[:start] + struct.pack("=I", number) + each[start + 4 :]
-        for number, each in enumerate(messages, 1)
-    )
+    """Join the messages of a batch, numbered from 1 on, of which the last alone is acknowledged.
+
+    An error is answered whatever was asked for. Acknowledgements of hundreds of messages would not
+    fit into the socket's buffer: the kernel would carry the batch out, and report ENOBUFS.
+    """
+    joined = bytearray()
+    for number, each in enumerate(messages, 1):
+        length, kind, flags, _number, port = _HEADER.unpack_from(each)
+        if number < len(messages):
+            flags &= ~ACK
+        joined += _HEADER.pack(length, kind, flags, number, port) + each[_HEADER.size :]
+    return bytes(joined)
 
 
 def ask(sock: socket.socket, messages: bytes) -> int:

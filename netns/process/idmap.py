@@ -8,6 +8,7 @@ from netns.hints import host_facts, map_hint
 
 CAP_SETGID = 6
 CAP_SETUID = 7
+CAP_NET_ADMIN = 12
 CAP_SETFCAP = 31
 
 

@@ -36,8 +36,8 @@ def asked(engine: str, arguments: Sequence[str]) -> Asked:
         raise KeeplineError(f"of {engine}'s commands, only run is given a network here", usage)
     settings = flags.sources(parsed).settings()
     if settings.strict or settings.relay or settings.linger:
-        cause = "--strict, --relay and --linger are not for containers, which have an end of theirs"
-        raise KeeplineError(cause, "leave them out")
+        cause = "--strict, --relay and --linger are not for containers"
+        raise KeeplineError(cause, "leave them out: the engine isolates a container, and ends it")
     run = words.read(parsed.words[1:])
     before = tuple(arguments[: len(arguments) - len(parsed.words)])
     return Asked((*before, *(f"--publish={each}" for each in run.published)), run)

@@ -9,6 +9,7 @@ left there could not be removed by an ordinary user.
 
 import os
 import secrets
+import signal
 import subprocess
 import tempfile
 import time
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from netns import syscalls
 from netns.errors import KeeplineError
 from relay.engines import command
 
@@ -39,16 +41,29 @@ def main(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _relay(settings: Sequence[str]) -> Iterator[Path]:
-    """Start a relay, and yield the folder of its socket; raises KeeplineError."""
-    above = os.environ.get("XDG_RUNTIME_DIR")
+    """Start a relay, and yield the folder of its socket; raises KeeplineError.
+
+    Its kernel asks it to end when this process has ended, however; then the container, if that
+    goes on, is refused everything.
+    """
+    above = os.environ.get("XDG_RUNTIME_DIR", "")
+    if not os.access(above, os.W_OK | os.X_OK):
+        above = tempfile.gettempdir()
+    parent = os.getpid()
     with tempfile.TemporaryDirectory(prefix="keepline-", dir=above) as name:
         path = Path(name, _NAME)
         argv = command.own("relay", f"--socket={path}", *settings)
-        with subprocess.Popen(argv, start_new_session=True) as relay:  # noqa: S603 - our own
+        with subprocess.Popen(  # noqa: S603 - our own
+            argv,
+            start_new_session=True,
+            preexec_fn=lambda: _end_with(parent),  # noqa: PLW1509 - there is one thread
+        ) as relay:
             try:
                 while not path.is_socket():
                     if relay.poll() is not None:
-                        raise KeeplineError("the relay has not begun", "see what stands above")
+                        raise KeeplineError(
+                            "the relay has not started", "see its own message above"
+                        )
                     time.sleep(_POLL)
                 yield Path(name)
             finally:
@@ -57,3 +72,10 @@ def _relay(settings: Sequence[str]) -> Iterator[Path]:
                     relay.wait(_PATIENCE)
                 except subprocess.TimeoutExpired:
                     relay.kill()
+
+
+def _end_with(parent: int) -> None:
+    """Have this process asked to end when its parent has ended, prctl(2); it may have by now."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)

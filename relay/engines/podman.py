@@ -59,7 +59,7 @@ def _held(settings: Sequence[str]) -> Iterator[int]:
             if not line:
                 session.stdin.close()
                 session.wait()
-                raise KeeplineError("the session has not begun", "see what stands above")
+                raise KeeplineError("the session has not started", "see its own message above")
             yield int(line)
         finally:
             session.stdin.close()

@@ -17,6 +17,8 @@ _WITHOUT_VALUE: Final = frozenset(
     | {"--unsetenv-all", "--use-api-socket"}
 )
 _SHORT_WITHOUT_VALUE: Final = "diPqt"
+_FALSE: Final = frozenset({"0", "f", "F", "false", "False", "FALSE"})
+"""What both engines take for no, ParseBool of Go's strconv."""
 
 _OF_ITS_NAME: Final = frozenset({"--no-hosts", "--uts"})
 """With these, the container's name is not ours to put into its /etc/hosts."""
@@ -33,8 +35,8 @@ _REFUSED: Final = {
     "--publish-all": "name the ports: --publish PORT:PORT",
 }
 
-
 _ITSELF: Final = "127.0.1.1"
+"""The address of a container's own name, as Debian has it for a host's."""
 
 
 class Run(NamedTuple):
@@ -92,8 +94,10 @@ def _option(words: Sequence[str], at: int) -> tuple[int, list[tuple[str, str]]]:
     following = words[at + 1] if at + 1 < len(words) else ""
     if word.startswith("--"):
         name, equals, value = word.partition("=")
-        if equals or name in _WITHOUT_VALUE or name == "--":
-            return 1, [(name, value)] if value != "false" else []
+        if name in _WITHOUT_VALUE:
+            return 1, [] if value in _FALSE else [(name, value)]
+        if equals or name == "--":
+            return 1, [(name, value)]
         return 2, [(name, following)]
     names = list(_letters(word))
     last, attached = names.pop()

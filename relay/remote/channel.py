@@ -56,7 +56,7 @@ def receive(sock: socket.socket, *, takes_fds: bool = False) -> tuple[bytes, lis
             fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
         close(fds.tolist())
-        raise BrokenError("a message that is too long, or has descriptors that it is not to have")
+        raise BrokenError("a message that is too long, or comes with descriptors that nobody wants")
     if not data and not fds:
         raise EOFError
     return data, fds.tolist()

@@ -39,8 +39,6 @@ ENDS_IN: Final = outside.DRAIN + 5
 """Seconds after which a session is killed that was asked to end, or has lost its container."""
 _CODECS: Final = ("ascii", "idna", "latin-1", "punycode")
 """What sessions read and write text by: they are made once no module comes from a file."""
-_POLL: Final = 1.0
-"""Seconds between two looks whether containers are gone, while there are sessions."""
 _PAUSE: Final = 1.0
 """Seconds after which a container that could not be accepted is tried again."""
 _SIGINFO: Final = 128
@@ -84,7 +82,7 @@ class _Session:
     """A process that serves a container, and what shows here that its container is gone."""
 
     def __init__(self, sock: socket.socket) -> None:
-        """Take a copy of the connection over, from which nothing is read here."""
+        """Take our copy of the connection over, from which nothing is read here."""
         self.sock = sock
         self.killed_at = math.inf
         """On the monotonic clock: a container may have made its session block for ever."""
@@ -102,20 +100,26 @@ class _Relay:
         self._signals = syscalls.signalfd(held, os.O_CLOEXEC | os.O_NONBLOCK)
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         self._held = held
+        self._poll = select.poll()
+        self._poll.register(self._signals, select.POLLIN)
+        self._poll.register(self._listener, select.POLLIN)
 
     def run(self) -> None:
-        """Serve until a signal asks to end, then end the sessions; a second signal is in haste."""
-        poll = select.poll()
-        poll.register(self._signals, select.POLLIN)
-        poll.register(self._listener, select.POLLIN)
+        """Serve until a signal asks to end, then end the sessions; a second signal is in haste.
+
+        A session may end at any time. Signals are read before sessions are reaped, and then waited
+        for: the SIGCHLD of one that ends in between is still unread, and ends the wait at once.
+        """
         while not self._came() & _ENDING:
-            poll.poll(_POLL * 1000 if self._end_lost() else None)
             self._reap()
+            self._wait()
             self._accept()
         self._signal(signal.SIGTERM)
-        poll.unregister(self._listener)
         self._listener.close()
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
         deadline = time.monotonic() + ENDS_IN
+        self._reap()  # of those that have ended by now the signal may have been read
         while self._sessions and (left := deadline - time.monotonic()) > 0:
             poll.poll(left * 1000)
             if self._came() & _ENDING:
@@ -125,19 +129,19 @@ class _Relay:
         for pid in self._sessions:
             os.waitpid(pid, 0)
 
-    def _end_lost(self) -> bool:
-        """Kill sessions whose containers have been gone for ENDS_IN; return whether any is left."""
-        poll, now = select.poll(), time.monotonic()
-        by_fd = {session.sock.fileno(): pid for pid, session in self._sessions.items()}
-        for fd in by_fd:
-            poll.register(fd, 0)  # POLLHUP alone
-        lost = [by_fd[fd] for fd, _events in poll.poll(0)]
-        for pid in lost:
-            session = self._sessions[pid]
-            session.killed_at = min(session.killed_at, now + ENDS_IN)
-            if session.killed_at <= now:
+    def _wait(self) -> None:
+        """Wait for a signal or a container; kill sessions that have lost theirs for ENDS_IN."""
+        due = min((session.killed_at for session in self._sessions.values()), default=math.inf)
+        left = None if due == math.inf else max(0.0, due - time.monotonic()) * 1000
+        hung_up = {fd for fd, _events in self._poll.poll(left)}
+        now = time.monotonic()
+        for pid, session in self._sessions.items():
+            if session.sock.fileno() in hung_up:
+                self._poll.unregister(session.sock)
+                session.killed_at = now + ENDS_IN
+            elif session.killed_at <= now:
+                session.killed_at = math.inf
                 os.kill(pid, signal.SIGKILL)
-        return bool(by_fd)
 
     def _came(self) -> set[int]:
         """Return the signals that have come."""
@@ -156,7 +160,10 @@ class _Relay:
         """Forget the sessions that have ended; their results are theirs."""
         for pid in tuple(self._sessions):
             if os.waitpid(pid, os.WNOHANG)[0]:
-                self._sessions.pop(pid).sock.close()
+                session = self._sessions.pop(pid)
+                with contextlib.suppress(KeyError):  # its container is gone
+                    self._poll.unregister(session.sock)
+                session.sock.close()
 
     def _accept(self) -> None:
         """Fork a session for a container that waits, if one does.
@@ -172,22 +179,25 @@ class _Relay:
             warn(f"a container was not accepted: {error.strerror}")
             time.sleep(_PAUSE)  # it waits: without a pause nothing else would be done
             return
+        if len(self._sessions) < MOST_SESSIONS:
+            self._fork(sock)
+            return
         with sock:
-            if len(self._sessions) >= MOST_SESSIONS:
-                _turn_away(sock)
-            else:
-                self._fork(sock)
+            _turn_away(sock)
 
     def _fork(self, sock: socket.socket) -> None:
+        """Fork a session, and keep the connection, too, to see when its container is gone."""
         parent = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
+            sock.close()
             warn(f"no process for a container: {error.strerror}")
             return
         if pid == 0:
             self._be_session(sock, parent)
-        self._sessions[pid] = _Session(sock.dup())
+        self._sessions[pid] = _Session(sock)
+        self._poll.register(sock, 0)  # POLLHUP alone
 
     def _be_session(self, sock: socket.socket, parent: int) -> NoReturn:
         """Be a session, and end with the process that accepts, prctl(2)."""

@@ -9,16 +9,14 @@ Whoever has sent a socket may have kept it. What it can do with it then, such as
 connections or making the socket block, hurts its own session alone, which is a process of its own.
 """
 
-import contextlib
-import os
 import socket
-import stat
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from netns.errors import KeeplineError
 from netns.network import netlink
+from relay.remote import channel
 from relay.remote.messages import Handover
 
 _SO_NETNS_COOKIE: Final = 71
@@ -30,7 +28,9 @@ class HandoverError(KeeplineError):
     """The container has not handed over what it was to."""
 
     def __init__(self, cause: str) -> None:
-        super().__init__(cause, "start it again by keepline run --relay, and keep to its sockets")
+        super().__init__(
+            cause, "start it again with keepline run --relay, of the relay's own version"
+        )
 
 
 class Kind(NamedTuple):
@@ -55,7 +55,7 @@ CHANNEL: Final = Kind("channel", socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)
 
 
 def wanted(handover: Handover) -> Iterator[Kind]:
-    """Yield what the sockets of a handover are to be, in their order."""
+    """Yield what the sockets of a handover are to be, in their order, as kept.py sends them."""
     yield from (DNS_UDP, TCP, DIAG)
     if handover.holds:
         yield from (LOG, RAW, RAW)
@@ -93,17 +93,14 @@ def taken(fds: Sequence[int], handover: Handover, host: int) -> list[socket.sock
     Raises HandoverError, and has then closed all of them, if there are more or fewer than were
     told of, one is not what it is to be, one is of the host's network, or they are of several.
     """
-    with contextlib.ExitStack() as on_failure:
-        for fd in fds:
-            on_failure.callback(_close, fd)
-        kinds = list(wanted(handover))
-        if len(kinds) != len(fds):
-            raise HandoverError(f"it has handed over {len(fds)} descriptors, not {len(kinds)}")
-        for fd, kind in zip(fds, kinds, strict=True):
-            _require_socket(fd, kind)
-        sockets = [socket.socket(fileno=fd) for fd in fds]
-        on_failure.pop_all()
+    kinds = list(wanted(handover))
+    if len(kinds) != len(fds):
+        channel.close(fds)
+        raise HandoverError(f"it has handed over {len(fds)} descriptors, not {len(kinds)}")
+    sockets: list[socket.socket] = []
     try:
+        for fd, kind in zip(fds, kinds, strict=True):
+            sockets.append(_socket(fd, kind))
         for sock, kind in zip(sockets, kinds, strict=True):
             require(sock, kind)
         _require_one_network(
@@ -112,21 +109,19 @@ def taken(fds: Sequence[int], handover: Handover, host: int) -> list[socket.sock
         for sock in sockets:
             sock.setblocking(False)  # noqa: FBT003 - positional only
     except BaseException:
+        channel.close(fds[len(sockets) :])
         for sock in sockets:
             sock.close()
         raise
     return sockets
 
 
-def _close(fd: int) -> None:
-    with contextlib.suppress(OSError):
-        os.close(fd)
-
-
-def _require_socket(fd: int, kind: Kind) -> None:
-    """Raise HandoverError if a descriptor is no socket."""
-    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-        raise HandoverError(f"it has handed over something that is no {kind.name}")
+def _socket(fd: int, kind: Kind) -> socket.socket:
+    """Take a descriptor over; raises HandoverError if it is no socket, or one without addresses."""
+    try:
+        return socket.socket(fileno=fd)
+    except OSError as error:
+        raise HandoverError(f"it has handed over something that is no {kind.name}") from error
 
 
 def require(sock: socket.socket, kind: Kind) -> None:

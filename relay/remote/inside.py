@@ -61,7 +61,7 @@ def run(
     settings = sources.settings()
     _require_own(sources)
     with ExitStack() as opened:
-        link = opened.enter_context(closing(Link(Path(settings.relay), _hello(settings, command))))
+        link = opened.enter_context(closing(Link(Path(settings.relay), hello(settings, command))))
         welcome = link.greet()
         opened.callback(sandbox.end)
         # What runs keepline inside has the network of this session.
@@ -98,17 +98,27 @@ def _require_own(sources: Sources) -> None:
             )
 
 
-def _hello(settings: Settings, command: Sequence[str]) -> messages.Hello:
-    """Return what is asked for: rules, and the gateway if the command is an agent."""
+def hello(settings: Settings, command: Sequence[str]) -> messages.Hello:
+    """Return what is asked for: rules, and the gateway if the command is an agent.
+
+    Raises KeeplineError for more rules than a relay reads.
+    """
     agent = agent_of(command, looker(os.environ))
     asked = (_asked(settings), *map(_asked_by_project, settings.projects))
-    return messages.Hello(
+    made = messages.Hello(
         version=__version__,
-        program=command[0][:_MOST_OF_NAME],
+        program=command[0].encode(errors="replace").decode()[:_MOST_OF_NAME],
         agent=agent.name if agent is not None and not agent.obstacle else "",
         is_terminal=os.isatty(1),
         asked=tuple(each for each in asked if each != _NOTHING),
     )
+    try:
+        return messages.hello(messages.encoded(made))
+    except ValueError as error:
+        raise KeeplineError(
+            f"the rules are more than a relay reads of a container: {error}",
+            "give them to the relay: keepline relay --allow ... --deny ..., or its config.toml",
+        ) from None
 
 
 def _asked(settings: Settings) -> messages.Asked:

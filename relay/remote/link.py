@@ -8,7 +8,7 @@ A relay that has other settings of the namespace by then cannot have it: all sta
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -67,7 +67,7 @@ class Link:
     def greet(self) -> messages.Welcome:
         """Ask for a session; raises RelayError."""
         with self._errors():
-            channel.send(self._sock, self._hello)
+            _tell(self._sock, self._hello)
             self._welcome = _answer(self._sock, messages.Welcome)
             return self._welcome
 
@@ -75,7 +75,7 @@ class Link:
         """Hand the sockets over, and wait until they are served; raises RelayError."""
         self._kept = Kept(listeners, maker)
         with self._errors():
-            channel.send(self._sock, *self._kept.handover())
+            _tell(self._sock, *self._kept.handover())
             _answer(self._sock, messages.Serving)
 
     @contextlib.contextmanager
@@ -128,12 +128,12 @@ class Link:
         try:
             sock.setblocking(False)  # noqa: FBT003 - positional only
             # A program keeps what it was told of the gateway at its start.
-            channel.send(sock, msgspec.structs.replace(self._hello, agent=""))
+            _tell(sock, msgspec.structs.replace(self._hello, agent=""))
             await trio.lowlevel.wait_readable(sock)
             welcome = _answer(sock, messages.Welcome)
             self._require_suitable(welcome)
             kept.hear()
-            channel.send(sock, *kept.handover())
+            _tell(sock, *kept.handover())
             await trio.lowlevel.wait_readable(sock)
             _answer(sock, messages.Serving)
         except BaseException:
@@ -154,6 +154,16 @@ class Link:
             await trio.lowlevel.wait_readable(self._sock)
             return _answer(self._sock, messages.Finished).line
         return ""
+
+
+def _tell(sock: socket.socket, message: messages.FromInside, fds: Sequence[int] = ()) -> None:
+    """Send a message, whose answer is read next.
+
+    A relay may refuse, and close, before it has read anything: one that serves too many, or not
+    this user. Nothing can be sent to it then, while what it has said can still be read.
+    """
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        channel.send(sock, message, fds)
 
 
 def _answer(sock: socket.socket, kind: type[_M]) -> _M:

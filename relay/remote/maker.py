@@ -28,16 +28,16 @@ class RemoteMaker(SocketMaker):
         self._network = network
 
     def mark(self, sock: socket.socket) -> None:
-        """Mark a socket, where this process may: one of Docker's namespaces is root's.
+        """Mark a socket, where this process may: a namespace that Docker has made is root's.
 
-        Without a mark loopback is left alone all the same, for no port of the host is open there.
-        A container without a network has no other address.
+        Without the mark, connections to loopback are left alone all the same, for no port of the
+        host is open there, and a container without a network has no other address.
         """
         with contextlib.suppress(PermissionError):
             super().mark(sock)
 
     def check(self, kind: bytes, sock: socket.socket) -> None:
-        """Raise OSError if it is not what was asked for, or of another network."""
+        """Raise OSError if it is not what was asked for, or is of another network."""
         try:
             descriptors.require(sock, _KINDS[kind])
         except HandoverError as error:

@@ -131,7 +131,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
 
 
 class Handover(msgspec.Struct, frozen=True, kw_only=True, tag="handover"):
-    """What the sockets are that come with it, in the order of sockets.wanted()."""
+    """What the sockets are that come with it, in the order of descriptors.wanted()."""
 
     intercept: Intercept
     listeners: Annotated[int, Meta(ge=1, le=MOST_LISTENERS)]

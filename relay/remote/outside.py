@@ -120,6 +120,7 @@ def _serve(sock: socket.socket, peer: Peer, sources: Sources, warn: Callable[[st
         ways_in = namespace.ways_in(listeners)
         relay = server.Relay(settings, ways_in, log.record, prepared, sources, ports, out)
         relay.publish(maker, asked)
+        _hold_signals()
         channel.send(sock, messages.Serving())
         status, notes = trio.run(_relay, relay, sock, log)
     said: list[str] = []
@@ -217,8 +218,21 @@ async def _relay(
     ]
 
 
+def _hold_signals() -> None:
+    """Have signals to end wait until _asked_to_end(), and mean nothing after it.
+
+    A race: who ends the relay may ask its sessions too, as a terminal does and systemd, and then
+    the relay asks them again. The second signal may come at any time after the first one was
+    received, while what is under way is delivered: it must not kill the session.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    for number in _ENDING:
+        signal.signal(number, lambda _number, _frame: None)  # SIG_IGN would drop one that waits
+
+
 async def _asked_to_end(scope: trio.CancelScope) -> None:
     with trio.open_signal_receiver(*_ENDING) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         async for _number in signals:
             scope.cancel()
 

@@ -1,7 +1,7 @@
 """`keepline sidecar rules`: leads the connections of a pod's programs to its relay, and ends."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, TypeVar
@@ -27,8 +27,8 @@ def main(arguments: Sequence[str]) -> int:
         raise RulesError(
             "this is the machine's own network, not a pod's: everything on it would be led to"
             " the relay",
-            "take hostNetwork, or --network=host, away; or --force, if the machine is this pod's"
-            " alone, as in Kata",
+            "remove hostNetwork, or --network=host; or give --force, if the machine is this pod's"
+            " alone, as with Kata",
         )
     if parsed.remove:
         return _remove(check=parsed.check)
@@ -108,16 +108,21 @@ def _asked(parsed: argparse.Namespace) -> Asked:
         parsed.uid,
         str(pool[1]),
         tuple(parsed.exclude_uid),
-        tuple(parsed.exclude_cidr),
-        tuple(parsed.exclude_port),
-        docker.asks(_resolv_conf()),
+        _once(parsed.exclude_cidr),
+        _once(parsed.exclude_port),
+        _once(docker.asks(_resolv_conf())),
     )
+
+
+def _once(values: Iterable[_Value]) -> tuple[_Value, ...]:
+    """Return each value once: the kernel takes no rule of routing twice, ip-rule(8)."""
+    return tuple(dict.fromkeys(values))
 
 
 def _resolv_conf() -> str:
     """Read the file that the pod's programs have too; an empty one if there is none."""
     try:
-        return Path("/etc/resolv.conf").read_text()
+        return Path("/etc/resolv.conf").read_text(errors="replace")
     except FileNotFoundError:
         return ""
 
@@ -135,7 +140,7 @@ def require_mapped(uids: Sequence[int], uid_map: str) -> None:
 
 
 def _listed(kind: Callable[[str], _Value]) -> Callable[[str], list[_Value]]:
-    """Return what reads several, with commas between them."""
+    """Return a reader of several values with commas between them."""
 
     def read(text: str) -> list[_Value]:
         return [kind(each.strip()) for each in text.split(",")]
@@ -159,8 +164,9 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 def _ports(text: str) -> tuple[int, int]:
     """Read a port or a range of them."""
-    first, _, last = text.partition("-")
-    numbers = [int(each) for each in (first, last or first) if each.isascii() and each.isdigit()]
+    first, dash, last = text.partition("-")
+    ends = (first, last if dash else first)
+    numbers = [int(each) for each in ends if each.isascii() and each.isdigit()]
     if len(numbers) == 2 and 1 <= numbers[0] <= numbers[1] <= MAX_PORT:
         return numbers[0], numbers[1]
     raise argparse.ArgumentTypeError(f"{text!r} is no port, or FIRST-LAST, from 1 to {MAX_PORT}")

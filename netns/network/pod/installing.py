@@ -52,7 +52,8 @@ def compare(asked: Asked) -> State:
 def install(asked: Asked) -> State:
     """Make what is missing, take away what is left over; return what was there before.
 
-    Raises RulesError, and then all is as it was.
+    Raises RulesError, and then all is as it was, but for what is left over if that cannot be taken
+    away.
     """
     with _sockets() as (route, nft):
         before = _compare(asked, route, nft)
@@ -162,10 +163,9 @@ def _batch(nft: socket.socket, messages: Sequence[bytes], what: Sequence[str]) -
     if answer.errno:
         which = what[answer.refused - 1] if 0 < answer.refused <= len(what) else "a batch"
         raise refused(answer.errno, f"nf_tables: {which}")
-    if answer.acknowledged != len(messages):
-        made = f"{answer.acknowledged} of {len(messages)}"
+    if not answer.acknowledged:
         raise RulesError(
-            f"the kernel has confirmed {made} parts of the nf_tables rules alone",
+            "the kernel has not confirmed the nf_tables rules",
             "look for what feigns netlink calls in this container, such as a seccomp filter",
         )
 

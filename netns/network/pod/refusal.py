@@ -26,6 +26,8 @@ def told(number: int, what: str, *, has_net_admin: bool) -> RulesError:
         return RulesError(cause, "let one init step run at a time, and run it again")
     if number == errno.ENETDOWN:
         return RulesError(cause, "bring lo up, as every container engine does")
+    if number in (errno.EMSGSIZE, errno.ENOBUFS):
+        return RulesError(cause, "exclude fewer networks and ports: larger ones, or ranges")
     if number not in (errno.EPERM, errno.EACCES):
         return RulesError(cause, _NEEDED)
     if has_net_admin:

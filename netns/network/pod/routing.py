@@ -13,6 +13,7 @@ that it has without the rules: programs learn their own address by that.
 import socket
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
@@ -90,7 +91,8 @@ class Rule(NamedTuple):
         return message(_KIND_RULE + deleted, ACK if deleted else ACK | CREATE | EXCLUSIVE, body)
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True)
+class Route:
     """The route that has every IPv4 address on lo."""
 
     source: str
@@ -108,7 +110,8 @@ class Route(NamedTuple):
         return message(_KIND_ROUTE + deleted, ACK if deleted else ACK | CREATE | APPEND, body)
 
 
-class Address(NamedTuple):
+@dataclass(frozen=True)
+class Address:
     """The relay's own address, on lo, of no use outside."""
 
     address: str

@@ -93,6 +93,7 @@ def ipv4(asked: Asked) -> Table:
         Rule(_FILTER.name, "TCP of a device alone is reset", [*_TCP, *bound, _RESET]),
         Rule(_FILTER.name, "UDP of a device alone is refused", [*_UDP, *bound, _unreachable(3)]),
         *_not_refused(),
+        _program(_protocol(_IGMP), "IGMP", _unreachable(13)),
         Rule(_FILTER.name, "IGMP is the kernel's", [*_protocol(_IGMP), *multicast, ACCEPT]),
         Rule(_FILTER.name, "TCP that no rule leads is reset", [*_TCP, _RESET]),
         Rule(_FILTER.name, "UDP that no rule leads is refused", [*_UDP, _unreachable(3)]),
@@ -127,6 +128,7 @@ def ipv6(asked: Asked) -> Table:
         *_impostors(asked, source),
         *_left_alone(_FILTER, asked, 6),
         *_not_refused(),
+        _program(_protocol(socket.IPPROTO_ICMPV6), "ICMPv6", _unreachable(1)),
         *discovery,
         Rule(_FILTER.name, "TCP over IPv6 is reset", [*_TCP, _RESET]),
         Rule(_FILTER.name, "UDP that no rule leads is refused", [*_UDP, _unreachable(4)]),
@@ -199,6 +201,11 @@ def _impostors(asked: Asked, from_loopback: Sequence[Expression]) -> list[Rule]:
         )
         for name, protocol, port in ports
     ]
+
+
+def _program(protocol: Sequence[Expression], name: str, refused: Expression) -> Rule:
+    """Refuse what a program sends by a raw socket; a packet of the kernel's own has no user."""
+    return Rule(_FILTER.name, f"{name} of a program is refused", [*protocol, _USER, refused])
 
 
 def _nobody(refused: Expression) -> Rule:

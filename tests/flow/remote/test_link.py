@@ -62,6 +62,17 @@ def test_a_wrong_answer_is_told(path: Path, listener: socket.socket, name: str) 
     assert caught.value.next_step
 
 
+def test_a_refusal_is_told_that_came_before_anything_was_asked(
+    path: Path, listener: socket.socket
+) -> None:
+    with closing(Link(path, HELLO)) as made:
+        with listener.accept()[0] as sock:
+            channel.send(sock, messages.Refused("too many", "end some"))
+        with pytest.raises(RelayError, match="too many") as caught:
+            made.greet()
+    assert caught.value.next_step == "end some"
+
+
 def test_no_answer_is_told(
     path: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

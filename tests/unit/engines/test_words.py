@@ -11,7 +11,7 @@ KEPT = [
     ["--rm=false", "-v", "/a:/b", "--env=A=B", "image", "curl", "-d", "x", "-p", "y"],
     ["-v/a:/b", "-itv", "/c:/d", "-e", "-d", "image"],
     ["--name", "--network", "image"],
-    ["--detach=false", "image"],
+    ["--detach=false", "-v=false", "--detach=0", "--publish-all=F", "image"],
     ["--", "image", "--network"],
     ["--rootfs", "/:O", "true", "--network=host"],
     ["-"],
@@ -45,6 +45,7 @@ def test_what_is_published_is_the_sessions() -> None:
 REFUSED = [
     *(["--network", "host"], ["--network=host"], ["--net=none"], ["--pod", "p"], ["--pod=p"]),
     *(["--pod-id-file", "p"], ["--pod-id-file=p"], ["--use-api-socket", "--network=host"]),
+    *(["--network=false"], ["--pod=0"], ["--detach=1"]),
     *(["-d"], ["-itd"], ["--detach"], ["--detach=true"], ["-P"], ["-v", "/a", "--publish-all"]),
 ]
 

@@ -11,7 +11,7 @@ import pytest
 from netns import unmounted
 from netns.errors import SandboxError
 from netns.plan import Plan
-from netns.unmounted import bypasses, names_ipv4, require_without
+from netns.unmounted import SERVERS_OF, bypasses, names_ipv4, require_without
 
 PLAN = Plan(["true"])
 REFUSED = OSError(errno.EACCES, "mount /: Permission denied")
@@ -40,6 +40,21 @@ def listen(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("resolve", "/run/systemd/resolve/io.systemd.Resolve"),
+        ("mymachines", "/run/systemd/machine/io.systemd.Machine"),
+        ("mdns4_minimal", "/run/avahi-daemon/socket"),
+        ("sss", "/var/lib/sss/pipes/nss"),
+        ("ldap", "/run/nslcd/socket"),
+        ("wins", "/run/samba/winbindd/pipe"),
+    ],
+)
+def test_each_service_is_looked_for_where_its_socket_is(source: str, path: str) -> None:
+    assert str(Path(path).parent) in SERVERS_OF[source]
 
 
 def test_a_plain_container_does_without(container: Path) -> None:

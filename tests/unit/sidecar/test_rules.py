@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from netns.network.pod import installing
+from netns.network.pod import installing, routing
 from netns.network.pod.asked import Asked
 from netns.network.pod.installing import State
 from netns.network.pod.refusal import RulesError
@@ -38,6 +38,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
         ["--exclude-port", "9-8"],
         ["--exclude-port", "1-2-3"],
         ["--exclude-port", "-"],
+        ["--exclude-port", "80-"],
+        ["--exclude-port", "-80"],
         ["--exclude-port", ""],
         ["x"],
     ],
@@ -59,6 +61,15 @@ def test_what_is_excluded_adds_up(asked: list[Asked], capsys: pytest.CaptureFixt
     assert (asked[0].left_alone(), asked[0].ports) == ((7, 8, 9), ((80, 80), (1, 2)))
     assert [str(network) for network in asked[0].networks] == ["10.0.0.0/8", "fd00::/8"]
     assert capsys.readouterr().out == "- b\n+ c\n"
+
+
+def test_what_is_excluded_twice_is_so_once(asked: list[Asked]) -> None:
+    words = "--exclude-port 80,80-80 --exclude-port 80 --exclude-cidr 10.0.0.0/8,10.0.0.0/8"
+    rules.main(["--check", *words.split()])
+    assert asked[0].ports == ((80, 80),)
+    assert [str(network) for network in asked[0].networks] == ["10.0.0.0/8"]
+    wanted = routing.wanted(asked[0])
+    assert len(wanted) == len(set(wanted))
 
 
 def test_the_machines_own_network_is_left_alone(

@@ -27,6 +27,20 @@ def test_a_message_knows_its_length_and_asks() -> None:
     )
 
 
+def test_of_a_batch_the_last_message_alone_is_acknowledged() -> None:
+    asked = [netlink.message(3, netlink.CREATE | netlink.ACK, bytes([n]) * 4) for n in range(3)]
+    joined = netlink.numbered(asked)
+    found = [struct.unpack_from("=IHHII", joined, at) for at in range(0, len(joined), 20)]
+    assert [(length, kind, number) for length, kind, _flags, number, _port in found] == [
+        (20, 3, 1),
+        (20, 3, 2),
+        (20, 3, 3),
+    ]
+    made = netlink.REQUEST | netlink.CREATE
+    assert [each[2] for each in found] == [made, made, made | netlink.ACK]
+    assert [joined[at + 16] for at in range(0, len(joined), 20)] == [0, 1, 2]
+
+
 def test_the_first_error_of_an_answer_is_raised() -> None:
     ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, kernels:

@@ -49,7 +49,7 @@ class Kernel:
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
-        (Answer(3), "the kernel has confirmed 3 of "),
+        (Answer(0), "the kernel has not confirmed the nf_tables rules"),
         (Answer(0, errno.ENOENT, 2), "nf_tables: a chain of type nat, ip: No such file"),
         (Answer(0, errno.ENOENT, 0), "nf_tables: a batch: No such file"),
     ],

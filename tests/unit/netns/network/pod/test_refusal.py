@@ -15,6 +15,7 @@ from netns.network.pod import refusal
         (errno.ENOENT, True, "No such file", "modprobe -a nft_chain_nat"),
         (errno.EEXIST, True, "File exists", "one init step"),
         (errno.ENETDOWN, True, "Network is down", "bring lo up"),
+        (errno.EMSGSIZE, True, "Message too long", "exclude fewer networks"),
         (errno.EPROTONOSUPPORT, True, "Protocol not supported", "use a kernel with nf_tables"),
     ],
 )

@@ -59,6 +59,11 @@ def test_what_is_asked_for_is_shown_as_ip_shows_it() -> None:
     assert "".join(f"{part}\n" for part in routing.wanted(ASKED)) == SHOWN
 
 
+def test_no_part_is_taken_for_another() -> None:
+    wanted = routing.wanted(ASKED)
+    assert len(set(wanted)) == len(wanted) == len(set(map(str, wanted)))
+
+
 def test_what_is_written_is_read() -> None:
     own = netlink.attribute(21, bytes([routing.PROTOCOL]))
     foreign = FOREIGN.replace(own, netlink.attribute(21, b"\x04"))

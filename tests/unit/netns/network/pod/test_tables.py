@@ -30,6 +30,16 @@ def test_what_is_left_alone_is_so_before_anything_is_led_or_refused(chain: str) 
         assert all("the relay " in text for text in told[:first])
 
 
+def test_what_the_kernel_alone_may_send_is_refused_to_programs_before() -> None:
+    for table, name, accepted in (
+        (tables.ipv4(Asked()), "IGMP", "IGMP is the kernel's"),
+        (tables.ipv6(Asked()), "ICMPv6", "neighbours and multicast are the kernel's"),
+    ):
+        told = texts(table, "output")
+        refused = told.index(f"{name} of a program is refused")
+        assert told.index("user 1337 is left alone") < refused < told.index(accepted)
+
+
 def test_a_rule_that_says_something_else_has_another_comment() -> None:
     comments = [
         {rule.comment() for rule in tables.ipv4(asked).rules}
