@@ -24,6 +24,7 @@ import trio
 from netns import syscalls
 from netns.errors import KeeplineError
 from relay import flags, startup
+from relay.command.signals import heeded
 from relay.config import Sources
 from relay.host.interfaces import require_ipv4
 from relay.host.resolvers import read_resolv_conf
@@ -98,7 +99,8 @@ class _Relay:
         self._serve = serve
         self._sessions: dict[int, _Session] = {}
         """By the ids of their processes."""
-        held = {*_ENDING, signal.SIGCHLD}
+        self._ending = frozenset(heeded(_ENDING))
+        held = {*self._ending, signal.SIGCHLD}
         self._signals = syscalls.signalfd(held, os.O_CLOEXEC | os.O_NONBLOCK)
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         self._held = held
@@ -108,7 +110,7 @@ class _Relay:
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         poll.register(self._listener, select.POLLIN)
-        while not self._came() & _ENDING:
+        while not self._came() & self._ending:
             poll.poll(_POLL * 1000 if self._end_lost() else None)
             self._reap()
             self._accept()
@@ -118,7 +120,7 @@ class _Relay:
         deadline = time.monotonic() + ENDS_IN
         while self._sessions and (left := deadline - time.monotonic()) > 0:
             poll.poll(left * 1000)
-            if self._came() & _ENDING:
+            if self._came() & self._ending:
                 break
             self._reap()
         self._signal(signal.SIGKILL)

@@ -21,6 +21,7 @@ from netns.handoff import Listeners
 from netns.network.holding import SynSockets
 from relay import __version__, namespace, recorded, server, session, startup
 from relay.barrier import kept_running
+from relay.command.signals import heeded
 from relay.config import SESSION_VARIABLE, Settings, Sources
 from relay.gateway.dialects import programs
 from relay.gateway.setup import choice
@@ -218,7 +219,7 @@ async def _relay(
 
 
 async def _asked_to_end(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(*_ENDING) as signals:
+    with trio.open_signal_receiver(*heeded(_ENDING)) as signals:
         async for _number in signals:
             scope.cancel()
 

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import importlib
 import os
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -40,7 +39,10 @@ from relay.sidecar.kept.parts import Parts
 from relay.sidecar.rules_watch import RulesWatch
 
 DRAIN_SECONDS: Final = 25
-"""Less than the 30 s of Kubernetes' terminationGracePeriodSeconds."""
+"""Less than the 30 s of Kubernetes' terminationGracePeriodSeconds, LAST_WORDS included."""
+
+LAST_WORDS: Final = 2.0
+"""Seconds, once connections may not go on, for what programs that have ended sent last."""
 
 _MIB: Final = 1 << 20
 
@@ -65,8 +67,6 @@ def main(arguments: Sequence[str]) -> int:
     _require_user(parsed.uid)
     require_ipv4()
     read_resolv_conf(settings.nameservers)
-    # Sent to a first process that does nothing about them yet, they would be lost; so they wait.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     with startup.without_library_search():
         startup.load(trio)
     with ExitStack() as opened:
@@ -217,8 +217,8 @@ class _Pod:
                 ):
                     nursery.start_soon(kept_running, record, where, service)
                 await self.ending.wait(drain_seconds, self.relay.live)
-                if not self.ending.is_at_once.is_set():
-                    await self.relay.finish()
+                with trio.move_on_after(LAST_WORDS):
+                    await self.ending.unless_at_once(self.relay.finish)
                 nursery.cancel_scope.cancel()
         finally:
             if kept is not None:
