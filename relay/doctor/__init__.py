@@ -29,7 +29,7 @@ from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from relay.publishing import trial
-from relay.record.files import is_writable, sessions_folder, state_home
+from relay.record.files import is_lasting, is_writable, sessions_folder, state_home
 
 __all__ = ["as_json", "examine", "rendered"]
 
@@ -282,7 +282,7 @@ def _flight_log() -> Check:
     folder, wanted = sessions_folder(os.environ), state_home(os.environ)
     return Check(
         "flight log",
-        works=is_writable(folder) and folder.is_relative_to(wanted),
+        works=is_writable(folder) and is_lasting(folder),
         needed=False,
         detail=str(folder),
         fix=f"make {wanted} writable, or set XDG_STATE_HOME to a folder that is",

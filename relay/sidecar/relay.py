@@ -75,15 +75,21 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _sessions(state: str | None) -> Path:
-    """Return the folder of the record, on the volume that was named or where `run` has it.
+def folders(state: str | None, warn: Callable[[str], None]) -> tuple[Path, Path]:
+    """Return the folder of names, and that of the record below it, on the volume `state`.
 
-    The folder above it, which is for names, is made for this user alone, whatever the umask is.
+    Without one both are where `run` has its record. Where that has to be a folder for what need not
+    last, which has nothing above it that is ours, names are in it too. The folder of names is made
+    for this user alone, whatever the umask is.
     """
     sessions = files.sessions_on(state) if state else files.sessions_folder(os.environ)
+    names = sessions.parent
+    if not files.is_lasting(sessions):
+        names = sessions
+        warn(f"names are kept in {names}, which may not outlast this container: try --state DIR")
     with contextlib.suppress(OSError):  # whoever needs it says so
-        sessions.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return sessions
+        names.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return names, sessions
 
 
 def _add_flags(parser: flags.Parser) -> None:
@@ -152,8 +158,8 @@ def _made(
     metrics = Metrics()
     if parsed.otlp is not None:
         opened.callback(pushing(parsed.otlp, metrics))
-    folder, limit = _sessions(parsed.state), settings.log_limit * _MIB
-    parts = Parts(folder, started, limit=limit, warn=warn)
+    names, sessions = folders(parsed.state, warn)
+    parts = Parts(sessions, started, limit=settings.log_limit * _MIB, warn=warn)
     opened.callback(parts.close)
 
     def record(event: Event) -> None:
@@ -171,7 +177,7 @@ def _made(
     )
     ending = Ending(held, record)
     endpoint = Endpoint(http, rules, metrics, record, is_ending=ending.has_begun.is_set)
-    return _Pod(relay, ending, rules, endpoint, parts, folder.parent)
+    return _Pod(relay, ending, rules, endpoint, parts, names)
 
 
 def pushing(url: str, metrics: Metrics) -> Callable[[], None]:
@@ -232,5 +238,8 @@ class _Pod:
         try:
             return KeptNames(self.folder, synthetic, self.relay.record, now)
         except OSError as error:
-            warn(f"names are not kept, and have other addresses after a restart: {error.strerror}")
+            warn(
+                "names are not kept, and have other addresses after a restart:"
+                f" {self.folder}: {error.strerror}; try --state DIR, a volume of this user's"
+            )
             return None
