@@ -115,7 +115,7 @@ async def _pass_answer(
 
 
 async def _pair() -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a connection over loopback, non-blocking; raises OSError.
+    """Return both ends of a connection over loopback, the near one non-blocking; raises OSError.
 
     Whoever else on this host connects in between is not the other end, and turned away.
     """
