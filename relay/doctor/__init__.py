@@ -34,9 +34,7 @@ from relay.record.files import is_lasting, is_writable, sessions_folder, state_h
 __all__ = ["as_json", "examine", "rendered"]
 
 _NO_COMMAND: Final = ()
-
 _PROXY_SECONDS: Final = 3.0
-
 _RESOLVER_SECONDS: Final = 3.0
 """In which a resolver that works has answered, though a datagram was lost."""
 
@@ -128,9 +126,11 @@ def _way_out(settings: Settings) -> Iterator[Check]:
     if said:
         fix = "name a proxy by --proxy URL or proxy in config.toml, or say --proxy off"
         yield Check(name, works=False, needed=False, detail="; ".join(said), fix=fix)
-    for proxy in out.routes.proxies if out is not None else ():
+    if out is None:
+        return
+    for proxy in out.routes.proxies:
         try:
-            address = out.known.get(proxy.host, proxy.host) if out is not None else ""
+            address = out.known.get(proxy.host, proxy.host)
             socket.create_connection((address, proxy.port), _PROXY_SECONDS).close()
         except OSError as error:
             detail = f"{proxy}: {error.strerror or error}"
