@@ -138,7 +138,7 @@ class Reader:
             event = self._h11.next_event()
         except h11.RemoteProtocolError as error:
             status = 431 if error.error_status_hint == 431 else 400
-            return Refused(answer(status, "this is no request of HTTP/1.1"))  # nothing is quoted
+            return Refused(answer(status, "this is not a request of HTTP/1.1"))  # nothing is quoted
         if not isinstance(event, h11.Request):
             return None if data else Refused(b"")
         self.behind = len(self._h11.trailing_data[0])
