@@ -121,6 +121,7 @@ def _add_flags(parser: flags.Parser) -> None:
     parser.add_argument(
         "--otlp",
         metavar="URL",
+        type=_url,
         help="push metrics to a collector, http://HOST:4318/v1/metrics (default: nobody)",
     )
     flags.add_settings(parser, without=NOT_OF_PODS)
@@ -129,8 +130,16 @@ def _add_flags(parser: flags.Parser) -> None:
 def _whole(text: str) -> int:
     """Read a number that is not negative."""
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def _url(text: str) -> str:
+    """Read where a collector is, which nobody else looks at before the first push."""
+    scheme, _, rest = text.partition("://")
+    if scheme not in {"http", "https"} or not rest.partition("/")[0]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like http://HOST:4318/v1/metrics")
+    return text
 
 
 def _require_user(uid: int) -> None:

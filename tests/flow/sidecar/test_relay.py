@@ -23,7 +23,15 @@ def test_a_number_that_is_none_is_a_mistake(
     with pytest.raises(SystemExit) as ended:
         relay.main([option])
     assert ended.value.code == 125
-    assert "is no whole number" in capsys.readouterr().err
+    assert "is not a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["collector:4318", "http:///v1/metrics", "grpc://collector", ""])
+def test_where_a_collector_is_has_to_be_a_url(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        relay.main([f"--otlp={url}"])
+    assert ended.value.code == 125
+    assert f"{url!r} is not like http://HOST:4318/v1/metrics" in capsys.readouterr().err
 
 
 def test_another_user_is_told_that_the_rules_would_lead_it_to_itself() -> None:
