@@ -162,7 +162,7 @@ def _made(
     # Only now: another relay of the pod, if there is one, keeps what it has told programs.
     prepared = opened.enter_context(gateway.opened(settings, parsed.gateway_dir, warn))
     out = session.found_way_out(settings, warn)
-    held = opened.enter_context(closing(signals.hold()))  # from here on no program is started
+    held = opened.enter_context(closing(signals.hold()))  # what is started later unblocks them
     started = recorded.started(settings, prepared, out, "", "sidecar", "redirect")
     metrics = Metrics()
     if parsed.otlp is not None:

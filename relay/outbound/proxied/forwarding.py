@@ -14,6 +14,7 @@ import h11
 
 from relay.addresses import Destination
 from relay.one_hop import passed_on
+from relay.outbound.proxied.answers import PROXY_AUTHENTICATION_REQUIRED
 from relay.outbound.proxied.dialogue import basic
 from relay.proxies.url import Credentials
 
@@ -36,6 +37,8 @@ class Forwarding:
         self._proxy = h11.Connection(h11.CLIENT)
         self.is_done = False
         """Whether the whole request has passed."""
+        self.is_unauthenticated = False
+        """Whether the proxy has answered that it does not take our credentials."""
 
     def receive(self, data: bytes) -> bytes:
         """Take what the program sent, none at its end; raises NotHttpError."""
@@ -69,6 +72,9 @@ class Forwarding:
                 event = self._proxy.next_event()
                 if isinstance(event, h11.EndOfMessage):
                     return True
+                if isinstance(event, h11.Response):
+                    status = event.status_code
+                    self.is_unauthenticated = status == PROXY_AUTHENTICATION_REQUIRED
                 if not isinstance(event, h11.InformationalResponse | h11.Response | h11.Data):
                     return False
         except h11.RemoteProtocolError:

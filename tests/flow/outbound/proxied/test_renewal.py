@@ -15,7 +15,8 @@ from relay.outbound.proxied.renewal import PAUSE, NoOthersError, Renewal
 from relay.proxies.url import Credentials, parse
 from relay.record.kinds import Kind
 from relay.sidecar.draining import reap
-from tests.flow.outbound.proxied.test_dialer import BANNER, proxied
+from tests.flow.outbound.proxied.test_dialer import BANNER, REQUEST, forwarded, proxied
+from tests.support.pace import patience
 
 OLD = Credentials(b"me", b"old")
 PROXY = parse("http://me:old@proxy.test")
@@ -38,6 +39,21 @@ async def test_others_are_asked_for_once_a_proxy_refuses(scheme: str, token: Pat
         asked = len(proxy.asked)
         assert await made.banner() == BANNER
         assert len(proxy.asked) == asked + 1
+
+
+async def test_a_request_that_is_forwarded_and_refused_has_others_asked_for(token: Path) -> None:
+    """It is passed on what the proxy says, as it cannot be asked again; the next one is known."""
+    async with proxied(user="me:old@") as (proxy, made):
+        made.renewal = Renewal(["cat", str(token)])
+        made.use_direct()
+        proxy.credentials, proxy.forwards = "me:old", True
+        assert (await forwarded(made, REQUEST, b"dy"))[0].endswith(b"\r\n\r\nbody")
+        proxy.credentials = "me:new"
+        assert (await forwarded(made, REQUEST))[0].startswith(b"HTTP/1.1 407 ")
+        with trio.fail_after(patience(10)):
+            while made.renewal.of(PROXY) == OLD:  # noqa: ASYNC110 - the command runs
+                await trio.sleep(0.01)
+        assert (await forwarded(made, REQUEST, b"dy"))[0].endswith(b"\r\n\r\nbody")
 
 
 async def test_all_that_are_refused_share_one_run(token: Path, tmp_path: Path) -> None:
