@@ -25,7 +25,7 @@ if [ -n "$needed" ] && command -v apt-get >/dev/null; then
     apt-get -qq install -y --no-install-recommends $needed >/dev/null
 fi
 has_python || fail "no Python 3.11 or later with venv" "an image of Debian 12 or later, or the Feature of Python before this"
-for program in sudo setpriv useradd visudo; do
+for program in flock sudo setpriv useradd visudo; do
     command -v $program >/dev/null || fail "no $program" "an image with sudo, util-linux and shadow, such as Debian's"
 done
 case $(id -un 1337 2>/dev/null || true) in

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import struct
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import trio
@@ -48,6 +49,14 @@ class Sent(NamedTuple):
 def catchable() -> set[int]:
     """Return all signals that a process can hold back."""
     return {int(number) for number in signal.valid_signals()} - {signal.SIGKILL, signal.SIGSTOP}
+
+
+def heeded(numbers: Iterable[signal.Signals]) -> list[signal.Signals]:
+    """Return those that whoever started keepline does not have it ignore, as nohup(1) does SIGHUP.
+
+    Such a signal would be read all the same: one that is blocked, or has a handler, is not ignored.
+    """
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 class Signals:

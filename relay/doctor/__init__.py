@@ -29,14 +29,12 @@ from relay.host.resolv_conf import parse as parse_resolv_conf
 from relay.host.resolvers import read_resolv_conf
 from relay.outbound.keepalive import TCP_RTO_MAX_MS
 from relay.publishing import trial
-from relay.record.files import is_writable, sessions_folder, state_home
+from relay.record.files import is_lasting, is_writable, sessions_folder, state_home
 
 __all__ = ["as_json", "examine", "rendered"]
 
 _NO_COMMAND: Final = ()
-
 _PROXY_SECONDS: Final = 3.0
-
 _RESOLVER_SECONDS: Final = 3.0
 """In which a resolver that works has answered, though a datagram was lost."""
 
@@ -128,9 +126,11 @@ def _way_out(settings: Settings) -> Iterator[Check]:
     if said:
         fix = "name a proxy by --proxy URL or proxy in config.toml, or say --proxy off"
         yield Check(name, works=False, needed=False, detail="; ".join(said), fix=fix)
-    for proxy in out.routes.proxies if out is not None else ():
+    if out is None:
+        return
+    for proxy in out.routes.proxies:
         try:
-            address = out.known.get(proxy.host, proxy.host) if out is not None else ""
+            address = out.known.get(proxy.host, proxy.host)
             socket.create_connection((address, proxy.port), _PROXY_SECONDS).close()
         except OSError as error:
             detail = f"{proxy}: {error.strerror or error}"
@@ -282,7 +282,7 @@ def _flight_log() -> Check:
     folder, wanted = sessions_folder(os.environ), state_home(os.environ)
     return Check(
         "flight log",
-        works=is_writable(folder) and folder.is_relative_to(wanted),
+        works=is_writable(folder) and is_lasting(folder),
         needed=False,
         detail=str(folder),
         fix=f"make {wanted} writable, or set XDG_STATE_HOME to a folder that is",

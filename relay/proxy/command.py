@@ -10,6 +10,7 @@ import trio
 
 from relay import flags, recorded, server, session, startup
 from relay.addresses import MAX_PORT
+from relay.command import signals
 from relay.config import SESSION_VARIABLE, Settings, Sources
 from relay.gateway.setup import prepare as gateway
 from relay.host.interfaces import require_ipv4
@@ -75,7 +76,7 @@ def serve(sources: Sources, port: int, *, is_open: bool) -> None:
         relay = server.Relay(
             settings, door.ways_in(prepared), log.record, prepared, sources, ports, out
         )
-        notes = trio.run(until_told, relay, log, *_ENDING)
+        notes = trio.run(until_told, relay, log, *signals.heeded(_ENDING))
     recorded.tell_end(log, name, warn, 0, notes)
 
 

@@ -65,10 +65,14 @@ async def until_end(
 
 
 async def until_told(relay: "server.Relay", log: FlightLog, *ending: signal.Signals) -> list[str]:
-    """Relay until one of the signals comes, and deliver what was sent last; a second ends that."""
+    """Relay until one of the signals comes, and deliver what was sent last; a second ends that.
+
+    As the first process it has blocked them, relay/command/first.py, until they are read here.
+    """
     startup.end()
     began = trio.current_time()
     with trio.open_signal_receiver(*ending) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
         async with trio.open_nursery() as nursery:
             start(nursery, relay, log)
             await anext(signals)

@@ -71,6 +71,11 @@ def sessions_folder(environment: Mapping[str, str]) -> Path:
     return folder
 
 
+def is_lasting(folder: Path) -> bool:
+    """Return whether a folder of all sessions is not one for what need not last."""
+    return folder.match(_WITHIN)
+
+
 def is_writable(folder: Path) -> bool:
     """Return whether the caller may write in a folder, or make it if it is not there."""
     for place in (folder, *folder.parents):

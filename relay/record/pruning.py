@@ -50,18 +50,20 @@ def _is_young(folder: int, name: str, now: float) -> bool:
         return True
 
 
-def _remove_ended(folder: int, name: str, session: Path) -> None:
-    """Remove a file of a session that has ended, if it may be removed."""
+def _remove_ended(folder: int, name: str, session: Path) -> bool:
+    """Remove a file of a session that has ended, if it may be removed; return whether it is."""
     with contextlib.suppress(OSError):
         if not files.is_live(session):
             os.unlink(name, dir_fd=folder)
+            return True
+    return False
 
 
 def prune_to(folder: Path, size: int, named: str) -> None:
     """Remove the oldest ended sessions until their files together have `size` bytes at most.
 
-    Sessions are meant that have `named` in their names. A file that cannot be removed stays. Raises
-    OSError if the folder is not to be trusted.
+    Sessions are meant that have `named` in their names. A file that cannot be removed stays, and
+    others go in its place. Raises OSError if the folder is not to be trusted.
     """
     known = [name for name in files.session_names(folder) if named in name]
     with files.opened_folder(folder) as opened:
@@ -70,8 +72,8 @@ def prune_to(folder: Path, size: int, named: str) -> None:
         for name in known:
             if total <= size:
                 return
-            _remove_ended(opened, name, folder / name)
-            total -= sizes[name]
+            if _remove_ended(opened, name, folder / name):
+                total -= sizes[name]
 
 
 def _size(folder: int, name: str) -> int:

@@ -24,6 +24,7 @@ import trio
 from netns import syscalls
 from netns.errors import KeeplineError
 from relay import flags, startup
+from relay.command.signals import heeded
 from relay.config import Sources
 from relay.host.interfaces import require_ipv4
 from relay.host.resolvers import read_resolv_conf
@@ -96,7 +97,8 @@ class _Relay:
         self._serve = serve
         self._sessions: dict[int, _Session] = {}
         """By the ids of their processes."""
-        held = {*_ENDING, signal.SIGCHLD}
+        self._ending = frozenset(heeded(_ENDING))
+        held = {*self._ending, signal.SIGCHLD}
         self._signals = syscalls.signalfd(held, os.O_CLOEXEC | os.O_NONBLOCK)
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         self._held = held
@@ -110,7 +112,7 @@ class _Relay:
         A session may end at any time. Signals are read before sessions are reaped, and then waited
         for: the SIGCHLD of one that ends in between is still unread, and ends the wait at once.
         """
-        while not self._came() & _ENDING:
+        while not self._came() & self._ending:
             self._reap()
             self._wait()
             self._accept()
@@ -122,7 +124,7 @@ class _Relay:
         self._reap()  # of those that have ended by now the signal may have been read
         while self._sessions and (left := deadline - time.monotonic()) > 0:
             poll.poll(left * 1000)
-            if self._came() & _ENDING:
+            if self._came() & self._ending:
                 break
             self._reap()
         self._signal(signal.SIGKILL)

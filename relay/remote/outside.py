@@ -21,6 +21,7 @@ from netns.handoff import Listeners
 from netns.network.holding import SynSockets
 from relay import __version__, namespace, recorded, server, session, startup
 from relay.barrier import kept_running
+from relay.command.signals import heeded
 from relay.config import SESSION_VARIABLE, Settings, Sources
 from relay.gateway.dialects import programs
 from relay.gateway.setup import choice
@@ -226,12 +227,12 @@ def _hold_signals() -> None:
     received, while what is under way is delivered: it must not kill the session.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    for number in _ENDING:
+    for number in heeded(_ENDING):
         signal.signal(number, lambda _number, _frame: None)  # SIG_IGN would drop one that waits
 
 
 async def _asked_to_end(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(*_ENDING) as signals:
+    with trio.open_signal_receiver(*heeded(_ENDING)) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         async for _number in signals:
             scope.cancel()

@@ -7,13 +7,14 @@ QUIET seconds, or the time is over: what ends at the same time may still send it
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import trio
 
 from relay.barrier import Record, contained
-from relay.command.signals import Signals
+from relay.command.signals import Signals, heeded
 
 QUIET: Final = 1.0
 """Seconds without a connection after which nobody is taken to need the relay any more."""
@@ -31,6 +32,7 @@ class Ending:
     def __init__(self, signals: Signals, record: Record) -> None:
         self._signals = signals
         self._record = record
+        self._asking_to_end = heeded((signal.SIGTERM, signal.SIGINT))
         self.has_begun = trio.Event()
         """Set by the first SIGTERM or SIGINT."""
         self.is_at_once = trio.Event()
@@ -41,7 +43,7 @@ class Ending:
         while True:
             for sent in await self._signals.receive():
                 with contained(self._record, "signal"):
-                    if sent.number in (signal.SIGTERM, signal.SIGINT):
+                    if sent.number in self._asking_to_end:
                         (self.is_at_once if self.has_begun.is_set() else self.has_begun).set()
                     elif sent.number == signal.SIGCHLD and os.getpid() == _FIRST:
                         reap()
@@ -53,10 +55,14 @@ class Ending:
         """
         await self.has_begun.wait()
         with trio.move_on_after(seconds):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._cancel_at_once, nursery.cancel_scope)
-                await _quiet(live)
-                nursery.cancel_scope.cancel()
+            await self.unless_at_once(partial(_quiet, live))
+
+    async def unless_at_once(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the last work, and break it off at the second signal."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_at_once, nursery.cancel_scope)
+            await work()
+            nursery.cancel_scope.cancel()
 
     async def _cancel_at_once(self, scope: trio.CancelScope) -> None:
         await self.is_at_once.wait()

@@ -39,22 +39,34 @@ def opened(
             "--gateway-dir DIR, a volume that they have at the same path",
         )
     folder = Path(volume, FOLDER)
-    try:
-        _emptied(folder)
-        with prepare.opened(settings, (), folder / AUTHORITY, warn) as prepared:
+    with contextlib.ExitStack() as undo:
+        undo.callback(_leave, folder)
+        with _telling(folder):
+            _empty(folder)
+            prepared = undo.enter_context(prepare.opened(settings, (), folder / AUTHORITY, warn))
             _show(folder, prepared.environment)
-            yield prepared
+        yield prepared
+
+
+@contextlib.contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """Say of an OSError, raised as KeeplineError, that it keeps programs from being told."""
+    try:
+        yield
     except OSError as error:
         raise KeeplineError(
             f"programs cannot be told of the gateway: {folder}: {error.strerror}",
             "make the volume writable for the relay's user, or take --gateway away",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            (folder / VARIABLES).unlink()
 
 
-def _emptied(folder: Path) -> None:
+def _leave(folder: Path) -> None:
+    """Take away what tells of a gateway that has ended, as far as that is possible."""
+    with contextlib.suppress(OSError):
+        _empty(folder)
+
+
+def _empty(folder: Path) -> None:
     """Take away what a relay that was killed has left; raises OSError."""
     with files.opened_folder(folder) as opened_folder:
         os.fchmod(opened_folder, _PASSABLE)

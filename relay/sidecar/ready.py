@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--wait",
         metavar="SECONDS",
-        type=float,
+        type=_seconds,
         default=0.0,
         help="wait for it, so long at most (0)",
     )
@@ -43,6 +43,14 @@ def main(arguments: Sequence[str]) -> int:
         time.sleep(_PAUSE)
 
 
+def _seconds(text: str) -> float:
+    """Read how long to wait, for ever by `inf`."""
+    seconds = float(text)
+    if not seconds >= 0:  # nor a NaN, which is never over
+        raise ValueError
+    return seconds
+
+
 def asked() -> tuple[bool, str]:
     """Return whether the relay is ready, and what it says of that."""
     try:
@@ -50,7 +58,10 @@ def asked() -> tuple[bool, str]:
     except OSError as error:
         return False, f"not ready: nobody answers at port {HTTP_PORT}: {error.strerror or error}"
     head, _, body = answer.partition(b"\r\n\r\n")
-    return head.startswith(b"HTTP/1.1 200 "), body.decode(errors="replace").strip()
+    told = body.decode(errors="replace").strip()
+    if head.startswith(b"HTTP/1.1 200 "):
+        return True, told
+    return False, told or f"not ready: what answers at port {HTTP_PORT} is not a relay"
 
 
 def _answer() -> bytes:

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import importlib
 import os
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -40,7 +39,10 @@ from relay.sidecar.kept.parts import Parts
 from relay.sidecar.rules_watch import RulesWatch
 
 DRAIN_SECONDS: Final = 25
-"""Less than the 30 s of Kubernetes' terminationGracePeriodSeconds."""
+"""Less than the 30 s of Kubernetes' terminationGracePeriodSeconds, LAST_WORDS included."""
+
+LAST_WORDS: Final = 2.0
+"""Seconds, once connections may not go on, for what programs that have ended sent last."""
 
 _MIB: Final = 1 << 20
 
@@ -65,8 +67,6 @@ def main(arguments: Sequence[str]) -> int:
     _require_user(parsed.uid)
     require_ipv4()
     read_resolv_conf(settings.nameservers)
-    # Sent to a first process that does nothing about them yet, they would be lost; so they wait.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     with startup.without_library_search():
         startup.load(trio)
     with ExitStack() as opened:
@@ -75,15 +75,21 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _sessions(state: str | None) -> Path:
-    """Return the folder of the record, on the volume that was named or where `run` has it.
+def folders(state: str | None, warn: Callable[[str], None]) -> tuple[Path, Path]:
+    """Return the folder of names, and that of the record below it, on the volume `state`.
 
-    The folder above it, which is for names, is made for this user alone, whatever the umask is.
+    Without one both are where `run` has its record. Where that has to be a folder for what need not
+    last, which has nothing above it that is ours, names are in it too. The folder of names is made
+    for this user alone, whatever the umask is.
     """
     sessions = files.sessions_on(state) if state else files.sessions_folder(os.environ)
+    names = sessions.parent
+    if not files.is_lasting(sessions):
+        names = sessions
+        warn(f"names are kept in {names}, which may not outlast this container: try --state DIR")
     with contextlib.suppress(OSError):  # whoever needs it says so
-        sessions.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return sessions
+        names.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return names, sessions
 
 
 def _add_flags(parser: flags.Parser) -> None:
@@ -115,6 +121,7 @@ def _add_flags(parser: flags.Parser) -> None:
     parser.add_argument(
         "--otlp",
         metavar="URL",
+        type=_url,
         help="push metrics to a collector, http://HOST:4318/v1/metrics (default: nobody)",
     )
     flags.add_settings(parser, without=NOT_OF_PODS)
@@ -123,8 +130,16 @@ def _add_flags(parser: flags.Parser) -> None:
 def _whole(text: str) -> int:
     """Read a number that is not negative."""
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def _url(text: str) -> str:
+    """Read where a collector is, which nobody else looks at before the first push."""
+    scheme, _, rest = text.partition("://")
+    if scheme not in {"http", "https"} or not rest.partition("/")[0]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like http://HOST:4318/v1/metrics")
+    return text
 
 
 def _require_user(uid: int) -> None:
@@ -147,13 +162,13 @@ def _made(
     # Only now: another relay of the pod, if there is one, keeps what it has told programs.
     prepared = opened.enter_context(gateway.opened(settings, parsed.gateway_dir, warn))
     out = session.found_way_out(settings, warn)
-    held = opened.enter_context(closing(signals.hold()))  # from here on no program is started
+    held = opened.enter_context(closing(signals.hold()))  # what is started later unblocks them
     started = recorded.started(settings, prepared, out, "", "sidecar", "redirect")
     metrics = Metrics()
     if parsed.otlp is not None:
         opened.callback(pushing(parsed.otlp, metrics))
-    folder, limit = _sessions(parsed.state), settings.log_limit * _MIB
-    parts = Parts(folder, started, limit=limit, warn=warn)
+    names, sessions = folders(parsed.state, warn)
+    parts = Parts(sessions, started, limit=settings.log_limit * _MIB, warn=warn)
     opened.callback(parts.close)
 
     def record(event: Event) -> None:
@@ -171,7 +186,7 @@ def _made(
     )
     ending = Ending(held, record)
     endpoint = Endpoint(http, rules, metrics, record, is_ending=ending.has_begun.is_set)
-    return _Pod(relay, ending, rules, endpoint, parts, folder.parent)
+    return _Pod(relay, ending, rules, endpoint, parts, names)
 
 
 def pushing(url: str, metrics: Metrics) -> Callable[[], None]:
@@ -217,8 +232,8 @@ class _Pod:
                 ):
                     nursery.start_soon(kept_running, record, where, service)
                 await self.ending.wait(drain_seconds, self.relay.live)
-                if not self.ending.is_at_once.is_set():
-                    await self.relay.finish()
+                with trio.move_on_after(LAST_WORDS):
+                    await self.ending.unless_at_once(self.relay.finish)
                 nursery.cancel_scope.cancel()
         finally:
             if kept is not None:
@@ -232,5 +247,8 @@ class _Pod:
         try:
             return KeptNames(self.folder, synthetic, self.relay.record, now)
         except OSError as error:
-            warn(f"names are not kept, and have other addresses after a restart: {error.strerror}")
+            warn(
+                "names are not kept, and have other addresses after a restart:"
+                f" {self.folder}: {error.strerror}; try --state DIR, a volume of this user's"
+            )
             return None

@@ -46,8 +46,8 @@ class RulesWatch:
         self._record = record
         self._tried: dict[Endpoint, trio.Event] = {}
         """By their own ends, the connections that are under way to see whether they come."""
-        self.lacking: str | None = "it was not looked yet"
-        """Why programs are not relayed, for people; empty if they are."""
+        self.lacking = "the rules have not been looked at yet"
+        """As look() has returned it last."""
         self.others_uid = 0 if os.getuid() else 1
         """A user whose connections the rules do not leave alone."""
 
@@ -65,7 +65,7 @@ class RulesWatch:
         try:
             lacking = self._routed() or await self._redirected()
         except OSError as error:
-            lacking = f"it cannot be looked: {error.strerror}"
+            lacking = f"the rules cannot be looked at: {error.strerror}"
         self._note(lacking)
         return lacking
 

@@ -9,7 +9,7 @@ LINGER, at most.
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, assert_never
 
 import trio
 
@@ -150,15 +150,16 @@ class ProxyListener:
                     return found.answer
                 case Tunnel() | Forward():
                     return found, found.to
+                case _:
+                    assert_never(found)
 
     def _by_path(self, found: OwnPath) -> tuple[OwnPath, Endpoint] | bytes:
         """Return the gateway's place, which reads the request itself."""
-        told = ""
         if self._base_url is None:
             told = _NO_GATEWAY
         elif self._secret is not None and self._secret.below(found.target) is None:
             told = _UNKNOWN
-        if not told and self._base_url is not None:
+        else:
             return found, self._base_url
         refusal = answer(404, told)
         self._note_refused(refusal)
@@ -183,6 +184,8 @@ class ProxyListener:
                     return step.data
                 case socks.Connect():
                     return step, step.to
+                case _:
+                    assert_never(step)
 
     def _note_refused(self, told: bytes) -> None:
         """Record what the proxy has refused: the first, the second, the fourth, and so on."""

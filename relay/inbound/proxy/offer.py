@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import trio
 
@@ -99,6 +99,8 @@ class ProxyOffer:
                 self._sock = ForwardedSocket.of(self._sock, self._asked)
             case OwnPath():
                 pass
+            case _:
+                assert_never(self._asked)
         self.settled.set()
         return self._sock
 

@@ -8,7 +8,7 @@ import ipaddress
 import re
 from typing import Final
 
-from relay.addresses import MAX_PORT, Endpoint, canonical, is_ipv4, numbers_and_dots
+from relay.addresses import MAX_PORT, Endpoint, canonical, numbers_and_dots
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -113,8 +113,3 @@ def of_ipv6(packed: bytes) -> str:
     if address.is_unspecified:
         return LOOPBACK
     raise NoIPv6Error("it is an IPv6 address, and keepline sends no IPv6: use the name, or IPv4")
-
-
-def is_address(host: str) -> bool:
-    """Return whether a host as parse() has it is an address."""
-    return ":" in host or is_ipv4(host)

@@ -16,6 +16,7 @@ from relay.addresses import Endpoint
 from relay.inbound.proxy.answers import answer
 from relay.inbound.proxy.place import PlaceError, parse
 from relay.inbound.proxy.secret import Secret
+from relay.one_hop import passed_on
 
 MOST: Final = 64 * 1024
 """Bytes of a head."""
@@ -30,15 +31,6 @@ _BEGINNING: Final = re.compile(_METHOD + rb"*|" + _METHOD + rb"+ (/[!-~]*)?")
 _HTTP_PORT: Final = 80
 _SCHEME: Final = b"http://"
 _LOGIN: Final = 'Proxy-Authenticate: Basic realm="keepline"'
-
-_OF_ONE_HOP: Final = frozenset(
-    {
-        *(b"connection", b"host", b"keep-alive", b"proxy-connection", b"proxy-authorization"),
-        *(b"te", b"upgrade", b"http2-settings"),
-    }
-)
-"""Fields that are not passed on, RFC 9110 section 7.6.1. An upgrade is not either: a tunnel serves
-that, and without one nobody here would know when the connection is no more HTTP's."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +130,7 @@ class Reader:
             event = self._h11.next_event()
         except h11.RemoteProtocolError as error:
             status = 431 if error.error_status_hint == 431 else 400
-            return Refused(answer(status, "this is no request of HTTP/1.1"))  # nothing is quoted
+            return Refused(answer(status, "this is not a request of HTTP/1.1"))  # nothing is quoted
         if not isinstance(event, h11.Request):
             return None if data else Refused(b"")
         self.behind = len(self._h11.trailing_data[0])
@@ -191,18 +183,10 @@ def _names(request: h11.Request) -> set[bytes]:
 
 def _head(request: h11.Request, authority: bytes, path: bytes) -> bytes:
     """Return a request's head as a server is to see it; its version and its framing stay."""
-    fields = request.headers.raw_items()
-    named = {
-        member.strip().lower()
-        for name, value in fields
-        if name.lower() == b"connection"
-        for member in value.split(b",")
-    } - {b"content-length", b"transfer-encoding"}
-    kept = [each for each in fields if each[0].lower() not in _OF_ONE_HOP | named]
     lines = [
         b" ".join((request.method, path, b"HTTP/" + request.http_version)),
         b"Host: " + authority,
-        *(name + b": " + value for name, value in kept),
+        *(name + b": " + value for name, value in passed_on(request.headers.raw_items())),
         b"Connection: close",
     ]
     return b"".join(line + b"\r\n" for line in (*lines, b""))

@@ -7,7 +7,7 @@ for: what stands behind the request is the connection's.
 import ipaddress
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from relay.addresses import Endpoint
 from relay.inbound.proxy import answers
@@ -101,6 +101,8 @@ class Dialogue:
                 return self._request()
             case _State.OVER:
                 return None
+            case _:
+                assert_never(self._state)
 
     def _take(self, size: int) -> bytes:
         taken = bytes(self._data[:size])

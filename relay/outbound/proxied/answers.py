@@ -34,7 +34,6 @@ _OF_SOCKS: Final = {
 }
 """Replies of RFC 1928 section 6 that have an errno; 6 is an expired TTL."""
 _SOCKS_FAILED: Final = 1
-_SOCKS_DENIED: Final = 2
 
 _SCHEMES: Final = 8
 """Ways to authenticate that are told."""

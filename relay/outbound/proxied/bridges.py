@@ -77,34 +77,45 @@ def _reset(far: socket.socket) -> None:
 async def forward(proxy: trio.abc.Stream, request: Forwarding, program: trio.SocketStream) -> None:
     """Pass one request on to a proxy, and the answer back until its end; then `proxy` is closed."""
     async with proxy, trio.open_nursery() as nursery:
-        nursery.start_soon(_pass_request, program, proxy, request)
+        nursery.start_soon(_pass_request, program, proxy, request, nursery.cancel_scope)
         await _pass_answer(proxy, program, request)
         nursery.cancel_scope.cancel()
+    await program.send_eof()
 
 
 async def _pass_request(
-    program: trio.SocketStream, proxy: trio.abc.Stream, request: Forwarding
+    program: trio.SocketStream,
+    proxy: trio.abc.Stream,
+    request: Forwarding,
+    both: trio.CancelScope,
 ) -> None:
+    """Pass it on, and notice that the program is gone while the proxy takes its time.
+
+    A program that ends without a request waits for no answer. What comes behind one is dropped, and
+    not left unread: that would make the end of the answer a reset.
+    """
     while not request.is_done:
         data = bytes(await program.receive_some())
         await proxy.send_all(request.receive(data))
         if not data:
+            both.cancel()
             return
+    while await program.receive_some():
+        pass
 
 
 async def _pass_answer(
     proxy: trio.abc.Stream, program: trio.SocketStream, request: Forwarding
 ) -> None:
-    """Pass it on until its end, or the proxy's, and then end too."""
+    """Pass it on until its end, or the proxy's."""
     while data := bytes(await proxy.receive_some()):
         await program.send_all(data)
         if request.has_answered(data):
-            break
-    await program.send_eof()
+            return
 
 
 async def _pair() -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a connection over loopback, non-blocking; raises OSError.
+    """Return both ends of a connection over loopback, the near one non-blocking; raises OSError.
 
     Whoever else on this host connects in between is not the other end, and turned away.
     """

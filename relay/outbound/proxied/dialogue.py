@@ -5,6 +5,7 @@ destination: a server that speaks first (SSH, SMTP) may have spoken by then.
 """
 
 import base64
+import re
 from typing import Final
 
 import h11
@@ -15,6 +16,11 @@ from relay.proxies.url import Credentials
 
 LONGEST: Final = 32768
 """Bytes of an answer, interim ones (1xx) included: a proxy that never comes to its end is none."""
+
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_SCHEME: Final = re.compile(r"(?:^|,)[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]++)(?![ \t]*=)")
+"""The first word of a challenge, RFC 9110 section 11.6.1: one field may have several of them, with
+commas between them as between the parameters of each, which have a `=`."""
 
 _AGENT: Final = b"keepline"
 
@@ -70,11 +76,10 @@ def basic(credentials: Credentials) -> bytes:
 def _refusal(event: h11.Response) -> HttpRefusal:
     fields = [(name, value.decode("latin-1")) for name, value in event.headers]
     schemes = [
-        challenge.split()[0].lower()
+        scheme.lower()
         for name, value in fields
         if name == b"proxy-authenticate"
-        for challenge in [value]
-        if value.strip()
+        for scheme in _SCHEME.findall(_QUOTED.sub("", value))
     ]
     return HttpRefusal(
         event.status_code,

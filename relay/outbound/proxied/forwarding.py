@@ -7,18 +7,20 @@ close it after the answer, and nothing behind the request is passed on, for it c
 request, to another host.
 """
 
+import re
 from typing import Final
 
 import h11
 
 from relay.addresses import Destination
+from relay.one_hop import passed_on
+from relay.outbound.proxied.answers import PROXY_AUTHENTICATION_REQUIRED
 from relay.outbound.proxied.dialogue import basic
 from relay.proxies.url import Credentials
 
 _PORT: Final = 80
-_OF_ONE_HOP: Final = frozenset(
-    {b"connection", b"host", b"keep-alive", b"proxy-authorization", b"proxy-connection"}
-)
+_ABSOLUTE: Final = re.compile(rb"http://[^/?]*", re.IGNORECASE)
+"""A target's scheme and authority, RFC 3986 section 3.2."""
 
 
 class NotHttpError(Exception):
@@ -35,6 +37,8 @@ class Forwarding:
         self._proxy = h11.Connection(h11.CLIENT)
         self.is_done = False
         """Whether the whole request has passed."""
+        self.is_unauthenticated = False
+        """Whether the proxy has answered that it does not take our credentials."""
 
     def receive(self, data: bytes) -> bytes:
         """Take what the program sent, none at its end; raises NotHttpError."""
@@ -68,6 +72,9 @@ class Forwarding:
                 event = self._proxy.next_event()
                 if isinstance(event, h11.EndOfMessage):
                     return True
+                if isinstance(event, h11.Response):
+                    status = event.status_code
+                    self.is_unauthenticated = status == PROXY_AUTHENTICATION_REQUIRED
                 if not isinstance(event, h11.InformationalResponse | h11.Response | h11.Data):
                     return False
         except h11.RemoteProtocolError:
@@ -77,20 +84,19 @@ class Forwarding:
         target = request.target
         if request.method.upper() == b"CONNECT":  # to a proxy it is another thing, whatever follows
             raise NotHttpError("it asks for a tunnel")
-        if target.lower().startswith(b"http://"):
-            target = b"/" + target[len(b"http://") :].partition(b"/")[2]
+        if (absolute := _ABSOLUTE.match(target)) is not None:
+            path = target[absolute.end() :]
+            target = path if path.startswith(b"/") else b"/" + path
         elif target == b"*":
             target = b""
         elif not target.startswith(b"/"):
             raise NotHttpError("its target is no path")
-        fields = request.headers.raw_items()
-        left_out = _OF_ONE_HOP
-        if any(name == b"transfer-encoding" for name, _value in request.headers):
+        fields = passed_on(request.headers.raw_items())
+        if any(name.lower() == b"transfer-encoding" for name, _value in fields):
             # Who goes by the length would read the rest as another request: RFC 9112 section 6.3.
-            left_out |= {b"content-length"}
-        own = [(b"Host", self._authority), (b"Connection", b"close")]
-        own += [(name, value) for name, value in fields if name.lower() not in left_out]
+            fields = [each for each in fields if each[0].lower() != b"content-length"]
+        own = [(b"Host", self._authority), (b"Connection", b"close"), *fields]
         if self._credentials is not None:
             own.append((b"Proxy-Authorization", basic(self._credentials)))
-        absolute = b"http://" + self._authority + target
-        return h11.Request(method=request.method, target=absolute, headers=own)
+        target = b"http://" + self._authority + target
+        return h11.Request(method=request.method, target=target, headers=own)

@@ -140,7 +140,24 @@ class Proxies:
         stream: trio.abc.Stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         if proxy.scheme == "https":
             stream = await secured.handshake(sock, proxy, self._context)
-        return partial(bridges.forward, stream, forwarding.Forwarding(target, proxy.credentials))
+        return partial(self._pass_on, proxy, target, stream)
+
+    async def _pass_on(
+        self,
+        proxy: Proxy,
+        target: Destination,
+        stream: trio.abc.Stream,
+        program: trio.SocketStream,
+    ) -> None:
+        """Pass a request on; have other credentials for the next one if the proxy refuses these.
+
+        This one has been told of that by then: what has passed cannot be asked again.
+        """
+        request = forwarding.Forwarding(target, proxy.credentials)
+        await bridges.forward(stream, request, program)
+        if request.is_unauthenticated:
+            with contextlib.suppress(NoOthersError):
+                await self._credentials.renew(proxy, proxy.credentials)
 
     async def _bridge(self, join: "bridges.Join") -> socket.socket:
         """Return the near end of a bridge, to whose task the proxy's socket is given."""

@@ -3,9 +3,9 @@
 One run at a time, whose result is everybody's, and none within PAUSE after the last one began.
 """
 
+import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Sequence
 from typing import Final
 
@@ -69,21 +69,17 @@ class Renewal:
 
 
 async def _output(command: Sequence[str]) -> bytes:
-    """Return what a command prints; raises OSError, and ValueError if it fails.
-
-    It has no terminal to write on or to be interrupted by, for the session's program has that.
-    """
-    process = subprocess.Popen(  # noqa: ASYNC220, S603 - the caller's own, no shell; 1 ms
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    ended = os.pidfd_open(process.pid)
-    try:
-        assert process.stdout is not None
-        pipe = process.stdout.fileno()
+    """Return what a command prints; raises OSError, and ValueError if it fails."""
+    with contextlib.ExitStack() as undo:
+        pipe, end = os.pipe()
+        undo.callback(os.close, pipe)
+        try:
+            pid = _start(command, end)
+        finally:
+            os.close(end)
+        undo.callback(_end, pid)
+        ended = os.pidfd_open(pid)
+        undo.callback(os.close, ended)
         data = b""
         while len(data) <= printed.LONGEST:
             await trio.lowlevel.wait_readable(pipe)
@@ -94,18 +90,49 @@ async def _output(command: Sequence[str]) -> bytes:
         else:
             raise ValueError("it prints too much")
         await trio.lowlevel.wait_readable(ended)
-        if process.wait():
+        if _has_failed(pid):
             raise ValueError("it has failed")
         return data
-    finally:
-        os.close(ended)
-        _end(process)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _start(command: Sequence[str], output: int) -> int:
+    """Start a command that writes to `output`; return its process. Raises OSError.
+
+    It has no terminal to write on or to be interrupted by, for the session's program has that, and
+    no signal blocked: the relay, which reads all of them, relay/command/signals.py, has blocked
+    them, and what it starts would inherit that (subprocess has no way to say otherwise).
+    """
+    return os.posix_spawnp(
+        command[0],
+        list(command),
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, output, 1),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        ],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # the interpreter ignores both
+    )
+
+
+def _has_failed(pid: int) -> bool:
+    """Return whether one that has ended has failed, as far as can be known.
+
+    As the first process of a container the relay reaps whatever has ended, this one too if it comes
+    to that first: then what was printed tells.
+    """
+    try:
+        ended = os.waitid(os.P_PID, pid, os.WEXITED)
+    except ChildProcessError:
+        return False
+    return ended is None or ended.si_code != os.CLD_EXITED or ended.si_status != 0
+
+
+def _end(pid: int) -> None:
     """Kill it with what it has started, if it still runs, and forget it."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
+    with contextlib.suppress(ChildProcessError):  # it is forgotten
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is None:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED)

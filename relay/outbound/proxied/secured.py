@@ -5,6 +5,7 @@ alone as TCP can: a program that has ended its own gets what still comes, until 
 """
 
 import errno
+import math
 import socket
 import ssl
 from typing import Final, TypeAlias
@@ -59,22 +60,29 @@ async def ask(stream: Stream, dialogue: Dialogue) -> tuple[Answer, bytes]:
 
 
 async def join(stream: Stream, first: bytes, program: trio.SocketStream) -> None:
-    """Copy both ways, `first` to the program before all else, until upstream's end."""
+    """Copy both ways, `first` to the program before all else, until upstream's end or its pause.
+
+    The time that a program takes to read is no pause of upstream's.
+    """
     async with stream, trio.open_nursery() as nursery:
-        ended = trio.CancelScope()
+        pause, data = math.inf, first
+        receiving = trio.CancelScope()
 
         async def copy_to_proxy() -> None:
-            while data := await program.receive_some():
-                await stream.send_all(data)
-            ended.deadline = trio.current_time() + PAUSE
+            nonlocal pause
+            while said := await program.receive_some():
+                await stream.send_all(said)
+            pause = PAUSE
+            receiving.deadline = trio.current_time() + PAUSE
 
         nursery.start_soon(copy_to_proxy)
-        with ended:
-            if first:
-                await program.send_all(first)
-            while data := await stream.receive_some():
+        while True:
+            if data:
                 await program.send_all(data)
-                if ended.deadline < float("inf"):
-                    ended.deadline = trio.current_time() + PAUSE
+            receiving = trio.CancelScope(deadline=trio.current_time() + pause)
+            with receiving:
+                data = bytes(await stream.receive_some())
+            if receiving.cancelled_caught or not data:
+                break
         await program.send_eof()
         nursery.cancel_scope.cancel()

@@ -13,6 +13,7 @@ from relay.addresses import Destination
 from relay.outbound.proxied import tunnel
 from relay.outbound.proxied.answers import Answer, Cut, NoProxy, SocksRefusal, Through
 from relay.proxies.url import Proxy
+from relay.sockets import send_all
 
 
 class _EndedError(ConnectionResetError):
@@ -31,7 +32,7 @@ class _Stream:
 
     async def write(self, data: bytes) -> None:
         """Send; raises OSError."""
-        await tunnel.send_all(self._sock, data)
+        await send_all(self._sock, data)
 
     async def read_exactly(self, count: int) -> bytes:
         """Receive so many bytes; raises OSError."""

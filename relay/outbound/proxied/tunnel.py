@@ -5,13 +5,15 @@ the socket reads the destination's first bytes from it, however they came.
 """
 
 import socket
+from typing import Final
 
 import trio
 
 from relay.outbound.proxied.answers import Answer, Cut
 from relay.outbound.proxied.dialogue import Dialogue
+from relay.sockets import send_all
 
-_MOST: int = 4096
+_MOST: Final = 4096
 """Bytes that are looked at at a time."""
 
 
@@ -36,15 +38,6 @@ async def ask(sock: socket.socket, dialogue: Dialogue) -> Answer:
         if answer is not None:
             return answer
         await trio.lowlevel.checkpoint()  # more may have come already
-
-
-async def send_all(sock: socket.socket, data: bytes) -> None:
-    """Send all of it; raises OSError."""
-    while data:
-        try:
-            data = data[sock.send(data) :]
-        except BlockingIOError:
-            await trio.lowlevel.wait_writable(sock)
 
 
 async def receive_exactly(sock: socket.socket, count: int) -> bytes:

@@ -93,7 +93,7 @@ class Endpoint:
 
     async def _answer(self, request: h11.Request) -> _Answer:
         if request.method not in (b"GET", b"HEAD"):
-            return _Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"GET is all that is answered\n")
+            return _Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD are answered\n")
         path = request.target.partition(b"?")[0]
         answering = {b"/ready": self._ready, b"/live": _live, b"/metrics": self._metrics}.get(path)
         if answering is None:

@@ -1,6 +1,7 @@
 """Only regular files are read, and made anew, whatever a program has put into the folder."""
 
 import errno
+import fcntl
 import os
 import pwd
 import socket
@@ -214,3 +215,15 @@ def test_of_what_is_no_event_little_is_read_and_then_the_end(
     began = time.monotonic()
     assert len(list(flightlog.read(path))) == 2
     assert time.monotonic() - began < patience(5)
+
+
+def test_one_that_cannot_be_removed_has_others_go_in_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "sessions"
+    names = [f"2026-sidecar-{number}.jsonl" for number in range(4)]
+    folder.mkdir(mode=0o700)
+    for name in names:
+        (folder / name).write_bytes(b"x" * 100)
+    with (folder / names[0]).open() as live:
+        fcntl.flock(live, fcntl.LOCK_EX)
+        pruning.prune_to(folder, 200, "-sidecar-")
+    assert files.session_names(folder) == [names[0], names[3]]

@@ -14,6 +14,7 @@ from relay.command.signals import Signals
 from relay.record.events import Event
 from relay.sidecar import draining
 from relay.sidecar.draining import QUIET, Ending
+from tests.support.pace import patience
 
 
 @pytest.fixture
@@ -114,6 +115,35 @@ async def test_a_second_signal_ends_it_at_once(
     await draining_.send(signal.SIGTERM)
     await draining_.over.wait()
     assert draining_.ending.is_at_once.is_set()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_second_signal_breaks_the_last_work_off_too(
+    held: Signals, nursery: trio.Nursery
+) -> None:
+    ending = Ending(held, lambda _event: None)
+    nursery.start_soon(ending.watch)
+    with trio.fail_after(patience(5)):
+        await ending.unless_at_once(trio.lowlevel.checkpoint)
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        await ending.unless_at_once(trio.sleep_forever)
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_its_caller_has_it_ignore_does_not_end_it(
+    held: Signals, nursery: trio.Nursery
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ending = Ending(held, lambda _event: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    nursery.start_soon(ending.watch)
+    signal.raise_signal(signal.SIGINT)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert not ending.has_begun.is_set()
     nursery.cancel_scope.cancel()
 
 

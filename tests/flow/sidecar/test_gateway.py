@@ -1,5 +1,6 @@
 """A pod's gateway is off unless it is asked for, and tells programs of itself by files."""
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -58,6 +59,25 @@ def test_what_it_tells_is_there_for_as_long_as_it_is(tmp_path: Path, mode: str) 
     assert list(folder.iterdir()) == []
     if prepared.certificates is not None:
         prepared.certificates.close()
+
+
+def test_an_error_of_what_runs_beside_it_is_not_its_own(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match="of the relay"),
+        gateway.opened(BASE, str(tmp_path), pytest.fail),
+    ):
+        raise OSError(errno.EMFILE, "of the relay")
+    assert list((tmp_path / gateway.FOLDER).iterdir()) == []
+
+
+def test_what_was_put_in_its_place_is_not_emptied(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / gateway.FOLDER, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / gateway.VARIABLES).touch()
+    with gateway.opened(BASE, str(tmp_path), pytest.fail):
+        folder.rename(tmp_path / "moved")
+        folder.symlink_to(elsewhere)
+    assert (elsewhere / gateway.VARIABLES).exists()
 
 
 def test_a_volume_that_others_have_prepared_is_not_taken(tmp_path: Path) -> None:

@@ -62,6 +62,20 @@ def test_nobody_answers(
     assert capsys.readouterr().out.startswith("not ready: nobody answers at port 15020: ")
 
 
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n"])
+def test_what_says_nothing_is_not_a_relay(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    with answering(monkeypatch, answer):
+        told = ready.asked()
+    assert told == (False, "not ready: what answers at port 15020 is not a relay")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "soon"])
+def test_a_time_that_is_none_is_a_mistake(seconds: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        ready.main([f"--wait={seconds}"])
+    assert ended.value.code == 125
+
+
 def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(monkeypatch, READY + b"x" * 300_000):
         is_ready, told = ready.asked()

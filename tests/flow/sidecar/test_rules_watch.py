@@ -138,7 +138,7 @@ async def test_a_connection_that_fails_in_another_way_says_how(
         return errno.EPERM
 
     monkeypatch.setattr(sockets, "connect", connect)
-    assert await watched.watch.look() == "it cannot be looked: Operation not permitted"
+    assert await watched.watch.look() == "the rules cannot be looked at: Operation not permitted"
 
 
 async def test_each_half_of_the_routes_is_seen(watched: Watched, routed: Routed) -> None:
@@ -149,7 +149,7 @@ async def test_each_half_of_the_routes_is_seen(watched: Watched, routed: Routed)
     routed.of_relay, routed.own = False, False
     assert "is not on lo" in await watched.watch.look()
     routed.error = OSError(errno.EPERM, "Operation not permitted")
-    assert "cannot be looked: Operation not permitted" in await watched.watch.look()
+    assert "cannot be looked at: Operation not permitted" in await watched.watch.look()
     assert [type(event) for event in watched.events] == [RulesLacking] * 4
 
 

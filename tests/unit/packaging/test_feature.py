@@ -1,7 +1,9 @@
 """packaging/devcontainer-feature: its scripts are sound, agree, and fail closed."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -91,6 +93,40 @@ def test_a_shell_goes_on_after_the_entrypoint_only_if_the_relay_is_ready(
     )
     assert ("went on" in done.stdout) is goes_on
     assert ("the container ends" in done.stderr) is not goes_on
+
+
+_KEEPLINE: Final = """#!/bin/sh
+case $2 in
+relay) echo "$PPID" >>$folder/relays && exec sleep 600 ;;
+ready) # not at once, as in the moment in which it starts again
+    [ "${3:-}" = --wait ] || exit 1
+    until [ -s $folder/relays ]; do sleep 0.01; done ;;
+esac
+"""
+
+
+def test_one_relay_is_kept_running_however_often_it_is_started(tmp_path: Path) -> None:
+    text = (FEATURE / "start").read_text()
+    for folder in ("/etc", "/run", "/var/log"):
+        assert f"{folder}/keepline" in text
+        text = text.replace(f"{folder}/keepline", f"{tmp_path}/keepline")
+    text = text.replace("PATH=/usr/local/sbin:", f"PATH={tmp_path}:/usr/local/sbin:")
+    for name, script in (
+        ("start", text),
+        ("keepline", _KEEPLINE.replace("$folder", str(tmp_path))),
+        ("setpriv", '#!/bin/sh\nwhile [ "$1" != keepline ]; do shift; done\nexec "$@"\n'),
+    ):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    try:
+        for _ in range(2):
+            subprocess.run([tmp_path / "start"], check=True)
+    finally:
+        leaders = (tmp_path / "relays").read_text().split()
+        for leader in leaders:
+            os.killpg(int(leader), signal.SIGKILL)
+    assert len(leaders) == 1
+    assert (tmp_path / "keepline-feature.lock").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_packed_feature_has_all_that_is_installed(tmp_path: Path) -> None:

@@ -1,18 +1,22 @@
 """Credentials that change: the command that prints them is run again, seldom, for all at once."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+from relay.command.signals import catchable
 from relay.outbound.patience import DialError
 from relay.outbound.proxied import renewal
 from relay.outbound.proxied.renewal import PAUSE, NoOthersError, Renewal
 from relay.proxies.url import Credentials, parse
 from relay.record.kinds import Kind
-from tests.flow.outbound.proxied.test_dialer import BANNER, proxied
+from relay.sidecar.draining import reap
+from tests.flow.outbound.proxied.test_dialer import BANNER, REQUEST, forwarded, proxied
+from tests.support.pace import patience
 
 OLD = Credentials(b"me", b"old")
 PROXY = parse("http://me:old@proxy.test")
@@ -35,6 +39,21 @@ async def test_others_are_asked_for_once_a_proxy_refuses(scheme: str, token: Pat
         asked = len(proxy.asked)
         assert await made.banner() == BANNER
         assert len(proxy.asked) == asked + 1
+
+
+async def test_a_request_that_is_forwarded_and_refused_has_others_asked_for(token: Path) -> None:
+    """It is passed on what the proxy says, as it cannot be asked again; the next one is known."""
+    async with proxied(user="me:old@") as (proxy, made):
+        made.renewal = Renewal(["cat", str(token)])
+        made.use_direct()
+        proxy.credentials, proxy.forwards = "me:old", True
+        assert (await forwarded(made, REQUEST, b"dy"))[0].endswith(b"\r\n\r\nbody")
+        proxy.credentials = "me:new"
+        assert (await forwarded(made, REQUEST))[0].startswith(b"HTTP/1.1 407 ")
+        with trio.fail_after(patience(10)):
+            while made.renewal.of(PROXY) == OLD:  # noqa: ASYNC110 - the command runs
+                await trio.sleep(0.01)
+        assert (await forwarded(made, REQUEST, b"dy"))[0].endswith(b"\r\n\r\nbody")
 
 
 async def test_all_that_are_refused_share_one_run(token: Path, tmp_path: Path) -> None:
@@ -92,6 +111,31 @@ async def test_there_may_be_no_command_or_it_may_not_run_again() -> None:
         await Renewal(["echo", "me:new"], "for a reason").renew(PROXY, OLD)
     with pytest.raises(NoOthersError, match="No such file"):
         await Renewal(["/no/such/program"]).renew(PROXY, OLD)
+
+
+async def test_it_has_none_of_the_signals_blocked_that_the_relay_reads() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, catchable())
+    try:
+        made = Renewal(["sh", "-c", "sleep 600 & kill $!; wait; echo me:new"])
+        await made.renew(PROXY, OLD)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert made.of(PROXY) == Credentials(b"me", b"new")
+
+
+async def test_the_first_process_of_a_container_may_have_reaped_it() -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reap_for_ever)
+        made = Renewal(["echo", "me:new"])
+        await made.renew(PROXY, OLD)
+        nursery.cancel_scope.cancel()
+    assert made.of(PROXY) == Credentials(b"me", b"new")
+
+
+async def reap_for_ever() -> None:
+    while True:
+        reap()
+        await trio.lowlevel.checkpoint()
 
 
 async def test_one_that_does_not_end_is_killed_with_what_it_has_started(

@@ -67,12 +67,12 @@ class Proxy:
         method, authority, _version = head.split(b"\r\n")[0].decode().split()
         self.asked.append(authority)
         self.heads.append(head)
-        if self.forwards and method != "CONNECT":
-            await self._forward(stream, head)
-            return
         if self.credentials and self._known() not in head:
             await stream.send_all(UNKNOWN)
             await stream.aclose()
+            return
+        if self.forwards and method != "CONNECT":
+            await self._forward(stream, head)
             return
         is_denied = self.forwards and authority.endswith(":80")
         if self.refuse or is_denied or method != "CONNECT":

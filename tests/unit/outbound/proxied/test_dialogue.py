@@ -52,6 +52,23 @@ def test_a_refusal_with_its_schemes(size: int) -> None:
     assert answer_to(data, size)[1] == refusal
 
 
+@pytest.mark.parametrize(
+    ("field", "schemes"),
+    [
+        (b"Negotiate, NTLM", ("negotiate", "ntlm")),
+        (
+            b'Digest realm="a, Basic b", nonce="x\\", y", algorithm = MD5, Basic',
+            ("digest", "basic"),
+        ),
+        (b"Negotiate oRQwEqADCgEBoQsGCSqGSIb3EgECAg==,Basic realm=corp", ("negotiate", "basic")),
+        (b" , ", ()),
+    ],
+)
+def test_one_field_may_name_several_schemes(field: bytes, schemes: tuple[str, ...]) -> None:
+    data = b"HTTP/1.1 407 Who?\r\nProxy-Authenticate: " + field + b"\r\n\r\n"
+    assert answer_to(data, 4096)[1] == HttpRefusal(407, "Who?", schemes)
+
+
 def test_squids_own_word() -> None:
     data = b"HTTP/1.1 503 Service Unavailable\r\nX-Squid-Error: ERR_CONNECT_FAIL 111\r\n\r\n"
     refusal = HttpRefusal(503, "Service Unavailable", (), "ERR_CONNECT_FAIL 111")

@@ -27,6 +27,7 @@ def passed(data: bytes, size: int = 4096, to: Destination = TO) -> bytes:
         (b"GET /a?b=c HTTP/1.1", b"GET http://web.test/a?b=c HTTP/1.1"),
         (b"GET http://evil.test/x HTTP/1.1", b"GET http://web.test/x HTTP/1.1"),
         (b"GET http://evil.test HTTP/1.1", b"GET http://web.test/ HTTP/1.1"),
+        (b"GET HTTP://evil.test?b=/c HTTP/1.1", b"GET http://web.test/?b=/c HTTP/1.1"),
         (b"OPTIONS * HTTP/1.1", b"OPTIONS http://web.test HTTP/1.1"),
     ],
 )
@@ -35,6 +36,16 @@ def test_the_target_is_where_it_was_dialled(asked: bytes, first: bytes, size: in
     out = first + b"\r\nAccept: */*\r\n" + HEAD + b"\r\n"
     data = asked + b"\r\n" + fields + b"\r\n"
     assert sorted(passed(data, size).split(b"\r\n")) == sorted(out.split(b"\r\n"))
+
+
+def test_what_is_of_one_hop_is_not_passed_on() -> None:
+    """Without Connection, which is ours, a server might still take an upgrade at its word."""
+    fields = (
+        b"Connection: Upgrade, X-One\r\nUpgrade: h2c\r\nTE: trailers\r\nX-One: 1\r\nX-Two: 2\r\n"
+    )
+    out = passed(b"GET / HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
+    first = b"GET http://web.test/ HTTP/1.1\r\n"
+    assert out == first + HEAD + b"X-Two: 2\r\n\r\n"
 
 
 @pytest.mark.parametrize("size", [1, 4096])
