@@ -67,6 +67,7 @@ def _started(argv: list[str]) -> subprocess.Popen[bytes]:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()
     libc.capget(header, sets)
+    before = type(sets)(*sets)
     sets[2] |= sets[1] & 1 << _CAP_SYS_PTRACE  # what is permitted is inheritable too
     libc.capset(header, sets)
     if sets[2] & 1 << _CAP_SYS_PTRACE:
@@ -75,3 +76,4 @@ def _started(argv: list[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(argv, stderr=subprocess.PIPE)
     finally:
         syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
+        libc.capset(header, before)  # who is started later inherits nothing of it
