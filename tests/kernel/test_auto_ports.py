@@ -189,12 +189,17 @@ async def test_an_agent_finds_an_editor_that_is_started_after_it(
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_bare_an_agent_finds_an_editor_alike(person: Person, version: str) -> None:
     keepline, agent = person.keepline, needs_version("claude", version)
-    argv = ["env", "-C", str(person.work), agent, "--ide"]
+    # The agent and all it starts have the lock until they have ended: they write to its home still
+    # when the terminal is gone.
+    lock = str(keepline.folder / "lock")
+    argv = ["flock", lock, "env", "-C", str(person.work), agent, "--ide"]
     async with (
         editor_of(person) as (editor, _),
         Terminal(keepline.host, keepline.folder, keepline.environment, argv),
     ):
         await editor.hears(*HEARD)
+    with trio.fail_after(patience(DEADLINE)):
+        await keepline.host.run_process(["flock", lock, "true"])
 
 
 @pytest.mark.parametrize("version", VERSIONS)
