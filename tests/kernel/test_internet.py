@@ -183,14 +183,16 @@ async def test_the_end_leaves_nothing_behind() -> None:
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
-    before = descriptors(), threading.active_count()
+    files, threads = descriptors(), threading.active_count()
     with Internet() as made:
         sleeper = made.client.popen(["sleep", "600"])
         with Capture(made.access):
             pass
     assert sleeper.returncode is not None
     assert not made.client.directory.exists()
-    assert (descriptors(), threading.active_count()) == before
+    # What earlier tests have left may end meanwhile: a thread of trio's is idle for 10 s first.
+    assert descriptors() <= files
+    assert threading.active_count() <= threads
 
 
 # Links and NAT
