@@ -122,12 +122,12 @@ async def test_a_notebook_runs_a_cell(internet: Internet, keepline: Keepline) ->
     home = keepline.folder / "home"
     home.mkdir()
     env = {"HOME": str(home), "IPYTHONDIR": str(home), "JUPYTER_PLATFORM_DIRS": "1"}
-    words = ["server", "--no-browser", "--port=9303", "--ServerApp.port_retries=0"]
+    words = ["-m", "jupyter_server", "--no-browser", "--port=9303", "--ServerApp.port_retries=0"]
     words += [f"--IdentityProvider.token={_TOKEN}", f"--ServerApp.root_dir={home}"]
     if os.geteuid() == 0:
         words.append("--allow-root")
     code = "import os; print(6 * 7, os.environ['KEEPLINE_SESSION'][:2])"
-    async with keepline.start(needs_server("jupyter"), *words, env=env, cwd=home) as session:
+    async with keepline.start(needs_server("python"), *words, env=env, cwd=home) as session:
         await session.until(Published, lambda event: event.port == 9303)
         cell = [needs_server("python"), "-I", str(NOTEBOOK), "http://localhost:9303", _TOKEN, code]
         done = await internet.client.run_process(cell)
