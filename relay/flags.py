@@ -5,6 +5,7 @@ import sys
 from collections.abc import Container
 from typing import Any, NoReturn
 
+from netns.errors import EXIT_OWN_FAILURE
 from relay import config, printing
 from relay.config import files
 
@@ -15,7 +16,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the usage and the mistake."""
         self.print_usage(sys.stderr)
-        self.exit(printing.EXIT_OWN_FAILURE, f"{self.prog}: {message}\n")
+        self.exit(EXIT_OWN_FAILURE, f"{self.prog}: {message}\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """End after a help, a version or a mistake; what is printed is written first."""

@@ -4,12 +4,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable
-from typing import Final, TextIO
+from typing import TextIO
 
-from netns.errors import KeeplineError
+from netns.errors import EXIT_OWN_FAILURE, KeeplineError
 from relay.record.escaping import shown, shown_lines
-
-EXIT_OWN_FAILURE: Final = 125
 
 
 def fail(cause: str, hint: str) -> int:

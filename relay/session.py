@@ -2,11 +2,9 @@
 
 import contextlib
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,30 +15,22 @@ from netns.mounts import NSSWITCH_CONF, RESOLV_CONF, without_bypasses
 from netns.plan import COMMON_PORTS, Plan
 from netns.process.socket_maker import SocketMaker
 from netns.sandbox import Ended, Listeners, Sandbox, adopt_orphans, is_first_process
-from relay import namespace, recorded, server, startup
+from relay import namespace, recorded, relaying, server, startup
 from relay.addresses import HOST_NAME, parse_pool
 from relay.auto_ports import setup as auto_ports
-from relay.barrier import Record, kept_running
 from relay.command import left_behind, outside, signals, waiting
 from relay.command.beside import Beside
 from relay.command.passing import Passing
 from relay.config import SESSION_VARIABLE, Settings, Sources, way_out
 from relay.gateway.setup import prepare as gateway
-from relay.gateway.setup import trust
 from relay.host.interfaces import ATTACH, host_network, require_ipv4
 from relay.host.resolv_conf import WAIT, for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
 from relay.publishing import on_host
-from relay.record import opening, writing
-from relay.record.events import LeftBehind, SessionEnded
+from relay.record import opening
+from relay.record.events import LeftBehind
 from relay.record.flightlog import FlightLog
-
-_SIGNALLED: Final = 128
-"""A status above it tells by which signal the command ended, or a program that it waited for."""
-
-_IN_HASTE: Final = 0.1
-"""Seconds for last words where a signal ended the command."""
 
 _MIB: Final = 1 << 20
 
@@ -64,7 +54,7 @@ def run(
     _require_network(warn)
     resolv_conf = read_resolv_conf(settings.nameservers)
     name, bundle = recorded.new_name()
-    out = found_way_out(settings, warn)
+    out = relaying.found_way_out(settings, warn)
     with gateway.opened(settings, command, bundle, warn) as prepared, ExitStack() as opened:
         opened.callback(sandbox.end)
         added = {SESSION_VARIABLE: name, **prepared.environment, **_proxied(out)}
@@ -96,23 +86,9 @@ def _require_network(warn: Callable[[str], None]) -> None:
         warn(f"{lacking}; {ATTACH}")
 
 
-def found_way_out(settings: Settings, warn: Callable[[str], None]) -> "way_out.WayOut | None":
-    """Return the way out through a proxy; most have none, and load nothing for it."""
-    if settings.proxy == "auto" and not any(map(_is_of_proxy, os.environ)):
-        return None
-    out = way_out.find(settings, os.environ, warn)
-    if out is None or not out.needs_context:
-        return out
-    return replace(out, context=trust.client_context(os.environ, alpn=("http/1.1",), warn=warn))
-
-
 def _proxied(out: "way_out.WayOut | None") -> Mapping[str, str | None]:
     """Return the variables that programs get behind a proxy; None takes one away."""
     return out.routes.environment(os.environ) if out is not None else {}
-
-
-def _is_of_proxy(variable: str) -> bool:
-    return variable.lower().endswith("_proxy")
 
 
 def release(
@@ -200,44 +176,18 @@ async def _relay(
     Return how it ended, and what else is to be said then.
     """
     startup.end()
-    started = trio.current_time()
+    began = trio.current_time()
     async with trio.open_nursery() as nursery:
-        writer = partial(writing.write_log, log)
-        nursery.start_soon(kept_running, log.record, "writer of the log", writer)
-        nursery.start_soon(kept_running, log.record, "relay", relay.serve)
+        relaying.start(nursery, relay, log)
         ended = await waiting.command_end(passing, log.record)
         if relay.settings.linger:
             passing.sandbox.leave_orphans()
             await waiting.orphans_end(passing, log.record, maker.pid)
-        await _deliver_last_words(relay, passing, ended, log.record)
+        await relaying.deliver_last_words(relay, passing, ended)
         nursery.cancel_scope.cancel()
     maker.stop()  # it is in the namespace
     left = await left_behind.look(relay.ways_in.dns[0][0], log.record, passing.sandbox.init)
     if left:
         log.record(LeftBehind(processes=left))
-    seconds = trio.current_time() - started
-    log.record(
-        SessionEnded(status=ended.status, connections=relay.standing.opened, seconds=seconds)
-    )
-    return ended, [
-        *(
-            [left_behind.told(left, are_ended=relay.settings.strict or is_first_process())]
-            if left
-            else []
-        ),
-        *relay.tightening.notes,
-        *([relay.publishing.note] if relay.publishing and relay.publishing.note else []),
-    ]
-
-
-async def _deliver_last_words(
-    relay: "server.Relay", passing: Passing, ended: Ended, record: Record
-) -> None:
-    """Deliver what the command sent last; no longer if a signal ended it, or asks us to end."""
-    with trio.CancelScope() as scope:
-        if _SIGNALLED < ended.status <= _SIGNALLED + signal.NSIG:
-            scope.deadline = trio.current_time() + _IN_HASTE
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(waiting.cancelled_by, passing, scope, record)
-            await relay.finish()
-            nursery.cancel_scope.cancel()
+    told = [left_behind.told(left, are_ended=relay.settings.strict or is_first_process())]
+    return ended, [*(told if left else []), *relaying.end(relay, ended.status, began)]

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import trio
 
-from relay import flags, recorded, server, session, startup
+from relay import flags, recorded, relaying, server, startup
 from relay.addresses import MAX_PORT
 from relay.command import signals
 from relay.config import SESSION_VARIABLE, Settings, Sources
@@ -58,7 +58,7 @@ def serve(sources: Sources, port: int, *, is_open: bool) -> None:
     require_ipv4()
     read_resolv_conf(settings.nameservers)
     name, bundle = recorded.new_name()
-    out = session.found_way_out(settings, warn)
+    out = relaying.found_way_out(settings, warn)
     with ExitStack() as opened:
         door = opened.enter_context(entrance.opened(port, is_open=is_open))
         door.require_other(out)

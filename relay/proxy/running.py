@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from netns.sandbox import Ended, adopt_orphans
-from relay import recorded, server, session, startup
+from relay import recorded, relaying, server, startup
 from relay.command import outside, signals
 from relay.command.passing import Passing
 from relay.command.witness import Witness
@@ -34,7 +34,7 @@ def run(sources: Sources, command: Sequence[str], warn: Callable[[str], None]) -
     require_ipv4()
     read_resolv_conf(settings.nameservers)
     name, bundle = recorded.new_name()
-    out = session.found_way_out(settings, warn)
+    out = relaying.found_way_out(settings, warn)
     witness = Witness()
     with ExitStack() as opened:
         opened.callback(witness.end)

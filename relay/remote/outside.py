@@ -7,20 +7,17 @@ its connection, whatever it leaves behind: then nothing of it is served any more
 import contextlib
 import signal
 import socket
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from typing import Final
 
 import msgspec
 import trio
 
-from netns.errors import KeeplineError
+from netns.errors import EXIT_OWN_FAILURE, KeeplineError
 from netns.handoff import Listeners
 from netns.network.holding import SynSockets
-from relay import __version__, namespace, recorded, server, session, startup
-from relay.barrier import kept_running
+from relay import __version__, namespace, recorded, relaying, server, startup
 from relay.command.signals import heeded
 from relay.config import SESSION_VARIABLE, Settings, Sources
 from relay.gateway.dialects import programs
@@ -30,8 +27,7 @@ from relay.host.interfaces import require_ipv4
 from relay.host.resolvers import read_resolv_conf
 from relay.policy.host_ports import HostPorts
 from relay.publishing import on_host
-from relay.record import opening, writing
-from relay.record.events import SessionEnded
+from relay.record import opening
 from relay.record.flightlog import FlightLog
 from relay.remote import channel, descriptors, messages
 from relay.remote.channel import BrokenError
@@ -43,9 +39,6 @@ HANDSHAKE: Final = 30.0
 
 DRAIN: Final = 10.0
 """Seconds for what is under way when the session, or the relay, ends."""
-
-_LOST: Final = 125
-"""The status of a command whose container has ended without a word."""
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -100,7 +93,7 @@ def _serve(sock: socket.socket, peer: Peer, sources: Sources, warn: Callable[[st
     settings = _settled(sources.settings(), hello)
     require_ipv4()
     resolv_conf = read_resolv_conf(settings.nameservers)
-    (name, bundle), out = recorded.new_name(), session.found_way_out(settings, warn)
+    (name, bundle), out = recorded.new_name(), relaying.found_way_out(settings, warn)
     agent = (hello.agent,) if hello.agent in programs() else ()
     with gateway.opened(settings, agent, bundle, warn) as prepared, ExitStack() as opened:
         asked = on_host.open_all(settings.published().asked, opened)
@@ -199,11 +192,9 @@ async def _relay(
     """
     startup.end()
     sock.setblocking(False)  # noqa: FBT003 - positional only
-    started, status = time.monotonic(), _LOST
+    began, status = trio.current_time(), EXIT_OWN_FAILURE
     async with trio.open_nursery() as nursery:
-        writer = partial(writing.write_log, log)
-        nursery.start_soon(kept_running, log.record, "writer of the log", writer)
-        nursery.start_soon(kept_running, log.record, "relay", relay.serve)
+        relaying.start(nursery, relay, log)
         async with trio.open_nursery() as waiting:
             waiting.start_soon(_asked_to_end, waiting.cancel_scope)
             status = await _command_end(sock)
@@ -211,12 +202,7 @@ async def _relay(
         with trio.move_on_after(DRAIN):
             await relay.finish()
         nursery.cancel_scope.cancel()
-    seconds = time.monotonic() - started
-    log.record(SessionEnded(status=status, connections=relay.standing.opened, seconds=seconds))
-    return status, [
-        *relay.tightening.notes,
-        *([relay.publishing.note] if relay.publishing and relay.publishing.note else []),
-    ]
+    return status, relaying.end(relay, status, began)
 
 
 def _hold_signals() -> None:
@@ -239,13 +225,16 @@ async def _asked_to_end(scope: trio.CancelScope) -> None:
 
 
 async def _command_end(sock: socket.socket) -> int:
-    """Wait for the end of the command, or of the container; return the status."""
+    """Wait for the end of the command, or of the container; return the status.
+
+    A container that has ended without a word has none: that is a failure, and not the command's.
+    """
     await trio.lowlevel.wait_readable(sock)
     try:
         message = messages.from_inside(channel.receive(sock)[0])
     except (EOFError, OSError, BrokenError, ValueError):
-        return _LOST
-    return message.status if isinstance(message, messages.Ended) else _LOST
+        return EXIT_OWN_FAILURE
+    return message.status if isinstance(message, messages.Ended) else EXIT_OWN_FAILURE
 
 
 def _is_told(sock: socket.socket, line: str) -> bool:

@@ -4,8 +4,8 @@ import importlib
 from collections.abc import Sequence
 from typing import Final
 
+from netns.errors import EXIT_OWN_FAILURE
 from relay.flags import Parser
-from relay.printing import EXIT_OWN_FAILURE
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     "rules": ("relay.sidecar.rules", "lead the pod's connections to its relay; needs NET_ADMIN"),

@@ -19,7 +19,7 @@ import trio
 
 from netns.errors import KeeplineError
 from netns.network.pod import HTTP_PORT, RELAY_UID
-from relay import flags, recorded, server, session, startup
+from relay import flags, recorded, relaying, server, startup
 from relay.addresses import parse_pool
 from relay.barrier import kept_running
 from relay.command import signals
@@ -29,7 +29,7 @@ from relay.host.interfaces import require_ipv4
 from relay.host.resolvers import read_resolv_conf
 from relay.printing import warn
 from relay.record import files, writing
-from relay.record.events import AnyEvent, Event, SessionEnded
+from relay.record.events import AnyEvent, Event
 from relay.record.metrics import Metrics
 from relay.sidecar import gateway, pod
 from relay.sidecar.draining import Ending
@@ -161,7 +161,7 @@ def _made(
     http = opened.enter_context(closing(pod.listen_everywhere(HTTP_PORT)))
     # Only now: another relay of the pod, if there is one, keeps what it has told programs.
     prepared = opened.enter_context(gateway.opened(settings, parsed.gateway_dir, warn))
-    out = session.found_way_out(settings, warn)
+    out = relaying.found_way_out(settings, warn)
     held = opened.enter_context(closing(signals.hold()))  # what is started later unblocks them
     started = recorded.started(settings, prepared, out, "", "sidecar", "redirect")
     metrics = Metrics()
@@ -238,8 +238,7 @@ class _Pod:
         finally:
             if kept is not None:
                 kept.close()
-        seconds = trio.current_time() - began
-        record(SessionEnded(status=0, connections=self.relay.standing.opened, seconds=seconds))
+        relaying.end(self.relay, 0, began)
 
     def _kept(self, now: float) -> KeptNames | None:
         """Have names kept; where that is impossible, say so, and go on without."""

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from netns.errors import EXIT_OWN_FAILURE
 from netns.sandbox import Ended
 from relay import cli, session
-from relay.printing import EXIT_OWN_FAILURE
 from relay.sidecar import command
 
 BOTH = (*cli.COMMANDS_BESIDE_RUN.values(), *command.WORDS.values())
