@@ -4,17 +4,21 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from relay import __version__
 from relay.config import Settings, way_out
 from relay.gateway.setup.prepare import Prepared, Without
 from relay.policy.host_ports import HostPorts
+from relay.record import opening
 from relay.record.events import FORMAT, HostPortOpened, SessionStarted
 from relay.record.files import sessions_folder, unused_name
 from relay.record.flightlog import FlightLog, read
 from relay.record.story import telling
+
+_MIB: Final = 1 << 20
 
 
 def new_name() -> tuple[str, Path]:
@@ -48,6 +52,13 @@ def started(  # noqa: PLR0913, PLR0917 - what the first event tells
         proxy=out.routes.told if out is not None else "",
         format=FORMAT,
     )
+
+
+def opened(
+    name: str, settings: Settings, warn: Callable[[str], None]
+) -> AbstractContextManager[FlightLog]:
+    """Open the flight log of a session, as large as the settings let it be."""
+    return opening.opened(name, settings.log_limit * _MIB, warn)
 
 
 def begin(log: FlightLog, started: SessionStarted, host_ports: HostPorts) -> None:

@@ -28,11 +28,8 @@ from relay.host.resolv_conf import WAIT, for_namespace
 from relay.host.resolvers import read_resolv_conf
 from relay.host.ssh_config import checked_for_caller
 from relay.publishing import on_host
-from relay.record import opening
 from relay.record.events import LeftBehind
 from relay.record.flightlog import FlightLog
-
-_MIB: Final = 1 << 20
 
 _RES_OPTIONS: Final = "RES_OPTIONS"
 """A variable of glibc's resolver, which takes its options beside those of resolv.conf(5)."""
@@ -65,7 +62,7 @@ def run(
         if settings.linger:
             adopt_orphans()
         asked = on_host.open_all(settings.published().asked, opened)
-        log = opened.enter_context(opening.opened(name, settings.log_limit * _MIB, warn))
+        log = opened.enter_context(recorded.opened(name, settings, warn))
         release(sandbox, prepared, warn, has_proxy=out is not None)
         listeners = sandbox.listeners()
         tell_lacking(listeners, settings, warn)

@@ -79,6 +79,14 @@ def _is_at_end(sock: socket.socket) -> bool:
         return True
 
 
+def has_data(sock: socket.socket) -> bool:
+    """Return whether a non-blocking socket has data that nobody has read; they stay."""
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
 def has_ended(sock: socket.socket) -> bool:
     """Return whether the peer's FIN, or RST, has arrived."""
     return state(sock) in ENDED_BY_PEER

@@ -10,7 +10,7 @@ import struct
 from typing import Final
 
 from netns.network import netlink
-from netns.network.netlink import ACK, CREATE, NESTED, attribute
+from netns.network.netlink import ACK, CREATE, EXCLUSIVE, NESTED, attribute
 
 _NEW_LINK: Final = 16  # RTM_NEWLINK
 _DELETE_LINK: Final = 17
@@ -19,7 +19,6 @@ _DELETE_ADDRESS: Final = 21
 _NEW_ROUTE: Final = 24
 _DELETE_ROUTE: Final = 25
 _GET_LINK: Final = 18
-_EXCLUSIVE: Final = 0x200  # NLM_F_EXCL
 
 _UP: Final = 1  # IFF_UP
 _LINK: Final = struct.Struct("=BxHiII")  # struct ifinfomsg
@@ -58,7 +57,7 @@ def add_veth(sock: socket.socket, name: str, peer: str) -> None:
     made = attribute(1, b"veth\0")  # IFLA_INFO_KIND
     made += attribute(2 | NESTED, attribute(1 | NESTED, other))  # DATA, VETH_INFO_PEER
     body = _LINK.pack(0, 0, 0, 0, 0) + _name(name) + attribute(18 | NESTED, made)
-    _ask(sock, _NEW_LINK, CREATE | _EXCLUSIVE, body)
+    _ask(sock, _NEW_LINK, CREATE | EXCLUSIVE, body)
 
 
 def remove(sock: socket.socket, index: int) -> None:
@@ -75,21 +74,21 @@ def add_address(
     body += attribute(2, packed) + attribute(1, packed)  # IFA_LOCAL, IFA_ADDRESS
     if not is_routed:
         body += attribute(8, struct.pack("=I", _NO_PREFIX_ROUTE))
-    _ask(sock, _NEW_ADDRESS, CREATE | _EXCLUSIVE, body)
+    _ask(sock, _NEW_ADDRESS, CREATE | EXCLUSIVE, body)
 
 
 def add_local_route(sock: socket.socket, index: int, source: str) -> None:
     """Have every IPv4 address be local, and connections come from `source`."""
     body = _route(_LOCAL_TABLE, _HOST_SCOPE, _LOCAL, 0, index)
     body += attribute(7, socket.inet_aton(source))  # RTA_PREFSRC
-    _ask(sock, _NEW_ROUTE, CREATE | _EXCLUSIVE, body)
+    _ask(sock, _NEW_ROUTE, CREATE | EXCLUSIVE, body)
 
 
 def add_default_route(sock: socket.socket, index: int, gateway: str) -> None:
     """Make a default route over a gateway, whether or not an address leads to that."""
     body = _route(_MAIN_TABLE, 0, _UNICAST, _ON_LINK, index)
     body += attribute(5, socket.inet_aton(gateway))  # RTA_GATEWAY
-    _ask(sock, _NEW_ROUTE, CREATE | _EXCLUSIVE, body)
+    _ask(sock, _NEW_ROUTE, CREATE | EXCLUSIVE, body)
 
 
 def devices_up(sock: socket.socket) -> list[int]:

@@ -62,14 +62,14 @@ async def watch(
     if not hasattr(socket, "AF_NETLINK"):  # of another kernel: dead paths are found by probes alone
         await trio.sleep_forever()
     addresses = Addresses()
-    with _open() as sock:
+    with opened(_RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE) as sock:
         again = again or not _looked(addresses, _nobody, record)
         while True:
             if not again:
                 with trio.move_on_at(addresses.deadline):
                     await trio.lowlevel.wait_readable(sock)
             again = False
-            _discard(sock)
+            discard(sock)
             while not _looked(addresses, on_change, record):  # noqa: ASYNC110 - a pause
                 await trio.sleep(AGAIN)
 
@@ -87,15 +87,16 @@ def _nobody(_addresses: frozenset[str]) -> None:
     """Hear of the addresses at the start."""
 
 
-def _open() -> socket.socket:
+def opened(groups: int) -> socket.socket:
+    """Open a socket that hears of changes: groups are RTMGRP_* of rtnetlink(7). Raises OSError."""
     sock = socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
     )
-    sock.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE))
+    sock.bind((0, groups))
     return sock
 
 
-def _discard(sock: socket.socket) -> None:
+def discard(sock: socket.socket) -> None:
     """Empty the socket; ENOBUFS means that the kernel dropped messages, which is a change too."""
     while True:
         try:

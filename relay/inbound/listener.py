@@ -13,7 +13,7 @@ from relay.addresses import Endpoint
 from relay.barrier import Record
 from relay.inbound.accepting import Acceptor
 from relay.inbound.offer import GIVEN_UP, Offer, Refusal
-from relay.sockets import ENDED_BY_PEER, TCP_ESTABLISHED, resets_on_close, state
+from relay.sockets import ENDED_BY_PEER, TCP_ESTABLISHED, has_data, resets_on_close, state
 
 _SO_ORIGINAL_DST: Final = 80  # linux/netfilter_ipv4.h
 
@@ -53,10 +53,7 @@ class AcceptedOffer:
     @property
     def has_words(self) -> bool:
         """Whether data are here; MSG_PEEK leaves them."""
-        try:
-            return bool(self._sock.recv(1, socket.MSG_PEEK))
-        except OSError:
-            return False
+        return has_data(self._sock)
 
     def on_withdrawal(self, call: Callable[[], None]) -> None:
         """Do nothing: `is_wanted` is asked when a dial has failed."""

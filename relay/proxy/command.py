@@ -19,9 +19,7 @@ from relay.inbound.proxy.place import PlaceError, parse_port
 from relay.printing import warn, write
 from relay.proxy import entrance, variables
 from relay.proxy.serving import hidden, until_told
-from relay.record import opening
 
-_MIB: Final = 1 << 20
 _PROGRAM: Final = "proxy"
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -63,7 +61,7 @@ def serve(sources: Sources, port: int, *, is_open: bool) -> None:
         door = opened.enter_context(entrance.opened(port, is_open=is_open))
         door.require_other(out)
         prepared = opened.enter_context(gateway.opened(settings, (), bundle, warn, door.place))
-        log = opened.enter_context(opening.opened(name, settings.log_limit * _MIB, warn))
+        log = opened.enter_context(recorded.opened(name, settings, warn))
         startup.seal(gateway=True, proxy=out is not None)
         hidden()
         ports = door.host_ports(settings)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from typing import Final
 
 import trio
 
@@ -19,9 +18,6 @@ from relay.host.resolvers import read_resolv_conf
 from relay.proxy import entrance, variables
 from relay.proxy.process import Process
 from relay.proxy.serving import hidden, until_end
-from relay.record import opening
-
-_MIB: Final = 1 << 20
 
 
 def run(sources: Sources, command: Sequence[str], warn: Callable[[str], None]) -> Ended:
@@ -44,7 +40,7 @@ def run(sources: Sources, command: Sequence[str], warn: Callable[[str], None]) -
             adopt_orphans()
         door = opened.enter_context(entrance.opened(0, is_open=False))
         prepared = opened.enter_context(gateway.opened(settings, command, bundle, warn, door.place))
-        log = opened.enter_context(opening.opened(name, settings.log_limit * _MIB, warn))
+        log = opened.enter_context(recorded.opened(name, settings, warn))
         startup.seal(gateway=True, proxy=out is not None)
         hidden()
         warn(entrance.told(door, settings))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from relay.record import events
+from relay.record.closing import ended_by
 from relay.record.events import AnyEvent
 from relay.record.kinds import Kind
 from relay.record.story.entry import Mark
@@ -191,18 +192,9 @@ class Metrics:
 
     def _note_end(self, event: AnyEvent) -> None:
         """Forget a connection that has ended with an event."""
-        match event:
-            case (
-                events.ConnectionClosed()
-                | events.ConnectionDenied()
-                | events.DialFailed()
-                | events.UpstreamClosed()
-            ):
-                number = event.connection
-            case events.Fault(connection=int(number)) if event.ends_connection:
-                pass
-            case _:
-                return
+        number = ended_by(event)
+        if number is None:
+            return
         self._open.discard(number)
         self._counts[OPEN.name][()] = len(self._open)
         self._story.forget(number)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from relay.record import events
+from relay.record.closing import ended_by
 from relay.record.events import AnyEvent
 from relay.record.opened import OpenedPorts
 
@@ -75,6 +76,8 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
     open_, ports = state.connections, OpenedPorts()
     for event in log:
         ports.note(event)
+        if (ended := ended_by(event)) is not None:
+            open_.pop(ended, None)
         match event:
             case events.SessionStarted():
                 state.program, state.pid, state.proxy = event.program, event.pid, event.proxy
@@ -87,15 +90,6 @@ def state_of(session: str, log: Iterable[AnyEvent]) -> SessionState:
                 open_[number] = OpenConnection(number, event.to, event.at)
             case events.UpstreamOpened(connection=number):
                 open_[number] = OpenConnection(number, f"{event.to} (gateway)", event.at)
-            case (
-                events.ConnectionClosed()
-                | events.ConnectionDenied()
-                | events.DialFailed()
-                | events.UpstreamClosed()
-            ):
-                open_.pop(event.connection, None)
-            case events.Fault(connection=int(number)) if event.ends_connection:
-                open_.pop(number, None)
             case _ if (known := open_.get(getattr(event, "connection", None) or 0)) is not None:
                 _note(known, event)
     state.host_ports = list(ports.told(open_only=True))

@@ -27,7 +27,6 @@ from relay.host.interfaces import require_ipv4
 from relay.host.resolvers import read_resolv_conf
 from relay.policy.host_ports import HostPorts
 from relay.publishing import on_host
-from relay.record import opening
 from relay.record.flightlog import FlightLog
 from relay.remote import channel, descriptors, messages
 from relay.remote.channel import BrokenError
@@ -97,7 +96,7 @@ def _serve(sock: socket.socket, peer: Peer, sources: Sources, warn: Callable[[st
     agent = (hello.agent,) if hello.agent in programs() else ()
     with gateway.opened(settings, agent, bundle, warn) as prepared, ExitStack() as opened:
         asked = on_host.open_all(settings.published().asked, opened)
-        log = opened.enter_context(opening.opened(name, settings.log_limit << 20, warn))
+        log = opened.enter_context(recorded.opened(name, settings, warn))
         channel.send(sock, _welcome(name, settings, resolv_conf, prepared))
         listeners, maker = _handed_over(sock)
         started = recorded.started(

@@ -20,6 +20,7 @@ from netns.network.pod import TCP_PORT
 from relay import sockets
 from relay.addresses import Endpoint
 from relay.barrier import Record, contained
+from relay.host import network
 from relay.record.events import RulesLacking, RulesStand
 from relay.record.kinds import Kind
 from relay.sidecar import routes
@@ -127,25 +128,10 @@ class RulesWatch:
         The socket is emptied before a look, so that a change meanwhile is one more look. Raises
         OSError if the kernel refuses the socket.
         """
-        with socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-        ) as told:
-            told.bind((0, _RTMGRP_IPV4_RULE | _RTMGRP_IPV4_IFADDR))
+        with network.opened(_RTMGRP_IPV4_RULE | _RTMGRP_IPV4_IFADDR) as told:
             while True:
                 with contained(self._record, "look at the pod's rules"):
                     await self.look()
                 with trio.move_on_after(AGAIN):
                     await trio.lowlevel.wait_readable(told)
-                _discard(told)
-
-
-def _discard(told: socket.socket) -> None:
-    """Empty the socket; ENOBUFS means that messages were dropped, which were changes too."""
-    while True:
-        try:
-            told.recv(_ANSWER)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
+                network.discard(told)

@@ -13,7 +13,7 @@ from relay.inbound.proxy.forwarded import ForwardedSocket
 from relay.inbound.proxy.refusals import answer_to, reply_to
 from relay.inbound.proxy.requests import Forward, OwnPath, Tunnel
 from relay.inbound.proxy.socks import Connect
-from relay.sockets import has_ended, resets_on_close
+from relay.sockets import has_data, has_ended, resets_on_close
 
 Served: TypeAlias = Tunnel | Forward | OwnPath | Connect
 
@@ -59,10 +59,7 @@ class ProxyOffer:
     @property
     def has_words(self) -> bool:
         """Whether data are here that nobody has read, of those that are for the server."""
-        try:
-            return bool(self._sock.recv(1, socket.MSG_PEEK))
-        except OSError:
-            return False
+        return has_data(self._sock)
 
     def on_withdrawal(self, call: Callable[[], None]) -> None:
         """Have `call` called once the program has closed while it waits."""

@@ -7,6 +7,7 @@ open, and `explain` what a loss is about.
 from collections.abc import Iterator
 
 from relay.record import events
+from relay.record.closing import ended_by
 from relay.record.events import Event
 
 
@@ -19,21 +20,14 @@ class Carried:
 
     def note(self, event: Event) -> None:
         """Take the next event."""
+        if (ended := ended_by(event)) is not None:
+            self._open.pop(ended, None)
         match event:
             case (
                 events.ConnectionOpened(connection=number)
                 | events.UpstreamOpened(connection=number)
             ):
                 self._open[number] = {type(event): event}
-            case (
-                events.ConnectionClosed()
-                | events.ConnectionDenied()
-                | events.DialFailed()
-                | events.UpstreamClosed()
-            ):
-                self._open.pop(event.connection, None)
-            case events.Fault(connection=int(number)) if event.ends_connection:
-                self._open.pop(number, None)
             case _:
                 known = self._open.get(getattr(event, "connection", None) or 0)
                 if known is not None:
