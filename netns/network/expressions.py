@@ -9,7 +9,7 @@ import struct
 from typing import Final, TypeAlias
 
 from netns.network.holding import ANY_OF_MARKS, BURST_BIT, GROUP, MARK
-from netns.network.netlink import NESTED, attribute
+from netns.network.nlmsg import NESTED, attribute
 
 Expression: TypeAlias = bytes
 

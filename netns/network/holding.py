@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from netns.network import netlink
+from netns.network import netlink, nlmsg
 
 MARK: Final = 0x6B6C
 """SO_MARK of what is sent again. The command cannot set one: that takes NET_ADMIN or NET_RAW."""
@@ -130,6 +130,6 @@ def _log() -> socket.socket:
 
 def _configure(log: socket.socket, attribute: int, value: bytes) -> None:
     """Set one thing of the group; raises OSError."""
-    body = netlink.nfgenmsg(socket.AF_UNSPEC, GROUP)
-    body += netlink.attribute(attribute, value)
-    netlink.ask(log, netlink.message(_NFULNL_MSG_CONFIG, netlink.ACK, body))
+    body = nlmsg.nfgenmsg(socket.AF_UNSPEC, GROUP)
+    body += nlmsg.attribute(attribute, value)
+    netlink.ask(log, nlmsg.message(_NFULNL_MSG_CONFIG, nlmsg.ACK, body))

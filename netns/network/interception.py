@@ -10,7 +10,7 @@ import socket
 import struct
 from typing import Final, Literal
 
-from netns.network import host_addresses, host_ports, netlink, nft_tables
+from netns.network import host_addresses, host_ports, netlink, nft_tables, nlmsg
 from netns.network.expressions import (
     ACCEPT,
     HAS_RELAYS,
@@ -100,7 +100,7 @@ def remove() -> None:
     for family in (socket.AF_INET, socket.AF_INET6):
         nft = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETFILTER)
         with nft, contextlib.suppress(FileNotFoundError):
-            netlink.ask(nft, netlink.nftables_batch(nft_tables.delete_table(family, TABLE)))
+            netlink.ask(nft, nlmsg.nftables_batch(nft_tables.delete_table(family, TABLE)))
 
 
 def _rules(

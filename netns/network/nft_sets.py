@@ -9,10 +9,10 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from netns.network import netlink
+from netns.network import netlink, nlmsg
 
-_NEW_ELEMENTS: Final = netlink.NFTABLES << 8 | 12  # NFT_MSG_NEWSETELEM
-_DELETE_ELEMENTS: Final = netlink.NFTABLES << 8 | 14
+_NEW_ELEMENTS: Final = nlmsg.NFTABLES << 8 | 12  # NFT_MSG_NEWSETELEM
+_DELETE_ELEMENTS: Final = nlmsg.NFTABLES << 8 | 14
 _TABLE, _SET, _ELEMENTS = 1, 2, 3  # NFTA_SET_ELEM_LIST_*
 _ITEM: Final = 1  # NFTA_LIST_ELEM
 _KEY: Final = 1  # NFTA_SET_ELEM_KEY
@@ -25,20 +25,20 @@ def replace(
     sock: socket.socket, family: int, table: str, name: str, elements: Sequence[bytes]
 ) -> None:
     """Have these elements in a set, all at once, and no others; raises OSError."""
-    body = netlink.nfgenmsg(family)
-    body += netlink.attribute(_TABLE, table.encode() + b"\0")
-    body += netlink.attribute(_SET, name.encode() + b"\0")
-    messages = netlink.message(_DELETE_ELEMENTS, 0, body)  # without a list: all of them
+    body = nlmsg.nfgenmsg(family)
+    body += nlmsg.attribute(_TABLE, table.encode() + b"\0")
+    body += nlmsg.attribute(_SET, name.encode() + b"\0")
+    messages = nlmsg.message(_DELETE_ELEMENTS, 0, body)  # without a list: all of them
     if elements:
-        listed = netlink.attribute(_ELEMENTS | netlink.NESTED, b"".join(elements))
-        messages += netlink.message(_NEW_ELEMENTS, netlink.CREATE | netlink.ACK, body + listed)
-    netlink.ask(sock, netlink.nftables_batch(messages))
+        listed = nlmsg.attribute(_ELEMENTS | nlmsg.NESTED, b"".join(elements))
+        messages += nlmsg.message(_NEW_ELEMENTS, nlmsg.CREATE | nlmsg.ACK, body + listed)
+    netlink.ask(sock, nlmsg.nftables_batch(messages))
 
 
 def element(key: bytes, *, ends_interval: bool = False) -> bytes:
     """Write an element: a member of a set, or the first key that is behind an interval."""
-    value = netlink.attribute(_VALUE, key)
-    written = netlink.attribute(_KEY | netlink.NESTED, value)
+    value = nlmsg.attribute(_VALUE, key)
+    written = nlmsg.attribute(_KEY | nlmsg.NESTED, value)
     if ends_interval:
-        written += netlink.attribute(_FLAGS, struct.pack("!I", _INTERVAL_END))
-    return netlink.attribute(_ITEM | netlink.NESTED, written)
+        written += nlmsg.attribute(_FLAGS, struct.pack("!I", _INTERVAL_END))
+    return nlmsg.attribute(_ITEM | nlmsg.NESTED, written)

@@ -8,9 +8,9 @@ import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from netns.network import netlink
+from netns.network import netlink, nlmsg
 from netns.network.expressions import Expression
-from netns.network.netlink import ACK, APPEND, CREATE, NESTED, NFTABLES, attribute, message
+from netns.network.nlmsg import ACK, APPEND, CREATE, NESTED, NFTABLES, attribute, message
 
 _NEW_TABLE: Final = NFTABLES << 8 | 0  # NFT_MSG_NEWTABLE
 _DELETE_TABLE: Final = NFTABLES << 8 | 2
@@ -57,31 +57,31 @@ def make(
 
     Without the kernel's word for each part, as where a filter feigns the call, it raises too.
     """
-    head = netlink.nfgenmsg(family) + _text(1, table)
+    head = nlmsg.nfgenmsg(family) + _text(1, table)
     parts = [new_table(family, table)]
     for number, each in enumerate(sets, 1):
         parts.append(message(_NEW_SET, CREATE | ACK, head + _set(each, number)))
     parts.append(new_chain(family, table, chain))
     parts.extend(new_rule(family, table, chain.name, rule) for rule in rules)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETFILTER) as sock:
-        made = netlink.ask(sock, netlink.nftables_batch(b"".join(parts)))
+        made = netlink.ask(sock, nlmsg.nftables_batch(b"".join(parts)))
     if made != len(parts):
         raise OSError(f"the kernel made {made} of {len(parts)} parts of an nf_tables table")
 
 
 def new_table(family: int, table: str) -> bytes:
     """Write the message that makes a table where there is none."""
-    return message(_NEW_TABLE, CREATE | ACK, netlink.nfgenmsg(family) + _text(1, table))
+    return message(_NEW_TABLE, CREATE | ACK, nlmsg.nfgenmsg(family) + _text(1, table))
 
 
 def delete_table(family: int, table: str) -> bytes:
     """Write the message that removes a table with all that is in it."""
-    return message(_DELETE_TABLE, ACK, netlink.nfgenmsg(family) + _text(1, table))
+    return message(_DELETE_TABLE, ACK, nlmsg.nfgenmsg(family) + _text(1, table))
 
 
 def new_chain(family: int, table: str, chain: Chain) -> bytes:
     """Write the message that makes a chain."""
-    head = netlink.nfgenmsg(family) + _text(1, table)
+    head = nlmsg.nfgenmsg(family) + _text(1, table)
     return message(_NEW_CHAIN, CREATE | ACK, head + _chain(chain))
 
 
@@ -90,7 +90,7 @@ def new_rule(
 ) -> bytes:
     """Write the message that appends a rule to a chain; nft(8) shows its comment."""
     listed = b"".join(attribute(1 | NESTED, each) for each in rule)  # NFTA_LIST_ELEM
-    body = netlink.nfgenmsg(family) + _text(1, table) + _text(2, chain)
+    body = nlmsg.nfgenmsg(family) + _text(1, table) + _text(2, chain)
     body += attribute(4 | NESTED, listed)
     if comment:
         text = comment.encode() + b"\0"

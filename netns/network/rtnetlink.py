@@ -9,8 +9,8 @@ import socket
 import struct
 from typing import Final
 
-from netns.network import netlink
-from netns.network.netlink import ACK, CREATE, EXCLUSIVE, NESTED, attribute
+from netns.network import netlink, nlmsg
+from netns.network.nlmsg import ACK, CREATE, EXCLUSIVE, NESTED, attribute
 
 _NEW_LINK: Final = 16  # RTM_NEWLINK
 _DELETE_LINK: Final = 17
@@ -112,7 +112,7 @@ def remove_local_route(sock: socket.socket, index: int) -> None:
 
 def _ask(sock: socket.socket, kind: int, flags: int, body: bytes) -> None:
     """Ask for one change; the kernel's word for it is needed, which a filter may feign."""
-    if netlink.ask(sock, netlink.message(kind, ACK | flags, body)) != 1:
+    if netlink.ask(sock, nlmsg.message(kind, ACK | flags, body)) != 1:
         raise OSError("the kernel has not confirmed a change of the network")
 
 

@@ -9,13 +9,12 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
+from netns.network.nlmsg import DUMP, HEADER, message
+
 AF_INET: Final = 2
 AF_INET6: Final = 10
 
-_NLMSGHDR: Final = struct.Struct("=IHHII")
 _SOCK_DIAG_BY_FAMILY: Final = 20
-_NLM_F_REQUEST: Final = 0x1
-_NLM_F_DUMP: Final = 0x300
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
 _IPPROTO_TCP: Final = 6
@@ -40,9 +39,7 @@ class Listening(NamedTuple):
 def request(family: int) -> bytes:
     """Return the question for all that listens in a family: struct inet_diag_req_v2."""
     body = struct.pack("=BBBxI48x", family, _IPPROTO_TCP, 0, _LISTEN)
-    flags = _NLM_F_REQUEST | _NLM_F_DUMP
-    size = _NLMSGHDR.size + len(body)
-    return _NLMSGHDR.pack(size, _SOCK_DIAG_BY_FAMILY, flags, 0, 0) + body
+    return message(_SOCK_DIAG_BY_FAMILY, DUMP, body)
 
 
 def read(answer: bytes, passed_over: Collection[int]) -> Iterator[Listening | None]:
@@ -52,9 +49,9 @@ def read(answer: bytes, passed_over: Collection[int]) -> Iterator[Listening | No
     look.
     """
     at = 0
-    while at + _NLMSGHDR.size <= len(answer):
-        length, kind, *_ = _NLMSGHDR.unpack_from(answer, at)
-        body = at + _NLMSGHDR.size
+    while at + HEADER.size <= len(answer):
+        length, kind, *_ = HEADER.unpack_from(answer, at)
+        body = at + HEADER.size
         if kind == _NLMSG_DONE:
             yield None
         elif kind == _NLMSG_ERROR:
@@ -65,7 +62,7 @@ def read(answer: bytes, passed_over: Collection[int]) -> Iterator[Listening | No
             if inode not in passed_over:
                 alone = family == AF_INET6 and _is_ipv6_alone(answer, body, at + length)
                 yield Listening(_address(family, address), int.from_bytes(port, "big"), alone)
-        at += max((length + 3) // 4 * 4, _NLMSGHDR.size)
+        at += max((length + 3) // 4 * 4, HEADER.size)
 
 
 def _is_ipv6_alone(answer: bytes, body: int, end: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from netns.network import netlink
+from netns.network import netlink, nlmsg
 from netns.network.pod import RELAY_UID, TCP_PORT, tables
 from netns.plan import OWN_ADDRESS
 from relay.record.events.connections import DialHeld
@@ -218,14 +218,14 @@ if os.getuid() == 0:
 
     async def test_what_fails_leaves_nothing(pod: Pod) -> None:
         before = await pod.shown()
-        owned = netlink.nfgenmsg(socket.AF_INET6)
-        owned += netlink.attribute(1, tables.TABLE.encode() + b"\0")
-        owned += netlink.attribute(2, struct.pack("!I", 2))  # NFT_TABLE_F_OWNER
-        made = netlink.message(netlink.NFTABLES << 8, netlink.CREATE | netlink.ACK, owned)
+        owned = nlmsg.nfgenmsg(socket.AF_INET6)
+        owned += nlmsg.attribute(1, tables.TABLE.encode() + b"\0")
+        owned += nlmsg.attribute(2, struct.pack("!I", 2))  # NFT_TABLE_F_OWNER
+        made = nlmsg.message(nlmsg.NFTABLES << 8, nlmsg.CREATE | nlmsg.ACK, owned)
         with pod.host:
             owner = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETFILTER)
         with owner:  # nobody else may delete the table
-            netlink.ask(owner, netlink.nftables_batch(made))
+            netlink.ask(owner, nlmsg.nftables_batch(made))
             done = await pod.rules(status=125)
         assert done.stderr.startswith("keepline: nf_tables: the table of before: ")
         assert await pod.shown() == before

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from netns.network import netlink, nft_tables
+from netns.network import netlink, nft_tables, nlmsg
 from netns.network.pod import reading, routing, tables
 from netns.network.pod.asked import Asked
 from netns.network.pod.refusal import RulesError, refused
@@ -154,7 +154,7 @@ def _replace(asked: Asked, nft: socket.socket, before: State) -> None:
 
 def _batch(nft: socket.socket, messages: Sequence[bytes], what: Sequence[str]) -> None:
     """Have a batch carried out; raises RulesError with what was refused."""
-    batch = netlink.nftables_batch(netlink.numbered(messages))
+    batch = nlmsg.nftables_batch(nlmsg.numbered(messages))
     try:
         nft.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, len(batch) * 4)
         answer = netlink.answered(nft, batch)

@@ -7,10 +7,10 @@ import socket
 import struct
 from typing import Final
 
-from netns.network import netlink
+from netns.network import netlink, nlmsg
 from netns.network.pod import tables
 
-_GET_TABLE, _GET_CHAIN, _GET_RULE = (netlink.NFTABLES << 8 | kind for kind in (1, 4, 7))
+_GET_TABLE, _GET_CHAIN, _GET_RULE = (nlmsg.NFTABLES << 8 | kind for kind in (1, 4, 7))
 FAMILIES: Final[dict[int, str]] = {socket.AF_INET: "ip", socket.AF_INET6: "ip6"}
 
 
@@ -30,8 +30,8 @@ def expected(table: tables.Table) -> list[str]:
 def families(nft: socket.socket) -> dict[int, int]:
     """Return the families that have our table, each with the table's flags."""
     found = {}
-    for body in netlink.dump(nft, _GET_TABLE, netlink.nfgenmsg(socket.AF_UNSPEC)):
-        table = netlink.attributes(body[4:])
+    for body in netlink.dump(nft, _GET_TABLE, nlmsg.nfgenmsg(socket.AF_UNSPEC)):
+        table = nlmsg.attributes(body[4:])
         if body[0] in FAMILIES and _text(table, 1) == tables.TABLE:
             found[body[0]] = struct.unpack("!I", table.get(2, bytes(4)))[0]
     return found
@@ -43,10 +43,10 @@ def standing(nft: socket.socket) -> list[str]:
     for family, flags in sorted(families(nft).items()):
         name = FAMILIES[family]
         lines.append(f"nft table {name} {tables.TABLE}" + " (dormant)" * (flags & 1))
-        head = netlink.nfgenmsg(family) + netlink.attribute(1, tables.TABLE.encode() + b"\0")
-        rules = [netlink.attributes(body[4:]) for body in netlink.dump(nft, _GET_RULE, head)]
+        head = nlmsg.nfgenmsg(family) + nlmsg.attribute(1, tables.TABLE.encode() + b"\0")
+        rules = [nlmsg.attributes(body[4:]) for body in netlink.dump(nft, _GET_RULE, head)]
         for body in netlink.dump(nft, _GET_CHAIN, head):
-            chain = netlink.attributes(body[4:])
+            chain = nlmsg.attributes(body[4:])
             if _text(chain, 1) != tables.TABLE:
                 continue
             lines.append(f"nft {name} {_chain(chain)}")
@@ -60,7 +60,7 @@ def standing(nft: socket.socket) -> list[str]:
 
 def _chain(chain: dict[int, bytes]) -> str:
     """Return what a chain is; one that drops what no rule judges says so."""
-    hook = netlink.attributes(chain.get(4, b""))
+    hook = nlmsg.attributes(chain.get(4, b""))
     number, priority = struct.unpack("!Ii", hook.get(1, bytes(4)) + hook.get(2, bytes(4)))
     drops = " (drop)" if chain.get(5, b"\0\0\0\1") == bytes(4) else ""
     return f"chain {_text(chain, 3)}: {_text(chain, 7)} {number} {priority}{drops}"

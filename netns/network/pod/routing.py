@@ -18,14 +18,14 @@ from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
-from netns.network.netlink import (
+from netns.network.netlink import dump
+from netns.network.nlmsg import (
     ACK,
     APPEND,
     CREATE,
     EXCLUSIVE,
     attribute,
     attributes,
-    dump,
     message,
 )
 from netns.network.pod.asked import Asked

@@ -31,8 +31,8 @@ from netns.network.expressions import (
     redirected,
     verdict,
 )
-from netns.network.netlink import NESTED, attribute
 from netns.network.nft_tables import Chain
+from netns.network.nlmsg import NESTED, attribute
 from netns.network.pod import DNS_PORT, TCP_PORT
 from netns.network.pod.asked import Asked
 

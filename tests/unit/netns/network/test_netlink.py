@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from netns.network import netlink
+from netns.network import netlink, nlmsg
 
 
 @pytest.mark.parametrize(
@@ -18,26 +18,30 @@ from netns.network import netlink
     ],
 )
 def test_an_attribute_is_filled_up_but_its_length_is_not(value: bytes, written: bytes) -> None:
-    assert netlink.attribute(7, value) == written
+    assert nlmsg.attribute(7, value) == written
 
 
 def test_a_message_knows_its_length_and_asks() -> None:
-    assert (
-        netlink.message(3, netlink.ACK, b"body") == struct.pack("=IHHII", 20, 3, 5, 0, 0) + b"body"
-    )
+    assert nlmsg.message(3, nlmsg.ACK, b"body") == struct.pack("=IHHII", 20, 3, 5, 0, 0) + b"body"
+
+
+def test_attributes_are_read_up_to_one_that_has_no_length() -> None:
+    written = nlmsg.attribute(7, b"a") + nlmsg.attribute(8 | nlmsg.NESTED, b"bc")
+    assert nlmsg.attributes(written) == {7: b"a", 8: b"bc"}
+    assert nlmsg.attributes(written + bytes(4) + written) == {7: b"a", 8: b"bc"}
 
 
 def test_of_a_batch_the_last_message_alone_is_acknowledged() -> None:
-    asked = [netlink.message(3, netlink.CREATE | netlink.ACK, bytes([n]) * 4) for n in range(3)]
-    joined = netlink.numbered(asked)
+    asked = [nlmsg.message(3, nlmsg.CREATE | nlmsg.ACK, bytes([n]) * 4) for n in range(3)]
+    joined = nlmsg.numbered(asked)
     found = [struct.unpack_from("=IHHII", joined, at) for at in range(0, len(joined), 20)]
     assert [(length, kind, number) for length, kind, _flags, number, _port in found] == [
         (20, 3, 1),
         (20, 3, 2),
         (20, 3, 3),
     ]
-    made = netlink.REQUEST | netlink.CREATE
-    assert [each[2] for each in found] == [made, made, made | netlink.ACK]
+    made = nlmsg.REQUEST | nlmsg.CREATE
+    assert [each[2] for each in found] == [made, made, made | nlmsg.ACK]
     assert [joined[at + 16] for at in range(0, len(joined), 20)] == [0, 1, 2]
 
 

@@ -3,7 +3,7 @@
 import struct
 from ipaddress import IPv4Network, IPv6Network
 
-from netns.network import netlink
+from netns.network import nlmsg
 from netns.network.pod import routing
 from netns.network.pod.asked import Asked
 
@@ -65,8 +65,8 @@ def test_no_part_is_taken_for_another() -> None:
 
 
 def test_what_is_written_is_read() -> None:
-    own = netlink.attribute(21, bytes([routing.PROTOCOL]))
-    foreign = FOREIGN.replace(own, netlink.attribute(21, b"\x04"))
+    own = nlmsg.attribute(21, bytes([routing.PROTOCOL]))
+    foreign = FOREIGN.replace(own, nlmsg.attribute(21, b"\x04"))
     kernel = Kernel(*(part.message() for part in routing.wanted(ASKED)), foreign)
     standing = routing.standing(kernel)  # type: ignore[arg-type]
     assert set(standing) == set(routing.wanted(ASKED))
