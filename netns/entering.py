@@ -9,7 +9,7 @@ import os
 import socket
 from typing import Final
 
-from netns import handoff, syscalls
+from netns import capabilities, handoff, syscalls
 from netns.errors import SandboxError
 from netns.handoff import step
 from netns.hints import REPORT
@@ -26,7 +26,7 @@ def enter_user_namespace(end: socket.socket) -> bool:
     Return False if that is refused to a caller who holds NET_ADMIN where it is; the parent knows
     whether that does.
     """
-    uid, gid, held = os.getuid(), os.getgid(), idmap.effective_capabilities()
+    uid, gid, held = os.getuid(), os.getgid(), capabilities.effective()
     range_mapped = idmap.can_map_range(held)
     is_refused = False
     try:
@@ -42,7 +42,7 @@ def enter_user_namespace(end: socket.socket) -> bool:
                 except OSError as error:
                     raise idmap.refused(error, uid, held) from error
     except SandboxError as error:
-        if not (is_refused and held & 1 << idmap.CAP_NET_ADMIN):
+        if not (is_refused and held & 1 << capabilities.NET_ADMIN):
             raise
         refused = handoff.Step("user namespace", error.cause, error.next_step, is_final=False)
         handoff.send_step(end, refused)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Final
 
-from netns import child, entering, handoff, needed, syscalls
+from netns import capabilities, child, entering, handoff, needed, syscalls
 from netns.errors import EXIT_OWN_FAILURE, SandboxError
 from netns.handoff import Listeners, Moved, Step
 from netns.hints import REPORT, end_hint, host_facts, silent_hint
@@ -180,7 +180,7 @@ class Sandbox(Waited):
         try:
             idmap.write_range(self.pid)
         except OSError as error:
-            raise idmap.refused(error, os.getuid(), idmap.effective_capabilities()) from error
+            raise idmap.refused(error, os.getuid(), capabilities.effective()) from error
 
     def _receive(self) -> Listeners | None:
         """Take the child's next message; None for a step that is done, which is noted."""

@@ -5,7 +5,6 @@ whichever server is asked there, 127.0.0.11 of Docker's among them, keepline ans
 names past DNS, by a UNIX socket, cannot be hidden; where one is in sight nothing runs.
 """
 
-import errno
 import os
 import re
 import stat
@@ -23,9 +22,6 @@ from netns.mounts import (
     RESOLV_CONF,
 )
 from netns.plan import Plan
-
-REFUSALS: Final = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS})
-"""Of mount(2) as a seccomp filter and AppArmor have them."""
 
 SERVERS_OF: Final = {
     "resolve": ("/run/systemd/resolve",),

@@ -184,7 +184,9 @@ async def _relay(
         nursery.cancel_scope.cancel()
     maker.stop()  # it is in the namespace
     left = await left_behind.look(relay.ways_in.dns[0][0], log.record, passing.sandbox.init)
+    told = []
     if left:
         log.record(LeftBehind(processes=left))
-    told = [left_behind.told(left, are_ended=relay.settings.strict or is_first_process())]
-    return ended, [*(told if left else []), *relaying.end(relay, ended.status, began)]
+        are_ended = relay.settings.strict or is_first_process()
+        told.append(left_behind.told(left, are_ended=are_ended))
+    return ended, [*told, *relaying.end(relay, ended.status, began)]

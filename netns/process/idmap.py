@@ -3,13 +3,9 @@
 import os
 from pathlib import Path
 
+from netns import capabilities
 from netns.errors import SandboxError
 from netns.hints import host_facts, map_hint
-
-CAP_SETGID = 6
-CAP_SETUID = 7
-CAP_NET_ADMIN = 12
-CAP_SETFCAP = 31
 
 
 def identity_map(own_map: str) -> str:
@@ -22,27 +18,21 @@ def identity_map(own_map: str) -> str:
     return "".join(f"{inside} {inside} {count}\n" for inside, _outside, count in extents)
 
 
-def effective_capabilities() -> int:
-    """Return the capabilities in force, as bits, out of /proc/self/status."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("CapEff:")[1].split()[0], 16)
-
-
 def can_map_range(held: int | None = None) -> bool:
     """Return whether the caller may map more ids than its own: uid 0 with SETUID and SETGID.
 
     `held` are its capabilities, if they are known.
     """
-    needed = 1 << CAP_SETUID | 1 << CAP_SETGID
+    needed = 1 << capabilities.SETUID | 1 << capabilities.SETGID
     return (
         os.geteuid() == 0
-        and (effective_capabilities() if held is None else held) & needed == needed
+        and (capabilities.effective() if held is None else held) & needed == needed
     )
 
 
 def refused(error: OSError, uid: int, held: int) -> SandboxError:
     """Return how a map that could not be written is told, of a caller with these capabilities."""
-    lacks_setfcap = uid == 0 and not held & 1 << CAP_SETFCAP
+    lacks_setfcap = uid == 0 and not held & 1 << capabilities.SETFCAP
     hint = map_hint(error.errno, host_facts(), lacks_setfcap=lacks_setfcap)
     return SandboxError(f"id map: {Path(error.filename).name}: {error.strerror}", hint)
 

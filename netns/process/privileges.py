@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from netns import syscalls
+from netns import capabilities, syscalls
 from netns.errors import SandboxError
 from netns.hints import host_facts, kept_capability
-from netns.process import idmap
 
 # capabilities(7); what a package manager needs to write files as root and to become its own user:
 # CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, SYS_CHROOT
 # and SETFCAP.
 _ROOT_KEEPS: Final = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 18, 31})
 _MAX_CAPABILITY: Final = 64
-_SETPCAP: Final = 8
 _SETS: Final = ("CapInh", "CapBnd", "CapAmb")
 """The sets out of which exec makes a program's capabilities, as /proc/PID/status names them."""
 
@@ -47,7 +45,7 @@ def _drop(capability: int) -> None:
     try:
         syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
     except OSError as error:
-        if error.errno == errno.EPERM and not idmap.effective_capabilities() & 1 << _SETPCAP:
+        if error.errno == errno.EPERM and not capabilities.has(capabilities.SETPCAP):
             cause = "capabilities cannot be dropped without SETPCAP"
             raise SandboxError(cause, "start the container with --cap-add SETPCAP") from error
         raise

@@ -9,10 +9,11 @@ if it came before the relay reads signals. The command has the caller's mask aga
 """
 
 import contextlib
-import os
 import signal
 from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from netns.process.waited import is_first_process
 
 _KINDS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _ASK_TO_END: Final = (
@@ -32,7 +33,7 @@ class Taken(NamedTuple):
 
 def take() -> Taken:
     """Take the timers off this process, and hold signals back if it is the first one."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ASK_TO_END) if os.getpid() == 1 else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ASK_TO_END) if is_first_process() else None
     timers: Sequence[tuple[int, tuple[float, float]]] = ()
     with contextlib.suppress(OSError):  # a filter forbids it; then they are left alone
         timers = [(kind, signal.setitimer(kind, 0)) for kind in _KINDS]

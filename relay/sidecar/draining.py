@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from netns.process.waited import is_first_process
 from relay.barrier import Record, contained
 from relay.command.signals import Signals, heeded
 
@@ -21,9 +22,6 @@ QUIET: Final = 1.0
 
 _LOOK: Final = 0.1
 """Seconds between two looks."""
-
-_FIRST: Final = 1
-"""The process that inherits those whose parents have ended."""
 
 
 class Ending:
@@ -45,7 +43,7 @@ class Ending:
                 with contained(self._record, "signal"):
                     if sent.number in self._asking_to_end:
                         (self.is_at_once if self.has_begun.is_set() else self.has_begun).set()
-                    elif sent.number == signal.SIGCHLD and os.getpid() == _FIRST:
+                    elif sent.number == signal.SIGCHLD and is_first_process():
                         reap()
 
     async def wait(self, seconds: float, live: Callable[[], int]) -> None:

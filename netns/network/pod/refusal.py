@@ -2,12 +2,10 @@
 
 import errno
 import os
-from pathlib import Path
 from typing import Final
 
+from netns import capabilities
 from netns.errors import KeeplineError
-
-_NET_ADMIN: Final = 12
 
 
 class RulesError(KeeplineError):
@@ -16,7 +14,7 @@ class RulesError(KeeplineError):
 
 def refused(number: int, what: str) -> RulesError:
     """Return the error for what the kernel refused to this process."""
-    return told(number, what, has_net_admin=_has_net_admin())
+    return told(number, what, has_net_admin=capabilities.has(capabilities.NET_ADMIN))
 
 
 def told(number: int, what: str, *, has_net_admin: bool) -> RulesError:
@@ -47,9 +45,3 @@ _NEEDED: Final = (
     " nft_redir nft_ct nft_fib_ipv4 nft_fib_ipv6 nft_reject_ipv4 nft_reject_ipv6; rules of routing"
     " by user and port need Linux 4.17"
 )
-
-
-def _has_net_admin() -> bool:
-    """Return whether the calling process has NET_ADMIN in its own user namespace."""
-    status = Path("/proc/self/status").read_text()
-    return bool(int(status.split("CapEff:")[1].split()[0], 16) >> _NET_ADMIN & 1)
